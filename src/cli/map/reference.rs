@@ -1,0 +1,126 @@
+//! Map references: how a map is named, the same in every subcommand.
+
+use crate::handoff::environ::Claim;
+use crate::layout::{Layout, Type};
+use crate::map::typed::Layouts;
+use crate::source::{id, inherited, pin};
+use crate::sys::bpf::Access;
+use crate::sys::elem::MapFd;
+use crate::sys::process;
+use crate::text::escape;
+use anyhow::{Context, anyhow, bail};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// A map, and how its user called it.
+#[derive(Debug)]
+pub struct Target {
+    pub map: MapFd,
+    /// The reference, escaped.
+    pub label: String,
+    pub layout: Layout,
+}
+
+/// A reference, told apart by its syntax alone.
+enum Reference<'a> {
+    Pin(&'a Path),
+    Id(&'a str),
+    KernelName(&'a str),
+    Descriptor(&'a str),
+    Inherited(&'a [u8]),
+}
+
+fn parse(text: &OsStr) -> Reference<'_> {
+    let bytes = text.as_bytes();
+    if bytes.contains(&b'/') {
+        return Reference::Pin(Path::new(text));
+    }
+    let prefixed = text.to_str().and_then(|text| text.split_once(':'));
+    match prefixed {
+        Some(("id", id)) => Reference::Id(id),
+        Some(("name", name)) => Reference::KernelName(name),
+        Some(("fd", number)) => Reference::Descriptor(number),
+        Some(("env", name)) => Reference::Inherited(name.as_bytes()),
+        _ => match text.to_str() {
+            Some(text) if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => {
+                Reference::Descriptor(text)
+            }
+            _ => Reference::Inherited(bytes),
+        },
+    }
+}
+
+/// Opens the map that `text` names; with read-only access unless it is to be written.
+pub fn open(text: &OsStr, write: bool) -> anyhow::Result<Target> {
+    let access = if write { Access::ReadWrite } else { Access::ReadOnly };
+    let label = escape(text.as_bytes());
+    let (map, told) = match parse(text) {
+        Reference::Pin(path) => (pin::open_one(path, access, Path::new("/sys/fs/bpf"))?, None),
+        Reference::Id(id) => {
+            let id = id.parse().map_err(|_| anyhow!("not a map id")).context(label.clone())?;
+            (id::open(id, !write)?.map, None)
+        }
+        Reference::KernelName(name) => (id::open_named(name.as_bytes(), !write)?.map, None),
+        Reference::Descriptor(number) => descriptor(number).context(label.clone())?,
+        Reference::Inherited(name) => by_name(name).context(label.clone())?,
+    };
+    let layout = layout(&map, told.as_deref()).context(label.clone())?;
+    Ok(Target { map, label, layout })
+}
+
+/// The map behind a descriptor's number, with its layout where the environment tells one.
+fn descriptor(number: &str) -> anyhow::Result<(MapFd, Option<Vec<u8>>)> {
+    let number = number.parse().map_err(|_| anyhow!("not a descriptor number"))?;
+    let (_, map) =
+        inherited::check(number).map_err(|what| anyhow!("descriptor {number} is {what}"))?;
+    let claim = claims().into_iter().find(|claim| claim.fd == number);
+    Ok((map, claim.and_then(|claim| claim.layout)))
+}
+
+/// The inherited map of this name.
+fn by_name(name: &[u8]) -> anyhow::Result<(MapFd, Option<Vec<u8>>)> {
+    let mut found: Vec<Claim> = claims();
+    found.retain(|claim| claim.name.as_deref() == Some(name));
+    match &found[..] {
+        [] => bail!("no inherited map has this name"),
+        [claim] => {
+            let (index, fd) = (claim.index, claim.fd);
+            let (_, map) = inherited::check(fd)
+                .map_err(|what| anyhow!("BPF_MAP{index}: descriptor {fd} is {what}"))?;
+            Ok((map, claim.layout.clone()))
+        }
+        several => {
+            let fds: Vec<String> = several.iter().map(|claim| claim.fd.to_string()).collect();
+            bail!("{} inherited maps have this name: descriptors {}", fds.len(), fds.join(", "))
+        }
+    }
+}
+
+fn claims() -> Vec<Claim> {
+    let environment = process::environment();
+    crate::handoff::environ::claims(environment.iter().map(|e| e.as_bytes())).0
+}
+
+/// The layout that was told, else the one that BTF tells, else one by the sizes alone.
+fn layout(map: &MapFd, told: Option<&[u8]>) -> anyhow::Result<Layout> {
+    let info = map.info();
+    let sizes = || Layout {
+        key: (info.key_size > 0).then(|| Type::of_size(info.key_size)),
+        value: Type::of_size(info.value_size),
+    };
+    let Some(told) = told else {
+        return Ok(Layouts::default().layout(info).unwrap_or_else(sizes));
+    };
+    let text = std::str::from_utf8(told).map_err(|_| anyhow!("its layout is not UTF-8"))?;
+    let layout: Layout = text.parse().context("layout")?;
+    let key = layout.key.as_ref().map_or(0, Type::size);
+    for (what, told, real) in
+        [("key", key, info.key_size), ("value", layout.value.size(), info.value_size)]
+    {
+        if told != real as usize {
+            bail!("layout: a {what} of {told} bytes, where the map's is {real}");
+        }
+    }
+    Ok(layout)
+}

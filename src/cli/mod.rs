@@ -1,0 +1,6 @@
+//! The command lines: arguments to a plan, and the only place that prints errors
+//! and picks exit statuses.
+
+pub mod exec;
+mod exit;
+pub mod map;

@@ -1,0 +1,106 @@
+//! What went wrong, as one line: the object, the operation, the cause.
+
+use crate::sys::Errno;
+use crate::text::escape;
+use std::borrow::Cow;
+use std::fmt;
+
+/// A failed operation on a named object.
+///
+/// It prints as `OBJECT: OPERATION: CAUSE`, in one line, with untrusted text
+/// escaped: `/run/m: open pin: not on a bpf file system`.
+#[derive(Debug, thiserror::Error)]
+#[error("{object}: {operation}: {cause}")]
+pub struct Error {
+    object: String,
+    operation: &'static str,
+    cause: Cause,
+}
+
+/// Why an operation failed.
+#[derive(Debug)]
+pub enum Cause {
+    /// The system call's error.
+    Errno(Errno),
+    /// The system call's error, and what is certain to be the remedy.
+    Hint(Errno, &'static str),
+    /// A finding of our own.
+    Text(Cow<'static, str>),
+}
+
+impl Error {
+    /// `object` is as its user wrote it, in bytes; it is escaped here.
+    pub fn new(
+        object: impl AsRef<[u8]>,
+        operation: &'static str,
+        cause: impl Into<Cause>,
+    ) -> Error {
+        Error { object: escape(object.as_ref()), operation, cause: cause.into() }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Cause::Errno(errno) => f.write_str(&describe(*errno)),
+            Cause::Hint(errno, hint) => write!(f, "{} ({hint})", describe(*errno)),
+            Cause::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+impl From<Errno> for Cause {
+    fn from(errno: Errno) -> Cause {
+        Cause::Errno(errno)
+    }
+}
+
+impl From<std::io::Error> for Cause {
+    fn from(error: std::io::Error) -> Cause {
+        match error.raw_os_error() {
+            Some(number) => Cause::Errno(Errno::from_raw(number)),
+            None => Cause::Text(error.to_string().into()),
+        }
+    }
+}
+
+impl From<String> for Cause {
+    fn from(text: String) -> Cause {
+        Cause::Text(text.into())
+    }
+}
+
+impl From<&'static str> for Cause {
+    fn from(text: &'static str) -> Cause {
+        Cause::Text(text.into())
+    }
+}
+
+/// The error's words, in lower case unless they begin with an abbreviation.
+pub fn describe(errno: Errno) -> String {
+    // bpf(2) answers 524, the kernel's own ENOTSUPP, which C libraries do not name.
+    if errno == Errno::UnknownErrno {
+        return "not supported by the kernel for this type".into();
+    }
+    let words = errno.desc();
+    let mut letters = words.chars();
+    match (letters.next(), letters.next()) {
+        (Some(first), Some(second)) if second.is_lowercase() => {
+            let rest = &words[first.len_utf8()..];
+            first.to_lowercase().chain(rest.chars()).collect()
+        }
+        _ => words.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_one_line_in_lower_case_with_the_object_escaped() {
+        let error = Error::new(b"/run/a\nb", "open pin", Errno::ENOENT);
+        assert_eq!(error.to_string(), "/run/a\\nb: open pin: no such file or directory");
+        assert_eq!(describe(Errno::EIO), "I/O error");
+    }
+}

@@ -1,0 +1,106 @@
+//! The last steps before the command: descriptors in place, environment built, executed.
+
+use super::environ::{self, Claim};
+use super::lock;
+use super::place::{self, OpenFiles};
+use crate::error::Error;
+use crate::sys::elem::MapFd;
+use crate::sys::{Errno, fd, process};
+use std::collections::BTreeSet;
+use std::ffi::{CString, OsString};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt;
+
+/// A map as it will be handed over.
+#[derive(Debug)]
+pub struct Handed {
+    /// The variables that will name it, with its number.
+    pub claim: Claim,
+    /// Its descriptor: to be moved to its number, or, where it was inherited, a
+    /// duplicate, or a read-only one that is to take its place.
+    pub map: MapFd,
+    /// Where it was inherited: what has its number now.
+    pub inherited: Option<Kept>,
+}
+
+/// An inherited descriptor, which keeps its number.
+#[derive(Debug)]
+pub struct Kept {
+    pub fd: fd::Inherited,
+    /// [`Handed::map`] is to take its place.
+    pub replaced: bool,
+}
+
+/// Everything that the command gets.
+#[derive(Debug)]
+pub struct Handover {
+    /// By rising index.
+    pub maps: Vec<Handed>,
+    /// Inherited descriptors that it does not get.
+    pub dropped: Vec<fd::Inherited>,
+    pub lock: bool,
+}
+
+/// Why the command did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// What comes before executing it failed.
+    #[error(transparent)]
+    Own(#[from] Error),
+    /// It could not be executed.
+    #[error("{0}")]
+    Exec(Error, Errno),
+}
+
+/// Becomes `command`; returns only on failure.
+pub fn launch(handover: Handover, command: Vec<OsString>, limit: OpenFiles) -> Failure {
+    let claims: Vec<Claim> = handover.maps.iter().map(|map| map.claim.clone()).collect();
+    let environment = environ::build(process::environment(), &claims);
+    let arguments: Vec<CString> = command
+        .into_iter()
+        .filter_map(|argument| CString::new(argument.into_vec()).ok()) // never holds a NUL
+        .collect();
+    if let Err(errno) = put_in_place(handover.maps, &handover.dropped) {
+        return Error::new("descriptors", "place", errno).into();
+    }
+    drop(limit);
+    if handover.lock
+        && let Err(error) = lock::install()
+    {
+        return error.into();
+    }
+    let errno = process::exec(&arguments[0], &arguments, &environment);
+    let name = arguments[0].to_bytes();
+    match errno {
+        // Not the command's fault: the kernel refuses the environment that it was given.
+        Errno::E2BIG => {
+            Error::new(name, "execute", "the environment and arguments are too long").into()
+        }
+        Errno::ENOENT
+            if name.contains(&b'/')
+                && std::path::Path::new(&OsString::from_vec(name.to_vec())).exists() =>
+        {
+            let cause = "its interpreter was not found";
+            Failure::Exec(Error::new(name, "execute", cause), errno)
+        }
+        Errno::ENOENT => Failure::Exec(Error::new(name, "execute", "command not found"), errno),
+        errno => Failure::Exec(Error::new(name, "execute", errno), errno),
+    }
+}
+
+fn put_in_place(maps: Vec<Handed>, dropped: &[fd::Inherited]) -> Result<(), Errno> {
+    let mut new: Vec<(Option<OwnedFd>, i32)> = Vec::new();
+    for handed in maps {
+        match handed.inherited {
+            None => new.push((Some(handed.map.into()), handed.claim.fd)),
+            Some(kept) if kept.replaced => kept.fd.replace(handed.map.into())?,
+            Some(_) => {} // it is where it was
+        }
+    }
+    // Several variables may name one descriptor.
+    for fd in dropped.iter().copied().collect::<BTreeSet<_>>() {
+        fd.close();
+    }
+    let (fds, numbers): (Vec<_>, Vec<_>) = new.into_iter().unzip();
+    place::place(fds, &numbers)
+}

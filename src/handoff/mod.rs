@@ -1,0 +1,7 @@
+//! How maps reach the command: numbered, put into its environment, placed, and executed.
+
+pub mod environ;
+pub mod launch;
+pub mod lock;
+pub mod number;
+pub mod place;

@@ -1,0 +1,154 @@
+//! The scalars of fixed size: one row each for name, size and alignment.
+
+/// A scalar whose size is part of its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "each is the notation's word of the same name")]
+pub enum Atom {
+    U8,
+    U16,
+    U32,
+    U64,
+    U128,
+    I8,
+    I16,
+    I32,
+    I64,
+    I128,
+    Be16,
+    Be32,
+    Be64,
+    F32,
+    F64,
+    Bool,
+    Ip4,
+    Ip6,
+    Mac,
+}
+
+/// What an atom's bytes are: decides how it is read, written and summed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Unsigned integer in host byte order.
+    Unsigned,
+    /// Two's complement integer in host byte order.
+    Signed,
+    /// Unsigned integer in network byte order.
+    Network,
+    /// IEEE 754 in host byte order.
+    Float,
+    /// One byte, 0 or 1.
+    Bool,
+    /// An address in network byte order.
+    Address,
+}
+
+impl Atom {
+    /// Every atom, in the order in which the manual lists them.
+    pub const ALL: [Atom; 19] = [
+        Atom::U8,
+        Atom::U16,
+        Atom::U32,
+        Atom::U64,
+        Atom::U128,
+        Atom::I8,
+        Atom::I16,
+        Atom::I32,
+        Atom::I64,
+        Atom::I128,
+        Atom::Be16,
+        Atom::Be32,
+        Atom::Be64,
+        Atom::F32,
+        Atom::F64,
+        Atom::Bool,
+        Atom::Ip4,
+        Atom::Ip6,
+        Atom::Mac,
+    ];
+
+    // The kernel declares in6_addr over 32-bit words, so it aligns to 4 and not to 16; a MAC is six
+    // bytes. BPF aligns 64-bit integers to 8 whatever the host's own ABI says.
+    const fn row(self) -> (&'static str, u8, u8, Class) {
+        match self {
+            Atom::U8 => ("u8", 1, 1, Class::Unsigned),
+            Atom::U16 => ("u16", 2, 2, Class::Unsigned),
+            Atom::U32 => ("u32", 4, 4, Class::Unsigned),
+            Atom::U64 => ("u64", 8, 8, Class::Unsigned),
+            Atom::U128 => ("u128", 16, 16, Class::Unsigned),
+            Atom::I8 => ("i8", 1, 1, Class::Signed),
+            Atom::I16 => ("i16", 2, 2, Class::Signed),
+            Atom::I32 => ("i32", 4, 4, Class::Signed),
+            Atom::I64 => ("i64", 8, 8, Class::Signed),
+            Atom::I128 => ("i128", 16, 16, Class::Signed),
+            Atom::Be16 => ("be16", 2, 2, Class::Network),
+            Atom::Be32 => ("be32", 4, 4, Class::Network),
+            Atom::Be64 => ("be64", 8, 8, Class::Network),
+            Atom::F32 => ("f32", 4, 4, Class::Float),
+            Atom::F64 => ("f64", 8, 8, Class::Float),
+            Atom::Bool => ("bool", 1, 1, Class::Bool),
+            Atom::Ip4 => ("ip4", 4, 4, Class::Address),
+            Atom::Ip6 => ("ip6", 16, 4, Class::Address),
+            Atom::Mac => ("mac", 6, 1, Class::Address),
+        }
+    }
+
+    /// The word that the notation uses.
+    pub const fn name(self) -> &'static str {
+        self.row().0
+    }
+
+    /// Bytes taken.
+    pub const fn size(self) -> usize {
+        self.row().1 as usize
+    }
+
+    /// Alignment in bytes.
+    pub const fn align(self) -> usize {
+        self.row().2 as usize
+    }
+
+    /// How the bytes are to be understood.
+    pub const fn class(self) -> Class {
+        self.row().3
+    }
+
+    /// The atom that the notation calls `name`.
+    pub fn named(name: &str) -> Option<Atom> {
+        Self::ALL.into_iter().find(|atom| atom.name() == name)
+    }
+
+    /// The host-order integer of `size` bytes (1, 2, 4, 8, 16), if there is one.
+    pub const fn integer(size: usize, signed: bool) -> Option<Atom> {
+        Some(match (size, signed) {
+            (1, false) => Atom::U8,
+            (2, false) => Atom::U16,
+            (4, false) => Atom::U32,
+            (8, false) => Atom::U64,
+            (16, false) => Atom::U128,
+            (1, true) => Atom::I8,
+            (2, true) => Atom::I16,
+            (4, true) => Atom::I32,
+            (8, true) => Atom::I64,
+            (16, true) => Atom::I128,
+            _ => return None,
+        })
+    }
+
+    /// Whether it is an integer of host byte order that can carry an enum or a bitfield: 8 bytes at most.
+    pub const fn is_carrier(self) -> bool {
+        matches!(self.class(), Class::Unsigned | Class::Signed) && self.size() <= 8
+    }
+
+    /// The smallest and the largest number that an integer of `bits` bits and this sign holds.
+    ///
+    /// The upper bound of `u128` does not fit and is given as `i128::MAX`; no caller narrows a u128.
+    pub(super) const fn range(self, bits: u32) -> (i128, i128) {
+        let signed = matches!(self.class(), Class::Signed);
+        match (signed, bits) {
+            (true, 128) => (i128::MIN, i128::MAX),
+            (true, _) => (-(1 << (bits - 1)), (1 << (bits - 1)) - 1),
+            (false, 127..) => (0, i128::MAX),
+            (false, _) => (0, (1 << bits) - 1),
+        }
+    }
+}

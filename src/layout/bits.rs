@@ -1,0 +1,79 @@
+//! Bitfields in memory: C numbers bits from a byte's low end on little-endian machines and from its
+//! high end on the others, and BTF follows.
+
+/// The byte order of this machine, by which the kernel lays out bitfields.
+pub const BIG: bool = cfg!(target_endian = "big");
+
+/// The bytes that a field of `width` bits at `bit` touches, and how far it sits from their low end.
+fn window(bit: u64, width: u8, big: bool) -> (std::ops::Range<usize>, u32) {
+    let (first, head) = ((bit / 8) as usize, (bit % 8) as usize);
+    let bytes = (head + usize::from(width)).div_ceil(8);
+    let shift = if big { bytes * 8 - head - usize::from(width) } else { head };
+    (first..first + bytes, shift as u32)
+}
+
+// A field of 64 bits touches 9 bytes at most, so a u128 holds any window.
+fn load(bytes: &[u8], big: bool) -> u128 {
+    let mut word = [0; 16];
+    if big {
+        word[16 - bytes.len()..].copy_from_slice(bytes);
+        u128::from_be_bytes(word)
+    } else {
+        word[..bytes.len()].copy_from_slice(bytes);
+        u128::from_le_bytes(word)
+    }
+}
+
+fn mask(width: u8) -> u128 {
+    (1 << width) - 1
+}
+
+/// The `width` (1 to 64) bits at `bit`, unsigned.
+pub fn read(bytes: &[u8], bit: u64, width: u8, big: bool) -> u64 {
+    let (range, shift) = window(bit, width, big);
+    (load(&bytes[range], big) >> shift & mask(width)) as u64
+}
+
+/// Stores the low `width` (1 to 64) bits of `value` at `bit` and leaves their neighbours alone.
+pub fn write(bytes: &mut [u8], bit: u64, width: u8, value: u64, big: bool) {
+    let (range, shift) = window(bit, width, big);
+    let len = range.len();
+    let old = load(&bytes[range.clone()], big) & !(mask(width) << shift);
+    let new = old | (u128::from(value) & mask(width)) << shift;
+    if big {
+        bytes[range].copy_from_slice(&new.to_be_bytes()[16 - len..]);
+    } else {
+        bytes[range].copy_from_slice(&new.to_le_bytes()[..len]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_position_and_width_reads_back_and_spares_its_neighbours() {
+        for big in [false, true] {
+            for bit in 0..24 {
+                for width in 1..=64 {
+                    for fill in [0, 0xff] {
+                        let mut bytes = [fill; 16];
+                        let value = 0xa5c3_9617_5a3c_69e8 & mask(width) as u64;
+                        write(&mut bytes, bit, width, value, big);
+                        assert_eq!(read(&bytes, bit, width, big), value);
+                        write(&mut bytes, bit, width, if fill == 0 { 0 } else { u64::MAX }, big);
+                        assert_eq!(bytes, [fill; 16]);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn bits_are_numbered_as_each_byte_order_has_it() {
+        assert_eq!(read(&[0b0000_0110], 1, 2, false), 0b11);
+        assert_eq!(read(&[0b0110_0000], 1, 2, true), 0b11);
+        assert_eq!(read(&[0x34, 0x12], 4, 8, false), 0x23);
+        assert_eq!(read(&[0x12, 0x34], 4, 8, true), 0x23);
+    }
+}

@@ -1,0 +1,41 @@
+//! What the bytes of a key or a value mean: owns the layout notation, the reading of BTF, and the
+//! codec between bytes and text. Pure: it opens nothing and makes no system call.
+//!
+//! A [`Layout`] comes from notation text (`"u32 -> u64".parse()`), from BTF ([`Btf::layout`]) or from
+//! sizes ([`Type::of_size`]). [`parse`] turns text into bytes, [`print`] bytes into text; what is
+//! printed is what is parsed, and gives the same bytes, padding excepted, which is written as zeros.
+
+mod atom;
+mod bits;
+mod btf;
+mod digits;
+mod escape;
+mod fit;
+mod lpm;
+mod notation;
+pub mod parse;
+mod path;
+pub mod print;
+mod record;
+mod resolve;
+mod show;
+mod slot;
+mod types;
+
+pub use atom::{Atom, Class};
+pub use btf::{Btf, BtfError};
+pub use lpm::lpm_key;
+pub use notation::NotationError;
+pub use path::PathError;
+pub use record::{Kind, Member, Part, Record};
+pub use slot::{Number, Slot};
+pub use types::{Array, Enum, Lpm, MAX_COST, MAX_DEPTH, MAX_SIZE, ModelError, Type, is_identifier};
+
+/// The types of a map's keys and values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// None for maps without keys: queues, stacks, bloom filters.
+    pub key: Option<Type>,
+    /// The value's type; of a per-CPU map, one CPU's.
+    pub value: Type,
+}

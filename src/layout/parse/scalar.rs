@@ -1,0 +1,259 @@
+//! One scalar, text or LPM key from text; one number from a number.
+
+use super::error::Problem;
+use super::sink::Sink;
+use crate::layout::atom::{Atom, Class};
+use crate::layout::path::brief;
+use crate::layout::{Enum, Lpm, Slot, Type};
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+/// A whole number of up to 128 bits and either sign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Integer {
+    negative: bool,
+    magnitude: u128,
+}
+
+impl From<i128> for Integer {
+    fn from(value: i128) -> Self {
+        Integer { negative: value < 0, magnitude: value.unsigned_abs() }
+    }
+}
+
+impl From<u128> for Integer {
+    fn from(magnitude: u128) -> Self {
+        Integer { negative: false, magnitude }
+    }
+}
+
+impl Integer {
+    /// Decimal, or 0x, 0o, 0b and digits; a minus sign may stand first.
+    pub fn parse(text: &str) -> Option<Integer> {
+        let (negative, digits) = match text.strip_prefix('-') {
+            Some(digits) => (true, digits),
+            None => (false, text),
+        };
+        let (digits, radix) = match digits.get(..2) {
+            Some("0x" | "0X") => (&digits[2..], 16),
+            Some("0o") => (&digits[2..], 8),
+            Some("0b") => (&digits[2..], 2),
+            _ => (digits, 10),
+        };
+        // The standard parser takes a plus sign, which no printer writes.
+        let plain = digits.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let magnitude = u128::from_str_radix(digits, radix).ok().filter(|_| plain)?;
+        Some(Integer { negative, magnitude })
+    }
+}
+
+/// Stores a number, which must fit.
+pub(super) fn integer(slot: Slot<'_>, number: Integer, sink: &mut Sink<'_>) -> Result<(), Problem> {
+    let Some((atom, bits)) = slot.integer() else {
+        return Err(Problem::Expected { expected: wanted(slot), found: "a number".to_owned() });
+    };
+    let Integer { negative, magnitude } = number;
+    let signed = atom.class() == Class::Signed;
+    let all = u128::MAX >> (128 - bits);
+    let top = if signed { all >> 1 } else { all };
+    let bottom = if signed { top + 1 } else { 0 };
+    if magnitude > if negative { bottom } else { top } {
+        let sign = |negative| if negative { "-" } else { "" };
+        return Err(Problem::Range {
+            number: format!("{}{magnitude}", sign(negative)),
+            ty: slot
+                .width
+                .map_or_else(|| brief(slot.ty), |width| format!("{}:{width}", brief(slot.ty))),
+            min: format!("{}{bottom}", sign(signed)),
+            max: top.to_string(),
+        });
+    }
+    let raw = if negative { magnitude.wrapping_neg() } else { magnitude };
+    if let Some(width) = slot.width {
+        return sink.bits(slot.bit, width, raw as u64);
+    }
+    let (at, size) = (slot.offset(), atom.size());
+    match (atom.class(), size) {
+        (Class::Network, _) => sink.bytes(at, &raw.to_be_bytes()[16 - size..]),
+        (_, 1) => sink.bytes(at, &[raw as u8]),
+        (_, 2) => sink.bytes(at, &(raw as u16).to_ne_bytes()),
+        (_, 4) => sink.bytes(at, &(raw as u32).to_ne_bytes()),
+        (_, 8) => sink.bytes(at, &(raw as u64).to_ne_bytes()),
+        _ => sink.bytes(at, &raw.to_ne_bytes()),
+    }
+}
+
+/// Stores a float.
+pub(super) fn float(slot: Slot<'_>, number: f64, sink: &mut Sink<'_>) -> Result<(), Problem> {
+    match slot.ty {
+        Type::Atom(Atom::F32) => sink.bytes(slot.offset(), &(number as f32).to_ne_bytes()),
+        Type::Atom(Atom::F64) => sink.bytes(slot.offset(), &number.to_ne_bytes()),
+        _ => Err(Problem::expected(wanted(slot), &number.to_string())),
+    }
+}
+
+/// Stores what `text` says; `literal` text is never `hex:`.
+pub(super) fn text(
+    slot: Slot<'_>,
+    text: &str,
+    literal: bool,
+    sink: &mut Sink<'_>,
+) -> Result<(), Problem> {
+    if let (Some(digits), None) = (text.strip_prefix("hex:"), slot.width)
+        && !(literal && matches!(slot.ty, Type::Char(_)))
+    {
+        return hex(digits, slot.offset(), slot.ty.size(), sink);
+    }
+    let unexpected = || Problem::expected(wanted(slot), text);
+    match slot.ty {
+        Type::Char(max) => chars(text, *max, slot.offset(), sink),
+        Type::Hex(size) => hex(text, slot.offset(), *size as usize, sink),
+        Type::Enum(e) => {
+            let named = e.value_of(text).map(Integer::from);
+            integer(slot, named.or_else(|| Integer::parse(text)).ok_or_else(unexpected)?, sink)
+        }
+        Type::Lpm(lpm) => prefix(lpm, text, slot.offset(), sink).ok_or_else(unexpected)?,
+        Type::Atom(atom) => match (atom.class(), text) {
+            (Class::Bool, "true") => integer(slot, Integer::from(1u128), sink),
+            (Class::Bool, "false") => integer(slot, Integer::from(0u128), sink),
+            (Class::Float, _) => match atom {
+                Atom::F32 => {
+                    let number: f32 = text.parse().map_err(|_| unexpected())?;
+                    sink.bytes(slot.offset(), &canonical32(number).to_ne_bytes())
+                }
+                _ => {
+                    let number: f64 = text.parse().map_err(|_| unexpected())?;
+                    sink.bytes(slot.offset(), &canonical64(number).to_ne_bytes())
+                }
+            },
+            (Class::Address, _) => {
+                let (bytes, len) = address(*atom, text).ok_or_else(unexpected)?;
+                sink.bytes(slot.offset(), &bytes[..len])
+            }
+            _ => integer(slot, Integer::parse(text).ok_or_else(unexpected)?, sink),
+        },
+        Type::Array(_) | Type::Record(_) => Err(unexpected()),
+    }
+}
+
+// One NaN for the word, whatever bits the parser gives it.
+fn canonical32(number: f32) -> f32 {
+    if number.is_nan() { f32::from_bits(0x7fc0_0000) } else { number }
+}
+
+fn canonical64(number: f64) -> f64 {
+    if number.is_nan() { f64::from_bits(0x7ff8_0000_0000_0000) } else { number }
+}
+
+fn chars(text: &str, max: u32, at: usize, sink: &mut Sink<'_>) -> Result<(), Problem> {
+    let len = text.len();
+    if len > max as usize {
+        return Err(Problem::TooLong { len, max });
+    }
+    sink.bytes(at, text.as_bytes())?;
+    sink.zeros(at + len, max as usize - len)
+}
+
+/// Exactly `size` bytes of two hex digits each.
+pub(super) fn hex(
+    digits: &str,
+    at: usize,
+    size: usize,
+    sink: &mut Sink<'_>,
+) -> Result<(), Problem> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
+    if let Some(stray) = digits.chars().find(|c| !c.is_ascii_hexdigit()) {
+        return Err(Problem::expected("hex digits", stray.encode_utf8(&mut [0; 4])));
+    }
+    if digits.len() != size * 2 {
+        return Err(Problem::HexLen { expected: size * 2, found: digits.len() });
+    }
+    for (index, pair) in digits.as_bytes().chunks_exact(2).enumerate() {
+        let byte = digit(pair[0]).zip(digit(pair[1])).map_or(0, |(high, low)| high << 4 | low);
+        sink.bytes(at + index, &[byte])?;
+    }
+    Ok(())
+}
+
+fn address(atom: Atom, text: &str) -> Option<([u8; 16], usize)> {
+    let mut bytes = [0; 16];
+    match atom {
+        Atom::Ip4 => bytes[..4].copy_from_slice(&text.parse::<Ipv4Addr>().ok()?.octets()),
+        Atom::Ip6 => bytes = text.parse::<Ipv6Addr>().ok()?.octets(),
+        _ => {
+            let mut parts = text.split([':', '-']);
+            for byte in &mut bytes[..6] {
+                let part = parts.next().filter(|part| part.len() == 2 && !part.starts_with('+'))?;
+                *byte = u8::from_str_radix(part, 16).ok()?;
+            }
+            parts.next().is_none().then_some(())?;
+        }
+    }
+    Some((bytes, atom.size()))
+}
+
+/// An LPM key: `ADDRESS/LEN`, a bare address for its full length, or `LEN:hex`. None if it is neither.
+///
+/// Bits beyond the prefix are kept. The kernel ignores them when it matches and returns them when it
+/// lists, and what it lists has to be readable.
+fn prefix(lpm: &Lpm, text: &str, at: usize, sink: &mut Sink<'_>) -> Option<Result<(), Problem>> {
+    let max = lpm.max_prefix();
+    let mut header = |len: &str| {
+        let number = Integer::parse(len).filter(|len| !len.negative)?;
+        Some(match u32::try_from(number.magnitude) {
+            Ok(len) if len <= max => sink.bytes(at, &len.to_ne_bytes()),
+            _ => Err(Problem::Range {
+                number: number.magnitude.to_string(),
+                ty: "a prefix length".to_owned(),
+                min: "0".to_owned(),
+                max: max.to_string(),
+            }),
+        })
+    };
+    if let Some((len, digits)) = text.split_once(':')
+        && digits.len() == lpm.data().size() * 2
+        && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+    {
+        let stored = header(len)?;
+        return Some(stored.and_then(|()| hex(digits, at + Lpm::HEADER, lpm.data().size(), sink)));
+    }
+    let Type::Atom(atom @ (Atom::Ip4 | Atom::Ip6)) = lpm.data() else {
+        return None;
+    };
+    let (ip, stored) = match text.split_once('/') {
+        Some((ip, len)) => (ip, header(len)?),
+        None => (text, header(if *atom == Atom::Ip4 { "32" } else { "128" })?),
+    };
+    let (bytes, len) = address(*atom, ip)?;
+    Some(stored.and_then(|()| sink.bytes(at + Lpm::HEADER, &bytes[..len])))
+}
+
+/// What a slot takes, for errors.
+pub(super) fn wanted(slot: Slot<'_>) -> String {
+    match slot.ty {
+        Type::Enum(e) => names(e),
+        Type::Atom(Atom::Ip4) => "an IPv4 address".to_owned(),
+        Type::Atom(Atom::Ip6) => "an IPv6 address".to_owned(),
+        Type::Atom(Atom::Mac) => "a MAC address".to_owned(),
+        Type::Atom(Atom::Bool) => "true or false".to_owned(),
+        Type::Atom(atom) if atom.class() == Class::Float => format!("a number ({})", atom.name()),
+        Type::Atom(atom) => format!("a whole number ({})", atom.name()),
+        Type::Char(max) => format!("text of at most {max} bytes"),
+        Type::Hex(size) => format!("{} hex digits", u64::from(*size) * 2),
+        Type::Lpm(lpm) => match lpm.data() {
+            Type::Atom(Atom::Ip4) => "an IPv4 prefix such as 10.0.0.0/8".to_owned(),
+            Type::Atom(Atom::Ip6) => "an IPv6 prefix such as 2001:db8::/32".to_owned(),
+            data => format!("LEN:hex with {} hex digits", data.size() * 2),
+        },
+        Type::Array(array) => format!("an array of {}", array.len()),
+        Type::Record(_) => "an object or name=value words".to_owned(),
+    }
+}
+
+fn names(e: &Enum) -> String {
+    let mut names: Vec<_> = e.names().map(|(name, _)| name).take(9).collect();
+    if names.len() == 9 {
+        names[8] = "...";
+    }
+    names.push("a number");
+    format!("one of {}", names.join(", "))
+}

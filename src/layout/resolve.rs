@@ -1,0 +1,294 @@
+//! BTF types to layouts: decides what each kind and each well-known name means.
+//!
+//! Bounds on depth, on chains and on the work as a whole keep a hostile blob from taking more than
+//! a few milliseconds; past a bound the rest is raw bytes, never an error.
+
+use super::btf::{Btf, BtfError, Raw, entries, kind};
+use super::fit::{self, Placed};
+use super::record::Part;
+use super::{Atom, MAX_COST, MAX_DEPTH, MAX_SIZE, Type};
+use std::sync::Arc;
+
+/// The kernel allows chains of 32 (MAX_RESOLVE_DEPTH); vmlinux stays below 10.
+const MAX_CHAIN: usize = 64;
+/// BPF is a 64-bit machine, whatever the host is.
+const POINTER: u32 = 8;
+
+/// Structs that the kernel writes behind the program's back, or that mean nothing outside of it.
+const OPAQUE: [&str; 12] = [
+    "bpf_spin_lock",
+    "bpf_res_spin_lock",
+    "bpf_timer",
+    "bpf_wq",
+    "bpf_task_work",
+    "bpf_list_head",
+    "bpf_list_node",
+    "bpf_rb_root",
+    "bpf_rb_node",
+    "bpf_refcount",
+    "bpf_dynptr",
+    "bpf_iter_num",
+];
+
+pub(super) fn layout(btf: &Btf<'_>, id: u32) -> Result<Type, BtfError> {
+    Resolver { btf, spent: 0 }.ty(id, 0)
+}
+
+struct Resolver<'b, 'a> {
+    btf: &'b Btf<'a>,
+    /// Members seen so far, as a share of [`MAX_COST`].
+    spent: usize,
+}
+
+/// A type behind its typedefs and qualifiers.
+struct Bare<'a> {
+    id: u32,
+    raw: Raw<'a>,
+    /// The network byte order that a typedef on the way told.
+    network: Option<Atom>,
+}
+
+impl<'a> Resolver<'_, 'a> {
+    fn bare(&self, start: u32) -> Result<Bare<'a>, BtfError> {
+        let (mut id, mut network) = (start, None);
+        for _ in 0..MAX_CHAIN {
+            if id == 0 {
+                return Err(self.btf.no_size(0));
+            }
+            let raw = self.btf.raw(id)?;
+            match raw.kind {
+                kind::TYPEDEF => {
+                    network = network.or(match self.btf.string(raw.name) {
+                        "__be16" => Some(Atom::Be16),
+                        "__be32" => Some(Atom::Be32),
+                        "__be64" => Some(Atom::Be64),
+                        _ => None,
+                    });
+                    id = raw.size_or_type;
+                }
+                kind::VOLATILE | kind::CONST | kind::RESTRICT | kind::TYPE_TAG | kind::VAR => {
+                    id = raw.size_or_type;
+                }
+                _ => return Ok(Bare { id, raw, network }),
+            }
+        }
+        Err(BtfError::Loop(start))
+    }
+
+    /// Bytes that type `id` takes.
+    fn size(&self, id: u32) -> Result<u32, BtfError> {
+        let (mut id, mut count) = (id, 1u64);
+        for _ in 0..MAX_CHAIN {
+            let bare = self.bare(id)?;
+            let bytes = match bare.raw.kind {
+                kind::ARRAY => {
+                    let [elem, _, len] = array(&bare.raw);
+                    count = count.saturating_mul(u64::from(len));
+                    id = elem;
+                    continue;
+                }
+                kind::PTR => POINTER,
+                kind::INT | kind::STRUCT | kind::UNION | kind::ENUM | kind::ENUM64 => {
+                    bare.raw.size_or_type
+                }
+                kind::DATASEC | kind::FLOAT => bare.raw.size_or_type,
+                _ => return Err(self.btf.no_size(bare.id)),
+            };
+            let total = count.saturating_mul(u64::from(bytes));
+            let fits = u32::try_from(total).ok().filter(|size| *size as usize <= MAX_SIZE);
+            return fits.ok_or(BtfError::TooLarge(bare.id));
+        }
+        Err(BtfError::Loop(id))
+    }
+
+    fn ty(&mut self, id: u32, depth: u32) -> Result<Type, BtfError> {
+        let size = self.size(id)?;
+        if depth >= MAX_DEPTH || self.spent > MAX_COST {
+            return Ok(Type::Hex(size));
+        }
+        let Bare { raw, network, .. } = self.bare(id)?;
+        let ty = match raw.kind {
+            kind::INT => int(&raw, network),
+            kind::FLOAT => match size {
+                4 => Some(Type::Atom(Atom::F32)),
+                8 => Some(Type::Atom(Atom::F64)),
+                _ => None,
+            },
+            kind::ENUM | kind::ENUM64 => self.enumeration(&raw),
+            kind::ARRAY => self.array(&raw, depth)?,
+            kind::STRUCT | kind::UNION => match self.btf.string(raw.name) {
+                "in_addr" if size == 4 => Some(Type::Atom(Atom::Ip4)),
+                "in6_addr" if size == 16 => Some(Type::Atom(Atom::Ip6)),
+                "ether_addr" if size == 6 => Some(Type::Atom(Atom::Mac)),
+                name if OPAQUE.contains(&name) => None,
+                _ => self.record(&raw, depth)?,
+            },
+            kind::DATASEC => self.section(&raw, depth)?,
+            _ => None,
+        };
+        // Nothing may change a size: members behind it would move.
+        Ok(ty.filter(|ty| ty.size() == size as usize).unwrap_or(Type::Hex(size)))
+    }
+
+    fn array(&mut self, raw: &Raw<'_>, depth: u32) -> Result<Option<Type>, BtfError> {
+        let [elem, _, len] = array(raw);
+        let bare = self.bare(elem)?;
+        if bare.raw.kind == kind::INT && self.is_char(&bare.raw) {
+            return Ok(Some(Type::Char(len)));
+        }
+        let elem = self.ty(elem, depth + 1)?;
+        Ok(Type::array(elem, len).ok())
+    }
+
+    /// clang marks plain `char` as a signed integer and leaves BTF_INT_CHAR alone: the name decides.
+    fn is_char(&self, raw: &Raw<'_>) -> bool {
+        raw.size_or_type == 1 && (self.btf.string(raw.name) == "char" || int_bits(raw).2 & 2 != 0)
+    }
+
+    fn enumeration(&mut self, raw: &Raw<'_>) -> Option<Type> {
+        let wide = raw.kind == kind::ENUM64;
+        let size = raw.size_or_type as usize;
+        let word = |low: u32, high: u32| {
+            if wide { u64::from(high) << 32 | u64::from(low) } else { u64::from(low) }
+        };
+        let entries: Vec<(u32, u64)> = if wide {
+            entries::<3>(raw.tail).map(|[name, low, high]| (name, word(low, high))).collect()
+        } else {
+            entries::<2>(raw.tail).map(|[name, low]| (name, word(low, 0))).collect()
+        };
+        // Compilers before clang 15 did not say that an enum is signed. A small negative number
+        // does: flags that reach the top bit are rarely all ones above.
+        let looks_negative =
+            |v: &(u32, u64)| !wide && (v.1 as u32 as i32) < 0 && (v.1 as u32 as i32) >= -4096;
+        let signed = raw.flag || entries.iter().any(looks_negative);
+        let carrier = Atom::integer(size, signed).filter(|atom| atom.is_carrier())?;
+        if size == 8 && !wide {
+            // clang before 15 cut the numbers of a 64-bit enum: its names would lie.
+            return Some(Type::Atom(carrier));
+        }
+        let (min, max) = carrier.range(size as u32 * 8);
+        let mut taken = std::collections::HashSet::new();
+        let mut names = Vec::with_capacity(entries.len());
+        for (name, value) in entries {
+            let value = match (signed, wide) {
+                (true, true) => i128::from(value as i64),
+                (true, false) => i128::from(value as u32 as i32),
+                (false, _) => i128::from(value),
+            };
+            // Cut by an old compiler, or said twice: the number alone will do.
+            let name = fit::identifier(self.btf.string(name));
+            if (min..=max).contains(&value) && taken.insert(Arc::clone(&name)) {
+                self.spent += name.len() + 24;
+                names.push((name, value));
+            }
+        }
+        Type::enumeration(carrier, names).ok()
+    }
+
+    fn record(&mut self, raw: &Raw<'_>, depth: u32) -> Result<Option<Type>, BtfError> {
+        let mut placed = Vec::new();
+        for (index, [name, id, offset]) in entries::<3>(raw.tail).enumerate() {
+            let name = self.btf.string(name);
+            self.spent += name.len() + 16;
+            let (bit, width) =
+                if raw.flag { (offset & 0xff_ffff, offset >> 24) } else { (offset, 0) };
+            let Some((part, shift)) = self.part(id, bit, width, depth)? else {
+                return Ok(None);
+            };
+            let name = match (name, &part) {
+                ("", Part::Field(Type::Record(_))) => None,
+                ("", _) => Some(format!("anonymous_{index}").into()),
+                (name, _) => Some(fit::identifier(name)),
+            };
+            placed.push(Placed { name, part, bit: u64::from(bit) + shift });
+        }
+        Ok(Some(fit::record(raw.kind == kind::UNION, placed, raw.size_or_type)))
+    }
+
+    /// What a member at `bit` occupies, and how many bits later it begins; None if it has no words.
+    fn part(
+        &mut self,
+        id: u32,
+        bit: u32,
+        width: u32,
+        depth: u32,
+    ) -> Result<Option<(Part, u64)>, BtfError> {
+        let bare = match self.bare(id) {
+            Ok(bare) => bare,
+            Err(BtfError::NoSize { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let (offset, bits, _) =
+            if bare.raw.kind == kind::INT { int_bits(&bare.raw) } else { (0, 0, 0) };
+        // pahole wrote bitfields as integers of odd widths before struct members had one.
+        let odd = width == 0
+            && bits != 0
+            && (offset != 0 || bits != bare.raw.size_or_type.saturating_mul(8));
+        if width == 0 && !odd {
+            return match self.ty(id, depth + 1) {
+                Ok(_) if !bit.is_multiple_of(8) => Ok(None),
+                Ok(ty) => Ok(Some((Part::Field(ty), 0))),
+                Err(BtfError::NoSize { .. }) => Ok(None),
+                Err(error) => Err(error),
+            };
+        }
+        let (width, shift) = if odd { (bits, u64::from(offset)) } else { (width, 0) };
+        let carrier = match bare.raw.kind {
+            kind::INT => plain_int(&bare.raw),
+            _ => Some(self.ty(id, depth + 1)?),
+        };
+        Ok(carrier.and_then(|ty| Some((Part::Bits(ty, u8::try_from(width).ok()?), shift))))
+    }
+
+    fn section(&mut self, raw: &Raw<'_>, depth: u32) -> Result<Option<Type>, BtfError> {
+        let mut placed = Vec::new();
+        for [id, offset, size] in entries::<3>(raw.tail) {
+            let var = self.btf.raw(id)?;
+            let name = self.btf.string(var.name);
+            self.spent += name.len() + 16;
+            let ty = match self.ty(id, depth + 1) {
+                Ok(ty) => ty,
+                Err(BtfError::NoSize { .. }) => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            // A flexible array with an initialiser takes more room than its type.
+            let ty = if ty.size() == size as usize { ty } else { Type::Hex(size) };
+            placed.push(Placed {
+                name: Some(fit::identifier(name)),
+                part: Part::Field(ty),
+                bit: u64::from(offset) * 8,
+            });
+        }
+        Ok(Some(fit::record(false, placed, raw.size_or_type)))
+    }
+}
+
+/// Element type, index type, length.
+fn array(raw: &Raw<'_>) -> [u32; 3] {
+    entries::<3>(raw.tail).next().unwrap_or_default()
+}
+
+/// Offset in bits, width in bits, encoding (1 signed, 2 char, 4 bool).
+fn int_bits(raw: &Raw<'_>) -> (u32, u32, u32) {
+    let [word] = entries::<1>(raw.tail).next().unwrap_or_default();
+    (word >> 16 & 0xff, word & 0xff, word >> 24 & 0xf)
+}
+
+fn int(raw: &Raw<'_>, network: Option<Atom>) -> Option<Type> {
+    let (offset, bits, _) = int_bits(raw);
+    if offset != 0 || bits != raw.size_or_type.checked_mul(8)? {
+        return None;
+    }
+    match network {
+        Some(atom) if atom.size() == raw.size_or_type as usize => Some(Type::Atom(atom)),
+        _ => plain_int(raw),
+    }
+}
+
+fn plain_int(raw: &Raw<'_>) -> Option<Type> {
+    let (_, _, encoding) = int_bits(raw);
+    match (raw.size_or_type, encoding) {
+        (1, encoding) if encoding & 4 != 0 => Some(Type::Atom(Atom::Bool)),
+        (size, encoding) => Atom::integer(size as usize, encoding & 1 != 0).map(Type::Atom),
+    }
+}

@@ -1,0 +1,101 @@
+//! A type as notation text: one line, canonical, and the inverse of parsing.
+
+use super::record::{Kind, Member, Part};
+use super::{Array, Atom, Enum, Layout, Record, Type};
+use std::fmt::{Debug, Display, Formatter, Result};
+
+impl Display for Layout {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match &self.key {
+            Some(key) => write!(f, "{key} -> {}", self.value),
+            None => write!(f, "-> {}", self.value),
+        }
+    }
+}
+
+impl Debug for Type {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        Display::fmt(self, f)
+    }
+}
+
+impl Display for Type {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self {
+            Type::Atom(atom) => f.write_str(atom.name()),
+            Type::Char(n) => write!(f, "char[{n}]"),
+            Type::Hex(n) => write!(f, "hex[{n}]"),
+            Type::Array(array) => dimensions(array, f),
+            Type::Enum(e) => enumeration(e, f),
+            Type::Record(record) => members(record, f),
+            Type::Lpm(lpm) => write!(f, "lpm{{{}}}", lpm.data()),
+        }
+    }
+}
+
+/// As in C the outermost dimension comes first, so `char[2][16]` are two texts of 16 bytes.
+fn dimensions(array: &Array, f: &mut Formatter<'_>) -> Result {
+    let mut elem = array.elem();
+    while let Type::Array(inner) = elem {
+        elem = inner.elem();
+    }
+    let last = match elem {
+        Type::Char(n) => {
+            f.write_str("char")?;
+            Some(n)
+        }
+        Type::Hex(n) => {
+            f.write_str("hex")?;
+            Some(n)
+        }
+        _ => {
+            Display::fmt(elem, f)?;
+            None
+        }
+    };
+    let mut next = Some(array);
+    while let Some(array) = next {
+        write!(f, "[{}]", array.len())?;
+        next = match array.elem() {
+            Type::Array(inner) => Some(inner),
+            _ => None,
+        };
+    }
+    last.map_or(Ok(()), |n| write!(f, "[{n}]"))
+}
+
+fn enumeration(e: &Enum, f: &mut Formatter<'_>) -> Result {
+    f.write_str("enum")?;
+    if e.carrier() != Atom::U32 {
+        write!(f, ":{}", e.carrier().name())?;
+    }
+    f.write_str("{")?;
+    let mut expected = 0;
+    for (index, (name, value)) in e.names().enumerate() {
+        write!(f, "{}{name}", if index > 0 { ", " } else { "" })?;
+        if value != expected {
+            write!(f, "={value}")?;
+        }
+        expected = value + 1;
+    }
+    f.write_str("}")
+}
+
+fn members(record: &Record, f: &mut Formatter<'_>) -> Result {
+    let Kind { union, packed } = record.kind();
+    f.write_str(if packed { "packed " } else { "" })?;
+    f.write_str(if union { "union{" } else { "struct{" })?;
+    for (index, Member { name, part }) in record.members().iter().enumerate() {
+        f.write_str(if index > 0 { ", " } else { "" })?;
+        if let Some(name) = name {
+            write!(f, "{name}: ")?;
+        }
+        match part {
+            Part::Field(ty) => Display::fmt(ty, f)?,
+            Part::Bits(ty, width) => write!(f, "{ty}:{width}")?,
+            Part::Pad(bytes) => write!(f, "pad[{bytes}]")?,
+            Part::PadBits(bits) => write!(f, "pad:{bits}")?,
+        }
+    }
+    f.write_str("}")
+}

@@ -1,0 +1,36 @@
+//! Take the BPF maps that this process inherited from `bpf-exec`.
+//!
+//! `bpf-exec` opens maps, names them in the environment (`BPF_NUM_MAPS`,
+//! `BPF_MAP<n>`, `BPF_MAP<n>_NAME`, `BPF_MAP<n>_LAYOUT`), and becomes a command
+//! that inherits them as open descriptors. A command written in Rust takes them
+//! as [`OwnedFd`](std::os::fd::OwnedFd), by name or by number, and gives them to
+//! whatever works with maps: aya, libbpf-rs, or bpf(2) itself.
+//!
+//! ```no_run
+//! let mut maps = bpf_exec::take()?;
+//! let hits = maps.by_name("hits")?;
+//! println!("hits is descriptor {:?}, a map of {} entries", hits.fd, hits.max_entries);
+//! # Ok::<(), bpf_exec::TakeError>(())
+//! ```
+
+#![deny(unsafe_code)]
+#![warn(missing_docs)]
+
+mod error;
+mod handoff;
+pub mod layout;
+mod map;
+mod output;
+mod source;
+mod take;
+mod text;
+mod wire;
+
+#[doc(hidden)]
+#[allow(missing_docs)]
+pub mod cli;
+#[doc(hidden)]
+#[allow(missing_docs)]
+pub mod sys;
+
+pub use take::{InheritedMap, InheritedMaps, TakeError, take};

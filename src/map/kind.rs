@@ -1,0 +1,168 @@
+//! The table of map types: a row for each, and what can be asked of it.
+
+/// `enum bpf_map_type`. The kernel may know more types than this table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Kind(pub u32);
+
+/// What a type wants to be told when a map of it is created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// It must be given.
+    Given,
+    /// There is none: the kernel wants 0.
+    Nothing,
+    /// This, unless something else is given.
+    Default(u32),
+}
+
+/// One row of the table.
+#[derive(Debug)]
+pub struct Row {
+    pub kind: Kind,
+    /// As bpftool prints it, from the kernel's `BPF_MAP_TYPE_*`.
+    pub name: &'static str,
+    pub key: Want,
+    pub value: Want,
+    pub entries: Want,
+    /// Flags without which the kernel refuses to create one.
+    pub flags: u32,
+}
+
+const NO_PREALLOC: u32 = 1;
+const MMAPABLE: u32 = 1 << 10;
+
+use Want::{Default as Or, Given, Nothing};
+
+/// `enum bpf_map_type` of `include/uapi/linux/bpf.h`, Linux 6.18. The wants are
+/// those of each type's `map_alloc_check` in `kernel/bpf` and `net`.
+#[rustfmt::skip]
+const TABLE: [Row; 33] = [
+    row(1,  "hash",                   Given,   Given,   Given,   0),
+    row(2,  "array",                  Or(4),   Given,   Given,   0),
+    row(3,  "prog_array",             Or(4),   Or(4),   Given,   0),
+    row(4,  "perf_event_array",       Or(4),   Or(4),   Given,   0),
+    row(5,  "percpu_hash",            Given,   Given,   Given,   0),
+    row(6,  "percpu_array",           Or(4),   Given,   Given,   0),
+    row(7,  "stack_trace",            Or(4),   Given,   Given,   0),
+    row(8,  "cgroup_array",           Or(4),   Or(4),   Given,   0),
+    row(9,  "lru_hash",               Given,   Given,   Given,   0),
+    row(10, "lru_percpu_hash",        Given,   Given,   Given,   0),
+    row(11, "lpm_trie",               Given,   Given,   Given,   NO_PREALLOC),
+    row(12, "array_of_maps",          Or(4),   Or(4),   Given,   0),
+    row(13, "hash_of_maps",           Given,   Or(4),   Given,   0),
+    row(14, "devmap",                 Or(4),   Or(4),   Given,   0),
+    row(15, "sockmap",                Or(4),   Or(4),   Given,   0),
+    row(16, "cpumap",                 Or(4),   Or(4),   Given,   0),
+    row(17, "xskmap",                 Or(4),   Or(4),   Given,   0),
+    row(18, "sockhash",               Given,   Or(4),   Given,   0),
+    row(19, "cgroup_storage",         Or(8),   Given,   Nothing, 0),
+    row(20, "reuseport_sockarray",    Or(4),   Or(4),   Given,   0),
+    row(21, "percpu_cgroup_storage",  Or(8),   Given,   Nothing, 0),
+    row(22, "queue",                  Nothing, Given,   Given,   0),
+    row(23, "stack",                  Nothing, Given,   Given,   0),
+    row(24, "sk_storage",             Or(4),   Given,   Nothing, NO_PREALLOC),
+    row(25, "devmap_hash",            Or(4),   Or(4),   Given,   0),
+    row(26, "struct_ops",             Or(4),   Given,   Given,   0),
+    row(27, "ringbuf",                Nothing, Nothing, Given,   0),
+    row(28, "inode_storage",          Or(4),   Given,   Nothing, NO_PREALLOC),
+    row(29, "task_storage",           Or(4),   Given,   Nothing, NO_PREALLOC),
+    row(30, "bloom_filter",           Nothing, Given,   Given,   0),
+    row(31, "user_ringbuf",           Nothing, Nothing, Given,   0),
+    row(32, "cgrp_storage",           Or(4),   Given,   Nothing, NO_PREALLOC),
+    row(33, "arena",                  Nothing, Nothing, Given,   MMAPABLE),
+];
+
+const fn row(
+    kind: u32,
+    name: &'static str,
+    key: Want,
+    value: Want,
+    entries: Want,
+    flags: u32,
+) -> Row {
+    Row { kind: Kind(kind), name, key, value, entries, flags }
+}
+
+/// The flags of BPF_MAP_CREATE, by the kernel's names without `BPF_F_`.
+const FLAGS: [(&str, u32); 15] = [
+    ("NO_PREALLOC", NO_PREALLOC),
+    ("NO_COMMON_LRU", 1 << 1),
+    ("NUMA_NODE", 1 << 2),
+    ("RDONLY", 1 << 3),
+    ("WRONLY", 1 << 4),
+    ("STACK_BUILD_ID", 1 << 5),
+    ("ZERO_SEED", 1 << 6),
+    ("RDONLY_PROG", 1 << 7),
+    ("WRONLY_PROG", 1 << 8),
+    ("CLONE", 1 << 9),
+    ("MMAPABLE", MMAPABLE),
+    ("PRESERVE_ELEMS", 1 << 11),
+    ("INNER_MAP", 1 << 12),
+    ("SEGV_ON_FAULT", 1 << 17),
+    ("NO_USER_CONV", 1 << 18),
+];
+
+/// The bit of a creation flag, by its name with or without `BPF_F_`.
+pub fn flag(name: &str) -> Option<u32> {
+    let name = name.strip_prefix("BPF_F_").unwrap_or(name);
+    FLAGS.iter().find(|(known, _)| *known == name).map(|(_, bit)| *bit)
+}
+
+/// The row of the type with this name; a leading `BPF_MAP_TYPE_` in capitals is taken too.
+pub fn by_name(name: &str) -> Option<&'static Row> {
+    let kernel = name.strip_prefix("BPF_MAP_TYPE_").map(str::to_ascii_lowercase);
+    let name = kernel.as_deref().unwrap_or(name);
+    TABLE.iter().find(|row| row.name == name)
+}
+
+impl Kind {
+    pub const LPM_TRIE: Kind = Kind(11);
+    pub const ARRAY_OF_MAPS: Kind = Kind(12);
+    pub const HASH_OF_MAPS: Kind = Kind(13);
+    pub const STRUCT_OPS: Kind = Kind(26);
+
+    /// The type's name, or `type N` for one that this table does not know.
+    pub fn name(self) -> String {
+        match TABLE.iter().find(|row| row.kind == self) {
+            Some(row) => row.name.into(),
+            None => format!("type {}", self.0),
+        }
+    }
+
+    /// Whether its values are maps.
+    pub fn holds_maps(self) -> bool {
+        matches!(self, Kind::ARRAY_OF_MAPS | Kind::HASH_OF_MAPS)
+    }
+
+    /// Whether the kernel creates one only with BTF for key and value.
+    pub fn wants_btf(self) -> bool {
+        matches!(self.0, 24 | 28 | 29 | 32)
+    }
+
+    /// Whether an element is one value for each possible CPU.
+    pub fn is_per_cpu(self) -> bool {
+        matches!(self.0, 5 | 6 | 10 | 21)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_type_has_one_row_in_the_kernels_order() {
+        for (row, number) in TABLE.iter().zip(1..) {
+            assert_eq!(row.kind, Kind(number));
+            assert_eq!(by_name(row.name).map(|r| r.kind), Some(row.kind));
+        }
+        assert_eq!(Kind(99).name(), "type 99");
+        assert_eq!(by_name("BPF_MAP_TYPE_LPM_TRIE").map(|r| r.kind), Some(Kind::LPM_TRIE));
+    }
+
+    #[test]
+    fn flags_go_by_the_kernels_names() {
+        assert_eq!(flag("BPF_F_MMAPABLE"), Some(1024));
+        assert_eq!(flag("MMAPABLE"), Some(1024));
+        assert_eq!(flag("mmapable"), None);
+    }
+}

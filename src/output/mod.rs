@@ -1,0 +1,55 @@
+//! Results to text: a file for each format.
+
+pub mod json;
+pub mod table;
+
+use crate::error::Error;
+use crate::map::kind::Kind;
+use crate::sys::elem::MapFd;
+use crate::sys::fd;
+use std::os::fd::AsFd;
+
+/// What is told of a map in a list.
+#[derive(Debug)]
+pub struct MapRow {
+    /// The n of `BPF_MAP<n>`.
+    pub index: u32,
+    pub name: Option<Vec<u8>>,
+    pub fd: i32,
+    pub id: u32,
+    /// The type's name.
+    pub kind: String,
+    pub key_size: u32,
+    pub value_size: u32,
+    pub max_entries: u32,
+    /// `rw`, `r` or `w`.
+    pub access: &'static str,
+    pub layout: Option<Vec<u8>>,
+}
+
+impl MapRow {
+    /// What the kernel tells of `map`, beside what the environment says or will say of it.
+    pub fn new(
+        index: u32,
+        fd: i32,
+        name: Option<Vec<u8>>,
+        layout: Option<Vec<u8>>,
+        map: &MapFd,
+    ) -> Result<MapRow, Error> {
+        let info = map.info();
+        let access = fd::access(map.as_fd())
+            .map_err(|errno| Error::new(format!("id {}", info.id), "read access mode", errno))?;
+        Ok(MapRow {
+            index,
+            name,
+            fd,
+            id: info.id,
+            kind: Kind(info.kind).name(),
+            key_size: info.key_size,
+            value_size: info.value_size,
+            max_entries: info.max_entries,
+            access: access.name(),
+            layout,
+        })
+    }
+}

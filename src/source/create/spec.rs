@@ -1,0 +1,264 @@
+//! `NAME=TYPE,key=LAYOUT,value=LAYOUT,entries=N,flags=A|B`, read and checked. Pure.
+
+use crate::layout::{Layout, Type};
+use crate::map::kind::{self, Kind, Row, Want};
+use std::path::PathBuf;
+
+/// A map to be created.
+#[derive(Debug)]
+pub struct Spec {
+    pub(super) name: String,
+    pub(super) row: &'static Row,
+    pub(super) key: Option<Size>,
+    pub(super) value: Option<Size>,
+    pub(super) entries: u32,
+    pub(super) flags: u32,
+    pub(super) extra: u64,
+    pub(super) numa_node: u32,
+    pub(super) inner: Option<Inner>,
+}
+
+/// The size of a key or a value, told by a layout or as bytes.
+#[derive(Debug)]
+pub(super) enum Size {
+    Bytes(u32),
+    Type(Type),
+}
+
+/// The map after which the inner maps of a map of maps are checked.
+#[derive(Debug)]
+pub(super) enum Inner {
+    Pin(PathBuf),
+    Id(u32),
+}
+
+impl Size {
+    fn parse(text: &str) -> Result<Size, String> {
+        if text.bytes().all(|b| b.is_ascii_digit()) {
+            let bytes = text.parse().map_err(|_| format!("{text:?} is not a size in bytes"))?;
+            return Ok(Size::Bytes(bytes));
+        }
+        let ty: Type = text.parse().map_err(|e| format!("{e}"))?;
+        Ok(Size::Type(ty))
+    }
+
+    pub(super) fn bytes(&self) -> Result<u32, String> {
+        match self {
+            Size::Bytes(bytes) => Ok(*bytes),
+            Size::Type(ty) => ty.size().try_into().map_err(|_| "larger than 4 GiB".into()),
+        }
+    }
+
+    fn ty(&self) -> Type {
+        match self {
+            Size::Bytes(bytes) => Type::of_size(*bytes),
+            Size::Type(ty) => ty.clone(),
+        }
+    }
+}
+
+impl Spec {
+    /// Reads a specification. What a type needs not may be left out; what it
+    /// cannot have is an error.
+    pub fn parse(text: &str) -> Result<Spec, String> {
+        let (name, rest) = text.split_once('=').ok_or("NAME=TYPE,… is wanted")?;
+        let mut parts = split(rest).into_iter();
+        let kind = parts.next().unwrap_or_default();
+        let row = kind::by_name(kind).ok_or_else(|| format!("{kind:?} is not a map type"))?;
+        if row.kind == Kind::STRUCT_OPS {
+            return Err("a struct_ops map is made only with its programs".into());
+        }
+        let mut fields: Vec<(&str, &str)> = Vec::new();
+        for part in parts {
+            let (field, value) = part.split_once('=').ok_or(format!("{part:?}: = is missing"))?;
+            if fields.iter().any(|(known, _)| *known == field) {
+                return Err(format!("{field} is given twice"));
+            }
+            fields.push((field, value));
+        }
+        let mut spec = Spec {
+            name: name.into(),
+            row,
+            key: None,
+            value: None,
+            entries: 0,
+            flags: row.flags,
+            extra: 0,
+            numa_node: 0,
+            inner: None,
+        };
+        let mut entries = None;
+        for (field, text) in fields {
+            spec.set(field, text, &mut entries).map_err(|e| format!("{field}: {e}"))?;
+        }
+        spec.complete(entries)?;
+        Ok(spec)
+    }
+
+    fn set(&mut self, field: &str, text: &str, entries: &mut Option<u32>) -> Result<(), String> {
+        match field {
+            "key" => self.key = Some(Size::parse(text)?),
+            "value" => self.value = Some(Size::parse(text)?),
+            "entries" => *entries = Some(count(text)?),
+            "extra" => self.extra = number(text)?,
+            "numa" => {
+                self.numa_node = number(text)?;
+                self.flags |= kind::flag("NUMA_NODE").unwrap_or_default();
+            }
+            "flags" => {
+                for name in text.split('|') {
+                    self.flags |= kind::flag(name).ok_or(format!("{name:?} is not a flag"))?;
+                }
+            }
+            "inner" if self.row.kind.holds_maps() => self.inner = Some(Inner::parse(text)?),
+            "inner" => return Err(format!("a {} holds no maps", self.row.name)),
+            _ => return Err("not a field (key, value, entries, flags, extra, numa, inner)".into()),
+        }
+        Ok(())
+    }
+
+    /// Fills in what the type does not want to be told, and refuses what is missing.
+    fn complete(&mut self, entries: Option<u32>) -> Result<(), String> {
+        let kind = self.row.name;
+        self.key = settle(self.key.take(), self.row.key, kind, "key")?;
+        self.value = settle(self.value.take(), self.row.value, kind, "value")?;
+        let entries = entries.map(Size::Bytes);
+        if let Some(entries) = settle(entries, self.row.entries, kind, "entries")? {
+            self.entries = entries.bytes()?;
+        }
+        if self.row.kind.holds_maps() && self.inner.is_none() {
+            return Err(format!(
+                "a {kind} wants inner=PIN or inner=id:N, a map like those it will hold"
+            ));
+        }
+        for size in self.key.iter().chain(&self.value) {
+            size.bytes()?;
+        }
+        Ok(())
+    }
+
+    /// The name before the `=`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The layout, where the notation was used for the key or the value.
+    pub(super) fn layout(&self) -> Option<Layout> {
+        let told = |size: &Option<Size>| matches!(size, Some(Size::Type(_)));
+        if !told(&self.key) && !told(&self.value) {
+            return None;
+        }
+        Some(Layout { key: self.key.as_ref().map(Size::ty), value: self.value.as_ref()?.ty() })
+    }
+}
+
+impl Inner {
+    fn parse(text: &str) -> Result<Inner, String> {
+        match text.strip_prefix("id:") {
+            Some(id) => Ok(Inner::Id(number(id)?)),
+            None if text.contains('/') => Ok(Inner::Pin(text.into())),
+            None => Err(format!("{text:?} is neither the path of a pin nor id:N")),
+        }
+    }
+}
+
+/// Splits at commas that stand outside of brackets.
+fn split(text: &str) -> Vec<&str> {
+    let (mut parts, mut start, mut depth) = (Vec::new(), 0, 0usize);
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b',' if depth == 0 => {
+                parts.push(&text[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&text[start..]);
+    parts
+}
+
+/// What a field becomes, given what the type wants of it.
+fn settle(
+    given: Option<Size>,
+    want: Want,
+    kind: &str,
+    field: &str,
+) -> Result<Option<Size>, String> {
+    match (given, want) {
+        (Some(Size::Bytes(0)), Want::Nothing) => Ok(None),
+        (Some(_), Want::Nothing) => Err(format!("a {kind} has no {field}")),
+        (None, Want::Nothing) => Ok(None),
+        (Some(size), _) => Ok(Some(size)),
+        (None, Want::Default(bytes)) => Ok(Some(Size::Bytes(bytes))),
+        (None, Want::Given) => Err(format!("a {kind} wants {field}=")),
+    }
+}
+
+fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
+    let digits = text.bytes().all(|b| b.is_ascii_digit());
+    let parsed = digits.then(|| text.parse().ok()).flatten();
+    parsed.ok_or_else(|| format!("{text:?} is not a number in range"))
+}
+
+/// A number of entries, with `k` for 1024 and `m` for 1024 times 1024.
+fn count(text: &str) -> Result<u32, String> {
+    let (digits, unit) = match text.as_bytes().last() {
+        Some(b'k' | b'K') => (&text[..text.len() - 1], 1 << 10),
+        Some(b'm' | b'M') => (&text[..text.len() - 1], 1 << 20),
+        _ => (text, 1u32),
+    };
+    let count = number::<u32>(digits).ok().and_then(|count| count.checked_mul(unit));
+    count.ok_or_else(|| format!("{text:?} is not a number in range"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_specification_says_what_to_create() {
+        let spec =
+            Spec::parse("seen=hash,key=ip4,value=struct{ a: u32, b: u32 },entries=1k").unwrap();
+        assert_eq!((spec.name(), spec.entries), ("seen", 1024));
+        assert_eq!(spec.layout().unwrap().to_string(), "ip4 -> struct{a: u32, b: u32}");
+        let spec = Spec::parse("q=queue,value=8,entries=2m").unwrap();
+        assert_eq!((spec.entries, spec.layout()), (2 << 20, None));
+        let spec =
+            Spec::parse("t=lpm_trie,key=8,value=u8,entries=1,flags=BPF_F_RDONLY_PROG|ZERO_SEED")
+                .unwrap();
+        assert_eq!(spec.flags, 1 | 1 << 7 | 1 << 6);
+    }
+
+    #[test]
+    fn what_does_not_make_sense_is_refused_by_name() {
+        for (text, want) in [
+            ("hash", "NAME=TYPE,… is wanted"),
+            ("a=", "\"\" is not a map type"),
+            ("a=hush,key=4", "\"hush\" is not a map type"),
+            ("a=hash,value=4,entries=1", "a hash wants key="),
+            ("a=hash,key=4,entries=1", "a hash wants value="),
+            ("a=hash,key=4,value=4", "a hash wants entries="),
+            ("a=queue,key=4,value=4,entries=1", "a queue has no key"),
+            ("a=ringbuf,value=4,entries=4096", "a ringbuf has no value"),
+            ("a=hash,key=4,key=4", "key is given twice"),
+            ("a=hash,key", "\"key\": = is missing"),
+            ("a=hash,size=4", "size: not a field (key, value, entries, flags, extra, numa, inner)"),
+            ("a=hash,entries=1x", "entries: \"1x\" is not a number in range"),
+            ("a=hash,entries=4194304k", "entries: \"4194304k\" is not a number in range"),
+            ("a=hash,entries=", "entries: \"\" is not a number in range"),
+            ("a=hash,entries=k", "entries: \"k\" is not a number in range"),
+            ("a=hash,flags=FAST", "flags: \"FAST\" is not a flag"),
+            ("a=hash,inner=/x", "inner: a hash holds no maps"),
+            (
+                "a=hash_of_maps,key=4,entries=1",
+                "a hash_of_maps wants inner=PIN or inner=id:N, a map like those it will hold",
+            ),
+            ("a=struct_ops,value=4,entries=1", "a struct_ops map is made only with its programs"),
+        ] {
+            assert_eq!(Spec::parse(text).unwrap_err(), want, "{text}");
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Maps by the kernel's id or name.
+
+use super::Opened;
+use crate::error::{Cause, Error};
+use crate::sys::bpf::{Access, map_by_id, next_map_id};
+use crate::sys::elem::MapFd;
+use crate::sys::{Errno, Result as SysResult};
+
+const OPEN: &str = "open map by id";
+const FIND: &str = "find map by name";
+/// BPF_OBJ_NAME_LEN, less the NUL.
+const MAX_NAME: usize = 15;
+
+/// Opens the map with this id; wants CAP_SYS_ADMIN.
+pub fn open(id: u32, read_only: bool) -> Result<Opened, Error> {
+    let map = get(id, read_only).map_err(|errno| fail(format!("id {id}"), OPEN, errno))?;
+    Ok(Opened::new(map))
+}
+
+/// Opens the one map that the kernel knows by `name`; wants CAP_SYS_ADMIN.
+/// That there are several is an error, which lists their ids.
+pub fn open_named(name: &[u8], read_only: bool) -> Result<Opened, Error> {
+    if name.len() > MAX_NAME {
+        let cause =
+            format!("{} bytes, where the kernel's names have at most {MAX_NAME}", name.len());
+        return Err(Error::new(name, FIND, cause));
+    }
+    if name.is_empty() {
+        return Err(Error::new(name, FIND, "an empty name"));
+    }
+    let mut found = Vec::new();
+    for_each(read_only, |map| {
+        if map.info().name == name {
+            found.push(map);
+        }
+    })
+    .map_err(|errno| fail(name, FIND, errno))?;
+    match found.len() {
+        0 => Err(Error::new(name, FIND, "no map has this name")),
+        1 => Ok(Opened::new(found.swap_remove(0))),
+        n => {
+            let ids: Vec<String> = found.iter().map(|map| map.info().id.to_string()).collect();
+            let cause = format!("{n} maps have this name: ids {}", ids.join(", "));
+            Err(Error::new(name, FIND, cause))
+        }
+    }
+}
+
+/// Calls `visit` with every map of the system, by rising id; wants CAP_SYS_ADMIN.
+pub fn for_each(read_only: bool, mut visit: impl FnMut(MapFd)) -> SysResult<()> {
+    let mut id = 0;
+    while let Some(next) = next_map_id(id)? {
+        id = next;
+        match get(id, read_only) {
+            Ok(map) => visit(map),
+            Err(Errno::ENOENT) => {} // it went between the two calls
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+fn get(id: u32, read_only: bool) -> SysResult<MapFd> {
+    let access = if read_only { Access::ReadOnly } else { Access::ReadWrite };
+    MapFd::new(map_by_id(id, access)?)
+}
+
+fn fail(object: impl AsRef<[u8]>, operation: &'static str, errno: Errno) -> Error {
+    let cause = match errno {
+        Errno::EPERM => Cause::Hint(errno, "CAP_SYS_ADMIN is needed"),
+        Errno::ENOENT => "no such map".into(),
+        errno => errno.into(),
+    };
+    Error::new(object, operation, cause)
+}

@@ -1,0 +1,170 @@
+//! Where maps come from: a file for each source, and the order in which they are opened.
+//!
+//! All or nothing: the first source that fails closes what the others opened.
+
+pub mod create;
+pub mod id;
+pub mod inherited;
+pub mod pin;
+pub mod process;
+pub mod readonly;
+pub mod socket;
+pub mod tc;
+
+use crate::error::Error;
+use crate::map::typed::Layouts;
+use crate::sys::elem::MapFd;
+use crate::text::escape;
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// One source, as the command line names it.
+#[derive(Debug)]
+pub struct Request {
+    /// The `NAME=` before it: only for a source that gives one map.
+    pub name: Option<Vec<u8>>,
+    pub source: Source,
+}
+
+/// Where to get maps.
+#[derive(Debug)]
+pub enum Source {
+    /// A pin, or a directory of pins.
+    Pin(PathBuf),
+    /// The kernel's id of a map.
+    Id(u32),
+    /// The kernel's name of a map.
+    KernelName(Vec<u8>),
+    /// A socket to which tc sends.
+    Import(PathBuf),
+    /// A process that holds maps.
+    Process(i32),
+    /// A new map.
+    Create(create::Spec),
+}
+
+impl fmt::Display for Source {
+    /// As its user would know it again, escaped.
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Source::Pin(path) | Source::Import(path) => {
+                f.write_str(&escape(path.as_os_str().as_bytes()))
+            }
+            Source::Id(id) => write!(f, "id {id}"),
+            Source::KernelName(name) => f.write_str(&escape(name)),
+            Source::Process(pid) => write!(f, "process {pid}"),
+            Source::Create(spec) => f.write_str(&escape(spec.name().as_bytes())),
+        }
+    }
+}
+
+/// What holds for all sources.
+#[derive(Debug)]
+pub struct Settings {
+    /// Hand over read-only descriptors, or fail.
+    pub read_only: bool,
+    /// The root of the bpf file system.
+    pub bpffs: PathBuf,
+    /// How long to wait for a sender; None for ever.
+    pub timeout: Option<Duration>,
+    /// The permission bits of a socket's file.
+    pub socket_mode: u32,
+}
+
+/// A map that a source gave.
+#[derive(Debug)]
+pub struct Opened {
+    pub map: MapFd,
+    /// The name given on the command line, else the pin's, else the kernel's.
+    pub name: Option<Vec<u8>>,
+    /// `KEY -> VALUE` in the layout notation, where known.
+    pub layout: Option<Vec<u8>>,
+    /// The number that the sender declared for it.
+    pub declared: Option<u32>,
+}
+
+impl Opened {
+    /// A map that nothing else is known of: its name is the kernel's.
+    fn new(map: MapFd) -> Opened {
+        let name = Some(map.info().name.clone()).filter(|name| !name.is_empty());
+        Opened { map, name, layout: None, declared: None }
+    }
+
+    fn named(self, name: impl Into<Vec<u8>>) -> Opened {
+        Opened { name: Some(name.into()), ..self }
+    }
+}
+
+/// Opens what all `requests` name: a list for each, in their order.
+///
+/// Sockets are bound first, so that senders may come in any order, and waited
+/// for last, so that a pin that is not there is told at once.
+pub fn open_all(
+    requests: &[Request],
+    settings: &Settings,
+    layouts: &mut Layouts,
+) -> Result<Vec<Vec<Opened>>, Error> {
+    let waiting = requests.iter().any(|r| matches!(r.source, Source::Import(_)));
+    // Declared before the sockets, so that they are removed before a signal is let through.
+    let signals = waiting.then(socket::Signals::hold).transpose()?;
+    let mut imports = Vec::new();
+    let mut groups = Vec::new();
+    for request in requests {
+        groups.push(match &request.source {
+            Source::Import(path) => {
+                imports.push((groups.len(), tc::Import::bind(path, settings.socket_mode)?));
+                Vec::new()
+            }
+            source => open(source, settings)?,
+        });
+    }
+    if let Some(signals) = signals {
+        let (places, imports): (Vec<usize>, Vec<tc::Import>) = imports.into_iter().unzip();
+        let received = tc::receive_all(imports, settings.timeout, &signals)?;
+        for (place, maps) in places.into_iter().zip(received) {
+            groups[place] = maps;
+        }
+    }
+    for (request, group) in requests.iter().zip(&mut groups) {
+        finish(request, group, settings, layouts)?;
+    }
+    Ok(groups)
+}
+
+fn open(source: &Source, settings: &Settings) -> Result<Vec<Opened>, Error> {
+    Ok(match source {
+        Source::Pin(path) => pin::open(path, settings)?,
+        Source::Id(id) => vec![id::open(*id, settings.read_only)?],
+        Source::KernelName(name) => vec![id::open_named(name, settings.read_only)?],
+        Source::Process(pid) => process::open(*pid)?,
+        Source::Create(spec) => vec![create::open(spec)?],
+        Source::Import(_) => Vec::new(), // received later, all together
+    })
+}
+
+/// Gives the maps of one source the name, the access and the layout that they go with.
+fn finish(
+    request: &Request,
+    group: &mut Vec<Opened>,
+    settings: &Settings,
+    layouts: &mut Layouts,
+) -> Result<(), Error> {
+    if let Some(name) = &request.name {
+        let [one] = &mut group[..] else {
+            let cause = format!("{} gives {} maps, not one", request.source, group.len());
+            return Err(Error::new(name, "name a map", cause));
+        };
+        one.name = Some(name.clone());
+    }
+    for opened in std::mem::take(group) {
+        let map = match settings.read_only {
+            true => readonly::restrict(opened.map, opened.name.as_deref(), &settings.bpffs)?,
+            false => opened.map,
+        };
+        let layout = opened.layout.or_else(|| layouts.of(&map));
+        group.push(Opened { map, layout, ..opened });
+    }
+    Ok(())
+}

@@ -1,0 +1,175 @@
+//! Maps pinned in a bpf file system: one pin, or all below a directory.
+
+use super::{Opened, Settings};
+use crate::error::{Cause, Error};
+use crate::sys::bpf::{Access, obj_get};
+use crate::sys::elem::MapFd;
+use crate::sys::{Errno, fd};
+use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
+use std::ffi::{CString, OsString};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+const OPEN: &str = "open pin";
+const WALK: &str = "read directory";
+
+/// Opens the map pinned at `path`, or every map below it if it is a directory.
+pub fn open(path: &Path, settings: &Settings) -> Result<Vec<Opened>, Error> {
+    let access = if settings.read_only { Access::ReadOnly } else { Access::ReadWrite };
+    match get(path, access) {
+        // OBJ_GET answers EACCES for a directory, on bpffs and elsewhere.
+        Err(Errno::EACCES) if path.is_dir() => open_below(path, access),
+        result => {
+            let fd = result.map_err(|errno| explain(path, errno, access, &settings.bpffs))?;
+            let map = map(path, fd)?;
+            Ok(vec![name_after(path, map)])
+        }
+    }
+}
+
+/// Opens every map pinned below the directory `root`.
+///
+/// Sorted bytewise, directory by directory; symbolic links are not followed, and
+/// programs, links and what vanishes meanwhile are passed over.
+pub fn open_below(root: &Path, access: Access) -> Result<Vec<Opened>, Error> {
+    check_bpffs(root)?;
+    let mut maps = Vec::new();
+    let listed = list(root).map_err(|e| Error::new(root.as_os_str().as_bytes(), WALK, e))?;
+    visit(root, listed, access, &mut |path, fd| {
+        let map = MapFd::new(fd).map_err(|e| Error::new(path.as_os_str().as_bytes(), OPEN, e))?;
+        maps.push(name_after(path, map));
+        Ok(())
+    })?;
+    Ok(maps)
+}
+
+/// Opens the pin of the map with this id below `root` with read-only access, if
+/// there is one; what cannot be opened or read is passed over.
+pub fn find_read_only(root: &Path, id: u32) -> Option<MapFd> {
+    for (name, is_dir) in list(root).ok()? {
+        let path = root.join(name);
+        let found = if is_dir {
+            find_read_only(&path, id)
+        } else {
+            let opened = get(&path, Access::ReadOnly).and_then(MapFd::new).ok();
+            opened.filter(|map| map.info().id == id)
+        };
+        if found.is_some() {
+            return found;
+        }
+    }
+    None
+}
+
+/// Opens one pin for a caller that has no settings: see [`open`].
+pub fn open_one(path: &Path, access: Access, bpffs: &Path) -> Result<MapFd, Error> {
+    let fd = get(path, access).map_err(|errno| explain(path, errno, access, bpffs))?;
+    map(path, fd)
+}
+
+/// An error unless `root` is a directory of a bpf file system.
+fn check_bpffs(root: &Path) -> Result<(), Error> {
+    match statfs(root) {
+        Ok(stat) if stat.filesystem_type() == BPF_FS_MAGIC => Ok(()),
+        Ok(_) => Err(Error::new(root.as_os_str().as_bytes(), WALK, NOT_BPFFS)),
+        Err(errno) => Err(Error::new(root.as_os_str().as_bytes(), WALK, errno)),
+    }
+}
+
+const NOT_BPFFS: &str = "not on a bpf file system";
+
+/// The names in a directory, sorted, each with whether it is a directory.
+/// Symbolic links are left out.
+fn list(directory: &Path) -> std::io::Result<Vec<(OsString, bool)>> {
+    let mut names = Vec::new();
+    for entry in directory.read_dir()? {
+        let entry = entry?;
+        let kind = match entry.file_type() {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+            kind => kind?,
+        };
+        if kind.is_file() || kind.is_dir() {
+            names.push((entry.file_name(), kind.is_dir()));
+        }
+    }
+    names.sort_by(|a, b| a.0.as_bytes().cmp(b.0.as_bytes()));
+    Ok(names)
+}
+
+/// Calls `found` with every map among `entries` of `directory` and below them.
+fn visit(
+    directory: &Path,
+    entries: Vec<(OsString, bool)>,
+    access: Access,
+    found: &mut impl FnMut(&Path, OwnedFd) -> Result<(), Error>,
+) -> Result<(), Error> {
+    for (name, is_dir) in entries {
+        let path = directory.join(name);
+        let fail =
+            |operation, cause: Cause| Error::new(path.as_os_str().as_bytes(), operation, cause);
+        if is_dir {
+            match list(&path) {
+                Ok(entries) => visit(&path, entries, access, found)?,
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+                Err(e) => return Err(fail(WALK, e.into())),
+            }
+            continue;
+        }
+        match get(&path, access) {
+            Ok(fd) => {
+                if fd::kind(fd.as_fd()).map_err(|e| fail(OPEN, e.into()))? == fd::Kind::Map {
+                    found(&path, fd)?;
+                }
+            }
+            // Gone, or one of the kernel's own files, such as maps.debug.
+            Err(Errno::ENOENT) => {}
+            // A link, which can be opened in no other way than read-write.
+            Err(Errno::EINVAL) if access != Access::ReadWrite => {}
+            Err(errno) => return Err(explain(&path, errno, access, directory)),
+        }
+    }
+    Ok(())
+}
+
+fn get(path: &Path, access: Access) -> Result<OwnedFd, Errno> {
+    let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)?;
+    obj_get(&path, access)
+}
+
+/// The map behind a pin, or what it is instead.
+fn map(path: &Path, fd: OwnedFd) -> Result<MapFd, Error> {
+    let fail = |cause: Cause| Error::new(path.as_os_str().as_bytes(), OPEN, cause);
+    match fd::kind(fd.as_fd()).map_err(|e| fail(e.into()))? {
+        fd::Kind::Map => MapFd::new(fd).map_err(|e| fail(e.into())),
+        other => Err(fail(format!("{}, not a map", other.describe()).into())),
+    }
+}
+
+fn name_after(path: &Path, map: MapFd) -> Opened {
+    let opened = Opened::new(map);
+    match path.file_name() {
+        Some(name) => opened.named(name.as_bytes()),
+        None => opened,
+    }
+}
+
+/// Why a pin could not be opened, as far as the kernel's answer tells it.
+fn explain(path: &Path, errno: Errno, access: Access, bpffs: &Path) -> Error {
+    let on_bpffs = |at: &Path| statfs(at).map(|stat| stat.filesystem_type() == BPF_FS_MAGIC);
+    let cause: Cause = match errno {
+        Errno::EACCES | Errno::EPERM if on_bpffs(path) == Ok(false) => NOT_BPFFS.into(),
+        Errno::EACCES if access == Access::ReadWrite && get(path, Access::ReadOnly).is_ok() => {
+            Cause::Hint(errno, "it may be opened with --read-only")
+        }
+        Errno::EINVAL if access != Access::ReadWrite && get(path, Access::ReadWrite).is_ok() => {
+            "a BPF link, not a map".into()
+        }
+        Errno::ENOENT if on_bpffs(path) == Ok(true) => "neither a map, a program nor a link".into(),
+        Errno::ENOENT if path.starts_with(bpffs) && on_bpffs(bpffs) == Ok(false) => {
+            Cause::Hint(errno, "no bpf file system is mounted there")
+        }
+        errno => errno.into(),
+    };
+    Error::new(path.as_os_str().as_bytes(), OPEN, cause)
+}

@@ -1,0 +1,113 @@
+//! Maps that another process holds open, through pidfd_getfd(2).
+
+use super::Opened;
+use crate::error::{Cause, Error};
+use crate::handoff::environ::{self, Claim};
+use crate::sys::elem::MapFd;
+use crate::sys::process::{is_alive, pidfd_getfd, pidfd_open};
+use crate::sys::{Errno, fd::Kind};
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, BorrowedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// Duplicates the maps that process `pid` holds, by rising descriptor number.
+///
+/// A map that it holds by several descriptors comes once, by the one that its own
+/// variables name, else by the lowest. Names and layouts are taken from those
+/// variables where its environment can be read. Holding no map is an error.
+pub fn open(pid: i32) -> Result<Vec<Opened>, Error> {
+    let object = format!("process {pid}");
+    let fail = |operation, cause: Cause| Error::new(&object, operation, cause);
+    let pidfd = pidfd_open(pid).map_err(|errno| fail("open", explain_pid(errno)))?;
+    // Everything under /proc/PID is read after the pidfd was taken, and believed
+    // only if the process is still there afterwards: else the number may be another's.
+    let proc = PathBuf::from(format!("/proc/{pid}"));
+    let numbers = map_numbers(&proc).map_err(|e| fail("list descriptors", explain_io(&e)))?;
+    let claims = read_claims(&proc);
+    let maps = duplicate(pidfd.as_fd(), &numbers, &claims)
+        .map_err(|errno| fail("duplicate descriptor", explain_getfd(errno)))?;
+    if !is_alive(pidfd.as_fd()) {
+        return Err(fail("duplicate descriptor", Errno::ESRCH.into()));
+    }
+    if maps.is_empty() {
+        return Err(fail("list descriptors", "it holds no map".into()));
+    }
+    Ok(maps)
+}
+
+/// The numbers of the descriptors that are maps, rising.
+fn map_numbers(proc: &Path) -> std::io::Result<Vec<RawFd>> {
+    let mut numbers = Vec::new();
+    for entry in proc.join("fd").read_dir()? {
+        let entry = entry?;
+        let number: Option<RawFd> = entry.file_name().to_str().and_then(|n| n.parse().ok());
+        let target = match entry.path().read_link() {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue, // closed meanwhile
+            target => target?,
+        };
+        if Kind::of_link(target.as_os_str().as_bytes()) == Kind::Map {
+            numbers.extend(number);
+        }
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// What the process's own environment, as it was at its start, says of its maps.
+fn read_claims(proc: &Path) -> Vec<Claim> {
+    let environment = std::fs::read(proc.join("environ")).unwrap_or_default();
+    // Its mistakes are not ours to warn of.
+    environ::claims(environment.split(|&b| b == 0)).0
+}
+
+fn duplicate(pidfd: BorrowedFd, numbers: &[RawFd], claims: &[Claim]) -> Result<Vec<Opened>, Errno> {
+    let mut maps: Vec<(Opened, bool)> = Vec::new();
+    let mut by_id: BTreeMap<u32, usize> = BTreeMap::new();
+    for &number in numbers {
+        let map = match pidfd_getfd(pidfd, number).and_then(MapFd::new) {
+            // Closed, or made something else, since it was listed.
+            Err(Errno::EBADF | Errno::EINVAL) => continue,
+            map => map?,
+        };
+        let claim = claims.iter().find(|claim| claim.fd == number);
+        let id = map.info().id;
+        let mut opened = Opened::new(map);
+        if let Some(claim) = claim {
+            opened.name = claim.name.clone().or(opened.name);
+            opened.layout = claim.layout.clone();
+        }
+        match by_id.get(&id).map(|&at| &mut maps[at]) {
+            None => {
+                by_id.insert(id, maps.len());
+                maps.push((opened, claim.is_some()));
+            }
+            Some(earlier) if claim.is_some() && !earlier.1 => *earlier = (opened, true),
+            Some(_) => {}
+        }
+    }
+    Ok(maps.into_iter().map(|(opened, _)| opened).collect())
+}
+
+fn explain_pid(errno: Errno) -> Cause {
+    match errno {
+        Errno::ESRCH => "no such process".into(),
+        Errno::EINVAL => "not a process id".into(),
+        errno => errno.into(),
+    }
+}
+
+fn explain_io(error: &std::io::Error) -> Cause {
+    match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::ENOENT | Errno::ESRCH) => "no such process".into(),
+        Some(errno) => explain_getfd(errno),
+        None => error.to_string().into(),
+    }
+}
+
+fn explain_getfd(errno: Errno) -> Cause {
+    match errno {
+        Errno::EPERM | Errno::EACCES => Cause::Hint(errno, "the right to trace it is needed"),
+        errno => errno.into(),
+    }
+}

@@ -1,0 +1,213 @@
+//! A bound datagram socket's file: made whole, put in place of a dead one only, and removed.
+
+use crate::error::{Cause, Error};
+use crate::sys::{Errno, process::is_ignored};
+use nix::fcntl::{AT_FDCWD, OFlag, RenameFlags, openat, renameat2};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, umask};
+use nix::unistd::{UnlinkatFlags, unlinkat};
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+
+/// The longest path that a socket address holds, without its NUL (unix(7)).
+pub const MAX_PATH: usize = 107;
+/// How many names are tried for a file on its way.
+const ATTEMPTS: u32 = 100;
+const BIND: &str = "bind socket";
+
+/// Signals that would end the process are held back while this lives, so that
+/// a socket's file can be removed first; then they take their course.
+pub struct Signals {
+    arrived: SignalFd,
+    before: SigSet,
+}
+
+impl Signals {
+    /// Holds back SIGHUP, SIGINT, SIGQUIT and SIGTERM, where they would end the process.
+    pub fn hold() -> Result<Signals, Error> {
+        let fail = |errno: Errno| Error::new("signals", "hold back", errno);
+        let before = SigSet::thread_get_mask().map_err(fail)?;
+        let mut held = SigSet::empty();
+        for signal in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM] {
+            // An ignored signal would be queued all the same while it is blocked.
+            if !is_ignored(signal as i32) && !before.contains(signal) {
+                held.add(signal);
+            }
+        }
+        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+        let arrived = SignalFd::with_flags(&held, flags).map_err(fail)?;
+        held.thread_block().map_err(fail)?;
+        Ok(Signals { arrived, before })
+    }
+}
+
+impl AsFd for Signals {
+    /// Readable when a signal has arrived.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.arrived.as_fd()
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        // Setting a mask that the kernel gave cannot fail.
+        let _ =
+            nix::sys::signal::pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&self.before), None);
+    }
+}
+
+/// A datagram socket bound to a path; the file goes when this does.
+#[derive(Debug)]
+pub struct Bound {
+    socket: UnixDatagram,
+    directory: OwnedFd,
+    /// The name in `directory` that the file has now.
+    name: OsString,
+    /// Device and inode of the file, by which it is known again.
+    inode: (u64, u64),
+}
+
+impl Bound {
+    /// Binds `path`, with the permission bits `mode` whatever the umask is.
+    ///
+    /// The socket is bound under a temporary name in the same directory, and then
+    /// renamed. A socket on which nobody listens any more is replaced; a live one,
+    /// or any other file, is an error. No symbolic link is followed in the last part.
+    pub fn new(path: &Path, mode: u32) -> Result<Bound, Error> {
+        let bytes = path.as_os_str().as_bytes();
+        let fail = |cause: Cause| Error::new(bytes, BIND, cause);
+        if bytes.len() > MAX_PATH {
+            let cause =
+                format!("{} bytes, where a socket's path has at most {MAX_PATH}", bytes.len());
+            return Err(fail(cause.into()));
+        }
+        let name = path.file_name().filter(|_| !bytes.ends_with(b"/"));
+        let name = name.ok_or_else(|| fail("not a name for a file".into()))?;
+        let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let directory = openat(AT_FDCWD, parent.unwrap_or(Path::new(".")), flags, Mode::empty())
+            .map_err(|e| fail(e.into()))?;
+        let mut bound = Bound::temporary(directory, mode).map_err(|e| fail(e.into()))?;
+        bound.publish(name).map_err(fail)?;
+        Ok(bound)
+    }
+
+    pub fn socket(&self) -> &UnixDatagram {
+        &self.socket
+    }
+
+    /// A socket under a name of its own in `directory`.
+    fn temporary(directory: OwnedFd, mode: u32) -> std::io::Result<Bound> {
+        let mut attempts = 0..ATTEMPTS;
+        loop {
+            let name = aside(attempts.next().unwrap_or(ATTEMPTS));
+            let before = umask(Mode::from_bits_truncate(!mode & 0o777));
+            // By way of /proc, since the directory's path and this name may be too long together.
+            let socket = UnixDatagram::bind(in_proc(&directory).join(&name));
+            umask(before);
+            match socket {
+                Ok(socket) => {
+                    let stat = stat(&directory, &name)?;
+                    let inode = (stat.st_dev, stat.st_ino);
+                    return Ok(Bound { socket, directory, name, inode });
+                }
+                // Another process of this number in another namespace, or one that was killed.
+                Err(e) if e.kind() == std::io::ErrorKind::AddrInUse && !attempts.is_empty() => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    /// Gives the file its name, unless something that is not a dead socket has it.
+    fn publish(&mut self, name: &OsStr) -> Result<(), Cause> {
+        // Each round answers to a change that another process made meanwhile.
+        for _ in 0..16 {
+            match self.rename(&self.name, name, RenameFlags::RENAME_NOREPLACE) {
+                Ok(()) => {
+                    self.name = name.into();
+                    return Ok(());
+                }
+                Err(Errno::EEXIST) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+            let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+            let old = match openat(&self.directory, name, flags, Mode::empty()) {
+                Err(Errno::ENOENT) => continue,
+                old => old?,
+            };
+            let inode = expect_dead(&old)?;
+            // Exchanging removes nothing: what had the name is looked at again before it goes.
+            self.rename(&self.name, name, RenameFlags::RENAME_EXCHANGE)?;
+            let temporary = std::mem::replace(&mut self.name, name.into());
+            if stat(&self.directory, &temporary).is_ok_and(|s| (s.st_dev, s.st_ino) == inode) {
+                unlinkat(&self.directory, &*temporary, UnlinkatFlags::NoRemoveDir)?;
+                return Ok(());
+            }
+            self.rename(&temporary, name, RenameFlags::RENAME_EXCHANGE)?;
+            self.name = temporary;
+        }
+        Err("other processes keep replacing it".into())
+    }
+
+    fn rename(&self, from: &OsStr, to: &OsStr, flags: RenameFlags) -> Result<(), Errno> {
+        renameat2(&self.directory, from, &self.directory, to, flags)
+    }
+
+    /// Removes the file, unless another has taken its name.
+    fn remove(&self) -> Result<(), Errno> {
+        // Set aside before it is looked at, so that nothing can take its place in between.
+        let set_aside = |n| {
+            let aside = aside(n);
+            self.rename(&self.name, &aside, RenameFlags::RENAME_NOREPLACE).map(|()| aside)
+        };
+        let taken = |result: &Result<OsString, Errno>| *result == Err(Errno::EEXIST);
+        let aside =
+            (0..ATTEMPTS).map(set_aside).find(|r| !taken(r)).unwrap_or(Err(Errno::EEXIST))?;
+        let stat = stat(&self.directory, &aside)?;
+        if (stat.st_dev, stat.st_ino) == self.inode {
+            return unlinkat(&self.directory, &*aside, UnlinkatFlags::NoRemoveDir);
+        }
+        self.rename(&aside, &self.name, RenameFlags::RENAME_NOREPLACE)
+    }
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        // Whatever fails, the file was not ours any more, or the directory went.
+        let _ = self.remove();
+    }
+}
+
+/// A name for a file on its way, which may be taken by what a killed process left.
+fn aside(attempt: u32) -> OsString {
+    format!(".bpf-exec.{}.{attempt}", std::process::id()).into()
+}
+
+fn stat(directory: &OwnedFd, name: &OsStr) -> Result<FileStat, Errno> {
+    fstatat(directory, name, nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW)
+}
+
+fn in_proc(fd: &OwnedFd) -> std::path::PathBuf {
+    format!("/proc/self/fd/{}", fd.as_raw_fd()).into()
+}
+
+/// The device and inode of a socket that nobody listens on; an error for anything else.
+fn expect_dead(file: &OwnedFd) -> Result<(u64, u64), Cause> {
+    let stat = fstat(file)?;
+    let kind = SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits());
+    if kind != SFlag::S_IFSOCK {
+        return Err("exists, and is not a socket".into());
+    }
+    // Connecting by way of /proc reaches this very file, whatever has its name by now.
+    match UnixDatagram::unbound()?.connect(in_proc(file)) {
+        Err(e) if e.kind() == std::io::ErrorKind::ConnectionRefused => {
+            Ok((stat.st_dev, stat.st_ino))
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => Err(e.into()),
+        _ => Err("in use by another process".into()),
+    }
+}

@@ -1,0 +1,152 @@
+//! Maps that tc sends to a socket (`tc filter … export PATH`), received as
+//! `tc exec bpf import PATH` does, and checked.
+
+use super::Opened;
+use super::socket::{Bound, Signals};
+use crate::error::{Cause, Error};
+use crate::sys::elem::MapFd;
+use crate::sys::scm::{self, MAX_FDS};
+use crate::sys::{Errno, fd};
+use crate::wire::tc::{Datagram, ENTRY, Entry, HEADER, Header};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+const IMPORT: &str = "import";
+
+/// A socket that waits for one transfer.
+#[derive(Debug)]
+pub struct Import {
+    path: PathBuf,
+    bound: Bound,
+    header: Option<Header>,
+    maps: Vec<Opened>,
+}
+
+impl Import {
+    /// Binds `path`; see [`Bound::new`].
+    pub fn bind(path: &Path, mode: u32) -> Result<Import, Error> {
+        let bound = Bound::new(path, mode)?;
+        let import = Import { path: path.into(), bound, header: None, maps: Vec::new() };
+        match import.bound.socket().set_nonblocking(true) {
+            Ok(()) => Ok(import),
+            Err(e) => Err(import.fail(e)),
+        }
+    }
+
+    fn is_complete(&self) -> bool {
+        let total = self.header.as_ref().map(|header| header.total as usize);
+        total == Some(self.maps.len())
+    }
+
+    fn fail(&self, cause: impl Into<Cause>) -> Error {
+        Error::new(self.path.as_os_str().as_bytes(), IMPORT, cause)
+    }
+
+    /// Takes one datagram, if one is there. Anything wrong with it is an error,
+    /// and drops what came with it.
+    fn receive(&mut self) -> Result<(), Error> {
+        let mut payload = [0; HEADER + ENTRY * MAX_FDS];
+        let message = match scm::receive(self.bound.socket().as_fd(), &mut payload) {
+            Err(Errno::EAGAIN | Errno::EINTR) => return Ok(()),
+            message => message.map_err(|errno| self.fail(errno))?,
+        };
+        if message.payload_truncated {
+            return Err(self.fail("a datagram longer than any that tc sends"));
+        }
+        if message.control_truncated {
+            return Err(self.fail("descriptors were lost: too many for the limit on open files"));
+        }
+        let datagram = Datagram::decode(&payload[..message.length], message.fds.len())
+            .map_err(|e| self.fail(e.to_string()))?;
+        if *self.header.get_or_insert_with(|| datagram.header.clone()) != datagram.header {
+            return Err(self.fail("datagrams of two transfers"));
+        }
+        let (total, so_far) = (datagram.header.total as usize, self.maps.len() + message.fds.len());
+        if so_far > total {
+            return Err(self.fail(format!("{so_far} maps in a transfer of {total}")));
+        }
+        for (entry, fd) in datagram.entries.iter().zip(message.fds) {
+            let map = check(entry, fd).map_err(|cause| self.fail(cause))?;
+            self.maps.push(Opened { declared: Some(entry.id), ..Opened::new(map) });
+        }
+        Ok(())
+    }
+}
+
+/// The map behind `fd`, if it is the one that `entry` describes.
+///
+/// Flags are not compared: the kernel adds some of its own to certain types.
+fn check(entry: &Entry, fd: OwnedFd) -> Result<MapFd, Cause> {
+    match fd::kind(fd.as_fd())? {
+        fd::Kind::Map => {}
+        other => return Err(format!("a descriptor is {}, not a map", other.describe()).into()),
+    }
+    let map = MapFd::new(fd)?;
+    let info = map.info();
+    for (what, declared, real) in [
+        ("type", entry.kind, info.kind),
+        ("key size", entry.key_size, info.key_size),
+        ("value size", entry.value_size, info.value_size),
+        ("max entries", entry.max_entries, info.max_entries),
+    ] {
+        if declared != real {
+            let cause = format!("map id {}: {what} declared as {declared}, but is {real}", info.id);
+            return Err(cause.into());
+        }
+    }
+    Ok(map)
+}
+
+/// Waits until every import has its whole transfer, and gives the maps of each.
+/// With a time limit, in which all must come; a signal ends the wait too.
+pub fn receive_all(
+    mut imports: Vec<Import>,
+    timeout: Option<Duration>,
+    signals: &Signals,
+) -> Result<Vec<Vec<Opened>>, Error> {
+    let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    while let Some(waiting) = imports.iter().find(|import| !import.is_complete()) {
+        let mut fds = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
+        let incomplete = imports.iter().filter(|import| !import.is_complete());
+        fds.extend(incomplete.map(|i| PollFd::new(i.bound.socket().as_fd(), PollFlags::POLLIN)));
+        match poll(&mut fds, remaining(deadline)) {
+            Err(Errno::EINTR) => continue,
+            Err(errno) => return Err(waiting.fail(errno)),
+            Ok(0) if deadline.is_some_and(|deadline| deadline <= Instant::now()) => {
+                return Err(waiting.fail(late(timeout.unwrap_or_default(), waiting)));
+            }
+            Ok(_) => {}
+        }
+        if fds[0].any() == Some(true) {
+            return Err(waiting.fail("ended by a signal"));
+        }
+        for import in imports.iter_mut().filter(|import| !import.is_complete()) {
+            import.receive()?;
+        }
+    }
+    Ok(imports.into_iter().map(|import| import.maps).collect())
+}
+
+/// What is left until `deadline`, rounded up so that no wait ends just before it.
+fn remaining(deadline: Option<Instant>) -> PollTimeout {
+    let Some(deadline) = deadline else {
+        return PollTimeout::NONE;
+    };
+    let left = deadline.saturating_duration_since(Instant::now()).as_millis() + 1;
+    PollTimeout::from(u16::try_from(left).unwrap_or(u16::MAX))
+}
+
+fn late(timeout: Duration, import: &Import) -> String {
+    let seconds = timeout.as_secs_f64();
+    match &import.header {
+        Some(header) => {
+            format!("{} of {} maps came within {seconds} seconds", import.maps.len(), header.total)
+        }
+        None => format!(
+            "nothing came within {seconds} seconds (a tc built with libbpf sends no BTF maps, and does not say so)"
+        ),
+    }
+}

@@ -1,0 +1,24 @@
+//! System calls, each behind a safe function: the only room with unsafe code.
+//!
+//! Nothing here decides policy or prints. Errors are plain [`Errno`] values,
+//! to which the callers add the object and the operation.
+
+// The one place where the crate-wide denial is lifted.
+#![allow(unsafe_code)]
+
+pub mod bpf;
+pub mod elem;
+pub mod entry;
+pub mod fd;
+pub mod process;
+pub mod scm;
+
+pub use nix::errno::Errno;
+
+/// What every function of this room returns.
+pub type Result<T> = std::result::Result<T, Errno>;
+
+/// Turns the -1 of a system call into the error that errno holds.
+fn check(returned: libc::c_long) -> Result<libc::c_long> {
+    if returned == -1 { Err(Errno::last()) } else { Ok(returned) }
+}

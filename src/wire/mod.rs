@@ -1,0 +1,3 @@
+//! Bytes on sockets, without sockets: pure functions from and to bytes.
+
+pub mod tc;

@@ -1,0 +1,166 @@
+//! The datagrams with which tc hands over maps (`tc filter … export PATH`).
+//!
+//! A transfer is one or more datagrams. Each has the header below, in host byte
+//! order and LP64 layout, then 36 bytes for each map whose descriptor comes along
+//! with it. The source is iproute2: `lib/bpf_legacy.c` and `include/bpf_scm.h`.
+//!
+//! | Offset | Field |
+//! |---|---|
+//! | 0 | u16 version, 1 |
+//! | 2 | u16 number of maps in the whole transfer |
+//! | 4 | 64 bytes, name of the object, NUL-padded |
+//! | 68 | 4 bytes of padding |
+//! | 72 | u64 st_dev of the object file |
+//! | 80 | u64 st_ino of the object file |
+//! | 88 | entries: nine u32: type, key size, value size, max entries, flags, id, pinning, inner id, inner index |
+
+use thiserror::Error;
+
+/// Bytes before the entries.
+pub const HEADER: usize = 88;
+/// Bytes of an entry.
+pub const ENTRY: usize = 36;
+/// The only version there is.
+pub const VERSION: u16 = 1;
+
+/// One datagram, as its sender described it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Datagram {
+    pub header: Header,
+    pub entries: Vec<Entry>,
+}
+
+/// What every datagram of a transfer repeats.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Maps in the whole transfer, at least 1.
+    pub total: u16,
+    /// The object's name, up to its first NUL.
+    pub object: Vec<u8>,
+    pub st_dev: u64,
+    pub st_ino: u64,
+}
+
+/// What the sender declares of one map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// `enum bpf_map_type`.
+    pub kind: u32,
+    pub key_size: u32,
+    pub value_size: u32,
+    pub max_entries: u32,
+    /// The number that becomes the n of `BPF_MAP<n>`.
+    pub id: u32,
+}
+
+/// Why a datagram is refused.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum Malformed {
+    #[error("a datagram of {0} bytes, shorter than the header's {HEADER}")]
+    Short(usize),
+    #[error("version {0}, where only {VERSION} is known")]
+    Version(u16),
+    #[error("a transfer of 0 maps")]
+    Empty,
+    #[error("a datagram of {got} bytes with {fds} descriptors, which make {want} bytes")]
+    Length { got: usize, fds: usize, want: usize },
+    #[error("a datagram without descriptors")]
+    NoDescriptors,
+}
+
+impl Datagram {
+    /// Reads a datagram that came with `fds` descriptors.
+    pub fn decode(bytes: &[u8], fds: usize) -> Result<Datagram, Malformed> {
+        let Some((head, entries)) = bytes.split_at_checked(HEADER) else {
+            return Err(Malformed::Short(bytes.len()));
+        };
+        let version = u16_at(head, 0);
+        if version != VERSION {
+            return Err(Malformed::Version(version));
+        }
+        let total = u16_at(head, 2);
+        if total == 0 {
+            return Err(Malformed::Empty);
+        }
+        let want = HEADER + ENTRY * fds;
+        if bytes.len() != want {
+            return Err(Malformed::Length { got: bytes.len(), fds, want });
+        }
+        if fds == 0 {
+            return Err(Malformed::NoDescriptors);
+        }
+        let object = head[4..68].split(|&b| b == 0).next().unwrap_or_default().to_vec();
+        let header = Header { total, object, st_dev: u64_at(head, 72), st_ino: u64_at(head, 80) };
+        Ok(Datagram { header, entries: entries.chunks_exact(ENTRY).map(Entry::decode).collect() })
+    }
+}
+
+impl Entry {
+    fn decode(bytes: &[u8]) -> Entry {
+        Entry {
+            kind: u32_at(bytes, 0),
+            key_size: u32_at(bytes, 4),
+            value_size: u32_at(bytes, 8),
+            max_entries: u32_at(bytes, 12),
+            id: u32_at(bytes, 20),
+        }
+    }
+}
+
+fn bytes_at<const N: usize>(bytes: &[u8], offset: usize) -> [u8; N] {
+    std::array::from_fn(|i| bytes[offset + i])
+}
+
+fn u16_at(bytes: &[u8], offset: usize) -> u16 {
+    u16::from_ne_bytes(bytes_at(bytes, offset))
+}
+
+fn u32_at(bytes: &[u8], offset: usize) -> u32 {
+    u32::from_ne_bytes(bytes_at(bytes, offset))
+}
+
+fn u64_at(bytes: &[u8], offset: usize) -> u64 {
+    u64::from_ne_bytes(bytes_at(bytes, offset))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn datagram(version: u16, total: u16, entries: usize) -> Vec<u8> {
+        let mut bytes = vec![0; HEADER + ENTRY * entries];
+        bytes[0..2].copy_from_slice(&version.to_ne_bytes());
+        bytes[2..4].copy_from_slice(&total.to_ne_bytes());
+        bytes[4..9].copy_from_slice(b"obj.o");
+        bytes[80..88].copy_from_slice(&77u64.to_ne_bytes());
+        for i in 0..entries {
+            let id = (i as u32 + 5).to_ne_bytes();
+            bytes[HEADER + ENTRY * i + 20..][..4].copy_from_slice(&id);
+        }
+        bytes
+    }
+
+    #[test]
+    fn a_datagram_gives_its_header_and_an_entry_for_each_descriptor() {
+        let read = Datagram::decode(&datagram(1, 2, 2), 2).unwrap();
+        assert_eq!(read.header.object, b"obj.o");
+        assert_eq!((read.header.total, read.header.st_ino), (2, 77));
+        assert_eq!(read.entries.iter().map(|e| e.id).collect::<Vec<_>>(), [5, 6]);
+    }
+
+    #[test]
+    fn whatever_does_not_add_up_is_refused() {
+        use Malformed::*;
+        for (bytes, fds, want) in [
+            (vec![], 0, Short(0)),
+            (vec![0; 87], 1, Short(87)),
+            (datagram(2, 1, 1), 1, Version(2)),
+            (datagram(1, 0, 1), 1, Empty),
+            (datagram(1, 1, 0), 0, NoDescriptors),
+            (datagram(1, 1, 1), 2, Length { got: 124, fds: 2, want: 160 }),
+            (datagram(1, 2, 2), 1, Length { got: 160, fds: 1, want: 124 }),
+        ] {
+            assert_eq!(Datagram::decode(&bytes, fds), Err(want));
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! What the tests share: a private mount namespace with a bpf file system of its
+//! own, the built binaries, Debian's bpftool, and a count of what is left behind.
+//!
+//! Nothing here imitates the kernel. Needs root; `scripts/test` checks that first.
+
+// Each test binary uses a part of it.
+#![allow(dead_code)]
+
+pub mod sender;
+
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// Where every lab has its bpf file system.
+pub const BPFFS: &str = "/sys/fs/bpf";
+
+/// A test's own surroundings. The mount namespace belongs to the test's thread,
+/// and goes with it, and so does every pin.
+pub struct Lab {
+    /// A directory for sockets and files, world-accessible.
+    pub dir: tempfile::TempDir,
+}
+
+/// How a command ended.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Run {
+    /// The exit status; 128 and the signal's number where a signal ended it.
+    pub status: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Lab {
+    pub fn new() -> Lab {
+        unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace (are you root?)");
+        let (none, private) = (None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE);
+        mount(none, "/", none, private, none).expect("private mounts");
+        mount(Some("bpf"), BPFFS, Some("bpf"), MsFlags::empty(), none).expect("a bpf file system");
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        make_accessible(dir.path());
+        Lab { dir }
+    }
+
+    /// The path of a file in the lab's directory.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// `bpf-exec` with arguments, and with nothing of the contract in its environment.
+    pub fn exec<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
+        self.command(&binary("bpf-exec"), arguments)
+    }
+
+    /// `bpf-map` with arguments.
+    pub fn map<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
+        self.command(&binary("bpf-map"), arguments)
+    }
+
+    fn command<S: AsRef<OsStr>>(
+        &self,
+        program: &Path,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Command {
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(self.dir.path()).stdin(Stdio::null());
+        for (name, _) in std::env::vars_os() {
+            let name = name.to_string_lossy().into_owned();
+            if ["BPF_", "TC_BPF", "SUDO_"].iter().any(|prefix| name.starts_with(prefix)) {
+                command.env_remove(name);
+            }
+        }
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let ours = binary("bpf-exec").parent().expect("a directory").to_owned();
+        let all = std::iter::once(ours).chain(std::env::split_paths(&path));
+        command.env("PATH", std::env::join_paths(all).expect("a search path"));
+        command
+    }
+
+    /// Makes an array of u32 to u64 with `entries` slots, pinned at `name` below the root, by bpftool.
+    pub fn array(&self, name: &str, entries: u32) -> PathBuf {
+        let pin = Path::new(BPFFS).join(name);
+        let kernel_name: String =
+            pin.file_name().expect("a name").to_string_lossy().chars().take(15).collect();
+        let entries = entries.to_string();
+        bpftool(&[
+            "map",
+            "create",
+            pin.to_str().expect("UTF-8"),
+            "type",
+            "array",
+            "key",
+            "4",
+            "value",
+            "8",
+            "entries",
+            &entries,
+            "name",
+            &kernel_name,
+        ]);
+        pin
+    }
+
+    /// Every file below the bpf file system and the lab's directory, to be compared later.
+    pub fn files(&self) -> BTreeSet<PathBuf> {
+        let mut found = BTreeSet::new();
+        let mut visit = vec![PathBuf::from(BPFFS), self.dir.path().to_owned()];
+        while let Some(directory) = visit.pop() {
+            for entry in directory.read_dir().expect("a directory").flatten() {
+                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    visit.push(entry.path());
+                }
+                found.insert(entry.path());
+            }
+        }
+        found
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        // Matters where one thread runs several tests.
+        let _ = nix::mount::umount2(BPFFS, nix::mount::MntFlags::MNT_DETACH);
+    }
+}
+
+/// Lets other users reach a directory that tempfile made for us alone.
+fn make_accessible(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777)).expect("chmod");
+}
+
+/// The path of a built binary.
+pub fn binary(name: &str) -> PathBuf {
+    match name {
+        "bpf-exec" => env!("CARGO_BIN_EXE_bpf-exec").into(),
+        "bpf-map" => env!("CARGO_BIN_EXE_bpf-map").into(),
+        // Examples have no variable of their own; they are built beside the binaries.
+        example => {
+            Path::new(env!("CARGO_BIN_EXE_bpf-exec")).with_file_name("examples").join(example)
+        }
+    }
+}
+
+/// The path of a file under tests/fixtures.
+pub fn fixture(name: &str) -> String {
+    format!("{}/tests/fixtures/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Runs a command to its end.
+pub fn run(command: &mut Command) -> Run {
+    let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    Run::from(output)
+}
+
+/// Runs a command that must succeed with nothing on stderr; returns its stdout.
+pub fn stdout_of(command: &mut Command) -> String {
+    let run = run(command);
+    assert_eq!((run.status, run.stderr.as_str()), (0, ""), "{command:?}\n{}", run.stdout);
+    run.stdout
+}
+
+/// Runs a command that must fail with this status, this one line on stderr, and nothing on stdout.
+#[track_caller]
+pub fn fails(command: &mut Command, status: i32, stderr: &str) {
+    let want = Run { status, stdout: String::new(), stderr: format!("{stderr}\n") };
+    assert_eq!(run(command), want, "{command:?}");
+}
+
+impl From<Output> for Run {
+    fn from(output: Output) -> Run {
+        use std::os::unix::process::ExitStatusExt;
+        let signal = output.status.signal().map(|signal| 128 + signal);
+        Run {
+            status: output.status.code().or(signal).expect("an end"),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+/// Debian's bpftool, which must succeed; returns its stdout.
+pub fn bpftool<S: AsRef<OsStr>>(arguments: &[S]) -> String {
+    let arguments: Vec<OsString> = arguments.iter().map(|a| a.as_ref().into()).collect();
+    let run = run(Command::new("bpftool").args(&arguments));
+    assert_eq!(run.status, 0, "bpftool {arguments:?}: {}{}", run.stdout, run.stderr);
+    run.stdout
+}
+
+/// The id of a pinned map, as bpftool tells it.
+pub fn map_id(pin: &Path) -> u32 {
+    let json = bpftool(&[
+        OsStr::new("-j"),
+        "map".as_ref(),
+        "show".as_ref(),
+        "pinned".as_ref(),
+        pin.as_ref(),
+    ]);
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    json["id"].as_u64().expect("an id") as u32
+}
+
+/// Whether the kernel still has a map of this id.
+pub fn map_exists(id: u32) -> bool {
+    let id = id.to_string();
+    Command::new("bpftool")
+        .args(["map", "show", "id", &id])
+        .output()
+        .expect("bpftool")
+        .status
+        .success()
+}
+
+/// Waits until `condition` holds: for what the kernel does in its own time and
+/// tells nobody of, such as freeing a map. Fails after ten seconds.
+#[track_caller]
+pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(10);
+    while !condition() {
+        assert!(Instant::now() < end, "{what} did not come about");
+        std::thread::yield_now();
+    }
+}
+
+/// The value of a variable in the output of env(1).
+pub fn variable<'a>(environment: &'a str, name: &str) -> Option<&'a str> {
+    environment.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
+}
+
+/// The lines of env(1) that are part of the contract.
+pub fn contract(environment: &str) -> Vec<&str> {
+    environment.lines().filter(|line| line.starts_with("BPF_")).collect()
+}
