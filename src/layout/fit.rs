@@ -1,8 +1,9 @@
 //! Finds the notation for a struct whose members' places are given: C's own rules where they lead
 //! there, padding and `packed` where they do not, raw bytes where nothing else fits.
 
-use super::record::{Cursor, Kind, Member, Part};
-use super::types::{MAX_SIZE, ModelError, is_identifier};
+use super::model::{MAX_SIZE, ModelError, is_identifier};
+use super::place::{Cursor, Kind};
+use super::record::{Member, Part};
 use super::{Record, Type};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -40,6 +41,8 @@ fn arrange(kind: Kind, placed: &[Placed], size: u32) -> Option<Vec<Member>> {
     let mut cursor = Cursor::new(kind);
     let mut members = Vec::with_capacity(placed.len());
     for Placed { name, part, bit } in placed {
+        // A bitfield of what is no integer has no unit to be placed in.
+        part.check(name.is_some()).ok()?;
         let member = Member { name: name.clone(), part: part.clone() };
         // Placed on trial; padding goes ahead only where the rules alone do not lead there.
         let before = cursor.pos;

@@ -2,7 +2,7 @@
 //! codec between bytes and text. Pure: it opens nothing and makes no system call.
 //!
 //! A [`Layout`] comes from notation text (`"u32 -> u64".parse()`), from BTF ([`Btf::layout`]) or from
-//! sizes ([`Type::of_size`]). [`parse`] turns text into bytes, [`print`] bytes into text; what is
+//! sizes ([`Type::of_size`]). [`parse`] turns text into bytes, [`mod@print`] bytes into text; what is
 //! printed is what is parsed, and gives the same bytes, padding excepted, which is written as zeros.
 
 mod atom;
@@ -12,24 +12,30 @@ mod digits;
 mod escape;
 mod fit;
 mod lpm;
+mod model;
 mod notation;
 pub mod parse;
 mod path;
+mod place;
 pub mod print;
 mod record;
 mod resolve;
 mod show;
 mod slot;
+#[cfg(test)]
+mod tests;
 mod types;
 
 pub use atom::{Atom, Class};
 pub use btf::{Btf, BtfError};
 pub use lpm::lpm_key;
+pub use model::{MAX_COST, MAX_DEPTH, MAX_SIZE, ModelError, is_identifier};
 pub use notation::NotationError;
 pub use path::PathError;
-pub use record::{Kind, Member, Part, Record};
+pub use place::Kind;
+pub use record::{Member, Part, Record};
 pub use slot::{Number, Slot};
-pub use types::{Array, Enum, Lpm, MAX_COST, MAX_DEPTH, MAX_SIZE, ModelError, Type, is_identifier};
+pub use types::{Array, Enum, Lpm, Type};
 
 /// The types of a map's keys and values.
 #[derive(Clone, Debug, PartialEq, Eq)]

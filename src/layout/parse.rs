@@ -1,6 +1,7 @@
 //! Text to bytes: what `print` writes, and what people write instead. Refuses everything that it
 //! would have to guess: numbers out of range, unknown, missing and repeated fields.
 
+mod address;
 mod error;
 mod given;
 mod json;
@@ -52,14 +53,14 @@ pub fn json(ty: &Type, text: &str, out: &mut [u8]) -> Result<(), ValueError> {
 }
 
 /// Stores a number in an integer, bool or enum, a bitfield included; for counting up and down.
+///
+/// A number out of range is refused and leaves the value as it was.
 pub fn number<'t>(
     what: impl Into<Slot<'t>>,
     number: impl Into<Integer>,
     value: &mut [u8],
 ) -> Result<(), ValueError> {
     let slot = what.into();
-    let mut scratch = Scratch::default();
-    // The slot's bits are cleared first: a number that is refused must not cost the old one.
-    let mut sink = scratch.sink(slot, value)?;
-    scalar::integer(slot, number.into(), &mut sink).map_err(ValueError::from)
+    let mut sink = sink::Sink::over(slot, value)?;
+    Ok(scalar::integer(slot, number.into(), &mut sink)?)
 }

@@ -1,11 +1,13 @@
 //! Structs and unions: members, and where C on BPF puts them.
 
 use super::atom::Atom;
-use super::types::{MAX_COST, MAX_DEPTH, MAX_SIZE, ModelError, Type, is_identifier, unique};
+use super::model::{MAX_COST, MAX_DEPTH, MAX_SIZE, ModelError, is_identifier, unique};
+use super::place::{Cursor, Kind};
+use super::types::Type;
 use std::sync::Arc;
 
 /// What one member of a struct or union occupies.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
     /// A whole type.
     Field(Type),
@@ -18,7 +20,7 @@ pub enum Part {
 }
 
 /// A member as the notation writes it.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
     /// None for padding, and for a struct or union whose fields count as the outer one's.
     pub name: Option<Arc<str>>,
@@ -36,15 +38,6 @@ pub struct Field {
     pub(super) width: Option<u8>,
     /// Number of its first leaf, counted from the record's.
     pub(super) leaf: usize,
-}
-
-/// Which of the four kinds of record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kind {
-    /// Members share their first byte.
-    pub union: bool,
-    /// Members are not aligned.
-    pub packed: bool,
 }
 
 /// A struct or a union.
@@ -79,14 +72,15 @@ impl Part {
         }
     }
 
-    fn align(&self) -> usize {
+    pub(super) fn align(&self) -> usize {
         match self {
             Part::Field(ty) | Part::Bits(ty, _) => ty.align(),
             Part::Pad(_) | Part::PadBits(_) => 1,
         }
     }
 
-    fn check(&self, named: bool) -> Result<(), ModelError> {
+    /// Whether there can be such a member, with or without a name.
+    pub(super) fn check(&self, named: bool) -> Result<(), ModelError> {
         match self {
             Part::Field(Type::Record(_)) => Ok(()),
             Part::Field(_) if !named => Err(ModelError::Nameless),
@@ -113,45 +107,6 @@ impl Part {
             Part::Pad(_) | Part::PadBits(_) if named => Err(ModelError::BadName),
             Part::Pad(_) | Part::PadBits(_) => Ok(()),
         }
-    }
-}
-
-/// Places members one after the other, by the rules of C on BPF (the System V ABI's bitfields).
-pub(super) struct Cursor {
-    kind: Kind,
-    /// Where the next member may start, in bits; the end so far, of a union.
-    pub(super) pos: u64,
-    align: usize,
-}
-
-impl Cursor {
-    pub(super) fn new(kind: Kind) -> Self {
-        Cursor { kind, pos: 0, align: 1 }
-    }
-
-    /// Puts the next member, and says at which bit.
-    pub(super) fn put(&mut self, part: &Part) -> u64 {
-        let align = if self.kind.packed { 1 } else { part.align() };
-        self.align = self.align.max(align);
-        let from = if self.kind.union { 0 } else { self.pos };
-        let (at, len) = match part {
-            Part::Field(ty) => (from.next_multiple_of(align as u64 * 8), ty.size() as u64 * 8),
-            Part::Bits(ty, width) => {
-                let (unit, width) = (ty.size() as u64 * 8, u64::from(*width));
-                // A bitfield may not straddle a unit of its own type, except in a packed struct.
-                let straddles = !self.kind.packed && from % unit + width > unit;
-                (if straddles { from.next_multiple_of(unit) } else { from }, width)
-            }
-            Part::Pad(bytes) => (from.next_multiple_of(8), u64::from(*bytes) * 8),
-            Part::PadBits(bits) => (from, u64::from(*bits)),
-        };
-        self.pos = self.pos.max(at + len);
-        at
-    }
-
-    /// The record's size in bytes if it ended here.
-    pub(super) fn size(&self) -> u64 {
-        self.pos.next_multiple_of(self.align as u64 * 8) / 8
     }
 }
 

@@ -3,11 +3,13 @@
 //! Bounds on depth, on chains and on the work as a whole keep a hostile blob from taking more than
 //! a few milliseconds; past a bound the rest is raw bytes, never an error.
 
+mod scalar;
+
 use super::btf::{Btf, BtfError, Raw, entries, kind};
 use super::fit::{self, Placed};
 use super::record::Part;
 use super::{Atom, MAX_COST, MAX_DEPTH, MAX_SIZE, Type};
-use std::sync::Arc;
+use scalar::{enumeration, int, int_bits, plain_int};
 
 /// The kernel allows chains of 32 (MAX_RESOLVE_DEPTH); vmlinux stays below 10.
 const MAX_CHAIN: usize = 64;
@@ -76,8 +78,8 @@ impl<'a> Resolver<'_, 'a> {
     }
 
     /// Bytes that type `id` takes.
-    fn size(&self, id: u32) -> Result<u32, BtfError> {
-        let (mut id, mut count) = (id, 1u64);
+    fn size(&self, start: u32) -> Result<u32, BtfError> {
+        let (mut id, mut count) = (start, 1u64);
         for _ in 0..MAX_CHAIN {
             let bare = self.bare(id)?;
             let bytes = match bare.raw.kind {
@@ -96,9 +98,9 @@ impl<'a> Resolver<'_, 'a> {
             };
             let total = count.saturating_mul(u64::from(bytes));
             let fits = u32::try_from(total).ok().filter(|size| *size as usize <= MAX_SIZE);
-            return fits.ok_or(BtfError::TooLarge(bare.id));
+            return fits.ok_or(BtfError::TooLarge(start));
         }
-        Err(BtfError::Loop(id))
+        Err(BtfError::Loop(start))
     }
 
     fn ty(&mut self, id: u32, depth: u32) -> Result<Type, BtfError> {
@@ -114,7 +116,7 @@ impl<'a> Resolver<'_, 'a> {
                 8 => Some(Type::Atom(Atom::F64)),
                 _ => None,
             },
-            kind::ENUM | kind::ENUM64 => self.enumeration(&raw),
+            kind::ENUM | kind::ENUM64 => enumeration(self.btf, &raw, &mut self.spent),
             kind::ARRAY => self.array(&raw, depth)?,
             kind::STRUCT | kind::UNION => match self.btf.string(raw.name) {
                 "in_addr" if size == 4 => Some(Type::Atom(Atom::Ip4)),
@@ -143,46 +145,6 @@ impl<'a> Resolver<'_, 'a> {
     /// clang marks plain `char` as a signed integer and leaves BTF_INT_CHAR alone: the name decides.
     fn is_char(&self, raw: &Raw<'_>) -> bool {
         raw.size_or_type == 1 && (self.btf.string(raw.name) == "char" || int_bits(raw).2 & 2 != 0)
-    }
-
-    fn enumeration(&mut self, raw: &Raw<'_>) -> Option<Type> {
-        let wide = raw.kind == kind::ENUM64;
-        let size = raw.size_or_type as usize;
-        let word = |low: u32, high: u32| {
-            if wide { u64::from(high) << 32 | u64::from(low) } else { u64::from(low) }
-        };
-        let entries: Vec<(u32, u64)> = if wide {
-            entries::<3>(raw.tail).map(|[name, low, high]| (name, word(low, high))).collect()
-        } else {
-            entries::<2>(raw.tail).map(|[name, low]| (name, word(low, 0))).collect()
-        };
-        // Compilers before clang 15 did not say that an enum is signed. A small negative number
-        // does: flags that reach the top bit are rarely all ones above.
-        let looks_negative =
-            |v: &(u32, u64)| !wide && (v.1 as u32 as i32) < 0 && (v.1 as u32 as i32) >= -4096;
-        let signed = raw.flag || entries.iter().any(looks_negative);
-        let carrier = Atom::integer(size, signed).filter(|atom| atom.is_carrier())?;
-        if size == 8 && !wide {
-            // clang before 15 cut the numbers of a 64-bit enum: its names would lie.
-            return Some(Type::Atom(carrier));
-        }
-        let (min, max) = carrier.range(size as u32 * 8);
-        let mut taken = std::collections::HashSet::new();
-        let mut names = Vec::with_capacity(entries.len());
-        for (name, value) in entries {
-            let value = match (signed, wide) {
-                (true, true) => i128::from(value as i64),
-                (true, false) => i128::from(value as u32 as i32),
-                (false, _) => i128::from(value),
-            };
-            // Cut by an old compiler, or said twice: the number alone will do.
-            let name = fit::identifier(self.btf.string(name));
-            if (min..=max).contains(&value) && taken.insert(Arc::clone(&name)) {
-                self.spent += name.len() + 24;
-                names.push((name, value));
-            }
-        }
-        Type::enumeration(carrier, names).ok()
     }
 
     fn record(&mut self, raw: &Raw<'_>, depth: u32) -> Result<Option<Type>, BtfError> {
@@ -266,29 +228,4 @@ impl<'a> Resolver<'_, 'a> {
 /// Element type, index type, length.
 fn array(raw: &Raw<'_>) -> [u32; 3] {
     entries::<3>(raw.tail).next().unwrap_or_default()
-}
-
-/// Offset in bits, width in bits, encoding (1 signed, 2 char, 4 bool).
-fn int_bits(raw: &Raw<'_>) -> (u32, u32, u32) {
-    let [word] = entries::<1>(raw.tail).next().unwrap_or_default();
-    (word >> 16 & 0xff, word & 0xff, word >> 24 & 0xf)
-}
-
-fn int(raw: &Raw<'_>, network: Option<Atom>) -> Option<Type> {
-    let (offset, bits, _) = int_bits(raw);
-    if offset != 0 || bits != raw.size_or_type.checked_mul(8)? {
-        return None;
-    }
-    match network {
-        Some(atom) if atom.size() == raw.size_or_type as usize => Some(Type::Atom(atom)),
-        _ => plain_int(raw),
-    }
-}
-
-fn plain_int(raw: &Raw<'_>) -> Option<Type> {
-    let (_, _, encoding) = int_bits(raw);
-    match (raw.size_or_type, encoding) {
-        (1, encoding) if encoding & 4 != 0 => Some(Type::Atom(Atom::Bool)),
-        (size, encoding) => Atom::integer(size as usize, encoding & 1 != 0).map(Type::Atom),
-    }
 }

@@ -45,7 +45,7 @@ impl Number {
         }
     }
 
-    /// Numeric order across kinds; NaN comes last.
+    /// Numeric order across kinds; floats in IEEE 754's total order, in which NaN stands outermost.
     pub fn compare(self, other: Number) -> Ordering {
         match (self, other) {
             (Number::Unsigned(a), Number::Unsigned(b)) => a.cmp(&b),

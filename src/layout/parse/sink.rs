@@ -65,7 +65,16 @@ impl Scratch {
     }
 }
 
-impl Sink<'_> {
+impl<'b> Sink<'b> {
+    /// A sink over a slot without unions, whose old bytes stay until they are replaced.
+    pub(super) fn over(slot: Slot<'_>, bytes: &'b mut [u8]) -> Result<Sink<'b>, Problem> {
+        let end = slot.offset() + slot.len();
+        match bytes.len() {
+            found if found < end => Err(Problem::Size { expected: end, found }),
+            _ => Ok(Sink { bytes, given: &mut [] }),
+        }
+    }
+
     /// Stores whole bytes.
     pub(super) fn bytes(&mut self, at: usize, data: &[u8]) -> Result<(), Problem> {
         let target = &mut self.bytes[at..at + data.len()];

@@ -22,6 +22,7 @@ pub(super) fn any(slot: Slot<'_>, text: &str, sink: &mut Sink<'_>) -> Result<(),
             _ => whole(slot, trimmed, false, sink).map_err(ValueError::from),
         };
     }
+    let text = if let Type::Array(_) = slot.ty { text.trim_matches(BLANK) } else { text };
     one(slot, text, sink)
 }
 

@@ -2,7 +2,7 @@
 
 use crate::layout::atom::{Atom, Class};
 use crate::layout::escape::{is_unsafe, json_string};
-use crate::layout::{Lpm, Slot, Type, digits};
+use crate::layout::{Lpm, Number, Slot, Type, digits};
 use std::io::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -21,15 +21,24 @@ pub enum Style {
 
 pub(super) fn print(slot: Slot<'_>, value: &[u8], style: Style, out: &mut Vec<u8>) {
     match slot.ty {
+        // What counters are made of, ahead of everything that can carry a number.
+        Type::Atom(Atom::U64) if slot.width.is_none() => {
+            let word = slot.bytes(value).first_chunk();
+            digits::unsigned(word.map_or(0, |word| u64::from_ne_bytes(*word)), out);
+        }
+        Type::Atom(Atom::U32) if slot.width.is_none() => {
+            let word = slot.bytes(value).first_chunk();
+            digits::unsigned(word.map_or(0, |word| u32::from_ne_bytes(*word)).into(), out);
+        }
         Type::Char(_) => text(slot.bytes(value), style, out),
         Type::Enum(e) => {
             let Some(number) = slot.number(value) else {
                 return;
             };
             let signed = match number {
-                crate::layout::Number::Unsigned(n) => n as i128,
-                crate::layout::Number::Signed(n) => n,
-                crate::layout::Number::Float(_) => return,
+                Number::Unsigned(n) => n as i128,
+                Number::Signed(n) => n,
+                Number::Float(_) => return,
             };
             match e.name_of(signed) {
                 Some(name) => quote(style, out, |out| out.extend_from_slice(name.as_bytes())),
@@ -40,8 +49,8 @@ pub(super) fn print(slot: Slot<'_>, value: &[u8], style: Style, out: &mut Vec<u8
             Class::Float => floating(slot, value, style, out),
             Class::Address => quote(style, out, |out| address(*atom, slot.bytes(value), out)),
             Class::Bool => match slot.number(value) {
-                Some(crate::layout::Number::Unsigned(0)) => out.extend_from_slice(b"false"),
-                Some(crate::layout::Number::Unsigned(1)) => out.extend_from_slice(b"true"),
+                Some(Number::Unsigned(0)) => out.extend_from_slice(b"false"),
+                Some(Number::Unsigned(1)) => out.extend_from_slice(b"true"),
                 // Compilers take other bytes for either; the number at least comes back as it was.
                 number => number.into_iter().for_each(|number| number.print(out)),
             },

@@ -18,7 +18,7 @@ pub struct PerCpu<'b> {
 
 impl<'b> PerCpu<'b> {
     /// The buffer that a lookup in a per-CPU map fills: a value every `stride` bytes, one a possible
-    /// CPU. The kernel's stride is the value's size rounded up to 8.
+    /// CPU. The kernel's stride is the value's size rounded up to 8; less than the type's size panics.
     pub fn new(slots: &'b [u8], stride: usize) -> PerCpu<'b> {
         PerCpu { slots, stride: stride.max(1) }
     }
