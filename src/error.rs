@@ -76,13 +76,14 @@ impl From<&'static str> for Cause {
     }
 }
 
-/// The error's words, in lower case unless they begin with an abbreviation.
+/// The C library's words for an error, in lower case unless they begin with an abbreviation.
 pub fn describe(errno: Errno) -> String {
     // bpf(2) answers 524, the kernel's own ENOTSUPP, which C libraries do not name.
     if errno == Errno::UnknownErrno {
         return "not supported by the kernel for this type".into();
     }
-    let words = errno.desc();
+    let words = std::io::Error::from_raw_os_error(errno as i32).to_string();
+    let words = words.split(" (os error").next().unwrap_or_default();
     let mut letters = words.chars();
     match (letters.next(), letters.next()) {
         (Some(first), Some(second)) if second.is_lowercase() => {
@@ -101,6 +102,7 @@ mod tests {
     fn an_error_is_one_line_in_lower_case_with_the_object_escaped() {
         let error = Error::new(b"/run/a\nb", "open pin", Errno::ENOENT);
         assert_eq!(error.to_string(), "/run/a\\nb: open pin: no such file or directory");
-        assert_eq!(describe(Errno::EIO), "I/O error");
+        assert_eq!(describe(Errno::EBADF), "bad file descriptor");
+        assert_eq!(describe(Errno::EXDEV), "invalid cross-device link");
     }
 }

@@ -83,7 +83,7 @@ pub fn take() -> Result<InheritedMaps, TakeError> {
         let index = map.claim.index;
         match fd::adopt(map.fd) {
             Ok(fd) => {
-                let info = map.map.info();
+                let info = map.info;
                 maps.insert(
                     index,
                     InheritedMap {

@@ -4,19 +4,17 @@ mod arguments;
 mod assemble;
 
 use super::exit::{self, report, warn};
-use crate::error::Error;
 use crate::handoff::launch::{self, Failure, Handed, Handover};
 use crate::handoff::place::OpenFiles;
 use crate::handoff::{environ, lock};
 use crate::map::typed::Layouts;
 use crate::output::{self, MapRow};
 use crate::source::inherited::{self, Inherited};
-use crate::source::{self, Request, Settings, Source, readonly};
-use crate::sys::{Errno, bpf::Access, fd, process};
+use crate::source::{self, Request, Settings, Source};
+use crate::sys::{Errno, process};
 use arguments::{Plan, Show};
-use assemble::assemble;
+use assemble::{assemble, keep};
 use std::ffi::OsString;
-use std::os::fd::AsFd;
 
 const PROGRAM: &str = "bpf-exec";
 
@@ -72,13 +70,13 @@ fn run(plan: Plan, inherited: Vec<Inherited>) -> anyhow::Result<()> {
     for warning in warnings.into_iter().chain(maps.iter().filter_map(long_layout)) {
         warn(PROGRAM, warning);
     }
-    let rows = || maps.iter().map(row).collect::<Result<Vec<MapRow>, Error>>();
+    let rows = || maps.iter().map(row).collect::<Vec<MapRow>>();
     match plan.show {
-        Show::DryRun { json: true } => return exit::print(output::json::maps(&rows()?).as_bytes()),
+        Show::DryRun { json: true } => return exit::print(output::json::maps(&rows()).as_bytes()),
         Show::DryRun { json: false } => {
-            return exit::print(output::table::maps(&rows()?).as_bytes());
+            return exit::print(output::table::maps(&rows()).as_bytes());
         }
-        Show::Table => eprint!("{}", output::table::maps(&rows()?)),
+        Show::Table => exit::tell(&output::table::maps(&rows())),
         Show::Nothing => {}
     }
     if plan.lock
@@ -89,30 +87,6 @@ fn run(plan: Plan, inherited: Vec<Inherited>) -> anyhow::Result<()> {
     let dropped = dropped.into_iter().map(|map| map.fd).collect();
     let handover = Handover { maps, dropped, lock: plan.lock };
     Err(launch::launch(handover, plan.command, limit).into())
-}
-
-/// The inherited maps as they are handed on, each with whether its descriptor is another one now.
-fn keep(
-    inherited: Vec<Inherited>,
-    settings: &Settings,
-    layouts: &mut Layouts,
-) -> Result<Vec<(Inherited, bool)>, Error> {
-    let restrict = |map: Inherited| {
-        let writable = fd::access(map.map.as_fd()) != Ok(Access::ReadOnly);
-        if !settings.read_only || !writable {
-            return Ok((map, false));
-        }
-        let name = map.claim.name.as_deref();
-        let own = readonly::restrict(map.map, name, &settings.bpffs)?;
-        Ok((Inherited { map: own, ..map }, true))
-    };
-    let mut kept: Vec<_> = inherited.into_iter().map(restrict).collect::<Result<_, Error>>()?;
-    for (map, _) in &mut kept {
-        if map.claim.layout.is_none() {
-            map.claim.layout = layouts.of(&map.map);
-        }
-    }
-    Ok(kept)
 }
 
 /// Without a source, and with nothing inherited: every map pinned below the bpffs root.
@@ -129,6 +103,6 @@ fn long_layout(map: &Handed) -> Option<String> {
     })
 }
 
-fn row(Handed { claim, map, .. }: &Handed) -> Result<MapRow, Error> {
-    MapRow::new(claim.index, claim.fd, claim.name.clone(), claim.layout.clone(), map)
+fn row(Handed { claim, info, access, .. }: &Handed) -> MapRow {
+    MapRow::new(claim.index, claim.fd, claim.name.clone(), claim.layout.clone(), info, *access)
 }

@@ -1,7 +1,9 @@
 //! How a program ends: its messages, a line each, and its exit status.
 
+use crate::error::Error;
+use crate::sys::Errno;
 use crate::text::escape;
-use clap::error::ErrorKind;
+use clap::error::{ContextValue, ErrorKind};
 use clap::{ArgMatches, Command};
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -28,11 +30,23 @@ pub fn warn(program: &str, message: impl Display) {
     report(program, format_args!("warning: {message}"));
 }
 
-/// Writes data to stdout, whole.
-pub fn print(data: &[u8]) -> anyhow::Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    let written = stdout.write_all(data).and_then(|()| stdout.flush());
-    written.map_err(|e| crate::error::Error::new("standard output", "write", e).into())
+/// Prints text that is not a message to stderr.
+pub fn tell(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+/// Writes data to stdout, whole. That the reader has gone is no failure.
+pub fn print(mut data: &[u8]) -> anyhow::Result<()> {
+    // Not by way of Rust's stdout, which takes a closed descriptor for success.
+    while !data.is_empty() {
+        match nix::unistd::write(std::io::stdout(), data) {
+            Ok(written) => data = &data[written..],
+            Err(Errno::EINTR) => {}
+            Err(Errno::EPIPE) => return Ok(()),
+            Err(errno) => return Err(Error::new("standard output", "write", errno).into()),
+        }
+    }
+    Ok(())
 }
 
 /// Parses the arguments. Help and the version go to stdout; anything wrong
@@ -54,18 +68,27 @@ pub fn parse(
             }
         }
         _ => {
-            report(
-                program,
-                format_args!("{} (see {program} --help)", one_line(&error.to_string())),
-            );
+            report(program, format_args!("{} (see {program} --help)", one_line(&error)));
             failure
         }
     })
 }
 
-/// The first paragraph of the option parser's message, without its `error: `.
-fn one_line(message: &str) -> String {
+/// The first paragraph of the option parser's message, without its `error: `, and
+/// with what it quotes of the arguments escaped.
+fn one_line(error: &clap::Error) -> String {
+    let mut message = error.to_string();
+    for (_, value) in error.context() {
+        let quoted = match value {
+            ContextValue::String(text) => std::slice::from_ref(text),
+            ContextValue::Strings(texts) => texts,
+            _ => &[],
+        };
+        for text in quoted.iter().filter(|text| !text.is_empty()) {
+            message = message.replace(text.as_str(), &escape(text.as_bytes()));
+        }
+    }
     let paragraph = message.split("\n\n").next().unwrap_or_default();
-    let words = paragraph.trim_start_matches("error: ").split('\n').map(str::trim);
-    escape(words.collect::<Vec<_>>().join(" ").as_bytes())
+    let lines = paragraph.trim_start_matches("error: ").lines().map(str::trim);
+    lines.collect::<Vec<_>>().join(" ")
 }

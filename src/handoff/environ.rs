@@ -94,7 +94,7 @@ pub fn claims<'a>(environment: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Claim
                     claims.insert(index, Claim { index, fd, ..Claim::default() });
                 }
                 None => warnings.push(format!(
-                    "BPF_MAP{index}: {:?} is not a descriptor number, dropped",
+                    "BPF_MAP{index}: \"{}\" is not a descriptor number, dropped",
                     escape(value)
                 )),
             },
@@ -117,7 +117,7 @@ fn doubt(count: Option<&[u8]>, found: usize) -> Option<String> {
         Some(text) => match number(text) {
             Some(n) if n as usize == found => None,
             Some(n) => Some(format!("{COUNT} is {n}, but {found} maps are set")),
-            None => Some(format!("{COUNT}: {:?} is not a number", escape(text))),
+            None => Some(format!("{COUNT}: \"{}\" is not a number", escape(text))),
         },
     }
 }

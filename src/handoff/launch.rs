@@ -4,9 +4,8 @@ use super::environ::{self, Claim};
 use super::lock;
 use super::place::{self, OpenFiles};
 use crate::error::Error;
-use crate::sys::elem::MapFd;
+use crate::sys::bpf::{Access, MapInfo};
 use crate::sys::{Errno, fd, process};
-use std::collections::BTreeSet;
 use std::ffi::{CString, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
@@ -16,19 +15,20 @@ use std::os::unix::ffi::OsStringExt;
 pub struct Handed {
     /// The variables that will name it, with its number.
     pub claim: Claim,
-    /// Its descriptor: to be moved to its number, or, where it was inherited, a
-    /// duplicate, or a read-only one that is to take its place.
-    pub map: MapFd,
-    /// Where it was inherited: what has its number now.
-    pub inherited: Option<Kept>,
+    pub info: MapInfo,
+    pub access: Access,
+    pub place: Place,
 }
 
-/// An inherited descriptor, which keeps its number.
+/// How a map's descriptor comes to be at its number.
 #[derive(Debug)]
-pub struct Kept {
-    pub fd: fd::Inherited,
-    /// [`Handed::map`] is to take its place.
-    pub replaced: bool,
+pub enum Place {
+    /// It was inherited, and is there.
+    Kept,
+    /// It was inherited, and this one is to take its place.
+    Replaced(fd::Inherited, OwnedFd),
+    /// It is moved there.
+    New(OwnedFd),
 }
 
 /// Everything that the command gets.
@@ -91,16 +91,13 @@ pub fn launch(handover: Handover, command: Vec<OsString>, limit: OpenFiles) -> F
 fn put_in_place(maps: Vec<Handed>, dropped: &[fd::Inherited]) -> Result<(), Errno> {
     let mut new: Vec<(Option<OwnedFd>, i32)> = Vec::new();
     for handed in maps {
-        match handed.inherited {
-            None => new.push((Some(handed.map.into()), handed.claim.fd)),
-            Some(kept) if kept.replaced => kept.fd.replace(handed.map.into())?,
-            Some(_) => {} // it is where it was
+        match handed.place {
+            Place::Kept => {}
+            Place::Replaced(inherited, fd) => inherited.replace(fd)?,
+            Place::New(fd) => new.push((Some(fd), handed.claim.fd)),
         }
     }
-    // Several variables may name one descriptor.
-    for fd in dropped.iter().copied().collect::<BTreeSet<_>>() {
-        fd.close();
-    }
+    dropped.iter().for_each(|fd| fd.close());
     let (fds, numbers): (Vec<_>, Vec<_>) = new.into_iter().unzip();
     place::place(fds, &numbers)
 }

@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::sys::{Errno, fd};
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
+use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 /// The soft limit on open files, raised to the hard one while this lives.
@@ -34,7 +35,7 @@ impl Drop for OpenFiles {
 
 /// The lowest `count` numbers from `base` upwards that were free when this process started.
 pub fn choose(base: RawFd, count: usize, limit: &OpenFiles) -> Result<Vec<RawFd>, Error> {
-    let numbers: Vec<RawFd> = (base..).filter(|&n| fd::is_free(n)).take(count).collect();
+    let numbers: Vec<RawFd> = (base..=RawFd::MAX).filter(|&n| fd::is_free(n)).take(count).collect();
     match numbers.last() {
         Some(&last) if last as rlim_t >= limit.hard => {
             let cause = format!(
@@ -43,7 +44,7 @@ pub fn choose(base: RawFd, count: usize, limit: &OpenFiles) -> Result<Vec<RawFd>
             );
             Err(Error::new("descriptors", "place", cause))
         }
-        None if count > 0 => {
+        _ if numbers.len() < count => {
             Err(Error::new("descriptors", "place", "no number is left above the base"))
         }
         _ => Ok(numbers),
@@ -56,7 +57,7 @@ pub fn choose(base: RawFd, count: usize, limit: &OpenFiles) -> Result<Vec<RawFd>
 /// that one steps aside first.
 pub fn place(mut fds: Vec<Option<OwnedFd>>, numbers: &[RawFd]) -> Result<(), Errno> {
     // Which of the list sits on a number that another one wants.
-    let mut at: std::collections::HashMap<RawFd, usize> = std::collections::HashMap::new();
+    let mut at: BTreeMap<RawFd, usize> = BTreeMap::new();
     for (i, fd) in fds.iter().enumerate() {
         at.extend(fd.as_ref().map(|fd| (fd.as_raw_fd(), i)));
     }

@@ -3,20 +3,19 @@
 use super::kind::Kind;
 use crate::layout::{Btf, Layout, Type, lpm_key};
 use crate::sys::bpf::{MapInfo, btf_by_id};
-use crate::sys::elem::MapFd;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 /// Layouts by way of BTF, each BTF object fetched once.
 #[derive(Debug, Default)]
 pub struct Layouts {
-    blobs: HashMap<u32, Option<Vec<u8>>>,
+    blobs: BTreeMap<u32, Option<Vec<u8>>>,
 }
 
 impl Layouts {
-    /// The layout of `map` in the layout notation. None where it has no BTF,
+    /// The layout of a map in the layout notation. None where it has no BTF,
     /// where its BTF may not be read (that needs CAP_SYS_ADMIN), or does not fit.
-    pub fn of(&mut self, map: &MapFd) -> Option<Vec<u8>> {
-        Some(self.layout(map.info())?.to_string().into_bytes())
+    pub fn of(&mut self, info: &MapInfo) -> Option<Vec<u8>> {
+        Some(self.layout(info)?.to_string().into_bytes())
     }
 
     /// As [`Layouts::of`], as types.

@@ -3,11 +3,8 @@
 pub mod json;
 pub mod table;
 
-use crate::error::Error;
 use crate::map::kind::Kind;
-use crate::sys::elem::MapFd;
-use crate::sys::fd;
-use std::os::fd::AsFd;
+use crate::sys::bpf::{Access, MapInfo};
 
 /// What is told of a map in a list.
 #[derive(Debug)]
@@ -28,18 +25,16 @@ pub struct MapRow {
 }
 
 impl MapRow {
-    /// What the kernel tells of `map`, beside what the environment says or will say of it.
+    /// What the kernel tells of a map, beside what the environment says or will say of it.
     pub fn new(
         index: u32,
         fd: i32,
         name: Option<Vec<u8>>,
         layout: Option<Vec<u8>>,
-        map: &MapFd,
-    ) -> Result<MapRow, Error> {
-        let info = map.info();
-        let access = fd::access(map.as_fd())
-            .map_err(|errno| Error::new(format!("id {}", info.id), "read access mode", errno))?;
-        Ok(MapRow {
+        info: &MapInfo,
+        access: Access,
+    ) -> MapRow {
+        MapRow {
             index,
             name,
             fd,
@@ -50,6 +45,6 @@ impl MapRow {
             max_entries: info.max_entries,
             access: access.name(),
             layout,
-        })
+        }
     }
 }

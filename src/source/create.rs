@@ -7,7 +7,7 @@ pub use spec::Spec;
 use super::Opened;
 use crate::error::{Cause, Error};
 use crate::sys::Errno;
-use crate::sys::bpf::{Access, MapSpec, btf_load, map_by_id, map_create};
+use crate::sys::bpf::{Access, MapSpec, btf_load, map_create};
 use crate::sys::elem::MapFd;
 use spec::{Inner, Size};
 use std::os::fd::{AsFd, OwnedFd};
@@ -48,9 +48,7 @@ pub fn open(spec: &Spec) -> Result<Opened, Error> {
 fn open_inner(inner: &Inner) -> Result<MapFd, Error> {
     match inner {
         Inner::Pin(path) => super::pin::open_one(path, Access::ReadWrite, Path::new("/sys/fs/bpf")),
-        Inner::Id(id) => map_by_id(*id, Access::ReadWrite)
-            .and_then(MapFd::new)
-            .map_err(|errno| Error::new(format!("id {id}"), "open map by id", errno)),
+        Inner::Id(id) => Ok(super::id::open(*id, false)?.map),
     }
 }
 

@@ -1,8 +1,8 @@
 //! Maps that were inherited: those which the environment declares and which are open.
 
 use crate::handoff::environ::{self, Claim};
-use crate::sys::elem::MapFd;
-use crate::sys::{Errno, fd};
+use crate::sys::bpf::{Access, MapInfo};
+use crate::sys::{Errno, elem, fd};
 use std::ffi::CString;
 use std::os::fd::AsFd;
 
@@ -11,10 +11,11 @@ use std::os::fd::AsFd;
 pub struct Inherited {
     /// What the environment says of it.
     pub claim: Claim,
-    /// The descriptor that was inherited.
+    /// The descriptor, where it was inherited. It is looked at there, not duplicated:
+    /// below a limit on open files there may be no room for as many again.
     pub fd: fd::Inherited,
-    /// A duplicate of it, which is ours.
-    pub map: MapFd,
+    pub info: MapInfo,
+    pub access: Access,
 }
 
 /// The maps that `environment` declares, by index, and a warning for each number
@@ -26,7 +27,7 @@ pub fn open(environment: &[CString]) -> (Vec<Inherited>, Vec<String>) {
     let mut maps = Vec::new();
     for claim in claims {
         match check(claim.fd) {
-            Ok((fd, map)) => maps.push(Inherited { claim, fd, map }),
+            Ok((fd, info, access)) => maps.push(Inherited { claim, fd, info, access }),
             Err(reason) => {
                 let Claim { index, fd, .. } = claim;
                 warnings.push(format!("BPF_MAP{index}: descriptor {fd} is {reason}, dropped"));
@@ -37,15 +38,14 @@ pub fn open(environment: &[CString]) -> (Vec<Inherited>, Vec<String>) {
 }
 
 /// The map behind the descriptor `number` that was inherited, or what it is instead.
-pub fn check(number: i32) -> Result<(fd::Inherited, MapFd), String> {
-    let describe = |errno| match errno {
+pub fn check(number: i32) -> Result<(fd::Inherited, MapInfo, Access), String> {
+    let unusable = |errno| match errno {
         Errno::EBADF => "closed".into(),
         errno => format!("unusable ({})", crate::error::describe(errno)),
     };
-    let inherited = fd::Inherited::new(number).map_err(describe)?;
-    let own = inherited.duplicate().map_err(describe)?;
-    match fd::kind(own.as_fd()).map_err(describe)? {
-        fd::Kind::Map => Ok((inherited, MapFd::new(own).map_err(describe)?)),
-        other => Err(format!("{}, not a map", other.describe())),
-    }
+    let inherited = fd::Inherited::new(number).map_err(unusable)?;
+    let info = elem::describe(inherited.as_fd())
+        .map_err(unusable)?
+        .map_err(|other| format!("{}, not a map", other.describe()))?;
+    Ok((inherited, info, fd::access(inherited.as_fd()).map_err(unusable)?))
 }

@@ -13,9 +13,12 @@ pub mod tc;
 
 use crate::error::Error;
 use crate::map::typed::Layouts;
+use crate::sys::bpf::Access;
 use crate::sys::elem::MapFd;
+use crate::sys::fd;
 use crate::text::escape;
 use std::fmt;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -159,11 +162,15 @@ fn finish(
         one.name = Some(name.clone());
     }
     for opened in std::mem::take(group) {
-        let map = match settings.read_only {
-            true => readonly::restrict(opened.map, opened.name.as_deref(), &settings.bpffs)?,
+        let access = fd::access(opened.map.as_fd())
+            .map_err(|errno| Error::new(request.source.to_string(), "read access mode", errno))?;
+        let map = match settings.read_only && access != Access::ReadOnly {
+            true => {
+                readonly::reopen(opened.map.info().id, opened.name.as_deref(), &settings.bpffs)?
+            }
             false => opened.map,
         };
-        let layout = opened.layout.or_else(|| layouts.of(&map));
+        let layout = opened.layout.or_else(|| layouts.of(map.info()));
         group.push(Opened { map, layout, ..opened });
     }
     Ok(())

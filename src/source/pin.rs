@@ -2,12 +2,12 @@
 
 use super::{Opened, Settings};
 use crate::error::{Cause, Error};
+use crate::sys::Errno;
 use crate::sys::bpf::{Access, obj_get};
 use crate::sys::elem::MapFd;
-use crate::sys::{Errno, fd};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use std::ffi::{CString, OsString};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -36,11 +36,7 @@ pub fn open_below(root: &Path, access: Access) -> Result<Vec<Opened>, Error> {
     check_bpffs(root)?;
     let mut maps = Vec::new();
     let listed = list(root).map_err(|e| Error::new(root.as_os_str().as_bytes(), WALK, e))?;
-    visit(root, listed, access, &mut |path, fd| {
-        let map = MapFd::new(fd).map_err(|e| Error::new(path.as_os_str().as_bytes(), OPEN, e))?;
-        maps.push(name_after(path, map));
-        Ok(())
-    })?;
+    visit(root, listed, access, &mut maps)?;
     Ok(maps)
 }
 
@@ -80,7 +76,8 @@ fn check_bpffs(root: &Path) -> Result<(), Error> {
 const NOT_BPFFS: &str = "not on a bpf file system";
 
 /// The names in a directory, sorted, each with whether it is a directory.
-/// Symbolic links are left out.
+/// Symbolic links are left out, and names with a dot: the kernel makes no pin of such a
+/// name, but has files of its own, such as maps.debug, which only root may open.
 fn list(directory: &Path) -> std::io::Result<Vec<(OsString, bool)>> {
     let mut names = Vec::new();
     for entry in directory.read_dir()? {
@@ -89,7 +86,8 @@ fn list(directory: &Path) -> std::io::Result<Vec<(OsString, bool)>> {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
             kind => kind?,
         };
-        if kind.is_file() || kind.is_dir() {
+        let of_the_kernel = entry.file_name().as_bytes().contains(&b'.');
+        if !of_the_kernel && (kind.is_file() || kind.is_dir()) {
             names.push((entry.file_name(), kind.is_dir()));
         }
     }
@@ -97,12 +95,12 @@ fn list(directory: &Path) -> std::io::Result<Vec<(OsString, bool)>> {
     Ok(names)
 }
 
-/// Calls `found` with every map among `entries` of `directory` and below them.
+/// Adds to `maps` every map among `entries` of `directory` and below them.
 fn visit(
     directory: &Path,
     entries: Vec<(OsString, bool)>,
     access: Access,
-    found: &mut impl FnMut(&Path, OwnedFd) -> Result<(), Error>,
+    maps: &mut Vec<Opened>,
 ) -> Result<(), Error> {
     for (name, is_dir) in entries {
         let path = directory.join(name);
@@ -110,7 +108,7 @@ fn visit(
             |operation, cause: Cause| Error::new(path.as_os_str().as_bytes(), operation, cause);
         if is_dir {
             match list(&path) {
-                Ok(entries) => visit(&path, entries, access, found)?,
+                Ok(entries) => visit(&path, entries, access, maps)?,
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
                 Err(e) => return Err(fail(WALK, e.into())),
             }
@@ -118,11 +116,11 @@ fn visit(
         }
         match get(&path, access) {
             Ok(fd) => {
-                if fd::kind(fd.as_fd()).map_err(|e| fail(OPEN, e.into()))? == fd::Kind::Map {
-                    found(&path, fd)?;
+                if let Ok(map) = MapFd::identify(fd).map_err(|e| fail(OPEN, e.into()))? {
+                    maps.push(name_after(&path, map));
                 }
             }
-            // Gone, or one of the kernel's own files, such as maps.debug.
+            // It went after it was listed.
             Err(Errno::ENOENT) => {}
             // A link, which can be opened in no other way than read-write.
             Err(Errno::EINVAL) if access != Access::ReadWrite => {}
@@ -140,10 +138,8 @@ fn get(path: &Path, access: Access) -> Result<OwnedFd, Errno> {
 /// The map behind a pin, or what it is instead.
 fn map(path: &Path, fd: OwnedFd) -> Result<MapFd, Error> {
     let fail = |cause: Cause| Error::new(path.as_os_str().as_bytes(), OPEN, cause);
-    match fd::kind(fd.as_fd()).map_err(|e| fail(e.into()))? {
-        fd::Kind::Map => MapFd::new(fd).map_err(|e| fail(e.into())),
-        other => Err(fail(format!("{}, not a map", other.describe()).into())),
-    }
+    let map = MapFd::identify(fd).map_err(|e| fail(e.into()))?;
+    map.map_err(|other| fail(format!("{}, not a map", other.describe()).into()))
 }
 
 fn name_after(path: &Path, map: MapFd) -> Opened {

@@ -91,8 +91,8 @@ fn duplicate(pidfd: BorrowedFd, numbers: &[RawFd], claims: &[Claim]) -> Result<V
 
 fn explain_pid(errno: Errno) -> Cause {
     match errno {
-        Errno::ESRCH => "no such process".into(),
-        Errno::EINVAL => "not a process id".into(),
+        // A thread that leads no process is EINVAL or, since Linux 6.9, ENOENT.
+        Errno::ESRCH | Errno::EINVAL | Errno::ENOENT => "no such process".into(),
         errno => errno.into(),
     }
 }

@@ -4,9 +4,9 @@
 use super::Opened;
 use super::socket::{Bound, Signals};
 use crate::error::{Cause, Error};
+use crate::sys::Errno;
 use crate::sys::elem::MapFd;
 use crate::sys::scm::{self, MAX_FDS};
-use crate::sys::{Errno, fd};
 use crate::wire::tc::{Datagram, ENTRY, Entry, HEADER, Header};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::{AsFd, OwnedFd};
@@ -80,11 +80,8 @@ impl Import {
 ///
 /// Flags are not compared: the kernel adds some of its own to certain types.
 fn check(entry: &Entry, fd: OwnedFd) -> Result<MapFd, Cause> {
-    match fd::kind(fd.as_fd())? {
-        fd::Kind::Map => {}
-        other => return Err(format!("a descriptor is {}, not a map", other.describe()).into()),
-    }
-    let map = MapFd::new(fd)?;
+    let map = MapFd::identify(fd)?
+        .map_err(|other| format!("a descriptor is {}, not a map", other.describe()))?;
     let info = map.info();
     for (what, declared, real) in [
         ("type", entry.kind, info.kind),

@@ -30,13 +30,18 @@ impl From<MapFd> for OwnedFd {
 }
 
 impl MapFd {
-    /// Takes a descriptor that is a map. EINVAL, and the descriptor closed,
-    /// where it is something else: ask [`fd::kind`] first for a better answer.
+    /// Takes a descriptor that should be a map. EINVAL, and the descriptor closed,
+    /// where it is something else: [`MapFd::identify`] says what.
     pub fn new(fd: OwnedFd) -> Result<MapFd> {
-        if fd::kind(fd.as_fd())? != fd::Kind::Map {
-            return Err(Errno::EINVAL);
-        }
-        let info = bpf::map_info(fd.as_fd())?;
+        MapFd::identify(fd)?.map_err(|_| Errno::EINVAL)
+    }
+
+    /// Takes a descriptor that may be a map, or says what else it is, and closes it.
+    pub fn identify(fd: OwnedFd) -> Result<std::result::Result<MapFd, fd::Kind>> {
+        let info = match describe(fd.as_fd())? {
+            Ok(info) => info,
+            Err(other) => return Ok(Err(other)),
+        };
         let value_len = if PER_CPU_KINDS.contains(&info.kind) {
             // The kernel rounds each CPU's slot up to 8 bytes; value_size does not say so.
             (info.value_size as usize).next_multiple_of(8) * possible_cpus()?
@@ -44,7 +49,7 @@ impl MapFd {
             // Maps of descriptors exchange a u32, whatever the value's size.
             info.value_size.max(4) as usize
         };
-        Ok(MapFd { fd, info, value_len })
+        Ok(Ok(MapFd { fd, info, value_len }))
     }
 
     pub fn info(&self) -> &MapInfo {
@@ -86,6 +91,14 @@ impl MapFd {
         attr.__bindgen_anon_2.__bindgen_anon_1.value = value;
         attr.__bindgen_anon_2.flags = flags;
         attr
+    }
+}
+
+/// What the kernel tells of the map behind `fd`, or what that is instead.
+pub fn describe(fd: BorrowedFd) -> Result<std::result::Result<MapInfo, fd::Kind>> {
+    match fd::kind(fd)? {
+        fd::Kind::Map => bpf::map_info(fd).map(Ok),
+        other => Ok(Err(other)),
     }
 }
 

@@ -4,6 +4,7 @@
 //! streams before `main`, and neither can be undone for a command that is
 //! executed later. So the binaries enter here, from C's `main`.
 
+use super::fd;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use std::ffi::{CStr, OsStr, OsString, c_char};
@@ -48,14 +49,11 @@ pub unsafe fn enter(
 /// with EBADF, as if it were closed; and it is close-on-exec, so the command
 /// finds it closed, as the caller left it.
 fn hold_standard_streams() {
-    for standard in 0..=2 {
-        let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
-        match open("/", flags, Mode::empty()) {
-            Ok(fd) if fd.as_raw_fd() == standard => {
-                let _ = fd.into_raw_fd(); // stays until exec
-            }
-            // The lowest free number is above the standard ones: all are open.
-            _ => return,
+    for standard in (0..=2).filter(|&n| fd::is_free(n)) {
+        // The lowest free number is the one looked at. What fails here fails later too.
+        if let Ok(fd) = open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()) {
+            debug_assert_eq!(fd.as_raw_fd(), standard);
+            let _ = fd.into_raw_fd(); // stays until exec
         }
     }
 }

@@ -34,7 +34,10 @@ impl Kind {
         match target {
             b"anon_inode:bpf-map" => Kind::Map,
             b"anon_inode:bpf-prog" => Kind::Prog,
-            b"anon_inode:bpf_link" | b"anon_inode:[perf_event]" => Kind::Link,
+            // Links have had several names: bpf_link, bpf-link, those of perf events.
+            b"anon_inode:bpf_link" | b"anon_inode:bpf-link" | b"anon_inode:[perf_event]" => {
+                Kind::Link
+            }
             b"anon_inode:btf" => Kind::Other("a BTF object"),
             b"anon_inode:bpf_iter" => Kind::Other("a BPF iterator"),
             _ if target.starts_with(b"socket:") => Kind::Other("a socket"),
@@ -42,6 +45,13 @@ impl Kind {
             _ if target.starts_with(b"/") => Kind::Other("a file"),
             _ => Kind::Other("something else"),
         }
+    }
+}
+
+impl AsFd for Inherited {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: open since the start, and closed only when it is handed over or given up.
+        unsafe { BorrowedFd::borrow_raw(self.0) }
     }
 }
 
@@ -83,10 +93,12 @@ impl Inherited {
         duplicate(self.0)
     }
 
-    /// Closes the number: nothing else may use it any more.
+    /// Closes the number, if it is still open: nothing else may use it any more.
     pub fn close(self) {
-        // SAFETY: it was open at the start, and no owner exists in this process.
-        drop(unsafe { OwnedFd::from_raw_fd(self.0) });
+        if !is_free(self.0) {
+            // SAFETY: it was open at the start, and no owner exists in this process.
+            drop(unsafe { OwnedFd::from_raw_fd(self.0) });
+        }
     }
 
     /// Puts `fd` in its place, for the command to inherit.

@@ -6,18 +6,25 @@
 // Each test binary uses a part of it.
 #![allow(dead_code)]
 
+pub mod child;
+pub mod fds;
 pub mod sender;
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use std::collections::BTreeSet;
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CString, OsStr, OsString};
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// Where every lab has its bpf file system.
 pub const BPFFS: &str = "/sys/fs/bpf";
+
+/// What to put before a command that a user without privileges is to run.
+pub const NOBODY: [&str; 4] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
 
 /// A test's own surroundings. The mount namespace belongs to the test's thread,
 /// and goes with it, and so does every pin.
@@ -59,6 +66,15 @@ impl Lab {
     /// `bpf-map` with arguments.
     pub fn map<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
         self.command(&binary("bpf-map"), arguments)
+    }
+
+    /// Any program, with ours to be found on its PATH.
+    pub fn program<S: AsRef<OsStr>>(
+        &self,
+        program: &str,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Command {
+        self.command(Path::new(program), arguments)
     }
 
     fn command<S: AsRef<OsStr>>(
@@ -105,6 +121,35 @@ impl Lab {
         pin
     }
 
+    /// Makes a hash of u32 to u64 with the one key 1, whose value is 42, pinned at
+    /// `name` below the root, by bpftool.
+    pub fn hash(&self, name: &str) -> PathBuf {
+        let pin = Path::new(BPFFS).join(name);
+        let path = pin.to_str().expect("UTF-8");
+        let words = "type hash key 4 value 8 entries 4 name";
+        let mut create = vec!["map", "create", path];
+        create.extend(words.split(' '));
+        create.push(pin.file_name().and_then(OsStr::to_str).expect("UTF-8"));
+        bpftool(&create);
+        let words = "key 1 0 0 0 value 42 0 0 0 0 0 0 0";
+        let mut update = vec!["map", "update", "pinned", path];
+        update.extend(words.split(' '));
+        bpftool(&update);
+        pin
+    }
+
+    /// The path of a built binary that every user can reach, wherever the build is.
+    pub fn reachable(&self, name: &str) -> String {
+        let example = binary(name).parent() != binary("bpf-exec").parent();
+        // Goes with the mount namespace.
+        let (here, none) = (Path::new("/mnt"), None::<&str>);
+        if !here.join("bpf-exec").exists() {
+            let built = binary("bpf-exec");
+            mount(built.parent(), here, none, MsFlags::MS_BIND, none).expect("a bind mount");
+        }
+        if example { format!("/mnt/examples/{name}") } else { format!("/mnt/{name}") }
+    }
+
     /// Every file below the bpf file system and the lab's directory, to be compared later.
     pub fn files(&self) -> BTreeSet<PathBuf> {
         let mut found = BTreeSet::new();
@@ -141,7 +186,11 @@ pub fn binary(name: &str) -> PathBuf {
         "bpf-map" => env!("CARGO_BIN_EXE_bpf-map").into(),
         // Examples have no variable of their own; they are built beside the binaries.
         example => {
-            Path::new(env!("CARGO_BIN_EXE_bpf-exec")).with_file_name("examples").join(example)
+            let path = Path::new(env!("CARGO_BIN_EXE_bpf-exec")).with_file_name("examples");
+            let path = path.join(example);
+            // `cargo test` builds them, `cargo test --test NAME` does not.
+            assert!(path.exists(), "{example} is not built: cargo build --examples");
+            path
         }
     }
 }
@@ -149,6 +198,25 @@ pub fn binary(name: &str) -> PathBuf {
 /// The path of a file under tests/fixtures.
 pub fn fixture(name: &str) -> String {
     format!("{}/tests/fixtures/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// `command` as the arguments of another, such as `setpriv`, `prlimit` or `sh -c`.
+pub fn wrapped<S: AsRef<OsStr>>(wrapper: &[S], command: &Command) -> Command {
+    let mut outer = Command::new(&wrapper[0]);
+    outer.args(&wrapper[1..]).arg(command.get_program()).args(command.get_args());
+    outer.current_dir(command.get_current_dir().expect("a directory")).stdin(Stdio::null());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => outer.env(name, value),
+            None => outer.env_remove(name),
+        };
+    }
+    outer
+}
+
+/// `command`, executed by a shell after it has done `preparation`.
+pub fn after(preparation: &str, command: &Command) -> Command {
+    wrapped(&["sh", "-c", &format!("{preparation}; exec \"$@\""), "sh"], command)
 }
 
 /// Runs a command to its end.
@@ -191,6 +259,13 @@ pub fn bpftool<S: AsRef<OsStr>>(arguments: &[S]) -> String {
     run.stdout
 }
 
+/// A name for the kernel that no other test uses.
+pub fn unique(stem: &str) -> String {
+    static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    format!("{stem}_{:x}_{count}", std::process::id())
+}
+
 /// The id of a pinned map, as bpftool tells it.
 pub fn map_id(pin: &Path) -> u32 {
     let json = bpftool(&[
@@ -202,6 +277,23 @@ pub fn map_id(pin: &Path) -> u32 {
     ]);
     let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
     json["id"].as_u64().expect("an id") as u32
+}
+
+/// A descriptor of our own for what is pinned, by bpf(2) itself: BPF_OBJ_GET is 7.
+pub fn open_pin(pin: &Path) -> OwnedFd {
+    #[repr(C)]
+    struct Attr {
+        pathname: u64,
+        bpf_fd: u32,
+        file_flags: u32,
+    }
+    let path = CString::new(pin.as_os_str().as_bytes()).expect("no NUL");
+    let attr = Attr { pathname: path.as_ptr() as u64, bpf_fd: 0, file_flags: 0 };
+    // SAFETY: attr leads to a string that outlives the call.
+    let fd = unsafe { libc::syscall(libc::SYS_bpf, 7, &raw const attr, size_of::<Attr>()) };
+    assert!(fd >= 0, "{}: {}", pin.display(), std::io::Error::last_os_error());
+    // SAFETY: the kernel has just made it for us.
+    unsafe { OwnedFd::from_raw_fd(fd as i32) }
 }
 
 /// Whether the kernel still has a map of this id.

@@ -1,7 +1,6 @@
 //! `bpf-map list`: the inherited maps.
 
 use crate::cli::exit::{self, warn};
-use crate::error::Error;
 use crate::map::typed::Layouts;
 use crate::output::{self, MapRow};
 use crate::source::inherited::{self, Inherited};
@@ -18,14 +17,13 @@ pub fn run(json: bool) -> anyhow::Result<u8> {
         warn(super::PROGRAM, warning);
     }
     let mut layouts = Layouts::default();
-    let rows: Vec<MapRow> =
-        inherited.into_iter().map(|map| row(map, &mut layouts)).collect::<Result<_, _>>()?;
+    let rows: Vec<MapRow> = inherited.into_iter().map(|map| row(map, &mut layouts)).collect();
     let text = if json { output::json::maps(&rows) } else { output::table::maps(&rows) };
     exit::print(text.as_bytes())?;
     Ok(0)
 }
 
-fn row(Inherited { claim, map, .. }: Inherited, layouts: &mut Layouts) -> Result<MapRow, Error> {
-    let layout = claim.layout.or_else(|| layouts.of(&map));
-    MapRow::new(claim.index, claim.fd, claim.name, layout, &map)
+fn row(Inherited { claim, info, access, .. }: Inherited, layouts: &mut Layouts) -> MapRow {
+    let layout = claim.layout.or_else(|| layouts.of(&info));
+    MapRow::new(claim.index, claim.fd, claim.name, layout, &info, access)
 }

@@ -1,5 +1,6 @@
 //! Map references: how a map is named, the same in every subcommand.
 
+use crate::error::describe;
 use crate::handoff::environ::Claim;
 use crate::layout::{Layout, Type};
 use crate::map::typed::Layouts;
@@ -72,10 +73,17 @@ pub fn open(text: &OsStr, write: bool) -> anyhow::Result<Target> {
 /// The map behind a descriptor's number, with its layout where the environment tells one.
 fn descriptor(number: &str) -> anyhow::Result<(MapFd, Option<Vec<u8>>)> {
     let number = number.parse().map_err(|_| anyhow!("not a descriptor number"))?;
-    let (_, map) =
-        inherited::check(number).map_err(|what| anyhow!("descriptor {number} is {what}"))?;
+    let map = duplicate(number)?;
     let claim = claims().into_iter().find(|claim| claim.fd == number);
     Ok((map, claim.and_then(|claim| claim.layout)))
+}
+
+/// A descriptor of our own for the map that was inherited as `number`.
+fn duplicate(number: i32) -> anyhow::Result<MapFd> {
+    let (fd, ..) =
+        inherited::check(number).map_err(|what| anyhow!("descriptor {number} is {what}"))?;
+    let map = fd.duplicate().and_then(MapFd::new);
+    map.map_err(|errno| anyhow!("duplicate descriptor {number}: {}", describe(errno)))
 }
 
 /// The inherited map of this name.
@@ -86,8 +94,7 @@ fn by_name(name: &[u8]) -> anyhow::Result<(MapFd, Option<Vec<u8>>)> {
         [] => bail!("no inherited map has this name"),
         [claim] => {
             let (index, fd) = (claim.index, claim.fd);
-            let (_, map) = inherited::check(fd)
-                .map_err(|what| anyhow!("BPF_MAP{index}: descriptor {fd} is {what}"))?;
+            let map = duplicate(fd).with_context(|| format!("BPF_MAP{index}"))?;
             Ok((map, claim.layout.clone()))
         }
         several => {

@@ -2,6 +2,7 @@
 
 use crate::layout::{Layout, Type};
 use crate::map::kind::{self, Kind, Row, Want};
+use crate::text::escape;
 use std::path::PathBuf;
 
 /// A map to be created.
@@ -72,7 +73,7 @@ impl Spec {
         for part in parts {
             let (field, value) = part.split_once('=').ok_or(format!("{part:?}: = is missing"))?;
             if fields.iter().any(|(known, _)| *known == field) {
-                return Err(format!("{field} is given twice"));
+                return Err(format!("{} is given twice", escape(field.as_bytes())));
             }
             fields.push((field, value));
         }
@@ -89,7 +90,8 @@ impl Spec {
         };
         let mut entries = None;
         for (field, text) in fields {
-            spec.set(field, text, &mut entries).map_err(|e| format!("{field}: {e}"))?;
+            let wrong = |e| format!("{}: {e}", escape(field.as_bytes()));
+            spec.set(field, text, &mut entries).map_err(wrong)?;
         }
         spec.complete(entries)?;
         Ok(spec)
