@@ -35,7 +35,11 @@ impl Error {
         operation: &'static str,
         cause: impl Into<Cause>,
     ) -> Error {
-        Error { object: escape(object.as_ref()), operation, cause: cause.into() }
+        let object = match object.as_ref() {
+            b"" => "\"\"".into(),
+            object => escape(object),
+        };
+        Error { object, operation, cause: cause.into() }
     }
 }
 

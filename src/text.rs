@@ -27,16 +27,29 @@ fn push(out: &mut String, c: char) {
         c if c.is_ascii_control() => {
             let _ = write!(out, "\\x{:02x}", c as u32);
         }
-        c if c.is_control() || redirects(c) => {
+        c if is_unsafe(c) => {
             let _ = write!(out, "\\u{{{:x}}}", c as u32);
         }
         c => out.push(c),
     }
 }
 
-/// Line and paragraph separators, and the marks and overrides of bidirectional text.
-fn redirects(c: char) -> bool {
-    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+/// Whether a terminal or a reader could be misled by `c`: control characters, and those that
+/// reorder or hide text (bidirectional controls, line separators, zero width, tags).
+pub fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// [`escape`]d, in double quotes: for what could be empty or look like the words around it.
+pub fn quote(text: impl AsRef<[u8]>) -> String {
+    format!("\"{}\"", escape(text.as_ref()))
+}
+
+/// A number of things: `1 map`, `2 maps`.
+pub fn count(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

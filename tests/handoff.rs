@@ -96,7 +96,7 @@ fn many_maps_go_above_the_soft_limit_which_is_then_put_back() {
         command.args(["--fd-base", base, "--", "touch", "ran"]);
         let line = format!(
             "bpf-exec: descriptors: place: \
-             {count} maps need numbers up to {last}, and the hard limit on open files is 160"
+             numbers up to {last} are needed, and the hard limit on open files is 160"
         );
         fails(start(160).apply(&mut command), 125, &line);
     }
@@ -250,10 +250,10 @@ fn the_command_is_found_by_path_and_is_a_shell_by_default() {
         (None, &["plain"], 0, "plain\n", String::new()),
         (None, &["none"], 127, "", not_found("none")),
         (None, &["./none"], 127, "", not_found("./none")),
-        (None, &[""], 127, "", not_found("")),
+        (None, &[""], 127, "", not_found("\"\"")),
         (None, &["dull"], 126, "", denied("dull")),
         (None, &["folder"], 126, "", denied("folder")),
-        (None, &["./two"], 126, "", denied("./two")),
+        (None, &["./two"], 126, "", "bpf-exec: ./two: execute: a directory\n".into()),
         (None, &["two/tool/x"], 126, "", "bpf-exec: two/tool/x: execute: not a directory\n".into()),
         (
             None,

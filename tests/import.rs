@@ -186,9 +186,9 @@ fn declared_ids_that_repeat_or_are_taken_are_numbered_anew_with_a_warning() {
     // What is before --import, the ids sent, the number and descriptor of each, those warned of.
     type Case<'a> = (&'a [&'a str], &'a [u32], &'a [(u32, i32)], &'a str);
     let cases: [Case; 5] = [
-        (&[], &[5, 5], &[(0, 64), (1, 65)], "5, 5"),
-        (&[], &[0, 0, 0], &[(0, 64), (1, 65), (2, 66)], "0, 0, 0"),
-        (&outer, &[7, 0], &[(1, 65), (2, 66)], "7, 0"),
+        (&[], &[5, 5], &[(0, 64), (1, 65)], "5"),
+        (&[], &[0, 0, 0], &[(0, 64), (1, 65), (2, 66)], "0"),
+        (&outer, &[7, 0], &[(1, 65), (2, 66)], "0"),
         (&outer, &[7, 1], &[(7, 65), (1, 66)], ""),
         (&[], &[u32::MAX], &[(u32::MAX, 64)], ""),
     ];
@@ -208,7 +208,8 @@ fn declared_ids_that_repeat_or_are_taken_are_numbered_anew_with_a_warning() {
         let stderr = match warned {
             "" => String::new(),
             ids => format!(
-                "bpf-exec: warning: declared ids {ids} repeat or are taken: numbered anew\n"
+                "bpf-exec: warning: {}: declared ids that repeat or are taken, so all are numbered anew: {ids}\n",
+                socket.display()
             ),
         };
         assert_eq!(waiting.run(), Run { status: 0, stdout, stderr }, "{ids:?}");
@@ -418,9 +419,9 @@ fn whatever_else_has_the_name_is_an_error_and_stays() {
     };
     let before = look();
     for (name, cause) in [
-        ("datagram", "in use by another process"),
-        ("stream", "in use by another process"),
-        ("talking", "operation not permitted"),
+        ("datagram", "a live socket is bound there"),
+        ("stream", "a live socket is bound there"),
+        ("talking", "a live socket is bound there"),
         ("file", "exists, and is not a socket"),
         ("directory", "exists, and is not a socket"),
         ("fifo", "exists, and is not a socket"),
@@ -445,7 +446,8 @@ fn a_live_import_is_not_disturbed_by_a_second_one() {
     let (socket, before) = (lab.path("uds"), lab.files());
     let mut command = import(&lab, &[], &socket, &["--", "sh", "-c", REPORT]);
     let waiting = Waiting::start(&mut command, &[&socket]);
-    let message = format!("bpf-exec: {}: bind socket: in use by another process", socket.display());
+    let message =
+        format!("bpf-exec: {}: bind socket: a live socket is bound there", socket.display());
     fails(&mut command, 125, &message);
     let sent = maps(1);
     transfer(&socket, &sent, &[0]);
@@ -552,7 +554,7 @@ fn second(maps: &[OwnedFd], edit: fn(&mut Datagram)) -> Vec<Message<'_>> {
 /// What is sent, given three maps; and the cause told, with `ID` for the id of the first.
 const HOSTILE: [Case; 28] = [
     ("empty", |_| vec![(vec![], vec![])], "a datagram of 0 bytes, shorter than the header's 88"),
-    ("1 byte", |_| vec![(vec![1], vec![])], "a datagram of 1 bytes, shorter than the header's 88"),
+    ("1 byte", |_| vec![(vec![1], vec![])], "a datagram of 1 byte, shorter than the header's 88"),
     (
         "87 bytes",
         |m| vec![resized(&m[..1], 87)],
@@ -562,23 +564,23 @@ const HOSTILE: [Case; 28] = [
     (
         "no entry for a descriptor",
         |m| vec![resized(&m[..1], 88)],
-        "a datagram of 88 bytes with 1 descriptors, which make 124 bytes",
+        "a datagram of 88 bytes, where 1 descriptor want 124",
     ),
     (
         "cut short by 1",
         |m| vec![resized(m, 195)],
-        "a datagram of 195 bytes with 3 descriptors, which make 196 bytes",
+        "a datagram of 195 bytes, where 3 descriptors want 196",
     ),
     (
         "too long by 1",
         |m| vec![resized(m, 197)],
-        "a datagram of 197 bytes with 3 descriptors, which make 196 bytes",
+        "a datagram of 197 bytes, where 3 descriptors want 196",
     ),
     ("huge", |m| vec![resized(m, 60_000)], "a datagram longer than any that tc sends"),
     (
         "no descriptors",
         |m| vec![(made(m, |_| ()).0, vec![])],
-        "a datagram of 196 bytes with 0 descriptors, which make 88 bytes",
+        "a datagram of 196 bytes, where 0 descriptors want 88",
     ),
     ("version 2", |m| vec![made(m, |d| d.version = 2)], "version 2, where only 1 is known"),
     ("version 0", |m| vec![made(m, |d| d.version = 0)], "version 0, where only 1 is known"),
@@ -587,12 +589,12 @@ const HOSTILE: [Case; 28] = [
     (
         "more descriptors than entries",
         |m| vec![made(m, |d| d.entries.truncate(2))],
-        "a datagram of 160 bytes with 3 descriptors, which make 196 bytes",
+        "a datagram of 160 bytes, where 3 descriptors want 196",
     ),
     (
         "more entries than descriptors",
         |m| vec![made(m, |d| d.entries.push(entry(3)))],
-        "a datagram of 232 bytes with 3 descriptors, which make 196 bytes",
+        "a datagram of 232 bytes, where 3 descriptors want 196",
     ),
     (
         "65 maps and a count of 64",
@@ -687,7 +689,7 @@ fn a_descriptor_that_is_no_map_is_an_error_that_says_what_it_is() {
         let waiting = Waiting::start(&mut command, &[&socket]);
         transfer(&socket, &fds, &[0, 1, 2]);
         let path = socket.display();
-        waiting.fails(what, &format!("{path}: import: a descriptor is {what}, not a map"));
+        waiting.fails(what, &format!("{path}: import: descriptor 2 of 3 is {what}, not a map"));
         assert_eq!(lab.files(), before, "{what}");
         fds.remove(1);
         nobody_holds(what, fds);

@@ -79,7 +79,7 @@ fn what_is_wrong_in_the_environment_is_a_warning_and_the_rest_is_given_out() {
             &["BPF_NUM_MAPS=2", "BPF_MAP1=x"],
             &[
                 "BPF_MAP1: \"x\" is not a descriptor number, dropped",
-                "BPF_NUM_MAPS is 2, but 1 maps are set",
+                "BPF_NUM_MAPS is 2 (found 1 map)",
             ],
         ),
         (&["BPF_NUM_MAPS=abc"], &["BPF_NUM_MAPS: \"abc\" is not a number"]),

@@ -353,7 +353,7 @@ fn the_bpffs_root_is_an_option_a_variable_or_the_usual_place() {
     }
     for (root, cause) in [
         ("/none", "no such file or directory"),
-        ("/proc", "not on a bpf file system"),
+        ("/proc", "no bpf file system is mounted there"),
         ("/proc/self/status", "not on a bpf file system"),
     ] {
         let words = ["--bpffs", root, "--", "touch", "ran"];
@@ -366,7 +366,7 @@ fn the_bpffs_root_is_an_option_a_variable_or_the_usual_place() {
     }
     // The usual place, with nothing mounted there.
     nix::mount::umount(BPFFS).unwrap();
-    let line = "bpf-exec: /sys/fs/bpf: read directory: not on a bpf file system";
+    let line = "bpf-exec: /sys/fs/bpf: read directory: no bpf file system is mounted there";
     fails(&mut lab.exec(["touch", "ran"]), 125, line);
     assert!(!lab.path("ran").exists());
     for (at, _) in [one, two] {

@@ -66,7 +66,7 @@ fn run(plan: Plan, inherited: Vec<Inherited>) -> anyhow::Result<()> {
     for (request, _) in requests.iter().zip(&groups).filter(|(_, group)| group.is_empty()) {
         warn(PROGRAM, format_args!("{}: no map is pinned there", request.source));
     }
-    let (maps, warnings) = assemble(kept, groups, plan.fd_base, &limit)?;
+    let (maps, warnings) = assemble(kept, &requests, groups, plan.fd_base, &limit)?;
     for warning in warnings.into_iter().chain(maps.iter().filter_map(long_layout)) {
         warn(PROGRAM, warning);
     }

@@ -3,7 +3,7 @@
 //! Pure: environments are lists of `NAME=VALUE` entries, in bytes. Whether a
 //! number really is an open map is for others to find out.
 
-use crate::text::escape;
+use crate::text::{count as count_of, escape};
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::fmt::Write;
@@ -113,10 +113,10 @@ pub fn claims<'a>(environment: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Claim
 fn doubt(count: Option<&[u8]>, found: usize) -> Option<String> {
     match count {
         None if found == 0 => None,
-        None => Some(format!("{COUNT} is not set, but {found} maps are")),
+        None => Some(format!("{COUNT} is not set (found {})", count_of(found, "map"))),
         Some(text) => match number(text) {
             Some(n) if n as usize == found => None,
-            Some(n) => Some(format!("{COUNT} is {n}, but {found} maps are set")),
+            Some(n) => Some(format!("{COUNT} is {n} (found {})", count_of(found, "map"))),
             None => Some(format!("{COUNT}: \"{}\" is not a number", escape(text))),
         },
     }
@@ -191,9 +191,9 @@ mod tests {
     fn what_is_not_as_it_should_be_is_a_warning() {
         for (entries, found, warning) in [
             (&["BPF_NUM_MAPS=0"][..], 0, None),
-            (&["BPF_MAP9=64"], 1, Some("BPF_NUM_MAPS is not set, but 1 maps are")),
+            (&["BPF_MAP9=64"], 1, Some("BPF_NUM_MAPS is not set (found 1 map)")),
             (&["BPF_NUM_MAPS=abc"], 0, Some("BPF_NUM_MAPS: \"abc\" is not a number")),
-            (&["BPF_NUM_MAPS=3", "BPF_MAP0=5"], 1, Some("BPF_NUM_MAPS is 3, but 1 maps are set")),
+            (&["BPF_NUM_MAPS=3", "BPF_MAP0=5"], 1, Some("BPF_NUM_MAPS is 3 (found 1 map)")),
             (
                 &["BPF_NUM_MAPS=0", "BPF_MAP1=x"],
                 0,

@@ -71,17 +71,20 @@ pub fn launch(handover: Handover, command: Vec<OsString>, limit: OpenFiles) -> F
     }
     let errno = process::exec(&arguments[0], &arguments, &environment);
     let name = arguments[0].to_bytes();
+    // One with a slash is a path, and not looked for.
+    let path =
+        name.contains(&b'/').then(|| std::path::PathBuf::from(OsString::from_vec(name.to_vec())));
     match errno {
         // Not the command's fault: the kernel refuses the environment that it was given.
         Errno::E2BIG => {
             Error::new(name, "execute", "the environment and arguments are too long").into()
         }
-        Errno::ENOENT
-            if name.contains(&b'/')
-                && std::path::Path::new(&OsString::from_vec(name.to_vec())).exists() =>
-        {
+        Errno::ENOENT if path.as_ref().is_some_and(|path| path.exists()) => {
             let cause = "its interpreter was not found";
             Failure::Exec(Error::new(name, "execute", cause), errno)
+        }
+        Errno::EACCES if path.as_ref().is_some_and(|path| path.is_dir()) => {
+            Failure::Exec(Error::new(name, "execute", "a directory"), errno)
         }
         Errno::ENOENT => Failure::Exec(Error::new(name, "execute", "command not found"), errno),
         errno => Failure::Exec(Error::new(name, "execute", errno), errno),

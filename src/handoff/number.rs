@@ -5,24 +5,28 @@ use std::collections::BTreeSet;
 /// Maps that came from one source, in order, with the number each declares for itself.
 pub type Group = Vec<Option<u32>>;
 
+/// The place of a group, and the numbers of it that cannot be had.
+pub type Refused = (usize, BTreeSet<u32>);
+
 /// Gives every map of every group a number of its own, in the groups' order.
 ///
 /// `taken` are the numbers of inherited maps, which keep them. Declared numbers
-/// come first; where one of a group is taken, or declared twice in it, the whole
-/// group counts as having declared none, and its place is in the second list.
+/// come first; where some of a group are taken, or declared twice in it, the whole
+/// group counts as having declared none, and the second list has its place and those.
 /// All others get the lowest free number.
-pub fn assign(mut taken: BTreeSet<u32>, groups: &[Group]) -> (Vec<Vec<u32>>, Vec<usize>) {
+pub fn assign(mut taken: BTreeSet<u32>, groups: &[Group]) -> (Vec<Vec<u32>>, Vec<Refused>) {
     let mut refused = Vec::new();
     let mut honoured = Vec::new();
     for (place, group) in groups.iter().enumerate() {
         let mut all = taken.clone();
-        let free = group.iter().flatten().all(|&id| all.insert(id));
-        if free {
+        let collide: BTreeSet<u32> =
+            group.iter().flatten().copied().filter(|&id| !all.insert(id)).collect();
+        honoured.push(collide.is_empty());
+        if collide.is_empty() {
             taken = all;
         } else {
-            refused.push(place);
+            refused.push((place, collide));
         }
-        honoured.push(free);
     }
     let mut lowest = 0;
     let mut next = || {
@@ -44,23 +48,24 @@ mod tests {
     #[test]
     fn declared_numbers_come_first_and_others_fill_the_gaps() {
         // Taken, then declared; assigned, then the places of what was refused.
-        type Case<'a> = (&'a [u32], &'a [&'a [Option<u32>]], &'a [&'a [u32]], &'a [usize]);
+        type Case<'a> = (&'a [u32], &'a [&'a [Option<u32>]], &'a [&'a [u32]], &'a [(usize, u32)]);
         let cases: [Case; 7] = [
             (&[], &[&[None], &[None, None]], &[&[0], &[1, 2]], &[]),
             (&[1], &[&[None], &[None]], &[&[0], &[2]], &[]),
             (&[], &[&[None], &[Some(0), Some(5)]], &[&[1], &[0, 5]], &[]),
             // Declared twice in one transfer.
-            (&[], &[&[Some(0), Some(0)], &[None]], &[&[0, 1], &[2]], &[0]),
+            (&[], &[&[Some(0), Some(0)], &[None]], &[&[0, 1], &[2]], &[(0, 0)]),
             // Taken by what was inherited.
-            (&[5], &[&[Some(5), Some(6)], &[Some(7)]], &[&[0, 1], &[7]], &[0]),
+            (&[5], &[&[Some(5), Some(6)], &[Some(7)]], &[&[0, 1], &[7]], &[(0, 5)]),
             // Taken by an earlier transfer.
-            (&[], &[&[Some(3)], &[Some(3)]], &[&[3], &[0]], &[1]),
+            (&[], &[&[Some(3)], &[Some(3)]], &[&[3], &[0]], &[(1, 3)]),
             (&[], &[&[Some(u32::MAX)], &[None]], &[&[u32::MAX], &[0]], &[]),
         ];
         for (taken, groups, want, refused) in cases {
             let groups: Vec<Group> = groups.iter().map(|g| g.to_vec()).collect();
             let got = assign(taken.iter().copied().collect(), &groups);
             assert_eq!(got.0, want, "{groups:?}");
+            let refused: Vec<Refused> = refused.iter().map(|&(at, id)| (at, [id].into())).collect();
             assert_eq!(got.1, refused, "{groups:?}");
         }
     }

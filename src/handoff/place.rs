@@ -39,7 +39,7 @@ pub fn choose(base: RawFd, count: usize, limit: &OpenFiles) -> Result<Vec<RawFd>
     match numbers.last() {
         Some(&last) if last as rlim_t >= limit.hard => {
             let cause = format!(
-                "{count} maps need numbers up to {last}, and the hard limit on open files is {}",
+                "numbers up to {last} are needed, and the hard limit on open files is {}",
                 limit.hard
             );
             Err(Error::new("descriptors", "place", cause))

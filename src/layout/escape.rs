@@ -1,14 +1,7 @@
-//! Makes text that others wrote safe to show: on a terminal, in JSON, in an error of one line.
+//! Text that others wrote, quoted for JSON and for an error of one line.
 
+use crate::text::is_unsafe;
 use std::fmt;
-
-/// Whether a terminal or a reader could be misled by `c`: control characters, and those that reorder
-/// or hide text (Unicode's bidirectional controls, line separators, zero width, tags).
-pub fn is_unsafe(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
-}
 
 /// Appends `text` as a JSON string, quotes included, with everything unsafe escaped.
 pub fn json_string(text: &str, out: &mut Vec<u8>) {

@@ -16,7 +16,7 @@ use crate::map::typed::Layouts;
 use crate::sys::bpf::Access;
 use crate::sys::elem::MapFd;
 use crate::sys::fd;
-use crate::text::escape;
+use crate::text::{count, escape};
 use std::fmt;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
@@ -156,7 +156,7 @@ fn finish(
 ) -> Result<(), Error> {
     if let Some(name) = &request.name {
         let [one] = &mut group[..] else {
-            let cause = format!("{} gives {} maps, not one", request.source, group.len());
+            let cause = format!("{} gives {}, not one", request.source, count(group.len(), "map"));
             return Err(Error::new(name, "name a map", cause));
         };
         one.name = Some(name.clone());

@@ -19,7 +19,7 @@ pub fn open(path: &Path, settings: &Settings) -> Result<Vec<Opened>, Error> {
     let access = if settings.read_only { Access::ReadOnly } else { Access::ReadWrite };
     match get(path, access) {
         // OBJ_GET answers EACCES for a directory, on bpffs and elsewhere.
-        Err(Errno::EACCES) if path.is_dir() => open_below(path, access),
+        Err(Errno::EACCES) if path.is_dir() => open_below(path, access, &settings.bpffs),
         result => {
             let fd = result.map_err(|errno| explain(path, errno, access, &settings.bpffs))?;
             let map = map(path, fd)?;
@@ -32,8 +32,8 @@ pub fn open(path: &Path, settings: &Settings) -> Result<Vec<Opened>, Error> {
 ///
 /// Sorted bytewise, directory by directory; symbolic links are not followed, and
 /// programs, links and what vanishes meanwhile are passed over.
-pub fn open_below(root: &Path, access: Access) -> Result<Vec<Opened>, Error> {
-    check_bpffs(root)?;
+fn open_below(root: &Path, access: Access, bpffs: &Path) -> Result<Vec<Opened>, Error> {
+    check_bpffs(root, bpffs)?;
     let mut maps = Vec::new();
     let listed = list(root).map_err(|e| Error::new(root.as_os_str().as_bytes(), WALK, e))?;
     visit(root, listed, access, &mut maps)?;
@@ -65,15 +65,19 @@ pub fn open_one(path: &Path, access: Access, bpffs: &Path) -> Result<MapFd, Erro
 }
 
 /// An error unless `root` is a directory of a bpf file system.
-fn check_bpffs(root: &Path) -> Result<(), Error> {
+fn check_bpffs(root: &Path, bpffs: &Path) -> Result<(), Error> {
     match statfs(root) {
         Ok(stat) if stat.filesystem_type() == BPF_FS_MAGIC => Ok(()),
-        Ok(_) => Err(Error::new(root.as_os_str().as_bytes(), WALK, NOT_BPFFS)),
+        Ok(_) => {
+            let cause = if root == bpffs { NO_BPFFS } else { NOT_BPFFS };
+            Err(Error::new(root.as_os_str().as_bytes(), WALK, cause))
+        }
         Err(errno) => Err(Error::new(root.as_os_str().as_bytes(), WALK, errno)),
     }
 }
 
 const NOT_BPFFS: &str = "not on a bpf file system";
+const NO_BPFFS: &str = "no bpf file system is mounted there";
 
 /// The names in a directory, sorted, each with whether it is a directory.
 /// Symbolic links are left out, and names with a dot: the kernel makes no pin of such a
@@ -155,6 +159,7 @@ fn explain(path: &Path, errno: Errno, access: Access, bpffs: &Path) -> Error {
     let on_bpffs = |at: &Path| statfs(at).map(|stat| stat.filesystem_type() == BPF_FS_MAGIC);
     let cause: Cause = match errno {
         Errno::EACCES | Errno::EPERM if on_bpffs(path) == Ok(false) => NOT_BPFFS.into(),
+        Errno::EACCES if path.is_dir() => "a directory, not a map".into(),
         Errno::EACCES if access == Access::ReadWrite && get(path, Access::ReadOnly).is_ok() => {
             Cause::Hint(errno, "it may be opened with --read-only")
         }
@@ -163,7 +168,7 @@ fn explain(path: &Path, errno: Errno, access: Access, bpffs: &Path) -> Error {
         }
         Errno::ENOENT if on_bpffs(path) == Ok(true) => "neither a map, a program nor a link".into(),
         Errno::ENOENT if path.starts_with(bpffs) && on_bpffs(bpffs) == Ok(false) => {
-            Cause::Hint(errno, "no bpf file system is mounted there")
+            Cause::Hint(errno, NO_BPFFS)
         }
         errno => errno.into(),
     };

@@ -207,7 +207,8 @@ fn expect_dead(file: &OwnedFd) -> Result<(u64, u64), Cause> {
         Err(e) if e.kind() == std::io::ErrorKind::ConnectionRefused => {
             Ok((stat.st_dev, stat.st_ino))
         }
-        Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => Err(e.into()),
-        _ => Err("in use by another process".into()),
+        // EPERM, which a socket gives that is connected to another one, is a sign of life.
+        Err(e) if e.raw_os_error() == Some(Errno::EACCES as i32) => Err(e.into()),
+        _ => Err("a live socket is bound there".into()),
     }
 }

@@ -7,6 +7,7 @@ use crate::error::{Cause, Error};
 use crate::sys::Errno;
 use crate::sys::elem::MapFd;
 use crate::sys::scm::{self, MAX_FDS};
+use crate::text::count;
 use crate::wire::tc::{Datagram, ENTRY, Entry, HEADER, Header};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::{AsFd, OwnedFd};
@@ -66,10 +67,11 @@ impl Import {
         }
         let (total, so_far) = (datagram.header.total as usize, self.maps.len() + message.fds.len());
         if so_far > total {
-            return Err(self.fail(format!("{so_far} maps in a transfer of {total}")));
+            return Err(self.fail(format!("{} in a transfer of {total}", count(so_far, "map"))));
         }
         for (entry, fd) in datagram.entries.iter().zip(message.fds) {
-            let map = check(entry, fd).map_err(|cause| self.fail(cause))?;
+            let place = format!("descriptor {} of {total}", self.maps.len() + 1);
+            let map = check(entry, fd, &place).map_err(|cause| self.fail(cause))?;
             self.maps.push(Opened { declared: Some(entry.id), ..Opened::new(map) });
         }
         Ok(())
@@ -79,9 +81,9 @@ impl Import {
 /// The map behind `fd`, if it is the one that `entry` describes.
 ///
 /// Flags are not compared: the kernel adds some of its own to certain types.
-fn check(entry: &Entry, fd: OwnedFd) -> Result<MapFd, Cause> {
+fn check(entry: &Entry, fd: OwnedFd, place: &str) -> Result<MapFd, Cause> {
     let map = MapFd::identify(fd)?
-        .map_err(|other| format!("a descriptor is {}, not a map", other.describe()))?;
+        .map_err(|other| format!("{place} is {}, not a map", other.describe()))?;
     let info = map.info();
     for (what, declared, real) in [
         ("type", entry.kind, info.kind),
@@ -137,13 +139,16 @@ fn remaining(deadline: Option<Instant>) -> PollTimeout {
 }
 
 fn late(timeout: Duration, import: &Import) -> String {
-    let seconds = timeout.as_secs_f64();
+    let seconds = match timeout.as_secs_f64() {
+        1.0 => "1 second".into(),
+        seconds => format!("{seconds} seconds"),
+    };
     match &import.header {
         Some(header) => {
-            format!("{} of {} maps came within {seconds} seconds", import.maps.len(), header.total)
+            format!("{} of {} maps came within {seconds}", import.maps.len(), header.total)
         }
         None => format!(
-            "nothing came within {seconds} seconds (a tc built with libbpf sends no BTF maps, and does not say so)"
+            "nothing came within {seconds} (a tc built with libbpf sends no BTF maps, and does not say so)"
         ),
     }
 }

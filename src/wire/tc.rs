@@ -14,6 +14,7 @@
 //! | 80 | u64 st_ino of the object file |
 //! | 88 | entries: nine u32: type, key size, value size, max entries, flags, id, pinning, inner id, inner index |
 
+use crate::text::count;
 use thiserror::Error;
 
 /// Bytes before the entries.
@@ -56,13 +57,13 @@ pub struct Entry {
 /// Why a datagram is refused.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum Malformed {
-    #[error("a datagram of {0} bytes, shorter than the header's {HEADER}")]
+    #[error("a datagram of {}, shorter than the header's {HEADER}", count(*.0, "byte"))]
     Short(usize),
     #[error("version {0}, where only {VERSION} is known")]
     Version(u16),
     #[error("a transfer of 0 maps")]
     Empty,
-    #[error("a datagram of {got} bytes with {fds} descriptors, which make {want} bytes")]
+    #[error("a datagram of {got} bytes, where {} want {want}", count(*.fds, "descriptor"))]
     Length { got: usize, fds: usize, want: usize },
     #[error("a datagram without descriptors")]
     NoDescriptors,

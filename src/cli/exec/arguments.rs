@@ -51,7 +51,12 @@ pub fn command() -> Command {
             .help_heading("Sources, repeatable, in the order given")
     };
     let option = |name: &'static str, value: &'static str, help: &'static str| {
-        Arg::new(name).long(name).value_name(value).help(help).value_parser(value_parser!(OsString))
+        Arg::new(name)
+            .long(name)
+            .value_name(value)
+            .help(help)
+            .value_parser(value_parser!(OsString))
+            .allow_hyphen_values(true) // so that a negative number is told to be one
     };
     let flag = |name: &'static str, help: &'static str| {
         Arg::new(name).long(name).help(help).action(ArgAction::SetTrue)
@@ -206,7 +211,8 @@ fn timeout(text: &OsStr) -> anyhow::Result<Duration> {
 }
 
 fn mode(text: &OsStr) -> anyhow::Result<u32> {
-    let mode = text.to_str().and_then(|text| u32::from_str_radix(text, 8).ok());
+    let digits = text.to_str().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
+    let mode = digits.and_then(|digits| u32::from_str_radix(digits, 8).ok());
     let mode = mode.filter(|mode| *mode <= 0o777);
     mode.ok_or_else(|| {
         anyhow!("--socket-mode {}: not an octal mode up to 0777", escape(text.as_bytes()))

@@ -7,17 +7,18 @@ use crate::handoff::number;
 use crate::handoff::place::{self, OpenFiles};
 use crate::map::typed::Layouts;
 use crate::source::inherited::Inherited;
-use crate::source::{Opened, Settings, readonly};
+use crate::source::{Opened, Request, Settings, readonly};
 use crate::sys::bpf::Access;
 use crate::sys::fd;
 use std::collections::BTreeSet;
 use std::os::fd::AsFd;
 
 /// Numbers all maps. `kept` are the inherited ones, `groups` the maps of each
-/// source, which get descriptor numbers from `base` upwards. Warnings tell of
+/// of `requests`, which get descriptor numbers from `base` upwards. Warnings tell of
 /// declared numbers that could not be taken.
 pub fn assemble(
     kept: Vec<Handed>,
+    requests: &[Request],
     groups: Vec<Vec<Opened>>,
     base: i32,
     limit: &OpenFiles,
@@ -26,9 +27,13 @@ pub fn assemble(
     let declared: Vec<number::Group> =
         groups.iter().map(|group| group.iter().map(|map| map.declared).collect()).collect();
     let (indices, refused) = number::assign(taken, &declared);
-    let warnings = refused.iter().map(|&place| {
-        let ids: Vec<String> = declared[place].iter().flatten().map(u32::to_string).collect();
-        format!("declared ids {} repeat or are taken: numbered anew", ids.join(", "))
+    let warnings = refused.iter().map(|(place, ids)| {
+        let ids: Vec<String> = ids.iter().map(u32::to_string).collect();
+        let source = &requests[*place].source;
+        format!(
+            "{source}: declared ids that repeat or are taken, so all are numbered anew: {}",
+            ids.join(", ")
+        )
     });
     let new = groups.into_iter().flatten().zip(indices.into_iter().flatten());
     let count = declared.iter().map(Vec::len).sum();

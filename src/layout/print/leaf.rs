@@ -1,8 +1,9 @@
 //! One scalar, text or LPM key as text, quoted as its surroundings need.
 
 use crate::layout::atom::{Atom, Class};
-use crate::layout::escape::{is_unsafe, json_string};
+use crate::layout::escape::json_string;
 use crate::layout::{Lpm, Number, Slot, Type, digits};
+use crate::text::is_unsafe;
 use std::io::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
 

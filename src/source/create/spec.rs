@@ -2,7 +2,7 @@
 
 use crate::layout::{Layout, Type};
 use crate::map::kind::{self, Kind, Row, Want};
-use crate::text::escape;
+use crate::text::{escape, quote};
 use std::path::PathBuf;
 
 /// A map to be created.
@@ -36,7 +36,8 @@ pub(super) enum Inner {
 impl Size {
     fn parse(text: &str) -> Result<Size, String> {
         if text.bytes().all(|b| b.is_ascii_digit()) {
-            let bytes = text.parse().map_err(|_| format!("{text:?} is not a size in bytes"))?;
+            let bytes =
+                text.parse().map_err(|_| format!("{} is not a size in bytes", quote(text)))?;
             return Ok(Size::Bytes(bytes));
         }
         let ty: Type = text.parse().map_err(|e| format!("{e}"))?;
@@ -65,13 +66,15 @@ impl Spec {
         let (name, rest) = text.split_once('=').ok_or("NAME=TYPE,… is wanted")?;
         let mut parts = split(rest).into_iter();
         let kind = parts.next().unwrap_or_default();
-        let row = kind::by_name(kind).ok_or_else(|| format!("{kind:?} is not a map type"))?;
+        let row =
+            kind::by_name(kind).ok_or_else(|| format!("{} is not a map type", quote(kind)))?;
         if row.kind == Kind::STRUCT_OPS {
             return Err("a struct_ops map is made only with its programs".into());
         }
         let mut fields: Vec<(&str, &str)> = Vec::new();
         for part in parts {
-            let (field, value) = part.split_once('=').ok_or(format!("{part:?}: = is missing"))?;
+            let (field, value) =
+                part.split_once('=').ok_or(format!("{}: = is missing", quote(part)))?;
             if fields.iter().any(|(known, _)| *known == field) {
                 return Err(format!("{} is given twice", escape(field.as_bytes())));
             }
@@ -109,7 +112,8 @@ impl Spec {
             }
             "flags" => {
                 for name in text.split('|') {
-                    self.flags |= kind::flag(name).ok_or(format!("{name:?} is not a flag"))?;
+                    self.flags |=
+                        kind::flag(name).ok_or(format!("{} is not a flag", quote(name)))?;
                 }
             }
             "inner" if self.row.kind.holds_maps() => self.inner = Some(Inner::parse(text)?),
@@ -159,7 +163,7 @@ impl Inner {
         match text.strip_prefix("id:") {
             Some(id) => Ok(Inner::Id(number(id)?)),
             None if text.contains('/') => Ok(Inner::Pin(text.into())),
-            None => Err(format!("{text:?} is neither the path of a pin nor id:N")),
+            None => Err(format!("{} is neither the path of a pin nor id:N", quote(text))),
         }
     }
 }
@@ -202,7 +206,7 @@ fn settle(
 fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
     let digits = text.bytes().all(|b| b.is_ascii_digit());
     let parsed = digits.then(|| text.parse().ok()).flatten();
-    parsed.ok_or_else(|| format!("{text:?} is not a number in range"))
+    parsed.ok_or_else(|| format!("{} is not a number in range", quote(text)))
 }
 
 /// A number of entries, with `k` for 1024 and `m` for 1024 times 1024.
@@ -213,7 +217,7 @@ fn count(text: &str) -> Result<u32, String> {
         _ => (text, 1u32),
     };
     let count = number::<u32>(digits).ok().and_then(|count| count.checked_mul(unit));
-    count.ok_or_else(|| format!("{text:?} is not a number in range"))
+    count.ok_or_else(|| format!("{} is not a number in range", quote(text)))
 }
 
 #[cfg(test)]
