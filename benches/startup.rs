@@ -48,6 +48,8 @@ fn options() -> Result<Options> {
             Some("--check") => options.check = true,
             Some("--bin-dir") => options.bin_dir = value()?.into(),
             Some("--rounds") => options.rounds = value()?.to_string_lossy().parse()?,
+            // Of the other bench.
+            Some("--bulk-rounds") => drop(value()?),
             _ => return Err(format!("{}: no such option", arg.to_string_lossy()).into()),
         }
     }

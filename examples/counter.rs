@@ -42,7 +42,7 @@ fn count() -> Result<Option<u64>, Box<dyn Error>> {
     let add: u64 = numbers.get(1).map_or(Ok(0), |add| add.parse())?;
 
     let mut maps = bpf_exec::take()?;
-    for warning in &maps.warnings {
+    for warning in maps.warnings() {
         eprintln!("counter: warning: {warning}");
     }
     let map = match name.parse() {

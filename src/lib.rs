@@ -16,21 +16,27 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
+mod cli;
 mod error;
 mod handoff;
 pub mod layout;
 mod map;
 mod output;
 mod source;
+mod sys;
 mod take;
 mod text;
 mod wire;
 
+/// For the binaries, tests and benches of this package, and for nobody else: no part of the
+/// interface, and free to change.
 #[doc(hidden)]
 #[allow(missing_docs)]
-pub mod cli;
-#[doc(hidden)]
-#[allow(missing_docs)]
-pub mod sys;
+pub mod internals {
+    pub use crate::cli::exec::main as bpf_exec;
+    pub use crate::cli::map::main as bpf_map;
+    pub use crate::sys::entry::enter;
+    pub use crate::sys::{batch, bpf, elem, mmap};
+}
 
 pub use take::{InheritedMap, InheritedMaps, TakeError, take};

@@ -1,11 +1,13 @@
 //! The library's door: inherited maps as owned descriptors.
 
 use crate::source::inherited;
-use crate::sys::{fd, process};
+use crate::sys::bpf::Access;
+use crate::sys::fd;
 use crate::text::escape;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A map that this process inherited.
@@ -26,6 +28,10 @@ pub struct InheritedMap {
     pub value_size: u32,
     /// How many entries it has room for.
     pub max_entries: u32,
+    /// The kernel's id of the map.
+    pub id: u32,
+    /// Whether the descriptor is for reading alone.
+    pub read_only: bool,
     /// The descriptor, close-on-exec from now on.
     pub fd: OwnedFd,
 }
@@ -34,8 +40,7 @@ pub struct InheritedMap {
 #[derive(Debug)]
 pub struct InheritedMaps {
     maps: BTreeMap<u32, InheritedMap>,
-    /// What was wrong in the environment, a line each: for a log.
-    pub warnings: Vec<String>,
+    warnings: Vec<String>,
 }
 
 /// Why a map was not given out.
@@ -44,6 +49,8 @@ pub struct InheritedMaps {
 pub enum TakeError {
     /// [`take`] was called before: the descriptors have an owner.
     Taken,
+    /// What a descriptor is could not be found out: /proc is not mounted, for one.
+    Unreadable(String),
     /// No inherited map has this name or number, or it was asked for before.
     Unknown(String),
     /// Several inherited maps have this name: these are their numbers.
@@ -54,6 +61,7 @@ impl fmt::Display for TakeError {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
             TakeError::Taken => f.write_str("the inherited maps were taken before"),
+            TakeError::Unreadable(why) => f.write_str(why),
             TakeError::Unknown(name) => write!(f, "{name}: no such inherited map"),
             TakeError::Ambiguous(name, indices) => {
                 write!(f, "{name}: several inherited maps have this name: {indices:?}")
@@ -70,16 +78,27 @@ impl std::error::Error for TakeError {}
 /// the variables name. They become close-on-exec; the variables stay as they are.
 /// A variable whose number is closed or is no map is left out, with a warning.
 ///
+/// # Ownership of descriptors
+/// The numbers come from the environment, and are believed to be this process's to own, as
+/// those of every protocol of this kind are. Only numbers that are open maps, and that are
+/// not close-on-exec, as what the process opens itself is, are taken.
+///
 /// # Errors
-/// [`TakeError::Taken`] from the second call on.
+/// [`TakeError::Taken`] from the second call on, [`TakeError::Unreadable`].
 pub fn take() -> Result<InheritedMaps, TakeError> {
     static TAKEN: AtomicBool = AtomicBool::new(false);
     if TAKEN.swap(true, Ordering::SeqCst) {
         return Err(TakeError::Taken);
     }
-    let (inherited, mut warnings) = inherited::open(&process::environment());
+    // Not the raw environment: other threads may be changing it, which std guards against.
+    let environment: Vec<Vec<u8>> = std::env::vars_os()
+        .map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat())
+        .collect();
+    let inherited = inherited::open(environment.iter().map(Vec::as_slice))
+        .map_err(|error| TakeError::Unreadable(error.to_string()))?;
+    let mut warnings = inherited.warnings;
     let mut maps = BTreeMap::new();
-    for map in inherited {
+    for map in inherited.maps {
         let index = map.claim.index;
         match fd::adopt(map.fd) {
             Ok(fd) => {
@@ -94,6 +113,8 @@ pub fn take() -> Result<InheritedMaps, TakeError> {
                         key_size: info.key_size,
                         value_size: info.value_size,
                         max_entries: info.max_entries,
+                        id: info.id,
+                        read_only: map.access == Access::ReadOnly,
                         fd,
                     },
                 );
@@ -128,6 +149,11 @@ impl InheritedMaps {
     /// [`TakeError::Unknown`].
     pub fn by_index(&mut self, n: u32) -> Result<InheritedMap, TakeError> {
         self.maps.remove(&n).ok_or_else(|| TakeError::Unknown(format!("BPF_MAP{n}")))
+    }
+
+    /// What was wrong in the environment, a line each: for a log.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// The maps that have not been asked for, by rising number.

@@ -196,7 +196,7 @@ fn a_pin_that_may_be_read_gives_a_read_only_descriptor_and_no_more() {
         told(&mut lab.exec([&outer, &NOBODY[..], &inner].concat()), "00", &want);
     }
     let inner = [&exec, "--clean", "--pin", path, "--", "touch", "ran"];
-    let cause = "permission denied (it may be opened with --read-only)";
+    let cause = "permission denied (reading alone is allowed)";
     let line = format!("bpf-exec: {path}: open pin: {cause}");
     fails(&mut lab.exec([&outer, &NOBODY[..], &inner].concat()), 125, &line);
     assert!(!lab.path("ran").exists());

@@ -6,6 +6,7 @@ mod common;
 use common::fds::*;
 use common::*;
 use std::ffi::{OsStr, OsString};
+use std::fs::Permissions;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -152,8 +153,7 @@ fn what_a_user_may_not_open_is_an_error_that_says_what_would_help() {
     refuse(&["--pin", map], "/sys/fs/bpf/all/map: open pin: permission denied");
     refuse(&["-r", "--pin", below], "/sys/fs/bpf/all/map: open pin: permission denied");
     chmod(&pins[0], 0o644);
-    let hint =
-        "/sys/fs/bpf/all/map: open pin: permission denied (it may be opened with --read-only)";
+    let hint = "/sys/fs/bpf/all/map: open pin: permission denied (reading alone is allowed)";
     refuse(&["--pin", map], hint);
     refuse(&["--pin", below], hint);
     let read_only = ["-r", "--pin", map, "--", "echo", "ran"];
@@ -515,11 +515,83 @@ fn inherited_variables_that_are_not_as_they_should_be_are_warnings() {
 fn a_closed_descriptor_below_sudo_has_a_hint() {
     let lab = Lab::new();
     lab.array("map", 1);
-    let mut command = lab.exec(["echo", "ran"]);
-    command.env("SUDO_UID", "0").envs([("BPF_NUM_MAPS", "1"), ("BPF_MAP0", "900")]);
-    let stderr = "bpf-exec: warning: BPF_MAP0: descriptor 900 is closed, dropped \
-                  (sudo closes descriptors: put it outside, sudo bpf-exec …)\n";
-    assert_eq!(run(&mut command), Run { status: 0, stdout: "ran\n".into(), stderr: stderr.into() });
+    // What counts is what the parent is called; the shell does not exec the last command here.
+    let script = format!("#!/bin/sh\n'{}' echo ran; exit $?\n", binary("bpf-exec").display());
+    for (parent, hint) in
+        [("sudo", " (sudo closes descriptors: put it outside, sudo bpf-exec …)"), ("other", "")]
+    {
+        std::fs::write(lab.path(parent), &script).unwrap();
+        std::fs::set_permissions(lab.path(parent), Permissions::from_mode(0o755)).unwrap();
+        let mut command = lab.program(lab.path(parent).to_str().unwrap(), [""; 0]);
+        command.envs([("BPF_NUM_MAPS", "1"), ("BPF_MAP0", "900")]);
+        let stderr = format!(
+            "bpf-exec: warning: BPF_MAP0: descriptor 900 is closed, dropped{hint}\n\
+             bpf-exec: warning: nothing is left of what was inherited \
+             (--clean starts as if there had been nothing)\n"
+        );
+        assert_eq!(run(&mut command), Run { status: 0, stdout: "ran\n".into(), stderr });
+    }
+}
+
+#[test]
+fn a_map_that_was_declared_and_is_gone_is_not_replaced_by_all_there_are() {
+    let lab = Lab::new();
+    lab.array("map", 1);
+    for (options, variable, want) in [
+        (&[][..], ("BPF_MAP0", "900"), "BPF_NUM_MAPS=0"),
+        (&[], ("BPF_MAP00", "900"), "BPF_NUM_MAPS=0"),
+        (&["--clean"], ("BPF_MAP0", "900"), "BPF_NUM_MAPS=1"),
+        (&[], ("BPF_NUM_MAPS", "0"), "BPF_NUM_MAPS=1"),
+    ] {
+        let run = run(lab.exec(options).args(["--", "env"]).envs([variable]));
+        assert_eq!((run.status, contract(&run.stdout)[0]), (0, want), "{variable:?} {run:?}");
+    }
+}
+
+/// A shell script in which 64 is a writable map that no variable names.
+const STRAY: &str = r#"unset BPF_NUM_MAPS BPF_MAP0 BPF_MAP0_NAME; exec "$@""#;
+
+#[test]
+fn read_only_holds_for_maps_that_no_variable_names() {
+    let lab = Lab::new();
+    lab.array("map", 1);
+    let stray = ["--pin", "/sys/fs/bpf/map", "--", "sh", "-c", STRAY, "sh", "bpf-exec"];
+    let write = ["--", "bpf-map", "set", "fd:64", "0", "1"];
+    assert_eq!(stdout_of(lab.exec(stray).args(["--pin", "/sys/fs/bpf/map"]).args(write)), "");
+    let read_only = run(lab.exec(stray).args(["-r", "--pin", "/sys/fs/bpf/map"]).args(write));
+    let message = "bpf-map: fd:64: set: operation not permitted (the descriptor is read-only)\n";
+    assert_eq!((read_only.status, read_only.stderr.as_str()), (2, message));
+    let clean = run(lab
+        .exec(stray)
+        .args(["--clean", "--fd-base=70", "--pin", "/sys/fs/bpf/map"])
+        .args(write));
+    assert_eq!(
+        (clean.status, clean.stderr.as_str()),
+        (2, "bpf-map: fd:64: descriptor 64 is closed\n")
+    );
+}
+
+#[test]
+fn without_proc_an_inherited_map_is_an_error_and_not_let_through() {
+    let lab = Lab::new();
+    lab.array("map", 1);
+    // A root of its own, with the binary, a bpffs and no /proc.
+    let root = lab.path("root");
+    std::fs::create_dir_all(root.join("bpf")).unwrap();
+    std::fs::copy(binary("bpf-exec"), root.join("bpf-exec")).unwrap();
+    let inner = [
+        root.to_str().unwrap(),
+        "/bpf-exec",
+        "-r",
+        "--create=x=array,value=4,entries=1",
+        "/bpf-exec",
+    ];
+    let mut command = lab.exec(["--pin", "/sys/fs/bpf/map", "--", "chroot"]);
+    fails(
+        command.args(inner),
+        125,
+        "bpf-exec: BPF_MAP0: descriptor 64: identify: no such file or directory (/proc is not mounted)",
+    );
 }
 
 /// Fills the environment of `command` with `bytes` bytes.
@@ -592,7 +664,7 @@ fn a_command_that_cannot_be_executed_is_126_and_one_that_is_not_there_127() {
         ("./plain/below", 126, "not a directory"),
         ("./loop", 126, "too many levels of symbolic links"),
         ("./bad-interpreter", 126, "permission denied"),
-        ("./no-interpreter", 127, "its interpreter was not found"),
+        ("./no-interpreter", 126, "its interpreter was not found"),
         ("./none", 127, "command not found"),
         ("none", 127, "command not found"),
         ("./none/below", 127, "command not found"),

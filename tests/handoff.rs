@@ -195,9 +195,10 @@ fn inherited_maps_keep_their_numbers_and_others_fill_the_gaps() {
             &[kept[0], (1, 3, "pinned"), kept[1], kept[2]],
             &[3, 64, 65, 66],
         ),
-        // A number counts as free if it was free at the start.
-        (&["--clean", "--pin", "x=/sys/fs/bpf/pinned"], &[(0, 67, "x")], &[65, 67]),
-        (&["--clean"], &[(0, 67, "pinned")], &[65, 67]),
+        // All that were inherited are closed, declared or not; and a number counts as free
+        // if it was free at the start.
+        (&["--clean", "--pin", "x=/sys/fs/bpf/pinned"], &[(0, 67, "x")], &[67]),
+        (&["--clean"], &[(0, 67, "pinned")], &[67]),
     ] {
         let mut command = lab.exec(create(3));
         command.args(["--", "env", "-u", "BPF_MAP1", "-u", "BPF_MAP1_NAME", "BPF_NUM_MAPS=3"]);
@@ -258,7 +259,7 @@ fn the_command_is_found_by_path_and_is_a_shell_by_default() {
         (
             None,
             &["./two/orphan"],
-            127,
+            126,
             "",
             "bpf-exec: ./two/orphan: execute: its interpreter was not found\n".into(),
         ),

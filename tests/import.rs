@@ -16,6 +16,9 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+/// For what must not wait: where it does, the test fails in place of hanging.
+const LIMIT: &str = "--timeout=10";
+
 /// Prints `n descriptor map-id name` for each BPF_MAP<n>, by rising n, then the count.
 const REPORT: &str = r#"
 env | grep '^BPF_MAP[0-9]*=' | while IFS='=' read -r variable fd; do
@@ -263,9 +266,10 @@ fn two_imports_and_pins_keep_the_order_of_the_command_line_whoever_sends_first()
 fn a_source_that_fails_is_told_at_once_and_leaves_no_socket() {
     let lab = Lab::new();
     let before = lab.files();
-    let mut command = lab.exec(["--import", "uds", "--pin", "/sys/fs/bpf/none", "--", "env"]);
+    let mut command =
+        lab.exec([LIMIT, "--import", "uds", "--pin", "/sys/fs/bpf/none", "--", "env"]);
     fails(&mut command, 125, "bpf-exec: /sys/fs/bpf/none: open pin: no such file or directory");
-    let mut command = lab.exec(["--import", "uds", "--import", "no/uds", "--", "env"]);
+    let mut command = lab.exec([LIMIT, "--import", "uds", "--import", "no/uds", "--", "env"]);
     fails(&mut command, 125, "bpf-exec: no/uds: bind socket: no such file or directory");
     assert_eq!(lab.files(), before);
 }
@@ -429,7 +433,7 @@ fn whatever_else_has_the_name_is_an_error_and_stays() {
         ("to-dead", "exists, and is not a socket"),
         ("to-nothing", "exists, and is not a socket"),
     ] {
-        let mut command = lab.exec(["--import", name, "--", "echo", "ran"]);
+        let mut command = lab.exec([LIMIT, "--import", name, "--", "echo", "ran"]);
         fails(&mut command, 125, &format!("bpf-exec: {name}: bind socket: {cause}"));
         assert_eq!(look(), before, "{name}");
     }
@@ -444,7 +448,7 @@ fn whatever_else_has_the_name_is_an_error_and_stays() {
 fn a_live_import_is_not_disturbed_by_a_second_one() {
     let lab = Lab::new();
     let (socket, before) = (lab.path("uds"), lab.files());
-    let mut command = import(&lab, &[], &socket, &["--", "sh", "-c", REPORT]);
+    let mut command = import(&lab, &[LIMIT], &socket, &["--", "sh", "-c", REPORT]);
     let waiting = Waiting::start(&mut command, &[&socket]);
     let message =
         format!("bpf-exec: {}: bind socket: a live socket is bound there", socket.display());
@@ -483,7 +487,7 @@ fn a_path_may_be_relative_and_have_107_bytes_but_not_108() {
         ("..", "not a name for a file"),
         ("/proc/uds", "no such file or directory"),
     ] {
-        let mut command = lab.exec(["--import", path, "--", "echo", "ran"]);
+        let mut command = lab.exec([LIMIT, "--import", path, "--", "echo", "ran"]);
         fails(&mut command, 125, &format!("bpf-exec: {path}: bind socket: {cause}"));
         assert_eq!(lab.files(), before, "{path}");
     }

@@ -125,7 +125,7 @@ fn child() {
     };
     let mut maps = bpf_exec::take().unwrap();
     assert_eq!(bpf_exec::take().unwrap_err(), TakeError::Taken);
-    assert_eq!(maps.warnings, [""; 0]);
+    assert_eq!(maps.warnings(), [""; 0]);
     let names: Vec<_> = maps.iter().map(|map| map.name.as_deref()).collect();
     assert_eq!(names, [Some(&b"a"[..]), Some(b"b")]);
     assert!(maps.iter().all(|map| is_close_on_exec(&map.fd)));

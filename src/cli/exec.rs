@@ -3,17 +3,16 @@
 mod arguments;
 mod assemble;
 
-use super::exit::{self, report, warn};
+use super::exit::{self, warn};
 use crate::handoff::launch::{self, Failure, Handed, Handover};
 use crate::handoff::place::OpenFiles;
 use crate::handoff::{environ, lock};
 use crate::map::typed::Layouts;
 use crate::output::{self, MapRow};
-use crate::source::inherited::{self, Inherited};
+use crate::source::inherited::{self, Inheritance};
 use crate::source::{self, Request, Settings, Source};
-use crate::sys::{Errno, process};
 use arguments::{Plan, Show};
-use assemble::{assemble, keep};
+use assemble::{assemble, keep, restrict_strays};
 use std::ffi::OsString;
 
 const PROGRAM: &str = "bpf-exec";
@@ -21,47 +20,64 @@ const PROGRAM: &str = "bpf-exec";
 /// Runs the program; returns its exit status, unless it became the command.
 pub fn main(arguments: Vec<OsString>) -> u8 {
     // Before anything is opened, while numbers are what they were at the start.
-    let (inherited, warnings) = inherited::open(&process::environment());
+    let inheritance = inherited::here();
     let matches = match exit::parse(arguments::command(), PROGRAM, arguments, exit::OWN) {
         Ok(matches) => matches,
         Err(status) => return status,
     };
-    for warning in warnings {
-        warn(PROGRAM, with_sudo_hint(warning));
-    }
-    let result = arguments::plan(&matches).and_then(|plan| run(plan, inherited));
+    let result = arguments::plan(&matches).and_then(|plan| {
+        let inheritance = inheritance?;
+        for warning in &inheritance.warnings {
+            warn(PROGRAM, format_args!("{warning}{}", sudo_hint(warning)));
+        }
+        run(plan, inheritance)
+    });
     match result {
         Ok(()) => 0,
         Err(error) => {
-            report(PROGRAM, format_args!("{error:#}"));
+            exit::fail(PROGRAM, &error);
             match error.downcast_ref::<Failure>() {
-                Some(Failure::Exec(_, Errno::ENOENT)) => exit::NOT_FOUND,
-                Some(Failure::Exec(..)) => exit::CANNOT_EXECUTE,
+                Some(Failure::NotFound(_)) => exit::NOT_FOUND,
+                Some(Failure::CannotExecute(_)) => exit::CANNOT_EXECUTE,
                 _ => exit::OWN,
             }
         }
     }
 }
 
-/// A closed descriptor below sudo has one cause.
-fn with_sudo_hint(warning: String) -> String {
-    let below_sudo = std::env::var_os("SUDO_UID").is_some();
-    if below_sudo && warning.ends_with("is closed, dropped") {
-        return warning + " (sudo closes descriptors: put it outside, sudo bpf-exec …)";
+/// What closed a descriptor, where that is certain: our parent is sudo.
+fn sudo_hint(warning: &str) -> &'static str {
+    let closed = warning.ends_with("is closed, dropped");
+    let parent =
+        || std::fs::read_to_string(format!("/proc/{}/comm", std::os::unix::process::parent_id()));
+    match closed && parent().is_ok_and(|name| name == "sudo\n") {
+        true => " (sudo closes descriptors: put it outside, sudo bpf-exec …)",
+        false => "",
     }
-    warning
 }
 
-fn run(plan: Plan, inherited: Vec<Inherited>) -> anyhow::Result<()> {
+fn run(plan: Plan, inheritance: Inheritance) -> anyhow::Result<()> {
     let limit = OpenFiles::raise();
     let mut layouts = Layouts::default();
-    let (kept, dropped) =
-        if plan.clean { (Vec::new(), inherited) } else { (inherited, Vec::new()) };
-    let kept = keep(kept, &plan.settings, &mut layouts)?;
+    let (inherited, declared, dropped) = match plan.clean {
+        true => (Vec::new(), false, inherited::every()?.into_iter().map(|(fd, ..)| fd).collect()),
+        false => (inheritance.maps, inheritance.declared, Vec::new()),
+    };
+    let kept = keep(inherited, &plan.settings, &mut layouts)?;
+    let replaced = match plan.settings.read_only && !plan.clean {
+        true => restrict_strays(&kept, &plan.settings)?,
+        false => Vec::new(),
+    };
     let requests = match plan.requests {
-        requests if requests.is_empty() && kept.is_empty() => vec![everything(&plan.settings)],
+        requests if requests.is_empty() && !declared => vec![everything(&plan.settings)],
         requests => requests,
     };
+    if requests.is_empty() && kept.is_empty() {
+        warn(
+            PROGRAM,
+            "nothing is left of what was inherited (--clean starts as if there had been nothing)",
+        );
+    }
     let groups = source::open_all(&requests, &plan.settings, &mut layouts)?;
     for (request, _) in requests.iter().zip(&groups).filter(|(_, group)| group.is_empty()) {
         warn(PROGRAM, format_args!("{}: no map is pinned there", request.source));
@@ -84,12 +100,11 @@ fn run(plan: Plan, inherited: Vec<Inherited>) -> anyhow::Result<()> {
     {
         warn(PROGRAM, format_args!("--lock: {reason}"));
     }
-    let dropped = dropped.into_iter().map(|map| map.fd).collect();
-    let handover = Handover { maps, dropped, lock: plan.lock };
+    let handover = Handover { maps, dropped, replaced, lock: plan.lock };
     Err(launch::launch(handover, plan.command, limit).into())
 }
 
-/// Without a source, and with nothing inherited: every map pinned below the bpffs root.
+/// Without a source, and with no map declared, be it one that is gone: every map pinned below the bpffs root.
 fn everything(settings: &Settings) -> Request {
     Request { name: None, source: Source::Pin(settings.bpffs.clone()) }
 }

@@ -5,6 +5,7 @@ use crate::sys::Errno;
 use crate::text::escape;
 use clap::error::{ContextValue, ErrorKind};
 use clap::{ArgMatches, Command};
+use nix::sys::signal::{SigSet, Signal};
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::Write;
@@ -25,6 +26,14 @@ pub fn report(program: &str, message: impl Display) {
     let _ = std::io::stderr().write_all(format!("{program}: {message}\n").as_bytes());
 }
 
+/// Prints the error that ends a program, and what is certain to be its cause where much
+/// else fails: the kinds of descriptors, for one, are told by /proc alone.
+pub fn fail(program: &str, error: &anyhow::Error) {
+    let proc = std::path::Path::new("/proc/self").exists();
+    let hint = if proc { "" } else { " (/proc is not mounted)" };
+    report(program, format_args!("{error:#}{hint}"));
+}
+
 /// Prints `PROGRAM: warning: MESSAGE` to stderr.
 pub fn warn(program: &str, message: impl Display) {
     report(program, format_args!("warning: {message}"));
@@ -36,17 +45,112 @@ pub fn tell(text: &str) {
 }
 
 /// Writes data to stdout, whole. That the reader has gone is no failure.
-pub fn print(mut data: &[u8]) -> anyhow::Result<()> {
-    // Not by way of Rust's stdout, which takes a closed descriptor for success.
+pub fn print(data: &[u8]) -> anyhow::Result<()> {
+    match write(data) {
+        Err(Errno::EPIPE) => Ok(()),
+        result => result.map_err(cannot_write),
+    }
+}
+
+/// Not by way of Rust's stdout, which takes a closed descriptor for success.
+fn write(mut data: &[u8]) -> Result<(), Errno> {
     while !data.is_empty() {
         match nix::unistd::write(std::io::stdout(), data) {
             Ok(written) => data = &data[written..],
             Err(Errno::EINTR) => {}
-            Err(Errno::EPIPE) => return Ok(()),
-            Err(errno) => return Err(Error::new("standard output", "write", errno).into()),
+            Err(errno) => return Err(errno),
         }
     }
     Ok(())
+}
+
+/// Has a write to a closed pipe fail, which [`ReaderGone`] makes a quiet end, instead of a
+/// signal, which `pipefail` makes a failure. For a program that executes no other.
+pub fn outlive_readers() {
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGPIPE);
+    // Where that cannot be done, the signal ends the program, as it does most.
+    let _ = signals.thread_block();
+}
+
+fn cannot_write(errno: Errno) -> anyhow::Error {
+    Error::new("standard output", "write", errno).into()
+}
+
+/// Nobody reads stdout any more: a reason to stop, and no failure.
+#[derive(Debug, thiserror::Error)]
+#[error("standard output: the reader has gone")]
+pub struct ReaderGone;
+
+/// What a subcommand of bpf-map prints: data, gathered and written in large pieces,
+/// and messages.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// Data that is yet to be written.
+    pub data: Vec<u8>,
+    /// The line of the input that a message is about.
+    pub line: Option<usize>,
+    /// Where in the data the row begins that is being gathered: it becomes one line.
+    row: Option<usize>,
+}
+
+impl Output {
+    /// Writes the data if there is much of it: to be called after every element or so.
+    pub fn spill(&mut self) -> anyhow::Result<()> {
+        if self.data.len() < 64 << 10 { Ok(()) } else { self.flush() }
+    }
+
+    /// Writes all data, except that of a row that is not complete. [`ReaderGone`] where
+    /// nobody reads it.
+    pub fn flush(&mut self) -> anyhow::Result<()> {
+        let end = self.row.unwrap_or(self.data.len());
+        let result = write(&self.data[..end]);
+        self.data.drain(..end);
+        self.row = self.row.and(Some(0));
+        match result {
+            Err(Errno::EPIPE) => Err(ReaderGone.into()),
+            result => result.map_err(cannot_write),
+        }
+    }
+
+    /// Begins a row: what is gathered until its end becomes one line.
+    pub fn begin_row(&mut self) {
+        self.row = Some(self.data.len());
+    }
+
+    /// Gives the row up: its lines stay as they are.
+    pub fn many(&mut self) {
+        self.row = None;
+    }
+
+    /// Ends a row, if one is being gathered: its lines are parted by tabs, and be it empty
+    /// it has a line's end.
+    pub fn end_row(&mut self) {
+        if let Some(start) = self.row.take() {
+            if self.data.len() == start || self.data.last() != Some(&b'\n') {
+                self.data.push(b'\n');
+            }
+            let last = self.data.len() - 1;
+            self.data[start..last].iter_mut().filter(|b| **b == b'\n').for_each(|b| *b = b'\t');
+        }
+    }
+
+    /// Keeps the place of an element that is absent, where its row has others.
+    pub fn absent(&mut self) {
+        if self.row.is_some() {
+            self.data.push(b'\n');
+        }
+    }
+
+    /// Prints a message of `bpf-map` to stderr, after the data before it.
+    pub fn report(&mut self, message: impl Display) -> anyhow::Result<()> {
+        self.flush()?;
+        match self.line {
+            Some(line) => report("bpf-map", format_args!("line {line}: {message}")),
+            None => report("bpf-map", message),
+        }
+        Ok(())
+    }
 }
 
 /// Parses the arguments. Help and the version go to stdout; anything wrong
@@ -76,7 +180,7 @@ pub fn parse(
 
 /// The first paragraph of the option parser's message, without its `error: `, and
 /// with what it quotes of the arguments escaped.
-fn one_line(error: &clap::Error) -> String {
+pub fn one_line(error: &clap::Error) -> String {
     let mut message = error.to_string();
     for (_, value) in error.context() {
         let quoted = match value {

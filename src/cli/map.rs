@@ -1,12 +1,30 @@
 //! `bpf-map`: its subcommands, a file each.
 
+mod add;
+mod advice;
+mod batch;
+mod change;
+mod completion;
+mod cpus;
+mod delete;
+mod dump;
 mod element;
 mod get;
+mod inner;
+mod keys;
+mod lines;
 mod list;
+mod load;
+mod pin;
+mod program;
+mod queue;
 mod reference;
 mod set;
+mod show;
+mod walk;
+mod watch;
 
-use super::exit::{self, report};
+use super::exit::{self, Output, ReaderGone};
 use clap::{Arg, ArgMatches, Command, value_parser};
 use std::ffi::OsString;
 
@@ -14,20 +32,53 @@ const PROGRAM: &str = "bpf-map";
 
 /// Runs the program; returns its exit status.
 pub fn main(arguments: Vec<OsString>) -> u8 {
+    exit::outlive_readers();
     let matches = match exit::parse(command(), PROGRAM, arguments, exit::FAILED) {
         Ok(matches) => matches,
         Err(status) => return status,
     };
-    let result = match matches.subcommand() {
-        Some(("get", matches)) => get::run(matches),
-        Some(("set", matches)) => set::run(matches),
-        Some((_, matches)) => list::run(matches.get_flag("json")),
-        None => list::run(false),
-    };
-    result.unwrap_or_else(|error| {
-        report(PROGRAM, format_args!("{error:#}"));
-        exit::FAILED
-    })
+    let mut out = Output::default();
+    let result = run(&matches, &mut out);
+    // What was gathered before a failure is printed too.
+    let flushed = out.flush();
+    match result.and_then(|status| flushed.map(|()| status)) {
+        Ok(status) => status,
+        Err(error) if error.is::<ReaderGone>() => 0,
+        Err(error) => {
+            exit::fail(PROGRAM, &error);
+            exit::FAILED
+        }
+    }
+}
+
+/// Runs the subcommand that was asked for; returns its exit status.
+fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
+    match matches.subcommand() {
+        Some(("get", matches)) => get::run(matches, out),
+        Some(("set", matches)) => set::run(matches, out),
+        Some(("add", matches)) => add::run(matches, out),
+        Some(("push", matches)) => queue::push(matches, out),
+        Some(("pop", matches)) => queue::pop(matches, out),
+        Some(("peek", matches)) => queue::peek(matches, out),
+        Some(("has", matches)) => queue::has(matches, out),
+        Some(("load", matches)) => load::run(matches, out),
+        Some(("batch", matches)) => batch::run(matches, out),
+        Some(("del", matches)) => delete::run(matches, out),
+        Some(("clear", matches)) => delete::clear(matches, out),
+        Some(("count", matches)) => keys::count(matches, out),
+        Some(("keys", matches)) => keys::run(matches, out),
+        Some(("dump", matches)) => dump::run(matches, out),
+        Some(("show", matches)) => show::run(matches, out),
+        Some(("watch", matches)) => watch::run(matches, out),
+        Some(("pin", matches)) => pin::pin(matches),
+        Some(("unpin", matches)) => pin::unpin(matches),
+        Some(("freeze", matches)) => pin::freeze(matches),
+        Some(("create", matches)) => pin::create(matches),
+        Some(("completion", matches)) => completion::run(matches, out),
+        Some((completion::CANDIDATES, matches)) => completion::candidates(matches, out),
+        Some((_, matches)) => list::run(matches.get_flag("all"), matches.get_flag("json"), out),
+        None => list::run(false, false, out),
+    }
 }
 
 /// The option parser. Each subcommand's own is built only when it is used.
@@ -41,9 +92,42 @@ fn command() -> Command {
         )
         .disable_help_subcommand(true)
         .subcommands([
-            Command::new("list").about("List the inherited maps").defer(list::arguments),
+            Command::new("list").about("List the inherited maps, or all").defer(list::arguments),
+            Command::new("show").about("Print all that is known of a map").defer(show::arguments),
             Command::new("get").about("Print the value of a key").defer(get::arguments),
             Command::new("set").about("Write the value of a key").defer(set::arguments),
+            Command::new("add").about("Add to a number, and print it").defer(add::arguments),
+            Command::new("push")
+                .about("Add to a queue, a stack or a bloom filter")
+                .defer(queue::push_arguments),
+            Command::new("pop")
+                .about("Take the next value out of a queue or a stack")
+                .defer(queue::read_arguments),
+            Command::new("peek")
+                .about("Print the next value of a queue or a stack")
+                .defer(queue::read_arguments),
+            Command::new("has")
+                .about("Tell whether a bloom filter may hold a value")
+                .defer(queue::has_arguments),
+            Command::new("del").about("Delete the elements of keys").defer(delete::arguments),
+            Command::new("clear").about("Delete all elements").defer(delete::clear_arguments),
+            Command::new("count").about("Count the elements").defer(keys::count_arguments),
+            Command::new("keys").about("Print all keys").defer(keys::arguments),
+            Command::new("dump").about("Print all elements").defer(dump::arguments),
+            Command::new("watch").about("Print values as they change").defer(watch::arguments),
+            Command::new("pin").about("Pin a map").defer(pin::pin_arguments),
+            Command::new("unpin").about("Remove the pin of a map").defer(pin::unpin_arguments),
+            Command::new("freeze").about("Let nobody write a map").defer(pin::freeze_arguments),
+            Command::new("create").about("Make a map, and pin it").defer(pin::create_arguments),
+            Command::new("completion")
+                .about("Print a shell's completion script")
+                .defer(completion::arguments),
+            Command::new(completion::CANDIDATES)
+                .about("Print what may complete the last of some words")
+                .hide(true)
+                .defer(completion::candidates_arguments),
+            Command::new("load").about("Write the elements of a file").defer(load::arguments),
+            Command::new("batch").about("Run subcommands, a line each").defer(batch::arguments),
         ])
 }
 
@@ -52,7 +136,8 @@ fn positional(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name)
         .required(true)
         .help(help)
-        .allow_hyphen_values(true)
+        // Not all that begins with a hyphen: then no option could follow it.
+        .allow_negative_numbers(true)
         .value_parser(value_parser!(OsString))
 }
 

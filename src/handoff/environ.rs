@@ -4,7 +4,7 @@
 //! number really is an open map is for others to find out.
 
 use crate::text::{count as count_of, escape};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 use std::fmt::Write;
 
@@ -62,10 +62,22 @@ fn split(entry: &[u8]) -> (&[u8], &[u8]) {
     (&entry[..equals], entry.get(equals + 1..).unwrap_or_default())
 }
 
-/// The maps that `environment` declares, by index, and a warning for each thing
-/// that is not as the contract has it. Of a name that stands twice the first
-/// counts, as getenv(3) has it.
-pub fn claims<'a>(environment: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Claim>, Vec<String>) {
+/// What an environment says of maps.
+#[derive(Debug, Default)]
+pub struct Claims {
+    /// By index.
+    pub claims: Vec<Claim>,
+    /// Whether a `BPF_MAP<digits>` is set at all, to whatever.
+    pub declared: bool,
+    /// A line for each thing that is not as the contract has it.
+    pub warnings: Vec<String>,
+}
+
+/// Reads the maps that `environment` declares. Of a name that stands twice the
+/// first counts, as getenv(3) has it.
+pub fn claims<'a>(environment: impl IntoIterator<Item = &'a [u8]>) -> Claims {
+    let mut seen = BTreeSet::new();
+    let mut declared = false;
     let mut claims: BTreeMap<u32, Claim> = BTreeMap::new();
     let (mut names, mut layouts) = (BTreeMap::new(), BTreeMap::new());
     let mut count: Option<&[u8]> = None;
@@ -84,10 +96,11 @@ pub fn claims<'a>(environment: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Claim
                 layouts.entry(n).or_insert(value.to_vec());
             }
             Some(Variable::Strange) => {
+                declared = true;
                 warnings.push(format!("{}: not a number for a map, dropped", escape(name)));
             }
             Some(Variable::Map(index)) => match number(value) {
-                _ if claims.contains_key(&index) => {
+                _ if !seen.insert(index) => {
                     warnings.push(format!("BPF_MAP{index}: set more than once, the first counts"));
                 }
                 Some(fd) => {
@@ -106,7 +119,7 @@ pub fn claims<'a>(environment: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Claim
         claim.layout = layouts.remove(&claim.index);
     }
     warnings.extend(doubt(count, claims.len()));
-    (claims, warnings)
+    Claims { claims, declared: declared || !seen.is_empty(), warnings }
 }
 
 /// What is wrong with the value of BPF_NUM_MAPS, where so many maps are declared.
@@ -161,7 +174,8 @@ mod tests {
     use super::*;
 
     fn read(entries: &[&str]) -> (Vec<Claim>, Vec<String>) {
-        claims(entries.iter().map(|e| e.as_bytes()))
+        let Claims { claims, warnings, .. } = claims(entries.iter().map(|e| e.as_bytes()));
+        (claims, warnings)
     }
 
     #[test]
@@ -172,7 +186,7 @@ mod tests {
         ];
         let env = build(vec![c"HOME=/".into(), c"BPF_MAP3=9".into(), c"odd".into()], &maps);
         assert_eq!(env[..2], [c"HOME=/".to_owned(), c"odd".to_owned()]);
-        let (read, warnings) = claims(env.iter().map(|e| e.as_bytes()));
+        let Claims { claims: read, warnings, .. } = claims(env.iter().map(|e| e.as_bytes()));
         assert_eq!(read, maps);
         assert_eq!(warnings, [""; 0]);
     }

@@ -6,9 +6,10 @@ use super::place::{self, OpenFiles};
 use crate::error::Error;
 use crate::sys::bpf::{Access, MapInfo};
 use crate::sys::{Errno, fd, process};
-use std::ffi::{CString, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 
 /// A map as it will be handed over.
 #[derive(Debug)]
@@ -38,6 +39,8 @@ pub struct Handover {
     pub maps: Vec<Handed>,
     /// Inherited descriptors that it does not get.
     pub dropped: Vec<fd::Inherited>,
+    /// Inherited descriptors that no variable names, and what takes their place.
+    pub replaced: Vec<(fd::Inherited, OwnedFd)>,
     pub lock: bool,
 }
 
@@ -47,9 +50,12 @@ pub enum Failure {
     /// What comes before executing it failed.
     #[error(transparent)]
     Own(#[from] Error),
-    /// It could not be executed.
+    /// It was found, and could not be executed.
     #[error("{0}")]
-    Exec(Error, Errno),
+    CannotExecute(Error),
+    /// It was not found.
+    #[error("{0}")]
+    NotFound(Error),
 }
 
 /// Becomes `command`; returns only on failure.
@@ -60,7 +66,8 @@ pub fn launch(handover: Handover, command: Vec<OsString>, limit: OpenFiles) -> F
         .into_iter()
         .filter_map(|argument| CString::new(argument.into_vec()).ok()) // never holds a NUL
         .collect();
-    if let Err(errno) = put_in_place(handover.maps, &handover.dropped) {
+    let placed = put_in_place(handover.maps, handover.replaced, handover.dropped);
+    if let Err(errno) = placed {
         return Error::new("descriptors", "place", errno).into();
     }
     drop(limit);
@@ -71,27 +78,39 @@ pub fn launch(handover: Handover, command: Vec<OsString>, limit: OpenFiles) -> F
     }
     let errno = process::exec(&arguments[0], &arguments, &environment);
     let name = arguments[0].to_bytes();
-    // One with a slash is a path, and not looked for.
-    let path =
-        name.contains(&b'/').then(|| std::path::PathBuf::from(OsString::from_vec(name.to_vec())));
     match errno {
         // Not the command's fault: the kernel refuses the environment that it was given.
         Errno::E2BIG => {
-            Error::new(name, "execute", "the environment and arguments are too long").into()
+            Error::new(name, EXECUTE, "the environment and arguments are too long").into()
         }
-        Errno::ENOENT if path.as_ref().is_some_and(|path| path.exists()) => {
-            let cause = "its interpreter was not found";
-            Failure::Exec(Error::new(name, "execute", cause), errno)
+        Errno::EACCES if found(name).is_some_and(|path| path.is_dir()) => {
+            Failure::CannotExecute(Error::new(name, EXECUTE, "a directory"))
         }
-        Errno::EACCES if path.as_ref().is_some_and(|path| path.is_dir()) => {
-            Failure::Exec(Error::new(name, "execute", "a directory"), errno)
+        Errno::ENOENT if found(name).is_some() => {
+            Failure::CannotExecute(Error::new(name, EXECUTE, "its interpreter was not found"))
         }
-        Errno::ENOENT => Failure::Exec(Error::new(name, "execute", "command not found"), errno),
-        errno => Failure::Exec(Error::new(name, "execute", errno), errno),
+        Errno::ENOENT => Failure::NotFound(Error::new(name, EXECUTE, "command not found")),
+        errno => Failure::CannotExecute(Error::new(name, EXECUTE, errno)),
     }
 }
 
-fn put_in_place(maps: Vec<Handed>, dropped: &[fd::Inherited]) -> Result<(), Errno> {
+const EXECUTE: &str = "execute";
+
+/// The file that execvp(3) found for a command, if there is one.
+fn found(name: &[u8]) -> Option<PathBuf> {
+    let name = Path::new(OsStr::from_bytes(name));
+    if name.as_os_str().as_bytes().contains(&b'/') {
+        return name.exists().then(|| name.into());
+    }
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|directory| directory.join(name)).find(|path| path.is_file())
+}
+
+fn put_in_place(
+    maps: Vec<Handed>,
+    replaced: Vec<(fd::Inherited, OwnedFd)>,
+    dropped: Vec<fd::Inherited>,
+) -> Result<(), Errno> {
     let mut new: Vec<(Option<OwnedFd>, i32)> = Vec::new();
     for handed in maps {
         match handed.place {
@@ -100,7 +119,10 @@ fn put_in_place(maps: Vec<Handed>, dropped: &[fd::Inherited]) -> Result<(), Errn
             Place::New(fd) => new.push((Some(fd), handed.claim.fd)),
         }
     }
-    dropped.iter().for_each(|fd| fd.close());
+    for (inherited, fd) in replaced {
+        inherited.replace(fd)?;
+    }
+    dropped.into_iter().for_each(fd::Inherited::close);
     let (fds, numbers): (Vec<_>, Vec<_>) = new.into_iter().unzip();
     place::place(fds, &numbers)
 }

@@ -28,6 +28,7 @@ mod types;
 
 pub use atom::{Atom, Class};
 pub use btf::{Btf, BtfError};
+pub(crate) use escape::json_string;
 pub use lpm::lpm_key;
 pub use model::{MAX_COST, MAX_DEPTH, MAX_SIZE, ModelError, is_identifier};
 pub use notation::NotationError;

@@ -1,9 +1,11 @@
 //! Bytes to text: plain words for shells, JSON, and cells of a table. Appends to a buffer that the
 //! caller reuses, so that a dump allocates nothing per value.
 
+mod change;
 mod leaf;
 mod percpu;
 
+pub use change::Change;
 pub use leaf::float;
 pub use percpu::PerCpu;
 

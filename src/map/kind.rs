@@ -108,6 +108,14 @@ pub fn flag(name: &str) -> Option<u32> {
     FLAGS.iter().find(|(known, _)| *known == name).map(|(_, bit)| *bit)
 }
 
+/// The names of the flags in `bits`, without `BPF_F_`; bits without a name in hex.
+pub fn flag_names(bits: u32) -> Vec<String> {
+    let known = FLAGS.iter().filter(|(_, bit)| bits & bit != 0);
+    let rest = FLAGS.iter().fold(bits, |rest, (_, bit)| rest & !bit);
+    let rest = (rest != 0).then(|| format!("{rest:#x}"));
+    known.map(|(name, _)| (*name).into()).chain(rest).collect()
+}
+
 /// The row of the type with this name; a leading `BPF_MAP_TYPE_` in capitals is taken too.
 pub fn by_name(name: &str) -> Option<&'static Row> {
     let kernel = name.strip_prefix("BPF_MAP_TYPE_").map(str::to_ascii_lowercase);
@@ -116,10 +124,33 @@ pub fn by_name(name: &str) -> Option<&'static Row> {
 }
 
 impl Kind {
+    pub const PROG_ARRAY: Kind = Kind(3);
+    pub const PERF_EVENT_ARRAY: Kind = Kind(4);
+    pub const STACK_TRACE: Kind = Kind(7);
+    pub const CGROUP_ARRAY: Kind = Kind(8);
     pub const LPM_TRIE: Kind = Kind(11);
     pub const ARRAY_OF_MAPS: Kind = Kind(12);
     pub const HASH_OF_MAPS: Kind = Kind(13);
+    pub const DEVMAP: Kind = Kind(14);
+    pub const SOCKMAP: Kind = Kind(15);
+    pub const CPUMAP: Kind = Kind(16);
+    pub const XSKMAP: Kind = Kind(17);
+    pub const SOCKHASH: Kind = Kind(18);
+    pub const CGROUP_STORAGE: Kind = Kind(19);
+    pub const REUSEPORT_SOCKARRAY: Kind = Kind(20);
+    pub const PERCPU_CGROUP_STORAGE: Kind = Kind(21);
+    pub const QUEUE: Kind = Kind(22);
+    pub const STACK: Kind = Kind(23);
+    pub const SK_STORAGE: Kind = Kind(24);
+    pub const DEVMAP_HASH: Kind = Kind(25);
     pub const STRUCT_OPS: Kind = Kind(26);
+    pub const RINGBUF: Kind = Kind(27);
+    pub const INODE_STORAGE: Kind = Kind(28);
+    pub const TASK_STORAGE: Kind = Kind(29);
+    pub const BLOOM_FILTER: Kind = Kind(30);
+    pub const USER_RINGBUF: Kind = Kind(31);
+    pub const CGRP_STORAGE: Kind = Kind(32);
+    pub const ARENA: Kind = Kind(33);
 
     /// The type's name, or `type N` for one that this table does not know.
     pub fn name(self) -> String {
@@ -127,6 +158,32 @@ impl Kind {
             Some(row) => row.name.into(),
             None => format!("type {}", self.0),
         }
+    }
+
+    /// Whether it has no elements to be written by bpf(2): ring buffers, arenas,
+    /// struct_ops, and stack traces, which only programs write.
+    pub fn has_no_elements(self) -> bool {
+        matches!(self.0, 7 | 26 | 27 | 31 | 33)
+    }
+
+    /// Whether an element is, or belongs to, an object that has to be given as a descriptor:
+    /// a program, a map, a socket, a cgroup, a task.
+    pub fn takes_objects(self) -> bool {
+        self.takes_descriptors() || self.is_keyed_by_descriptor()
+    }
+
+    /// Whether a full one makes room for a new element by dropping an old one.
+    pub fn evicts(self) -> bool {
+        matches!(self.0, 9 | 10)
+    }
+
+    /// The name after an article: `an array`.
+    pub fn with_article(self) -> String {
+        let name = self.name();
+        let vowel = name.starts_with(['a', 'i', 'x'])
+            || name.starts_with("lru_")
+            || name.starts_with("lpm_");
+        format!("{} {name}", if vowel { "an" } else { "a" })
     }
 
     /// Whether its values are maps.
@@ -139,9 +196,70 @@ impl Kind {
         matches!(self.0, 24 | 28 | 29 | 32)
     }
 
+    /// Whether its keys are places, from 0 to the number of entries.
+    pub fn is_indexed(self) -> bool {
+        matches!(self.0, 2 | 3 | 4 | 6 | 8 | 12 | 14 | 15 | 16 | 17 | 20)
+    }
+
+    /// Whether its values are bytes that user space and programs choose as they like, and not
+    /// programs, maps, sockets or devices.
+    pub fn holds_data(self) -> bool {
+        matches!(self.0, 1 | 2 | 5 | 6 | 9 | 10 | 11 | 19 | 21 | 22 | 23 | 24 | 28 | 29 | 32)
+    }
+
+    /// Whether a key is a descriptor of the process that asks.
+    pub fn is_keyed_by_descriptor(self) -> bool {
+        matches!(self.0, 24 | 28 | 29 | 32)
+    }
+
+    /// Whether a value that is written is a descriptor of the process that writes.
+    pub fn takes_descriptors(self) -> bool {
+        matches!(self.0, 3 | 4 | 8 | 12 | 13 | 15 | 17 | 18 | 20)
+    }
+
+    /// Whether an update may ask for the key to be there, or not to be.
+    pub fn takes_conditions(self) -> bool {
+        !matches!(self.0, 3 | 4 | 8 | 12)
+    }
+
     /// Whether an element is one value for each possible CPU.
     pub fn is_per_cpu(self) -> bool {
-        matches!(self.0, 5 | 6 | 10 | 21)
+        crate::sys::elem::is_per_cpu(self.0)
+    }
+
+    /// Whether its keys are the numbers from 0 to the last slot, and the kernel steps through
+    /// them in that order, whether or not there is something in them.
+    pub fn is_walked_by_index(self) -> bool {
+        matches!(self.0, 2..=4 | 6..=8 | 12 | 14..=17 | 20)
+    }
+
+    /// Whether every slot always holds a value, which can be written and not deleted.
+    pub fn is_filled(self) -> bool {
+        matches!(self.0, 2 | 6)
+    }
+
+    /// Whether values go in and out at the ends, without keys.
+    pub fn is_queue(self) -> bool {
+        matches!(self.0, 22 | 23)
+    }
+
+    /// What works instead, for a type whose elements cannot be told one after the other.
+    pub fn instead_of_walking(self) -> Option<&'static str> {
+        Some(match self.0 {
+            22 | 23 => "it has no keys: see peek and pop",
+            30 => "it only tells whether a value is in it: see has",
+            4 => "its entries cannot be read: perf event buffers are for bpftool map event_pipe",
+            8 => "its entries cannot be read: only a program can test against them",
+            17 => "its entries cannot be read: see ss --xdp",
+            27 => "its records go to whoever maps it, such as libbpf's ring_buffer__new",
+            31 => "it is written by whoever maps it, such as libbpf's user_ring_buffer__new",
+            33 => "it is memory without elements: map it with mmap",
+            24 | 28 | 29 | 32 => {
+                "its elements hang on what owns them: get one by its owner's descriptor, or pin an \
+                 iterator, see bpftool-iter"
+            }
+            _ => return None,
+        })
     }
 }
 
@@ -156,6 +274,8 @@ mod tests {
             assert_eq!(by_name(row.name).map(|r| r.kind), Some(row.kind));
         }
         assert_eq!(Kind(99).name(), "type 99");
+        assert_eq!(Kind::SOCKMAP.with_article(), "a sockmap");
+        assert_eq!(Kind::ARRAY_OF_MAPS.with_article(), "an array_of_maps");
         assert_eq!(by_name("BPF_MAP_TYPE_LPM_TRIE").map(|r| r.kind), Some(Kind::LPM_TRIE));
     }
 
@@ -164,5 +284,6 @@ mod tests {
         assert_eq!(flag("BPF_F_MMAPABLE"), Some(1024));
         assert_eq!(flag("MMAPABLE"), Some(1024));
         assert_eq!(flag("mmapable"), None);
+        assert_eq!(flag_names(1 << 10 | 1 | 1 << 30), ["NO_PREALLOC", "MMAPABLE", "0x40000000"]);
     }
 }

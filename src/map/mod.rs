@@ -1,4 +1,10 @@
 //! One BPF map: its type, and the layout of what it holds.
 
+pub mod empty;
 pub mod kind;
+pub mod percpu;
+pub mod program;
+pub mod scan;
+pub mod state;
 pub mod typed;
+pub mod usage;

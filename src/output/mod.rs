@@ -1,7 +1,13 @@
 //! Results to text: a file for each format.
 
+pub mod element;
 pub mod json;
+pub mod plain;
+pub mod prometheus;
+pub mod separated;
+pub mod show;
 pub mod table;
+pub mod watch;
 
 use crate::map::kind::Kind;
 use crate::sys::bpf::{Access, MapInfo};
@@ -9,19 +15,30 @@ use crate::sys::bpf::{Access, MapInfo};
 /// What is told of a map in a list.
 #[derive(Debug)]
 pub struct MapRow {
-    /// The n of `BPF_MAP<n>`.
-    pub index: u32,
+    /// The n of `BPF_MAP<n>`, if it is in the environment.
+    pub index: Option<u32>,
     pub name: Option<Vec<u8>>,
-    pub fd: i32,
+    pub fd: Option<i32>,
     pub id: u32,
     /// The type's name.
     pub kind: String,
     pub key_size: u32,
     pub value_size: u32,
     pub max_entries: u32,
-    /// `rw`, `r` or `w`.
-    pub access: &'static str,
+    /// `rw`, `r` or `w`, of the descriptor.
+    pub access: Option<&'static str>,
     pub layout: Option<Vec<u8>>,
+    /// What only a list of all maps tells.
+    pub whole: Option<Whole>,
+}
+
+/// What the kernel knows of a map beside its descriptors.
+#[derive(Debug)]
+pub struct Whole {
+    /// The creation flags, by name.
+    pub flags: Vec<String>,
+    /// The paths of its pins.
+    pub pins: Vec<Vec<u8>>,
 }
 
 impl MapRow {
@@ -35,16 +52,17 @@ impl MapRow {
         access: Access,
     ) -> MapRow {
         MapRow {
-            index,
+            index: Some(index),
             name,
-            fd,
+            fd: Some(fd),
             id: info.id,
             kind: Kind(info.kind).name(),
             key_size: info.key_size,
             value_size: info.value_size,
             max_entries: info.max_entries,
-            access: access.name(),
+            access: Some(access.name()),
             layout,
+            whole: None,
         }
     }
 }

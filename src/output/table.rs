@@ -1,33 +1,56 @@
 //! Lists as aligned columns, for reading.
 
-use super::MapRow;
+use super::{MapRow, Whole};
 use crate::text::escape;
 
-const HEADER: [&str; 10] =
-    ["INDEX", "NAME", "FD", "ID", "TYPE", "KEY", "VALUE", "ENTRIES", "ACCESS", "LAYOUT"];
+const COLUMNS: usize = 12;
+const HEADER: [&str; COLUMNS] = [
+    "INDEX", "NAME", "FD", "ID", "TYPE", "KEY", "VALUE", "ENTRIES", "ACCESS", "FLAGS", "PINS",
+    "LAYOUT",
+];
 /// Columns of numbers are aligned to the right.
-const RIGHT: [bool; 10] = [true, false, true, true, false, true, true, true, false, false];
+const RIGHT: [bool; COLUMNS] =
+    [true, false, true, true, false, true, true, true, false, false, false, false];
 /// A longer layout is cut: JSON has it whole.
 const MAX_LAYOUT: usize = 60;
 
-/// A header and a line for each map; nothing at all for no maps.
+/// A header and a line for each map; nothing at all for no maps. What no row
+/// can have is left out: descriptors where none was inherited, pins unless asked for.
 pub fn maps(rows: &[MapRow]) -> String {
+    let listed = rows.iter().any(|row| row.whole.is_some());
+    let inherited = rows.iter().any(|row| row.index.is_some());
+    let shown = |column: &&str| match *column {
+        "INDEX" | "FD" | "ACCESS" => inherited,
+        "FLAGS" | "PINS" => listed,
+        _ => true,
+    };
+    let shown: [bool; COLUMNS] = std::array::from_fn(|column| shown(&HEADER[column]));
     if rows.is_empty() {
         return String::new();
     }
-    let header = HEADER.map(String::from);
-    let lines: Vec<[String; 10]> = std::iter::once(header).chain(rows.iter().map(cells)).collect();
-    let widths: [usize; 10] = std::array::from_fn(|column| {
-        lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0)
-    });
+    let lines = std::iter::once(HEADER.map(String::from)).chain(rows.iter().map(cells));
+    let keep = |(column, cell): (usize, String)| shown[column].then_some(cell);
+    let lines: Vec<Vec<String>> =
+        lines.map(|line| line.into_iter().enumerate().filter_map(keep).collect()).collect();
+    let right: Vec<bool> =
+        RIGHT.into_iter().zip(shown).filter_map(|(right, shown)| shown.then_some(right)).collect();
+    align(&lines, &right)
+}
+
+/// Lines of cells as columns, two spaces apart. `right` are the columns aligned to the right.
+pub fn align(lines: &[Vec<String>], right: &[bool]) -> String {
+    let width = |column: usize| {
+        let cells = lines.iter().filter_map(|line| line.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..right.len()).map(width).collect();
     let mut out = String::new();
-    for line in &lines {
+    for line in lines {
         let mut text = String::new();
-        for (column, cell) in line.iter().enumerate() {
-            let pad = " ".repeat(widths[column] - cell.chars().count());
-            let (before, after) =
-                if RIGHT[column] { (pad.as_str(), "") } else { ("", pad.as_str()) };
-            let gap = if column == 0 { "" } else { "  " };
+        for ((cell, width), right) in line.iter().zip(&widths).zip(right) {
+            let pad = " ".repeat(width - cell.chars().count());
+            let (before, after) = if *right { (pad.as_str(), "") } else { ("", pad.as_str()) };
+            let gap = if text.is_empty() { "" } else { "  " };
             text.extend([gap, before, cell, after]);
         }
         out.push_str(text.trim_end());
@@ -36,22 +59,31 @@ pub fn maps(rows: &[MapRow]) -> String {
     out
 }
 
-fn cells(row: &MapRow) -> [String; 10] {
+fn cells(row: &MapRow) -> [String; COLUMNS] {
     let text = |bytes: &Option<Vec<u8>>| bytes.as_deref().map_or("-".into(), escape);
     let mut layout = text(&row.layout);
     if layout.chars().count() > MAX_LAYOUT {
         layout = layout.chars().take(MAX_LAYOUT - 1).chain(['…']).collect();
     }
+    let (flags, pins) = match &row.whole {
+        Some(Whole { flags, pins }) => {
+            (flags.join("|"), pins.iter().map(|pin| escape(pin)).collect::<Vec<_>>().join(","))
+        }
+        None => Default::default(),
+    };
+    let or_dash = |text: String| if text.is_empty() { "-".into() } else { text };
     [
-        row.index.to_string(),
+        row.index.map_or("-".into(), |index| index.to_string()),
         text(&row.name),
-        row.fd.to_string(),
+        row.fd.map_or("-".into(), |fd| fd.to_string()),
         row.id.to_string(),
         row.kind.clone(),
         row.key_size.to_string(),
         row.value_size.to_string(),
         row.max_entries.to_string(),
-        row.access.into(),
+        row.access.unwrap_or("-").into(),
+        or_dash(flags),
+        or_dash(pins),
         layout,
     ]
 }

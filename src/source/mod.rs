@@ -3,17 +3,20 @@
 //! All or nothing: the first source that fails closes what the others opened.
 
 pub mod create;
+pub mod holders;
 pub mod id;
 pub mod inherited;
 pub mod pin;
+pub mod pinning;
+pub mod pins;
 pub mod process;
+pub mod program;
 pub mod readonly;
 pub mod socket;
 pub mod tc;
 
 use crate::error::Error;
 use crate::map::typed::Layouts;
-use crate::sys::bpf::Access;
 use crate::sys::elem::MapFd;
 use crate::sys::fd;
 use crate::text::{count, escape};
@@ -164,12 +167,12 @@ fn finish(
     for opened in std::mem::take(group) {
         let access = fd::access(opened.map.as_fd())
             .map_err(|errno| Error::new(request.source.to_string(), "read access mode", errno))?;
-        let map = match settings.read_only && access != Access::ReadOnly {
-            true => {
-                readonly::reopen(opened.map.info().id, opened.name.as_deref(), &settings.bpffs)?
-            }
-            false => opened.map,
+        let (name, info) = (opened.name.as_deref(), opened.map.info());
+        let reopened = match settings.read_only {
+            true => readonly::ensure(info, access, name, &settings.bpffs)?,
+            false => None,
         };
+        let map = reopened.unwrap_or(opened.map);
         let layout = opened.layout.or_else(|| layouts.of(map.info()));
         group.push(Opened { map, layout, ..opened });
     }

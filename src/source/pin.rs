@@ -64,6 +64,11 @@ pub fn open_one(path: &Path, access: Access, bpffs: &Path) -> Result<MapFd, Erro
     map(path, fd)
 }
 
+/// Whether `path` is in a bpf file system.
+pub(super) fn on_bpffs(path: &Path) -> Result<bool, Errno> {
+    statfs(path).map(|stat| stat.filesystem_type() == BPF_FS_MAGIC)
+}
+
 /// An error unless `root` is a directory of a bpf file system.
 fn check_bpffs(root: &Path, bpffs: &Path) -> Result<(), Error> {
     match statfs(root) {
@@ -76,13 +81,13 @@ fn check_bpffs(root: &Path, bpffs: &Path) -> Result<(), Error> {
     }
 }
 
-const NOT_BPFFS: &str = "not on a bpf file system";
+pub(super) const NOT_BPFFS: &str = "not on a bpf file system";
 const NO_BPFFS: &str = "no bpf file system is mounted there";
 
 /// The names in a directory, sorted, each with whether it is a directory.
 /// Symbolic links are left out, and names with a dot: the kernel makes no pin of such a
 /// name, but has files of its own, such as maps.debug, which only root may open.
-fn list(directory: &Path) -> std::io::Result<Vec<(OsString, bool)>> {
+pub(super) fn list(directory: &Path) -> std::io::Result<Vec<(OsString, bool)>> {
     let mut names = Vec::new();
     for entry in directory.read_dir()? {
         let entry = entry?;
@@ -134,7 +139,7 @@ fn visit(
     Ok(())
 }
 
-fn get(path: &Path, access: Access) -> Result<OwnedFd, Errno> {
+pub(super) fn get(path: &Path, access: Access) -> Result<OwnedFd, Errno> {
     let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)?;
     obj_get(&path, access)
 }
@@ -156,12 +161,11 @@ fn name_after(path: &Path, map: MapFd) -> Opened {
 
 /// Why a pin could not be opened, as far as the kernel's answer tells it.
 fn explain(path: &Path, errno: Errno, access: Access, bpffs: &Path) -> Error {
-    let on_bpffs = |at: &Path| statfs(at).map(|stat| stat.filesystem_type() == BPF_FS_MAGIC);
     let cause: Cause = match errno {
         Errno::EACCES | Errno::EPERM if on_bpffs(path) == Ok(false) => NOT_BPFFS.into(),
         Errno::EACCES if path.is_dir() => "a directory, not a map".into(),
         Errno::EACCES if access == Access::ReadWrite && get(path, Access::ReadOnly).is_ok() => {
-            Cause::Hint(errno, "it may be opened with --read-only")
+            Cause::Hint(errno, "reading alone is allowed")
         }
         Errno::EINVAL if access != Access::ReadWrite && get(path, Access::ReadWrite).is_ok() => {
             "a BPF link, not a map".into()

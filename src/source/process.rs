@@ -7,7 +7,8 @@ use crate::sys::elem::MapFd;
 use crate::sys::process::{is_alive, pidfd_getfd, pidfd_open};
 use crate::sys::{Errno, fd::Kind};
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, BorrowedFd, RawFd};
+use std::io::Read;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -20,9 +21,9 @@ pub fn open(pid: i32) -> Result<Vec<Opened>, Error> {
     let object = format!("process {pid}");
     let fail = |operation, cause: Cause| Error::new(&object, operation, cause);
     let pidfd = pidfd_open(pid).map_err(|errno| fail("open", explain_pid(errno)))?;
-    // Everything under /proc/PID is read after the pidfd was taken, and believed
-    // only if the process is still there afterwards: else the number may be another's.
-    let proc = PathBuf::from(format!("/proc/{pid}"));
+    // Everything under /proc is read after the pidfd was taken, and believed only
+    // if the process is still there afterwards: else the number may be another's.
+    let proc = proc_of(pidfd.as_fd()).map_err(|cause| fail("find in /proc", cause))?;
     let numbers = map_numbers(&proc).map_err(|e| fail("list descriptors", explain_io(&e)))?;
     let claims = read_claims(&proc);
     let maps = duplicate(pidfd.as_fd(), &numbers, &claims)
@@ -34,6 +35,17 @@ pub fn open(pid: i32) -> Result<Vec<Opened>, Error> {
         return Err(fail("list descriptors", "it holds no map".into()));
     }
     Ok(maps)
+}
+
+/// The directory of a process in /proc, which may count in another pid namespace.
+fn proc_of(pidfd: BorrowedFd) -> Result<PathBuf, Cause> {
+    let fdinfo = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd()))?;
+    let pid = fdinfo.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse::<i32>().ok());
+    match pid {
+        Some(pid) if pid > 0 => Ok(format!("/proc/{pid}").into()),
+        // 0 or -1: it ended, or has no number there.
+        _ => Err("no such process".into()),
+    }
 }
 
 /// The numbers of the descriptors that are maps, rising.
@@ -54,14 +66,29 @@ fn map_numbers(proc: &Path) -> std::io::Result<Vec<RawFd>> {
     Ok(numbers)
 }
 
-/// What the process's own environment, as it was at its start, says of its maps.
-fn read_claims(proc: &Path) -> Vec<Claim> {
-    let environment = std::fs::read(proc.join("environ")).unwrap_or_default();
+/// What the process's own environment, as it was at its start, says of its maps, by
+/// descriptor number; nothing where it cannot be read.
+fn read_claims(proc: &Path) -> BTreeMap<RawFd, Claim> {
+    // No exec passes more; but a process can move the borders of what /proc shows as its
+    // environment, and it is not to decide how much memory is taken here.
+    const MAX: u64 = 8 << 20;
+    let mut environment = Vec::new();
+    let file = std::fs::File::open(proc.join("environ"));
+    let read = file.and_then(|file| file.take(MAX + 1).read_to_end(&mut environment));
+    if read.is_err() || environment.len() as u64 > MAX {
+        return BTreeMap::new();
+    }
     // Its mistakes are not ours to warn of.
-    environ::claims(environment.split(|&b| b == 0)).0
+    let claims = environ::claims(environment.split(|&b| b == 0)).claims;
+    // Of two that name one descriptor the lower index stays.
+    claims.into_iter().rev().map(|claim| (claim.fd, claim)).collect()
 }
 
-fn duplicate(pidfd: BorrowedFd, numbers: &[RawFd], claims: &[Claim]) -> Result<Vec<Opened>, Errno> {
+fn duplicate(
+    pidfd: BorrowedFd,
+    numbers: &[RawFd],
+    claims: &BTreeMap<RawFd, Claim>,
+) -> Result<Vec<Opened>, Errno> {
     let mut maps: Vec<(Opened, bool)> = Vec::new();
     let mut by_id: BTreeMap<u32, usize> = BTreeMap::new();
     for &number in numbers {
@@ -70,7 +97,7 @@ fn duplicate(pidfd: BorrowedFd, numbers: &[RawFd], claims: &[Claim]) -> Result<V
             Err(Errno::EBADF | Errno::EINVAL) => continue,
             map => map?,
         };
-        let claim = claims.iter().find(|claim| claim.fd == number);
+        let claim = claims.get(&number);
         let id = map.info().id;
         let mut opened = Opened::new(map);
         if let Some(claim) = claim {

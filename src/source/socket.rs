@@ -85,7 +85,7 @@ impl Bound {
                 format!("{} bytes, where a socket's path has at most {MAX_PATH}", bytes.len());
             return Err(fail(cause.into()));
         }
-        let name = path.file_name().filter(|_| !bytes.ends_with(b"/"));
+        let name = path.file_name().filter(|name| bytes.ends_with(name.as_bytes()));
         let name = name.ok_or_else(|| fail("not a name for a file".into()))?;
         let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
@@ -132,6 +132,9 @@ impl Bound {
                     return Ok(());
                 }
                 Err(Errno::EEXIST) => {}
+                Err(Errno::EINVAL) => {
+                    return Err("this file system cannot rename without replacing".into());
+                }
                 Err(errno) => return Err(errno.into()),
             }
             let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
@@ -159,19 +162,30 @@ impl Bound {
 
     /// Removes the file, unless another has taken its name.
     fn remove(&self) -> Result<(), Errno> {
-        // Set aside before it is looked at, so that nothing can take its place in between.
+        if !self.is_ours(&self.name)? {
+            return Ok(());
+        }
+        // Set aside and looked at once more, so that nothing can take its place in between.
         let set_aside = |n| {
             let aside = aside(n);
             self.rename(&self.name, &aside, RenameFlags::RENAME_NOREPLACE).map(|()| aside)
         };
         let taken = |result: &Result<OsString, Errno>| *result == Err(Errno::EEXIST);
-        let aside =
-            (0..ATTEMPTS).map(set_aside).find(|r| !taken(r)).unwrap_or(Err(Errno::EEXIST))?;
-        let stat = stat(&self.directory, &aside)?;
-        if (stat.st_dev, stat.st_ino) == self.inode {
-            return unlinkat(&self.directory, &*aside, UnlinkatFlags::NoRemoveDir);
+        match (0..ATTEMPTS).map(set_aside).find(|r| !taken(r)).unwrap_or(Err(Errno::EEXIST)) {
+            Ok(aside) if self.is_ours(&aside)? => self.unlink(&aside),
+            Ok(aside) => self.rename(&aside, &self.name, RenameFlags::RENAME_NOREPLACE),
+            // A file system that cannot do that, or no name left: the look from before must do.
+            Err(_) => self.unlink(&self.name),
         }
-        self.rename(&aside, &self.name, RenameFlags::RENAME_NOREPLACE)
+    }
+
+    fn is_ours(&self, name: &OsStr) -> Result<bool, Errno> {
+        let stat = stat(&self.directory, name)?;
+        Ok((stat.st_dev, stat.st_ino) == self.inode)
+    }
+
+    fn unlink(&self, name: &OsStr) -> Result<(), Errno> {
+        unlinkat(&self.directory, name, UnlinkatFlags::NoRemoveDir)
     }
 }
 

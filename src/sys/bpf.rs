@@ -118,6 +118,24 @@ pub fn obj_get(path: &CStr, access: Access) -> Result<OwnedFd> {
     unsafe { call_for_fd(bpf_cmd::BPF_OBJ_GET, &mut attr) }
 }
 
+/// Pins what `fd` leads to at `path` (BPF_OBJ_PIN). EPERM where that is on no bpf
+/// file system, or its name has a dot; EEXIST where something has the name.
+pub fn obj_pin(fd: BorrowedFd, path: &CStr) -> Result<()> {
+    let mut attr = new_attr();
+    attr.__bindgen_anon_4.pathname = path.as_ptr() as u64;
+    attr.__bindgen_anon_4.bpf_fd = fd.as_raw_fd() as u32;
+    // SAFETY: pathname points to a NUL-terminated string that outlives the call.
+    unsafe { call(bpf_cmd::BPF_OBJ_PIN, &mut attr) }.map(drop)
+}
+
+/// Opens a program by its id. Needs CAP_SYS_ADMIN; ENOENT where there is none.
+pub fn prog_by_id(id: u32) -> Result<OwnedFd> {
+    let mut attr = new_attr();
+    attr.__bindgen_anon_6.__bindgen_anon_1.prog_id = id;
+    // SAFETY: no pointers.
+    unsafe { call_for_fd(bpf_cmd::BPF_PROG_GET_FD_BY_ID, &mut attr) }
+}
+
 /// Opens a map by its id. Needs CAP_SYS_ADMIN; ENOENT where there is none.
 pub fn map_by_id(id: u32, access: Access) -> Result<OwnedFd> {
     let mut attr = new_attr();

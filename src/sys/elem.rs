@@ -4,17 +4,26 @@ use super::bpf::{self, MapInfo};
 use super::fd;
 use super::{Errno, Result};
 use aya_obj::generated::{bpf_attr, bpf_cmd};
+use nix::sys::statfs::{FsType, fstatfs};
+use std::fs::File;
+use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::OnceLock;
 
-// `enum bpf_map_type`, those whose elements have one value for each CPU.
-const PER_CPU_KINDS: [u32; 4] = [5, 6, 10, 21];
+const SYSFS_MAGIC: FsType = FsType(libc::SYSFS_MAGIC);
+/// BPF_MAP_TYPE_ARENA, the last type whose elements are known to be as the sizes say.
+const LAST_KIND: u32 = 33;
+
+/// Whether a type of `enum bpf_map_type` has one value for each CPU in an element.
+pub fn is_per_cpu(kind: u32) -> bool {
+    matches!(kind, 5 | 6 | 10 | 21)
+}
 
 /// A descriptor that is known to be a map, with what the kernel tells of it.
 #[derive(Debug)]
 pub struct MapFd {
     fd: OwnedFd,
     info: MapInfo,
-    value_len: usize,
 }
 
 impl AsFd for MapFd {
@@ -42,24 +51,27 @@ impl MapFd {
             Ok(info) => info,
             Err(other) => return Ok(Err(other)),
         };
-        let value_len = if PER_CPU_KINDS.contains(&info.kind) {
-            // The kernel rounds each CPU's slot up to 8 bytes; value_size does not say so.
-            (info.value_size as usize).next_multiple_of(8) * possible_cpus()?
-        } else {
-            // Maps of descriptors exchange a u32, whatever the value's size.
-            info.value_size.max(4) as usize
-        };
-        Ok(Ok(MapFd { fd, info, value_len }))
+        Ok(Ok(MapFd { fd, info }))
     }
 
     pub fn info(&self) -> &MapInfo {
         &self.info
     }
 
-    /// Bytes that a lookup writes and an update reads: at least 4, and in a
-    /// per-CPU map all possible CPUs' values, each rounded up to 8.
+    /// Bytes of a key; 0 for a map without keys.
+    pub fn key_len(&self) -> usize {
+        self.info.key_size as usize
+    }
+
+    /// Bytes that a lookup writes and an update reads: in a per-CPU map all
+    /// possible CPUs' values, each rounded up to 8; 0 where their number is not to be had.
     pub fn value_len(&self) -> usize {
-        self.value_len
+        let size = self.info.value_size as usize;
+        match is_per_cpu(self.info.kind) {
+            // The kernel rounds each CPU's slot up to 8 bytes; value_size does not say so.
+            true => size.next_multiple_of(8) * possible_cpus().unwrap_or(0),
+            false => size,
+        }
     }
 
     /// Copies the value of `key` into `value`; false where there is none.
@@ -78,8 +90,50 @@ impl MapFd {
         unsafe { bpf::call(bpf_cmd::BPF_MAP_UPDATE_ELEM, &mut attr) }.map(drop)
     }
 
+    /// Deletes the element of `key`; false where there is none.
+    pub fn delete(&self, key: &[u8]) -> Result<bool> {
+        self.fits(key, self.value_len())?;
+        let mut attr = self.attr(key, 0, 0);
+        // SAFETY: key leads to as many bytes as the map's key size.
+        present(unsafe { bpf::call(bpf_cmd::BPF_MAP_DELETE_ELEM, &mut attr) })
+    }
+
+    /// Puts the key after `key`, or the first one, into `next`; false at the end. After
+    /// a key that is gone the kernel starts at the first one again.
+    pub fn next_key(&self, key: Option<&[u8]>, next: &mut [u8]) -> Result<bool> {
+        self.fits(key.unwrap_or(next), self.value_len())?;
+        self.fits(next, self.value_len())?;
+        let mut attr = self.attr(key.unwrap_or_default(), next.as_mut_ptr() as u64, 0);
+        // SAFETY: both pointers lead to as many bytes as the map's key size, or are null.
+        present(unsafe { bpf::call(bpf_cmd::BPF_MAP_GET_NEXT_KEY, &mut attr) })
+    }
+
+    /// Takes the next value out of a queue or a stack, or, with its key, out of a hash;
+    /// false where there is none.
+    pub fn take(&self, key: &[u8], value: &mut [u8]) -> Result<bool> {
+        self.fits(key, value.len())?;
+        let mut attr = self.attr(key, value.as_mut_ptr() as u64, 0);
+        // SAFETY: both pointers lead to as many bytes as the map's sizes, or are null.
+        present(unsafe { bpf::call(bpf_cmd::BPF_MAP_LOOKUP_AND_DELETE_ELEM, &mut attr) })
+    }
+
+    /// Makes the map read-only for bpf(2), for ever; EBUSY while it is mapped for writing.
+    pub fn freeze(&self) -> Result<()> {
+        let mut attr = self.attr(&[], 0, 0);
+        // SAFETY: no pointers.
+        unsafe { bpf::call(bpf_cmd::BPF_MAP_FREEZE, &mut attr) }.map(drop)
+    }
+
+    /// An error unless a key and a value of these lengths are what the kernel reads and writes.
     fn fits(&self, key: &[u8], value_len: usize) -> Result<()> {
-        let right = key.len() == self.info.key_size as usize && value_len == self.value_len;
+        if self.info.kind > LAST_KIND {
+            // Its elements may be larger than value_size says, as those of per-CPU maps are.
+            return Err(Errno::EOPNOTSUPP);
+        }
+        if is_per_cpu(self.info.kind) {
+            possible_cpus()?;
+        }
+        let right = key.len() == self.key_len() && value_len == self.value_len();
         if right { Ok(()) } else { Err(Errno::EINVAL) }
     }
 
@@ -87,7 +141,8 @@ impl MapFd {
         // SAFETY: bpf_attr is a union of integers, for which all zeroes is valid.
         let mut attr: bpf_attr = unsafe { std::mem::zeroed() };
         attr.__bindgen_anon_2.map_fd = self.fd.as_raw_fd() as u32;
-        attr.__bindgen_anon_2.key = key.as_ptr() as u64;
+        // A map without keys wants a null pointer.
+        attr.__bindgen_anon_2.key = if key.is_empty() { 0 } else { key.as_ptr() as u64 };
         attr.__bindgen_anon_2.__bindgen_anon_1.value = value;
         attr.__bindgen_anon_2.flags = flags;
         attr
@@ -112,10 +167,23 @@ fn present(result: Result<libc::c_long>) -> Result<bool> {
 
 /// How many CPUs the kernel may ever bring up, from
 /// `/sys/devices/system/cpu/possible`, which holds ranges such as `0-3,8`.
+///
+/// The kernel writes so many values into a buffer of ours, so the number is believed
+/// only where the file is in sysfs: EIO where something else is mounted there.
 pub fn possible_cpus() -> Result<usize> {
-    let text = std::fs::read_to_string("/sys/devices/system/cpu/possible")
-        .map_err(|e| e.raw_os_error().map_or(Errno::EIO, Errno::from_raw))?;
-    count_ranges(text.trim()).ok_or(Errno::EIO)
+    static COUNT: OnceLock<usize> = OnceLock::new();
+    if let Some(count) = COUNT.get() {
+        return Ok(*count);
+    }
+    let io = |e: std::io::Error| e.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
+    let mut file = File::open("/sys/devices/system/cpu/possible").map_err(io)?;
+    if fstatfs(&file)?.filesystem_type() != SYSFS_MAGIC {
+        return Err(Errno::EIO);
+    }
+    let mut text = String::new();
+    file.read_to_string(&mut text).map_err(io)?;
+    let count = count_ranges(text.trim()).ok_or(Errno::EIO)?;
+    Ok(*COUNT.get_or_init(|| count))
 }
 
 fn count_ranges(text: &str) -> Option<usize> {

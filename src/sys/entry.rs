@@ -21,7 +21,7 @@ macro_rules! entry {
         #[unsafe(no_mangle)]
         extern "C" fn main(count: i32, arguments: *const *const std::ffi::c_char) -> i32 {
             // SAFETY: these are the arguments that C's main was given.
-            unsafe { $crate::sys::entry::enter(count, arguments, $run) }
+            unsafe { $crate::internals::enter(count, arguments, $run) }
         }
     };
 }

@@ -34,10 +34,9 @@ impl Kind {
         match target {
             b"anon_inode:bpf-map" => Kind::Map,
             b"anon_inode:bpf-prog" => Kind::Prog,
-            // Links have had several names: bpf_link, bpf-link, those of perf events.
-            b"anon_inode:bpf_link" | b"anon_inode:bpf-link" | b"anon_inode:[perf_event]" => {
-                Kind::Link
-            }
+            // One when it is made, the other when it is opened anew.
+            b"anon_inode:bpf_link" | b"anon_inode:bpf-link" => Kind::Link,
+            b"anon_inode:[perf_event]" => Kind::Other("a perf event"),
             b"anon_inode:btf" => Kind::Other("a BTF object"),
             b"anon_inode:bpf_iter" => Kind::Other("a BPF iterator"),
             _ if target.starts_with(b"socket:") => Kind::Other("a socket"),
@@ -74,7 +73,7 @@ pub fn access(fd: BorrowedFd) -> Result<Access> {
 
 /// A descriptor that this process was started with, and does not own: several
 /// parts of the environment may name the same number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug)]
 pub struct Inherited(RawFd);
 
 impl Inherited {
@@ -84,12 +83,12 @@ impl Inherited {
         if is_free(number) { Err(Errno::EBADF) } else { Ok(Inherited(number)) }
     }
 
-    pub fn number(self) -> RawFd {
+    pub fn number(&self) -> RawFd {
         self.0
     }
 
     /// A descriptor of our own for the same thing, with the same access mode.
-    pub fn duplicate(self) -> Result<OwnedFd> {
+    pub fn duplicate(&self) -> Result<OwnedFd> {
         duplicate(self.0)
     }
 
@@ -105,6 +104,18 @@ impl Inherited {
     pub fn replace(self, fd: OwnedFd) -> Result<()> {
         move_to(fd, self.0)
     }
+}
+
+/// The numbers of all open descriptors, rising, from /proc/self/fd.
+pub fn open_numbers() -> Result<Vec<RawFd>> {
+    let io = |e: std::io::Error| e.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
+    let mut numbers = Vec::new();
+    for entry in std::fs::read_dir("/proc/self/fd").map_err(io)? {
+        let name = entry.map_err(io)?.file_name();
+        numbers.extend(name.to_str().and_then(|name| name.parse::<RawFd>().ok()));
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
 }
 
 /// A descriptor of our own, close-on-exec, for what `number` leads to; EBADF where it is closed.
@@ -152,4 +163,11 @@ pub fn move_to(fd: OwnedFd, number: RawFd) -> Result<()> {
         -1 => Err(Errno::last()),
         _ => Ok(()),
     }
+}
+
+/// What /proc tells of a descriptor of this process: a line for each field.
+pub fn info(fd: BorrowedFd) -> Result<String> {
+    let path = format!("/proc/self/fdinfo/{}", fd.as_raw_fd());
+    let text = std::fs::read_to_string(path);
+    text.map_err(|e| e.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
 }

@@ -5,13 +5,14 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// The environment, entry by entry as it is: also entries without `=`, and
-/// names that stand in it twice.
+/// names that stand in it twice. For the binaries alone: in a process with threads
+/// another may change it meanwhile, which only `std::env` guards against.
 pub fn environment() -> Vec<CString> {
     unsafe extern "C" {
-        static environ: *const *const libc::c_char;
+        static mut environ: *const *const libc::c_char;
     }
     let mut entries = Vec::new();
-    // SAFETY: read only, by a process with one thread that never changes it.
+    // SAFETY: the binaries have one thread, and never change it.
     let mut at = unsafe { environ };
     // SAFETY: environ is null, or an array of strings that ends with a null pointer.
     while let Some(&entry) = unsafe { at.as_ref() } {
@@ -56,7 +57,8 @@ pub fn pidfd_getfd(pidfd: BorrowedFd, number: RawFd) -> Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 
-/// Whether the process behind `pidfd` has not ended (pidfd_send_signal(2) with signal 0).
+/// Whether the process behind `pidfd` has not been reaped, so that its number is still its
+/// own (pidfd_send_signal(2) with signal 0).
 pub fn is_alive(pidfd: BorrowedFd) -> bool {
     let none = std::ptr::null::<libc::siginfo_t>();
     // SAFETY: a null siginfo is allowed, and signal 0 is only checked.

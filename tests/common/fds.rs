@@ -1,8 +1,7 @@
 //! Maps that a test holds by itself, and pins of what is no map.
 
 use super::{BPFFS, bpftool, fixture};
-use bpf_exec::sys::bpf::{MapSpec, map_create};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// `BPF_MAP_TYPE_ARRAY`.
@@ -10,15 +9,38 @@ pub const ARRAY: u32 = 2;
 
 /// A new array of one u32 to u64, which lives as long as somebody holds it.
 pub fn new_map(name: &str) -> OwnedFd {
-    let spec = MapSpec {
+    const BPF_MAP_CREATE: libc::c_long = 0;
+    /// `union bpf_attr` for MAP_CREATE, up to the name.
+    #[repr(C)]
+    struct Attr {
+        kind: u32,
+        key_size: u32,
+        value_size: u32,
+        max_entries: u32,
+        flags: u32,
+        inner_map_fd: u32,
+        numa_node: u32,
+        name: [u8; 16],
+        unused: u32,
+    }
+    let mut attr = Attr {
         kind: ARRAY,
         key_size: 4,
         value_size: 8,
         max_entries: 1,
-        name: name.as_bytes(),
-        ..MapSpec::default()
+        flags: 0,
+        inner_map_fd: 0,
+        numa_node: 0,
+        name: [0; 16],
+        unused: 0,
     };
-    map_create(&spec).expect("a map (are you root?)")
+    attr.name[..name.len()].copy_from_slice(name.as_bytes());
+    // SAFETY: attr is as long as is said, and has no pointers.
+    let fd =
+        unsafe { libc::syscall(libc::SYS_bpf, BPF_MAP_CREATE, &raw const attr, size_of::<Attr>()) };
+    assert!(fd >= 0, "a map (are you root?): {}", std::io::Error::last_os_error());
+    // SAFETY: the kernel has just made it for us.
+    unsafe { OwnedFd::from_raw_fd(fd as i32) }
 }
 
 /// The kernel's id of a map, from its fdinfo.

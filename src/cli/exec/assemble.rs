@@ -6,12 +6,12 @@ use crate::handoff::launch::{Handed, Place};
 use crate::handoff::number;
 use crate::handoff::place::{self, OpenFiles};
 use crate::map::typed::Layouts;
-use crate::source::inherited::Inherited;
+use crate::source::inherited::{self, Inherited};
 use crate::source::{Opened, Request, Settings, readonly};
 use crate::sys::bpf::Access;
 use crate::sys::fd;
 use std::collections::BTreeSet;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 /// Numbers all maps. `kept` are the inherited ones, `groups` the maps of each
 /// of `requests`, which get descriptor numbers from `base` upwards. Warnings tell of
@@ -59,14 +59,37 @@ pub fn keep(
 ) -> Result<Vec<Handed>, Error> {
     let keep = |Inherited { mut claim, fd, info, access }: Inherited| {
         claim.layout = claim.layout.or_else(|| layouts.of(&info));
-        if !settings.read_only || access == Access::ReadOnly {
-            return Ok(Handed { claim, info, access, place: Place::Kept });
-        }
-        let map = readonly::reopen(info.id, claim.name.as_deref(), &settings.bpffs)?;
-        let place = Place::Replaced(fd, map.into());
-        Ok(Handed { claim, info, access: Access::ReadOnly, place })
+        let name = claim.name.as_deref();
+        let place = match settings.read_only {
+            true => readonly::ensure(&info, access, name, &settings.bpffs)?,
+            false => None,
+        };
+        Ok(match place {
+            Some(map) => {
+                let place = Place::Replaced(fd, map.into());
+                Handed { claim, info, access: Access::ReadOnly, place }
+            }
+            None => Handed { claim, info, access, place: Place::Kept },
+        })
     };
     inherited.into_iter().map(keep).collect()
+}
+
+/// Inherited maps that no variable declares, with a read-only descriptor to take the place of each.
+pub fn restrict_strays(
+    known: &[Handed],
+    settings: &Settings,
+) -> Result<Vec<(fd::Inherited, OwnedFd)>, Error> {
+    let mut strays = Vec::new();
+    for (fd, info, access) in inherited::every()? {
+        if known.iter().any(|handed| handed.claim.fd == fd.number()) {
+            continue;
+        }
+        let name = format!("descriptor {}", fd.number());
+        let map = readonly::ensure(&info, access, Some(name.as_bytes()), &settings.bpffs)?;
+        strays.extend(map.map(|map| (fd, map.into())));
+    }
+    Ok(strays)
 }
 
 fn access(opened: &Opened) -> Result<Access, Error> {

@@ -1,13 +1,14 @@
 //! Keys and values of one map, between arguments and the kernel.
 
+use super::advice;
 use super::reference::Target;
-use crate::error::{Cause, Error};
+use crate::error::{Cause, Error, describe};
 use crate::layout::{Type, parse};
 use crate::map::kind::Kind;
 use crate::sys::bpf::Access;
 use crate::sys::{Errno, fd};
 use crate::text::escape;
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use std::ffi::OsStr;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
@@ -15,13 +16,17 @@ use std::os::unix::ffi::OsStrExt;
 impl Target {
     /// The bytes of a key that was given as an argument.
     pub fn key(&self, text: &OsStr) -> anyhow::Result<Vec<u8>> {
-        let kind = Kind(self.map.info().kind).name();
-        let ty = self
-            .layout
-            .key
-            .as_ref()
-            .ok_or_else(|| anyhow!("{}: a {kind} has no keys", self.label))?;
-        bytes(ty, text).with_context(|| format!("{}: key {}", self.label, escape(text.as_bytes())))
+        let kind = Kind(self.map.info().kind);
+        let ty = self.layout.key.as_ref().ok_or_else(|| {
+            let instead = advice::without_keys(kind);
+            anyhow!("{}: {} has no keys: {instead}", self.label, kind.with_article())
+        })?;
+        let wrong = || format!("{}: key {}", self.label, escape(text.as_bytes()));
+        let key = bytes(ty, text).with_context(wrong)?;
+        if kind.is_keyed_by_descriptor() {
+            inherited(&key).with_context(wrong)?;
+        }
+        Ok(key)
     }
 
     /// The bytes of a value that was given as an argument: of one CPU's value in a per-CPU map.
@@ -33,37 +38,62 @@ impl Target {
     /// The value at `key`, of all CPUs in a per-CPU map; None where there is none.
     pub fn lookup(&self, key: &[u8]) -> anyhow::Result<Option<Vec<u8>>> {
         let mut value = vec![0; self.map.value_len()];
-        let found = self.map.lookup(key, &mut value).map_err(|errno| {
-            let cause = match errno {
-                Errno::EPERM => Cause::Hint(errno, "the descriptor is write-only"),
-                errno => self.explain(errno),
-            };
-            Error::new(&self.label, "get", cause)
-        })?;
+        let found =
+            self.map.lookup(key, &mut value).map_err(|errno| self.cannot_read("get", errno))?;
         Ok(found.then_some(value))
     }
 
-    /// Writes `value`, of all CPUs in a per-CPU map.
-    pub fn update(&self, key: &[u8], value: &[u8]) -> anyhow::Result<()> {
-        self.map.update(key, value, 0).map_err(|errno| {
-            let read_only = fd::access(self.map.as_fd()) == Ok(Access::ReadOnly);
-            let cause = match errno {
-                Errno::EPERM if read_only => Cause::Hint(errno, "the descriptor is read-only"),
-                Errno::EPERM => Cause::Hint(errno, "the map is frozen"),
-                Errno::E2BIG => "no room: the map is full, or the key is past its end".into(),
-                errno => self.explain(errno),
-            };
-            Error::new(&self.label, "set", cause).into()
-        })
+    /// Why the kernel refused to read.
+    pub fn cannot_read(&self, operation: &'static str, errno: Errno) -> Error {
+        let cause = match errno {
+            Errno::EPERM => Cause::Hint(errno, "the descriptor is write-only"),
+            errno => self.explain(errno, advice::reading(Kind(self.map.info().kind))),
+        };
+        Error::new(&self.label, operation, cause)
     }
 
-    fn explain(&self, errno: Errno) -> Cause {
-        match errno {
-            Errno::EOPNOTSUPP | Errno::UnknownErrno => {
-                format!("not possible with a {}", Kind(self.map.info().kind).name()).into()
+    /// Why the kernel refused to write.
+    pub fn cannot_write(&self, operation: &'static str, errno: Errno) -> Error {
+        let kind = Kind(self.map.info().kind);
+        let entries = self.map.info().max_entries;
+        let read_only = || fd::access(self.map.as_fd()) == Ok(Access::ReadOnly);
+        let cause = match errno {
+            Errno::EPERM if read_only() => Cause::Hint(errno, "the descriptor is read-only"),
+            Errno::EPERM => Cause::Hint(errno, "the map is frozen"),
+            Errno::E2BIG if kind.is_indexed() => {
+                format!("no room: the key is past its end ({entries} entries)").into()
             }
-            errno => errno.into(),
+            // A trie has its own number for it.
+            Errno::E2BIG | Errno::ENOSPC if kind.holds_data() || kind.holds_maps() => {
+                format!("no room: the map is full ({entries} entries)").into()
+            }
+            errno => self.explain(errno, advice::writing(kind)),
+        };
+        Error::new(&self.label, operation, cause)
+    }
+
+    pub fn explain(&self, errno: Errno, advice: Option<&str>) -> Cause {
+        let kind = Kind(self.map.info().kind).with_article();
+        match (errno, advice) {
+            (Errno::EOPNOTSUPP | Errno::UnknownErrno, None) => {
+                format!("not possible with {kind}").into()
+            }
+            (Errno::EOPNOTSUPP | Errno::UnknownErrno | Errno::ENOSPC, Some(advice)) => {
+                format!("not possible with {kind}: {advice}").into()
+            }
+            (Errno::ENOMEM | Errno::EFAULT, _) | (_, None) => errno.into(),
+            (errno, Some(advice)) => format!("{} ({kind}: {advice})", describe(errno)).into(),
         }
+    }
+}
+
+/// An error unless the number in `bytes` is a descriptor that this process inherited: not one
+/// that it opened itself, which the number of a closed one may be by now.
+pub fn inherited(bytes: &[u8]) -> anyhow::Result<()> {
+    let number = bytes.first_chunk().map_or(-1, |word| i32::from_ne_bytes(*word));
+    match fd::Inherited::new(number) {
+        Ok(_) => Ok(()),
+        Err(_) => bail!("descriptor {number} is closed"),
     }
 }
 

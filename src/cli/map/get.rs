@@ -1,60 +1,177 @@
 //! `bpf-map get`: the values of keys.
 
-use super::{positional, reference, value};
-use crate::cli::exit::{self, report};
+use super::cpus::{self, Which};
+use super::reference::Target;
+use super::{positional, reference};
+use crate::cli::exit::{self, Output};
 use crate::layout::{Slot, print};
-use crate::map::kind::Kind;
+use crate::map::percpu;
 use crate::text::escape;
 use anyhow::Context;
-use clap::{Arg, ArgAction, ArgMatches, Command};
-use std::ffi::OsString;
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 pub fn arguments(command: Command) -> Command {
-    command.args([
-        positional("MAP", "The map"),
+    reference::arguments(command).args([
         positional("KEY", "The keys; the last may be a field of the value, as .NAME").num_args(1..),
-        Arg::new("json").long("json").help("Print JSON").action(ArgAction::SetTrue),
+        json(),
+        Arg::new("default")
+            .long("default")
+            .value_name("TEXT")
+            .help("Print this for a key that is absent")
+            .allow_hyphen_values(true)
+            .value_parser(value_parser!(OsString)),
+        cpus::every("per-cpu", "Print the value of every CPU, not their sum"),
+        cpus::one("Print the value of this CPU"),
+        super::inner::layout(),
     ])
 }
 
-pub fn run(matches: &ArgMatches) -> anyhow::Result<u8> {
-    let target = reference::open(value(matches, "MAP"), false)?;
+/// `--json`.
+pub fn json() -> Arg {
+    Arg::new("json").long("json").help("Print JSON").action(ArgAction::SetTrue)
+}
+
+pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
+    let target = reference::open(matches, false)?;
     let mut keys: Vec<&OsString> = matches.get_many("KEY").into_iter().flatten().collect();
-    let field = keys.pop_if(|last| last.as_bytes().starts_with(b"."));
-    let slot: Slot = match field.map(|field| field.to_string_lossy()) {
-        Some(path) => target.layout.value.field(&path).with_context(|| target.label.clone())?,
-        None => (&target.layout.value).into(),
+    let field = match keys.len() {
+        1 => None,
+        _ => keys.pop_if(|last| last.as_bytes().starts_with(b".")),
     };
+    let field = field.map(OsString::as_os_str);
+    let json = matches.get_flag("json");
+    let default: Option<&OsString> = matches.get_one("default");
+    if target.holds_maps() {
+        return through(&target, &keys, field, matches, out);
+    }
+    let view = View { which: target.which(matches, Some("per-cpu"))?, json };
+    let slot = target.field(field)?;
     let keys = keys.into_iter().map(|text| Ok((text, target.key(text)?)));
     let keys: Vec<(&OsString, Vec<u8>)> = keys.collect::<anyhow::Result<_>>()?;
-    let (mut out, mut status) = (Vec::new(), 0);
+    let mut status = 0;
     for (text, key) in &keys {
-        let Some(found) = target.lookup(key)? else {
-            report(
-                super::PROGRAM,
-                format_args!("{}: no key {}", target.label, escape(text.as_bytes())),
-            );
-            status = exit::ABSENT;
-            continue;
-        };
-        let info = target.map.info();
-        let json = matches.get_flag("json");
-        if Kind(info.kind).is_per_cpu() {
-            let stride = (info.value_size as usize).next_multiple_of(8);
-            line(slot, &print::PerCpu::new(&found, stride), json, &mut out);
-        } else {
-            line(slot, &found[..], json, &mut out);
+        match target.lookup(key)? {
+            Some(found) => view.line(&target, slot, &found, &mut out.data),
+            None => status |= absent(&target, text, default, out)?,
         }
+        out.spill()?;
     }
-    exit::print(&out)?;
     Ok(status)
 }
 
-fn line<V: print::Values + ?Sized>(slot: Slot, values: &V, json: bool, out: &mut Vec<u8>) {
-    match json {
-        true => print::json(slot, values, out),
-        false => print::plain(slot, values, out),
+/// Prints what stands for a key that is absent; returns the exit status.
+fn absent(
+    target: &Target,
+    key: &OsStr,
+    default: Option<&OsString>,
+    out: &mut Output,
+) -> anyhow::Result<u8> {
+    let Some(default) = default else {
+        out.report(format_args!("{}: no key {}", target.label, escape(key.as_bytes())))?;
+        out.absent();
+        return Ok(exit::ABSENT);
+    };
+    out.data.extend(default.as_bytes());
+    out.data.push(b'\n');
+    Ok(0)
+}
+
+/// Of a map of maps: each key's inner id, or what the inner map has.
+fn through(
+    outer: &Target,
+    keys: &[&OsString],
+    field: Option<&OsStr>,
+    matches: &ArgMatches,
+    out: &mut Output,
+) -> anyhow::Result<u8> {
+    let json = matches.get_flag("json");
+    let default = matches.get_one("default");
+    let keys: Vec<_> = keys.iter().map(|key| outer.nested(key)).collect::<anyhow::Result<_>>()?;
+    let inner_layout = super::inner::given(matches)?;
+    let mut status = 0;
+    for nested in &keys {
+        let found = match &nested.inner {
+            None => outer.lookup(&nested.key)?.map(|found| {
+                let view = View { which: outer.which(matches, Some("per-cpu"))?, json };
+                view.line(outer, outer.field(field)?, &found, &mut out.data);
+                anyhow::Ok(())
+            }),
+            Some(text) => {
+                let target = outer.open_inner(nested, inner_layout.as_ref(), true)?;
+                let found = target.map(|target| {
+                    let view = View { which: target.which(matches, Some("per-cpu"))?, json };
+                    let slot = target.field(field)?;
+                    let found = target.lookup(&target.key(text)?)?;
+                    anyhow::Ok(found.map(|found| view.line(&target, slot, &found, &mut out.data)))
+                });
+                found.transpose()?.flatten().map(Ok)
+            }
+        };
+        match found {
+            Some(done) => done?,
+            None => status |= absent(outer, nested.text, default, out)?,
+        }
+        out.spill()?;
     }
-    out.push(b'\n');
+    Ok(status)
+}
+
+impl Target {
+    /// The place in a value that an argument such as `.a.b` names; the whole where there is none.
+    pub fn field(&self, path: Option<&OsStr>) -> anyhow::Result<Slot<'_>> {
+        match path.map(OsStr::to_string_lossy) {
+            Some(path) => self.layout.value.field(&path).with_context(|| self.label.clone()),
+            None => Ok((&self.layout.value).into()),
+        }
+    }
+}
+
+/// How a value is shown.
+pub struct View {
+    pub which: Which,
+    pub json: bool,
+}
+
+impl View {
+    /// Appends a line of `found`, which are an element's bytes; with `--per-cpu` a line a CPU,
+    /// unless it is JSON.
+    pub fn line(&self, target: &Target, slot: Slot, found: &[u8], out: &mut Vec<u8>) {
+        let size = target.map.info().value_size;
+        match &self.which {
+            Which::Sum if !target.is_per_cpu() => self.value(slot, found, out),
+            Which::Sum => {
+                self.value(slot, &print::PerCpu::new(found, percpu::stride(size)), out);
+            }
+            Which::One { place, .. } => {
+                self.value(slot, &found[percpu::slot(*place, size)], out);
+            }
+            Which::Each(cpus) if self.json => {
+                out.extend(b"{\"values\":");
+                for place in 0..cpus.numbers().len() {
+                    out.push(if place == 0 { b'[' } else { b',' });
+                    self.value(slot, &found[percpu::slot(place, size)], out);
+                }
+                out.extend(b"]}");
+            }
+            Which::Each(cpus) => {
+                for (place, number) in cpus.numbers().iter().enumerate() {
+                    if place > 0 {
+                        out.push(b'\n');
+                    }
+                    out.extend(format!("{number}\t").bytes());
+                    self.value(slot, &found[percpu::slot(place, size)], out);
+                }
+            }
+        }
+        out.push(b'\n');
+    }
+
+    fn value<V: print::Values + ?Sized>(&self, slot: Slot, values: &V, out: &mut Vec<u8>) {
+        match self.json {
+            true => print::json(slot, values, out),
+            false => print::plain(slot, values, out),
+        }
+    }
 }

@@ -1,29 +1,100 @@
-//! `bpf-map list`: the inherited maps.
+//! `bpf-map list`: the inherited maps, or all that the caller may see.
 
-use crate::cli::exit::{self, warn};
+use crate::cli::exit::{Output, warn};
+use crate::error::describe;
+use crate::map::kind::flag_names;
 use crate::map::typed::Layouts;
-use crate::output::{self, MapRow};
+use crate::output::{self, MapRow, Whole};
+use crate::source::id;
 use crate::source::inherited::{self, Inherited};
-use crate::sys::process;
+use crate::source::pins::{self, Pinned};
+use crate::sys::Errno;
+use crate::sys::bpf::{Access, MapInfo};
+use anyhow::bail;
 use clap::{Arg, ArgAction, Command};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// The bpffs root.
+pub const BPFFS: &str = "/sys/fs/bpf";
 
 pub fn arguments(command: Command) -> Command {
-    command.arg(Arg::new("json").long("json").help("Print JSON").action(ArgAction::SetTrue))
+    command.args([
+        Arg::new("all")
+            .long("all")
+            .help("List every map that may be seen, inherited or not")
+            .action(ArgAction::SetTrue),
+        Arg::new("json").long("json").help("Print JSON").action(ArgAction::SetTrue),
+    ])
 }
 
-pub fn run(json: bool) -> anyhow::Result<u8> {
-    let (inherited, warnings) = inherited::open(&process::environment());
-    for warning in warnings {
+pub fn run(all: bool, json: bool, out: &mut Output) -> anyhow::Result<u8> {
+    let inherited = inherited::here()?;
+    for warning in &inherited.warnings {
         warn(super::PROGRAM, warning);
     }
     let mut layouts = Layouts::default();
-    let rows: Vec<MapRow> = inherited.into_iter().map(|map| row(map, &mut layouts)).collect();
+    let mut rows: Vec<MapRow> =
+        inherited.maps.into_iter().map(|map| inherited_row(map, &mut layouts)).collect();
+    let all = all || rows.is_empty();
+    if all || json {
+        let pinned = pins::by_id(Path::new(BPFFS));
+        if all {
+            add_others(&mut rows, &pinned, &mut layouts)?;
+        }
+        for row in &mut rows {
+            if let (Some(whole), Some((_, pins))) = (&mut row.whole, pinned.get(&row.id)) {
+                whole.pins.clone_from(pins);
+            }
+        }
+    } else {
+        // The table of inherited maps does without what takes a walk.
+        rows.iter_mut().for_each(|row| row.whole = None);
+    }
     let text = if json { output::json::maps(&rows) } else { output::table::maps(&rows) };
-    exit::print(text.as_bytes())?;
+    out.data.extend(text.as_bytes());
     Ok(0)
 }
 
-fn row(Inherited { claim, info, access, .. }: Inherited, layouts: &mut Layouts) -> MapRow {
+/// Adds a row for every other map, by rising id.
+fn add_others(
+    rows: &mut Vec<MapRow>,
+    pinned: &Pinned,
+    layouts: &mut Layouts,
+) -> anyhow::Result<()> {
+    let mut infos = BTreeMap::new();
+    let read = id::for_each(true, |map| drop(infos.insert(map.info().id, map.info().clone())));
+    match read {
+        Ok(()) => {}
+        Err(Errno::EPERM) if rows.is_empty() && pinned.is_empty() => bail!(
+            "list: nothing is inherited, no pin below {BPFFS} may be read, and other maps need CAP_SYS_ADMIN"
+        ),
+        // The pins alone, then.
+        Err(Errno::EPERM) => {
+            infos.extend(pinned.iter().map(|(id, (map, _))| (*id, map.info().clone())));
+        }
+        Err(errno) => bail!("list: {}", describe(errno)),
+    }
+    // One map may be inherited by several descriptors.
+    for row in rows.iter() {
+        infos.remove(&row.id);
+    }
+    rows.extend(infos.values().map(|info| {
+        let name = Some(info.name.clone()).filter(|name| !name.is_empty());
+        let nowhere = MapRow::new(0, 0, name, layouts.of(info), info, Access::ReadOnly);
+        MapRow { index: None, fd: None, access: None, whole: whole(info), ..nowhere }
+    }));
+    Ok(())
+}
+
+fn inherited_row(map: Inherited, layouts: &mut Layouts) -> MapRow {
+    let Inherited { claim, info, access, .. } = map;
     let layout = claim.layout.or_else(|| layouts.of(&info));
-    MapRow::new(claim.index, claim.fd, claim.name, layout, &info, access)
+    let row = MapRow::new(claim.index, claim.fd, claim.name, layout, &info, access);
+    MapRow { whole: whole(&info), ..row }
+}
+
+/// What is told beside the row itself, with the pins yet to come.
+fn whole(info: &MapInfo) -> Option<Whole> {
+    Some(Whole { flags: flag_names(info.flags), pins: Vec::new() })
 }

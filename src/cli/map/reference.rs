@@ -2,15 +2,17 @@
 
 use crate::error::describe;
 use crate::handoff::environ::Claim;
-use crate::layout::{Layout, Type};
+use crate::layout::{Layout, Type, lpm_key};
+use crate::map::kind::Kind;
 use crate::map::typed::Layouts;
 use crate::source::{id, inherited, pin};
-use crate::sys::bpf::Access;
+use crate::sys::bpf::{Access, MapInfo};
 use crate::sys::elem::MapFd;
 use crate::sys::process;
 use crate::text::escape;
 use anyhow::{Context, anyhow, bail};
-use std::ffi::OsStr;
+use clap::{Arg, ArgMatches, Command, value_parser};
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -52,8 +54,42 @@ fn parse(text: &OsStr) -> Reference<'_> {
     }
 }
 
-/// Opens the map that `text` names; with read-only access unless it is to be written.
-pub fn open(text: &OsStr, write: bool) -> anyhow::Result<Target> {
+/// The arguments that every subcommand with a map has.
+pub fn arguments(command: Command) -> Command {
+    let layout = |name: &'static str, help: &'static str| {
+        Arg::new(name)
+            .long(name)
+            .value_name("LAYOUT")
+            .help(help)
+            .value_parser(value_parser!(OsString))
+    };
+    command.args([
+        super::positional("MAP", "The map: a name, a descriptor, a pin, id:N or name:NAME"),
+        layout("key", "The type of its keys [default: as the environment or BTF says]"),
+        layout("value", "The type of its values"),
+    ])
+}
+
+/// Opens the map that the arguments name; with read-only access unless it is to be written.
+pub fn open(matches: &ArgMatches, write: bool) -> anyhow::Result<Target> {
+    let given = |name: &str| {
+        let text = matches.get_one::<OsString>(name);
+        text.map(|text| parse_type(text).with_context(|| format!("--{name}"))).transpose()
+    };
+    open_named(super::value(matches, "MAP"), write, given("key")?, given("value")?)
+}
+
+fn parse_type(text: &OsStr) -> anyhow::Result<Type> {
+    Ok(text.to_str().ok_or_else(|| anyhow!("not UTF-8"))?.parse()?)
+}
+
+/// Opens the map that `text` names. `key` and `value` are types that come before all others.
+pub fn open_named(
+    text: &OsStr,
+    write: bool,
+    key: Option<Type>,
+    value: Option<Type>,
+) -> anyhow::Result<Target> {
     let access = if write { Access::ReadWrite } else { Access::ReadOnly };
     let label = escape(text.as_bytes());
     let (map, told) = match parse(text) {
@@ -66,7 +102,24 @@ pub fn open(text: &OsStr, write: bool) -> anyhow::Result<Target> {
         Reference::Descriptor(number) => descriptor(number).context(label.clone())?,
         Reference::Inherited(name) => by_name(name).context(label.clone())?,
     };
-    let layout = layout(&map, told.as_deref()).context(label.clone())?;
+    let mut layout = layout(&map, told.as_deref()).context(label.clone())?;
+    if let Some(value) = value {
+        layout.value = value;
+    }
+    if key.is_some() {
+        layout.key = key;
+    }
+    check(&layout, map.info()).context(label.clone())?;
+    Ok(Target { map, label, layout })
+}
+
+/// A map that was opened by other means, with the layout that was told, else its own.
+pub fn with_layout(map: MapFd, label: String, told: Option<&Layout>) -> anyhow::Result<Target> {
+    let layout = match told {
+        Some(told) => told.clone(),
+        None => layout(&map, None).context(label.clone())?,
+    };
+    check(&layout, map.info()).context(label.clone())?;
     Ok(Target { map, label, layout })
 }
 
@@ -106,28 +159,32 @@ fn by_name(name: &[u8]) -> anyhow::Result<(MapFd, Option<Vec<u8>>)> {
 
 fn claims() -> Vec<Claim> {
     let environment = process::environment();
-    crate::handoff::environ::claims(environment.iter().map(|e| e.as_bytes())).0
+    crate::handoff::environ::claims(environment.iter().map(|e| e.as_bytes())).claims
 }
 
 /// The layout that was told, else the one that BTF tells, else one by the sizes alone.
 fn layout(map: &MapFd, told: Option<&[u8]>) -> anyhow::Result<Layout> {
     let info = map.info();
+    let key = (info.key_size > 0).then(|| Type::of_size(info.key_size));
     let sizes = || Layout {
-        key: (info.key_size > 0).then(|| Type::of_size(info.key_size)),
+        key: if Kind(info.kind) == Kind::LPM_TRIE { key.map(lpm_key) } else { key },
         value: Type::of_size(info.value_size),
     };
     let Some(told) = told else {
         return Ok(Layouts::default().layout(info).unwrap_or_else(sizes));
     };
     let text = std::str::from_utf8(told).map_err(|_| anyhow!("its layout is not UTF-8"))?;
-    let layout: Layout = text.parse().context("layout")?;
+    text.parse().context("layout")
+}
+
+/// An error that names both sizes, unless the layout has those of the map.
+fn check(layout: &Layout, info: &MapInfo) -> anyhow::Result<()> {
     let key = layout.key.as_ref().map_or(0, Type::size);
-    for (what, told, real) in
-        [("key", key, info.key_size), ("value", layout.value.size(), info.value_size)]
-    {
+    let value = layout.value.size();
+    for (what, told, real) in [("key", key, info.key_size), ("value", value, info.value_size)] {
         if told != real as usize {
             bail!("layout: a {what} of {told} bytes, where the map's is {real}");
         }
     }
-    Ok(layout)
+    Ok(())
 }

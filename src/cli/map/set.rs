@@ -1,24 +1,191 @@
-//! `bpf-map set`: writes the value of a key.
+//! `bpf-map set`: writes the value of a key, or one field of it.
 
-use super::{positional, reference, value};
-use clap::{ArgMatches, Command};
+use super::change::Condition;
+use super::cpus::{self, Which};
+use super::element::inherited;
+use super::reference::Target;
+use super::{positional, program, reference, value};
+use crate::cli::exit::{self, Output};
+use crate::layout::{Slot, parse};
+use crate::map::kind::Kind;
+use crate::map::percpu;
+use crate::text::escape;
+use anyhow::{Context, anyhow, bail};
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
 
 pub fn arguments(command: Command) -> Command {
-    command.args([
-        positional("MAP", "The map"),
+    let condition = |name: &'static str, help: &'static str| {
+        Arg::new(name).long(name).help(help).action(ArgAction::SetTrue)
+    };
+    reference::arguments(command).args([
         positional("KEY", "The key"),
-        positional(
-            "VALUE",
-            "The value; in a per-CPU map, the first CPU's, and zero for the others",
-        ),
+        positional("VALUE", "The value, or a field as .NAME and its value").num_args(1..=2),
+        condition("if-absent", "Write only where there is no such key")
+            .conflicts_with("if-present"),
+        condition("if-present", "Write only where there is such a key"),
+        cpus::every("all-cpus", "Write the value for every CPU [default: the first, others 0]"),
+        cpus::one("Write the value for this CPU, and leave the others"),
+        super::inner::layout(),
     ])
 }
 
-pub fn run(matches: &ArgMatches) -> anyhow::Result<u8> {
-    let target = reference::open(value(matches, "MAP"), true)?;
-    let key = target.key(value(matches, "KEY"))?;
-    let mut bytes = target.value(value(matches, "VALUE"))?;
-    bytes.resize(target.map.value_len(), 0);
-    target.update(&key, &bytes)?;
-    Ok(0)
+pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
+    let target = reference::open(matches, true)?;
+    let (label, text) = (target.label.clone(), value(matches, "KEY"));
+    match target.reach(text, matches)? {
+        Some((target, text, key)) => set(&target, text, &key, matches, out),
+        None => not_met(&label, text, Condition::Present, out),
+    }
+}
+
+fn set(
+    target: &Target,
+    key_text: &OsStr,
+    key: &[u8],
+    matches: &ArgMatches,
+    out: &mut Output,
+) -> anyhow::Result<u8> {
+    let (path, text) = field_and_value(matches)?;
+    let condition = match (matches.get_flag("if-absent"), matches.get_flag("if-present")) {
+        (true, _) if path.is_some() => {
+            bail!("{}: --if-absent: a field is set only where the key is present", target.label)
+        }
+        (true, _) => Condition::Absent,
+        (false, false) if path.is_none() => Condition::Any,
+        _ => Condition::Present,
+    };
+    let which = target.which(matches, Some("all-cpus"))?;
+    let kind = Kind(target.map.info().kind);
+    let done = if kind.takes_descriptors() {
+        if let Some(path) = path {
+            bail!(
+                "{}: {} has no field {}",
+                target.label,
+                kind.with_article(),
+                escape(path.as_bytes())
+            );
+        }
+        set_descriptor(target, key, text, condition, matches, out)?
+    } else if path.is_none() && !matches!(which, Which::One { .. }) {
+        let bytes = target.value(text)?;
+        target.write(key, &every_cpu(target, &bytes, &which), condition)?
+    } else {
+        let slot = target.field(path)?;
+        let wrong = || format!("{}: value {}", target.label, escape(text.as_bytes()));
+        let new = text.to_str().ok_or_else(|| anyhow!("not UTF-8")).with_context(wrong)?;
+        // What is wrong with it is told before anything is read.
+        let mut scratch = vec![0; target.layout.value.size()];
+        parse::set(slot, new, &mut scratch).with_context(wrong)?;
+        target.change(key, condition, |element| {
+            put(target, slot, new, &which, element).with_context(wrong)
+        })?
+    };
+    if done { Ok(0) } else { not_met(&target.label, key_text, condition, out) }
+}
+
+/// `[.field] VALUE`.
+fn field_and_value(matches: &ArgMatches) -> anyhow::Result<(Option<&OsStr>, &OsStr)> {
+    let given: Vec<&OsString> = matches.get_many("VALUE").into_iter().flatten().collect();
+    match given[..] {
+        [path, value] if path.as_bytes().starts_with(b".") => Ok((Some(path), value)),
+        [path, _] => bail!(
+            "{}: a field such as .NAME goes before the value (see bpf-map set --help)",
+            escape(path.as_bytes())
+        ),
+        [value] => Ok((None, value)),
+        _ => unreachable!("the option parser takes one or two"),
+    }
+}
+
+/// One CPU's value as an element's bytes: for every CPU, or for the first one and zeros for
+/// the others.
+fn every_cpu(target: &Target, value: &[u8], which: &Which) -> Vec<u8> {
+    let mut element = vec![0; target.map.value_len()];
+    element[..value.len()].copy_from_slice(value);
+    if let Which::Each(cpus) = which {
+        let size = target.map.info().value_size;
+        for place in 1..cpus.numbers().len() {
+            element[percpu::slot(place, size)].copy_from_slice(value);
+        }
+    }
+    element
+}
+
+/// Sets a field, or the whole, of the CPUs that are meant.
+fn put(
+    target: &Target,
+    field: Slot,
+    text: &str,
+    which: &Which,
+    element: &mut [u8],
+) -> Result<(), parse::ValueError> {
+    let size = target.map.info().value_size;
+    if !target.is_per_cpu() {
+        return parse::set(field, text, element);
+    }
+    let places = element.len() / percpu::stride(size);
+    for place in 0..places {
+        let value = &mut element[percpu::slot(place, size)];
+        match which {
+            Which::One { place: one, .. } if *one != place => {}
+            Which::Sum if place > 0 => zero(field, value)?,
+            _ => parse::set(field, text, value)?,
+        }
+    }
+    Ok(())
+}
+
+fn zero(field: Slot, value: &mut [u8]) -> Result<(), parse::ValueError> {
+    match field.width() {
+        // Its bytes belong to its neighbours, too.
+        Some(_) => parse::number(field, 0u128, value),
+        None => {
+            value[field.offset()..][..field.len()].fill(0);
+            Ok(())
+        }
+    }
+}
+
+/// Stores what the kernel wants a descriptor of: a program, a map, or an inherited one.
+fn set_descriptor(
+    target: &Target,
+    key: &[u8],
+    text: &OsStr,
+    condition: Condition,
+    matches: &ArgMatches,
+    out: &mut Output,
+) -> anyhow::Result<bool> {
+    let kind = Kind(target.map.info().kind);
+    let store = |fd: BorrowedFd| {
+        let mut value = (fd.as_raw_fd() as u32).to_ne_bytes().to_vec();
+        value.resize(target.map.value_len(), 0);
+        target.write(key, &value, condition)
+    };
+    if kind.holds_maps() {
+        let inner = reference::open_named(text, false, None, None)?;
+        return store(inner.map.as_fd());
+    }
+    if kind == Kind::PROG_ARRAY {
+        let done = store(program::open(text).with_context(|| target.label.clone())?.as_fd())?;
+        if done {
+            program::warn_unless_held(target, value(matches, "MAP"), out)?;
+        }
+        return Ok(done);
+    }
+    let value = target.value(text)?;
+    let wrong = || format!("{}: value {}", target.label, escape(text.as_bytes()));
+    inherited(&value).with_context(wrong)?;
+    target.write(key, &value, condition)
+}
+
+fn not_met(label: &str, key: &OsStr, condition: Condition, out: &mut Output) -> anyhow::Result<u8> {
+    let key = escape(key.as_bytes());
+    match condition {
+        Condition::Absent => out.report(format_args!("{label}: key {key} is there already"))?,
+        _ => out.report(format_args!("{label}: no key {key}"))?,
+    }
+    Ok(exit::ABSENT)
 }

@@ -44,6 +44,17 @@ impl Integer {
         let magnitude = u128::from_str_radix(digits, radix).ok().filter(|_| plain)?;
         Some(Integer { negative, magnitude })
     }
+
+    /// The sum; None where it has more than 128 bits and a sign.
+    pub fn plus(self, other: Integer) -> Option<Integer> {
+        let (big, small) =
+            if self.magnitude >= other.magnitude { (self, other) } else { (other, self) };
+        let magnitude = match big.negative == small.negative {
+            true => big.magnitude.checked_add(small.magnitude)?,
+            false => big.magnitude - small.magnitude,
+        };
+        Some(Integer { negative: big.negative && magnitude > 0, magnitude })
+    }
 }
 
 /// Stores a number, which must fit.

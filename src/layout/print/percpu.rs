@@ -62,7 +62,7 @@ fn is_same(slot: Slot<'_>, a: &[u8], b: &[u8]) -> bool {
     }
 }
 
-fn can_add(slot: Slot<'_>) -> bool {
+pub(super) fn can_add(slot: Slot<'_>) -> bool {
     let class = match slot.ty {
         Type::Atom(atom) => atom.class(),
         _ => return false,
@@ -72,6 +72,10 @@ fn can_add(slot: Slot<'_>) -> bool {
 
 impl Values for PerCpu<'_> {
     fn leaf(&self, slot: Slot<'_>, style: Style, out: &mut Vec<u8>) {
+        let mut each = self.each();
+        if let (Some(only), None) = (each.next(), each.next()) {
+            return leaf::print(slot, only, style, out);
+        }
         if can_add(slot) {
             match self.number(slot) {
                 Some(Number::Float(n)) if !n.is_finite() && style == Style::Json => {

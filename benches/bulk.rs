@@ -1,0 +1,224 @@
+//! Values by the hundred thousand: `bpf-map batch` beside the system call itself, and
+//! `bpf-map load` beside `bpftool batch file`. What is compared takes turns within one run,
+//! and medians count.
+//!
+//! Needs root: it mounts a bpffs in a mount namespace of its own, and both end with it.
+
+use std::error::Error;
+use std::ffi::CString;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
+use std::{env, fs, io, ptr};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+const BPFFS: &str = "/sys/fs/bpf";
+const PIN: &str = "/sys/fs/bpf/bulk";
+const ENTRIES: u32 = 1_000_000;
+const GETS: u32 = 100_000;
+
+struct Options {
+    bin_dir: PathBuf,
+    rounds: usize,
+    check: bool,
+}
+
+fn main() -> ExitCode {
+    let done = options().and_then(|options| Ok((run(&options)?, options.check)));
+    match done {
+        Ok((over, check)) => ExitCode::from(u8::from(check && over)),
+        Err(error) => {
+            eprintln!("bulk: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn options() -> Result<Options> {
+    let built = Path::new(env!("CARGO_BIN_EXE_bpf-map"));
+    let mut options =
+        Options { bin_dir: built.parent().unwrap_or(built).to_owned(), rounds: 5, check: false };
+    let mut args = env::args_os().skip(1);
+    while let Some(arg) = args.next() {
+        let mut value = || args.next().ok_or("an option lacks its value");
+        match arg.to_str() {
+            // Cargo gives this to every bench.
+            Some("--bench") => {}
+            Some("--check") => options.check = true,
+            Some("--bin-dir") => options.bin_dir = value()?.into(),
+            Some("--bulk-rounds") => options.rounds = value()?.to_string_lossy().parse()?,
+            // Of the other bench.
+            Some("--rounds") => drop(value()?),
+            _ => return Err(format!("{}: no such option", arg.to_string_lossy()).into()),
+        }
+    }
+    if options.rounds == 0 {
+        return Err("--bulk-rounds: at least 1".into());
+    }
+    Ok(options)
+}
+
+/// Prints all measurements; true if any is over its bound.
+fn run(options: &Options) -> Result<bool> {
+    private_bpffs()?;
+    let files = Files::write()?;
+    let mut bpf_map = Command::new(options.bin_dir.join("bpf-map"));
+    bpf_map.args(["load", PIN]).arg(&files.jsonl);
+    let mut batch = Command::new(options.bin_dir.join("bpf-map"));
+    batch.arg("batch").arg(&files.gets);
+    let mut bpftool = Command::new("bpftool");
+    bpftool.args(["batch", "file"]).arg(&files.bpftool);
+
+    let mut times: [Vec<f64>; 4] = Default::default();
+    for _ in 0..options.rounds {
+        // Each fills a map of its own, and leaves it full to who reads.
+        let _ = fs::remove_file(PIN);
+        create()?;
+        times[0].push(timed(&mut bpftool)?);
+        fs::remove_file(PIN)?;
+        let map = create()?;
+        times[1].push(timed(&mut bpf_map)?);
+        times[2].push(lookups(map)?);
+        times[3].push(timed(&mut batch)?);
+        // SAFETY: `map` was opened above and is not used again.
+        unsafe { libc::close(map) };
+    }
+    let [bpftool, load, calls, batch] = times.map(median);
+    for (title, seconds) in [
+        ("bpftool batch file, 1,000,000 updates", bpftool),
+        ("bpf-map load, 1,000,000 JSON lines", load),
+        ("100,000 lookups by bpf(2) alone", calls),
+        ("bpf-map batch, 100,000 gets", batch),
+    ] {
+        println!("{title:<40}{:>10.1} ms", seconds * 1e3);
+    }
+    println!();
+    let gets = f64::from(GETS);
+    let over = [
+        line("bpf-map load / bpftool batch file", load / bpftool, 0.2),
+        line("us a get in a batch, over its bpf(2)", (batch - calls) * 1e6 / gets, 3.0),
+    ];
+    Ok(over.contains(&true))
+}
+
+fn line(title: &str, value: f64, bound: f64) -> bool {
+    let over = value > bound;
+    println!("{title:<40}{value:>10.2}  at most {bound:<7}{}", if over { "over" } else { "ok" });
+    over
+}
+
+fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
+/// The same updates, and gets of some of them, in three languages.
+struct Files {
+    _dir: tempfile::TempDir,
+    jsonl: PathBuf,
+    bpftool: PathBuf,
+    gets: PathBuf,
+}
+
+impl Files {
+    fn write() -> Result<Files> {
+        let dir = tempfile::tempdir()?;
+        let path = |name: &str| dir.path().join(name);
+        let (jsonl, bpftool, gets) = (path("jsonl"), path("bpftool"), path("gets"));
+        let open = |path: &Path| fs::File::create(path).map(BufWriter::new);
+        let (mut a, mut b, mut c) = (open(&jsonl)?, open(&bpftool)?, open(&gets)?);
+        for key in 0..ENTRIES {
+            let value = u64::from(key) * 1_000_003;
+            writeln!(a, "{{\"key\":{key},\"value\":{value}}}")?;
+            write!(b, "map update pinned {PIN} key hex")?;
+            key.to_ne_bytes().iter().try_for_each(|byte| write!(b, " {byte:02x}"))?;
+            write!(b, " value hex")?;
+            value.to_ne_bytes().iter().try_for_each(|byte| write!(b, " {byte:02x}"))?;
+            writeln!(b)?;
+        }
+        for key in picked() {
+            writeln!(c, "get {PIN} {key}")?;
+        }
+        [a, b, c].iter_mut().try_for_each(Write::flush)?;
+        Ok(Files { _dir: dir, jsonl, bpftool, gets })
+    }
+}
+
+/// Keys all over the map, each once.
+fn picked() -> impl Iterator<Item = u32> {
+    (0..GETS).map(|i| i * 7919 % ENTRIES)
+}
+
+/// Seconds that a command takes, whose output nobody reads. It must succeed.
+fn timed(command: &mut Command) -> Result<f64> {
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    let start = Instant::now();
+    let status = command.status()?;
+    let seconds = start.elapsed().as_secs_f64();
+    if status.success() { Ok(seconds) } else { Err(format!("{command:?}: {status}").into()) }
+}
+
+/// Seconds for the gets by BPF_MAP_LOOKUP_ELEM and nothing else.
+fn lookups(map: i32) -> Result<f64> {
+    const BPF_MAP_LOOKUP_ELEM: libc::c_long = 1;
+    let start = Instant::now();
+    for key in picked() {
+        let mut value = 0u64;
+        // map_fd and padding, key, value, flags.
+        let attr =
+            [u64::from(map.cast_unsigned()), &raw const key as u64, &raw mut value as u64, 0];
+        // SAFETY: key and value are as long as the map's.
+        let done = unsafe {
+            libc::syscall(libc::SYS_bpf, BPF_MAP_LOOKUP_ELEM, &raw const attr, size_of_val(&attr))
+        };
+        if done < 0 || value != u64::from(key) * 1_000_003 {
+            return Err(last_error("BPF_MAP_LOOKUP_ELEM"));
+        }
+    }
+    Ok(start.elapsed().as_secs_f64())
+}
+
+fn last_error(operation: &str) -> Box<dyn Error> {
+    format!("{operation}: {}", io::Error::last_os_error()).into()
+}
+
+/// Mounts a bpffs that this process and its children alone see.
+fn private_bpffs() -> Result<()> {
+    // SAFETY: no memory is involved, and this process has one thread.
+    if unsafe { libc::unshare(libc::CLONE_NEWNS) } < 0 {
+        return Err(last_error("unshare (needs root)"));
+    }
+    let (root, target) = (c"/".as_ptr(), CString::new(BPFFS)?);
+    let flags = libc::MS_REC | libc::MS_PRIVATE;
+    // SAFETY: the strings end in NUL; null means nothing.
+    let private = unsafe { libc::mount(c"none".as_ptr(), root, ptr::null(), flags, ptr::null()) };
+    let bpf = c"bpf".as_ptr();
+    // SAFETY: as above.
+    let mounted = unsafe { libc::mount(bpf, target.as_ptr(), bpf, 0, ptr::null()) };
+    if private < 0 || mounted < 0 { Err(last_error("mount")) } else { Ok(()) }
+}
+
+/// Makes and pins a hash of u32 to u64, without BTF; its descriptor.
+fn create() -> Result<i32> {
+    const BPF_MAP_CREATE: libc::c_long = 0;
+    const BPF_OBJ_PIN: libc::c_long = 6;
+    const BPF_MAP_TYPE_HASH: u32 = 1;
+    // map_type, key_size, value_size, max_entries: `union bpf_attr` in linux/bpf.h.
+    let create = [BPF_MAP_TYPE_HASH, 4, 8, ENTRIES];
+    // SAFETY: the kernel reads the given size, and no pointer is in it.
+    let map = unsafe {
+        libc::syscall(libc::SYS_bpf, BPF_MAP_CREATE, &raw const create, size_of_val(&create))
+    };
+    if map < 0 {
+        return Err(last_error("BPF_MAP_CREATE"));
+    }
+    let path = CString::new(PIN)?;
+    // pathname, then bpf_fd and file_flags: two u32 that share a u64.
+    let pin = [path.as_ptr() as u64, u64::from(u32::try_from(map)?).to_le()];
+    // SAFETY: the kernel reads the given size and the path, which outlives the call.
+    let pinned =
+        unsafe { libc::syscall(libc::SYS_bpf, BPF_OBJ_PIN, &raw const pin, size_of_val(&pin)) };
+    if pinned < 0 { Err(last_error("BPF_OBJ_PIN")) } else { Ok(i32::try_from(map)?) }
+}

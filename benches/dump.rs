@@ -1,0 +1,309 @@
+//! How long `bpf-map dump` takes beside bpftool, and beside a loop that only reads. Ratios
+//! of medians within one run count, not the milliseconds: what is compared takes turns, so
+//! that whatever slows the machine slows all of it.
+//!
+//! Needs root: it mounts a bpffs in a mount namespace of its own, and both end with it.
+
+use bpf_exec::internals::batch::Cursor;
+use bpf_exec::internals::bpf::{MapSpec, btf_load, map_create, obj_pin};
+use bpf_exec::internals::elem::MapFd;
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use std::error::Error;
+use std::ffi::{CString, OsString};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
+use std::{env, mem};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+const BPFFS: &str = "/sys/fs/bpf";
+const ENTRIES: u32 = 1_000_000;
+/// bpftool takes its time over these.
+const STRUCTS: u32 = 200_000;
+const BATCH: usize = 4096;
+const HASH: u32 = 1;
+const ARRAY: u32 = 2;
+const MMAPABLE: u32 = 1 << 10;
+
+struct Options {
+    bin_dir: PathBuf,
+    rounds: usize,
+    check: bool,
+}
+
+fn main() -> ExitCode {
+    let done = options().and_then(|options| Ok((run(&options)?, options.check)));
+    match done {
+        Ok((over, check)) => ExitCode::from(u8::from(check && over)),
+        Err(error) => {
+            eprintln!("dump: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn options() -> Result<Options> {
+    let built = Path::new(env!("CARGO_BIN_EXE_bpf-map"));
+    let mut options =
+        Options { bin_dir: built.parent().unwrap_or(built).to_owned(), rounds: 7, check: false };
+    let mut args = env::args_os().skip(1);
+    while let Some(arg) = args.next() {
+        let mut value = || args.next().ok_or("an option lacks its value");
+        match arg.to_str() {
+            // Cargo gives this to every bench.
+            Some("--bench") => {}
+            Some("--check") => options.check = true,
+            Some("--bin-dir") => options.bin_dir = value()?.into(),
+            Some("--rounds") => options.rounds = value()?.to_string_lossy().parse()?,
+            _ => return Err(format!("{}: no such option", arg.to_string_lossy()).into()),
+        }
+    }
+    if options.rounds == 0 {
+        return Err("--rounds: at least 1".into());
+    }
+    Ok(options)
+}
+
+/// Prints all measurements; true if any is over its bound.
+fn run(options: &Options) -> Result<bool> {
+    unshare(CloneFlags::CLONE_NEWNS).map_err(|e| format!("unshare (needs root): {e}"))?;
+    let (none, private) = (None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE);
+    mount(none, "/", none, private, none)?;
+    mount(Some("bpf"), BPFFS, Some("bpf"), MsFlags::empty(), none)?;
+    let ours = options.bin_dir.join("bpf-map");
+    let mut over = false;
+    let mut verdict = |title: &str, value: f64, bound: f64, at_least: bool| {
+        let fails = if at_least { value < bound } else { value > bound };
+        over |= fails;
+        let (words, verdict) =
+            (if at_least { "at least" } else { "at most" }, if fails { "over" } else { "ok" });
+        println!("{title:<44}{value:>9.2}  {words} {bound:<7}{verdict}");
+    };
+
+    let hash = Map::new("hash", HASH, 8, ENTRIES, 0, None)?;
+    let runs = measure(
+        options.rounds,
+        &[
+            Contender::Loop(&hash.map),
+            Contender::ours(&ours, &["dump", &hash.pin]),
+            Contender::bpftool(&["map", "dump", "pinned", &hash.pin]),
+        ],
+    )?;
+    verdict("bpftool / bpf-map dump, hash", runs[2].ms / runs[1].ms, 5.0, true);
+    verdict("bpf-map dump, hash / LOOKUP_BATCH alone", runs[1].ms / runs[0].ms, 1.6, false);
+    #[allow(clippy::cast_precision_loss)]
+    verdict("KiB at the peak, hash", runs[1].peak_kib as f64, 16384.0, false);
+    println!();
+    drop(hash);
+
+    let structs = Map::new("structs", HASH, 32, STRUCTS, 0, Some(btf_load(&btf())?))?;
+    let runs = measure(
+        options.rounds,
+        &[
+            Contender::ours(&ours, &["dump", "--json", &structs.pin]),
+            Contender::bpftool(&["-j", "map", "dump", "pinned", &structs.pin]),
+        ],
+    )?;
+    verdict("bpftool -j / bpf-map dump --json, structs", runs[1].ms / runs[0].ms, 4.0, true);
+    println!();
+    drop(structs);
+
+    let array = Map::new("array", ARRAY, 8, ENTRIES, MMAPABLE, None)?;
+    let runs = measure(
+        options.rounds,
+        &[
+            Contender::ours(&ours, &["dump", &array.pin]),
+            Contender::bpftool(&["map", "dump", "pinned", &array.pin]),
+        ],
+    )?;
+    verdict("bpftool / bpf-map dump, mappable array", runs[1].ms / runs[0].ms, 20.0, true);
+    Ok(over)
+}
+
+/// A full map, pinned.
+struct Map {
+    map: MapFd,
+    pin: String,
+}
+
+impl Map {
+    fn new(
+        name: &str,
+        kind: u32,
+        value_size: u32,
+        max_entries: u32,
+        flags: u32,
+        btf: Option<OwnedFd>,
+    ) -> Result<Map> {
+        let btf = btf.as_ref().map(|fd| (fd.as_fd(), 1, 3));
+        let name_bytes = name.as_bytes();
+        let spec = MapSpec {
+            kind,
+            key_size: 4,
+            value_size,
+            max_entries,
+            flags,
+            name: name_bytes,
+            btf,
+            ..MapSpec::default()
+        };
+        let map = MapFd::new(map_create(&spec)?)?;
+        let pin = format!("{BPFFS}/{name}");
+        obj_pin(map.as_fd(), &CString::new(pin.as_str())?)?;
+        let all: Vec<u32> = (0..max_entries).collect();
+        for keys in all.chunks(BATCH) {
+            let values = keys.iter().flat_map(|key| {
+                let words = u64::from(*key).wrapping_mul(2_654_435_761).to_ne_bytes();
+                words.into_iter().cycle().take(value_size as usize)
+            });
+            let values: Vec<u8> = values.collect();
+            let keys: Vec<u8> = keys.iter().flat_map(|key| key.to_ne_bytes()).collect();
+            map.update_batch(&keys, &values, 0).map_err(|(_, errno)| errno)?;
+        }
+        Ok(Map { map, pin })
+    }
+}
+
+impl Drop for Map {
+    fn drop(&mut self) {
+        // The next map should find the memory free.
+        let _ = std::fs::remove_file(&self.pin);
+    }
+}
+
+/// u32 -> struct { u64 packets; u64 bytes; u64 seen; u32 mark; }, by Documentation/bpf/btf.rst.
+fn btf() -> Vec<u8> {
+    let names = b"\0u32\0u64\0flow\0packets\0bytes\0seen\0mark\0";
+    let types: [u32; 23] = [
+        1,
+        1 << 24,
+        4,
+        32, // 1: int u32
+        5,
+        1 << 24,
+        8,
+        64, // 2: int u64
+        9,
+        4 << 24 | 4,
+        32, // 3: struct flow
+        14,
+        2,
+        0,
+        22,
+        2,
+        64,
+        28,
+        2,
+        128,
+        33,
+        1,
+        192,
+    ];
+    let types: Vec<u8> = types.iter().flat_map(|word| word.to_ne_bytes()).collect();
+    let (types_len, names_len) = (types.len() as u32, names.len() as u32);
+    let mut blob = 0xeb9f_u16.to_ne_bytes().to_vec();
+    blob.extend([1, 0]);
+    for word in [24, 0, types_len, types_len, names_len] {
+        blob.extend(word.to_ne_bytes());
+    }
+    blob.extend(types);
+    blob.extend(names);
+    blob
+}
+
+enum Contender<'a> {
+    Program(String, OsString, Vec<&'a str>),
+    /// LOOKUP_BATCH and nothing else, in this process.
+    Loop(&'a MapFd),
+}
+
+#[derive(Clone, Copy)]
+struct Run {
+    ms: f64,
+    peak_kib: i64,
+}
+
+impl<'a> Contender<'a> {
+    fn ours(program: &Path, args: &[&'a str]) -> Contender<'a> {
+        Contender::Program(format!("bpf-map {}", args.join(" ")), program.into(), args.to_vec())
+    }
+
+    fn bpftool(args: &[&'a str]) -> Contender<'a> {
+        Contender::Program(format!("bpftool {}", args.join(" ")), "bpftool".into(), args.to_vec())
+    }
+
+    fn title(&self) -> &str {
+        match self {
+            Contender::Program(title, ..) => title,
+            Contender::Loop(_) => "LOOKUP_BATCH of 4096, nothing else",
+        }
+    }
+
+    /// Runs it to its end; a status other than 0 is an error, as a failure may be fast.
+    fn once(&self) -> Result<Run> {
+        let start = Instant::now();
+        match self {
+            Contender::Program(title, program, args) => {
+                let mut command = Command::new(program);
+                command.args(args).stdin(Stdio::null()).stdout(Stdio::null());
+                let child = command.spawn().map_err(|error| format!("{title}: {error}"))?;
+                let mut status = 0;
+                // SAFETY: all zeros is a valid rusage.
+                let mut usage: libc::rusage = unsafe { mem::zeroed() };
+                let id = child.id().cast_signed();
+                // SAFETY: both pointers are to live, writable values; `child` was not waited for.
+                let waited = unsafe { libc::wait4(id, &mut status, 0, &mut usage) };
+                let ms = start.elapsed().as_secs_f64() * 1e3;
+                if waited < 0 || status != 0 {
+                    return Err(format!("{title}: wait status {status:#x}").into());
+                }
+                Ok(Run { ms, peak_kib: usage.ru_maxrss })
+            }
+            Contender::Loop(map) => {
+                let mut keys = vec![0; BATCH * map.key_len()];
+                let mut values = vec![0; BATCH * map.value_len()];
+                let mut cursor = Cursor::new(map);
+                let mut count = 0;
+                loop {
+                    let batch = map.lookup_batch(&mut cursor, &mut keys, &mut values, false)?;
+                    count += batch.count;
+                    if batch.end {
+                        break;
+                    }
+                }
+                let ms = start.elapsed().as_secs_f64() * 1e3;
+                if count != map.info().max_entries as usize {
+                    return Err(format!("the loop read {count} elements").into());
+                }
+                Ok(Run { ms, peak_kib: 0 })
+            }
+        }
+    }
+}
+
+/// Prints and returns the median time and the highest peak of each. Every other round
+/// goes backwards, so that none always follows the same one.
+fn measure(rounds: usize, contenders: &[Contender]) -> Result<Vec<Run>> {
+    let mut times = vec![Vec::with_capacity(rounds); contenders.len()];
+    let mut peaks = vec![0; contenders.len()];
+    for round in 0..rounds {
+        for turn in 0..contenders.len() {
+            let i = if round % 2 == 0 { turn } else { contenders.len() - 1 - turn };
+            let run = contenders[i].once()?;
+            times[i].push(run.ms);
+            peaks[i] = run.peak_kib.max(peaks[i]);
+        }
+    }
+    println!("{:<44}{:>9}{:>10}", "median of spawn to exit; peak", "ms", "KiB");
+    let mut runs = Vec::new();
+    for ((contender, mut times), peak_kib) in contenders.iter().zip(times).zip(peaks) {
+        times.sort_by(f64::total_cmp);
+        let ms = times[times.len() / 2];
+        println!("{:<44}{ms:>9.0}{peak_kib:>10}", contender.title());
+        runs.push(Run { ms, peak_kib });
+    }
+    Ok(runs)
+}

@@ -1,0 +1,194 @@
+//! `bpf-map add`: counts up or down, in memory where the map allows it.
+
+use super::change::Condition;
+use super::cpus::{self, Which};
+use super::reference::Target;
+use super::{positional, reference, value};
+use crate::cli::exit::{self, Output};
+use crate::layout::parse::{self, Integer};
+use crate::layout::print::{PerCpu, Values};
+use crate::layout::{Class, Number, Slot, Type};
+use crate::map::kind::Kind;
+use crate::map::percpu;
+use crate::sys::mmap::Mapped;
+use crate::text::escape;
+use anyhow::{anyhow, bail};
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+
+pub fn arguments(command: Command) -> Command {
+    let flag = |name: &'static str, help: &'static str| {
+        Arg::new(name).long(name).help(help).action(ArgAction::SetTrue)
+    };
+    reference::arguments(command).args([
+        positional("KEY", "The key"),
+        positional("NUMBER", "A field as .NAME, if one is meant, and what to add to it")
+            .num_args(1..=2),
+        flag("create", "Begin with zeros where there is no such key"),
+        cpus::one("Add to the value of this CPU [default: the first]"),
+        flag("verbose", "Say how it was done").short('v'),
+        super::inner::layout(),
+    ])
+}
+
+pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
+    let target = reference::open(matches, true)?;
+    let (label, text) = (target.label.clone(), value(matches, "KEY"));
+    let Some((target, key_text, key)) = target.reach(text, matches)? else {
+        return absent(&label, text, out);
+    };
+    let kind = Kind(target.map.info().kind);
+    if !kind.holds_data() {
+        bail!(
+            "{}: add: the values of {} are no numbers to count",
+            target.label,
+            kind.with_article()
+        );
+    }
+    let given: Vec<&OsString> = matches.get_many("NUMBER").into_iter().flatten().collect();
+    let (path, amount) = match given[..] {
+        [path, amount] if path.as_bytes().starts_with(b".") => (Some(path.as_os_str()), amount),
+        [path, _] => bail!("{}: expected a field such as .NAME", escape(path.as_bytes())),
+        [amount] => (None, amount),
+        _ => unreachable!("the option parser takes one or two"),
+    };
+    let sum = Sum {
+        slot: countable(&target, path)?,
+        amount: parse_amount(amount).ok_or_else(|| {
+            let amount = escape(amount.as_bytes());
+            anyhow!("{}: expected a whole number to add, found {amount}", target.label)
+        })?,
+    };
+    let which = target.which(matches, None)?;
+    let in_memory = sum.in_memory(&target, &key)?;
+    let (number, how) = match in_memory {
+        Some(number) => (Some(number), "added in memory, atomically"),
+        None => {
+            let condition = match matches.get_flag("create") {
+                true => Condition::Any,
+                false => Condition::Present,
+            };
+            let number = sum.read_and_write(&target, &key, &which, condition)?;
+            (number, "read, added to and written back: not atomically")
+        }
+    };
+    let Some(number) = number else { return absent(&target.label, key_text, out) };
+    if matches.get_flag("verbose") {
+        out.report(format_args!("{}: {how}", target.label))?;
+    }
+    number.print(&mut out.data);
+    out.data.push(b'\n');
+    Ok(0)
+}
+
+fn absent(label: &str, key: &OsStr, out: &mut Output) -> anyhow::Result<u8> {
+    out.report(format_args!("{label}: no key {}", escape(key.as_bytes())))?;
+    Ok(exit::ABSENT)
+}
+
+/// The integer that `path` names. Nothing else can be counted.
+fn countable<'t>(target: &'t Target, path: Option<&OsStr>) -> anyhow::Result<Slot<'t>> {
+    let slot = target.field(path)?;
+    let class = match slot.ty() {
+        Type::Atom(atom) => Some(atom.class()),
+        _ => None,
+    };
+    if let Some(Class::Unsigned | Class::Signed | Class::Network) = class {
+        return Ok(slot);
+    }
+    let what = match slot.ty() {
+        Type::Record(_) => "a struct (name a field, as .NAME)".into(),
+        Type::Enum(_) => "an enum".into(),
+        Type::Array(_) => "an array".into(),
+        ty => ty.to_string(),
+    };
+    bail!("{}: add: an integer is wanted, not {what}", target.label)
+}
+
+/// A whole number, with either sign before it.
+fn parse_amount(text: &OsStr) -> Option<Integer> {
+    let text = text.to_str()?;
+    let plain =
+        text.strip_prefix('+').filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    Integer::parse(plain.unwrap_or(text))
+}
+
+/// What to add, and where in a value.
+struct Sum<'t> {
+    slot: Slot<'t>,
+    amount: Integer,
+}
+
+impl Sum<'_> {
+    /// Adds to the number in one value, which is left as it was where the sum does not fit.
+    fn apply(&self, target: &Target, value: &mut [u8], cpu: Option<u32>) -> anyhow::Result<()> {
+        let (old, shown) = match self.slot.number(value) {
+            Some(Number::Unsigned(n)) => (Integer::from(n), n.to_string()),
+            Some(Number::Signed(n)) => (Integer::from(n), n.to_string()),
+            _ => bail!("{}: add: no integer", target.label), // refused before
+        };
+        let of_cpu = cpu.map(|cpu| format!(" of CPU {cpu}")).unwrap_or_default();
+        let wrong = |cause: &dyn std::fmt::Display| {
+            anyhow!("{}: add to {shown}{of_cpu}: {cause}", target.label)
+        };
+        let new = old.plus(self.amount).ok_or_else(|| wrong(&"the sum has more than 128 bits"))?;
+        parse::number(self.slot, new, value).map_err(|error| wrong(&error))
+    }
+
+    /// Adds where the kernel and all others see it at once, and nothing that others count
+    /// meanwhile is lost. None where the map cannot be mapped, the number is not in one
+    /// machine word, or there is no such key.
+    fn in_memory(&self, target: &Target, key: &[u8]) -> anyhow::Result<Option<Number>> {
+        let info = target.map.info();
+        let Ok(mapped) = Mapped::new(&target.map, true) else { return Ok(None) };
+        let index = key.first_chunk().map_or(u32::MAX, |word| u32::from_ne_bytes(*word));
+        if index >= info.max_entries {
+            return Ok(None);
+        }
+        let (at, size) = (self.slot.offset(), self.slot.len());
+        let mut value = vec![0; info.value_size as usize];
+        let done = mapped.change(index as usize * mapped.stride() + at, size, |word| {
+            value[at..at + size].copy_from_slice(word);
+            self.apply(target, &mut value, None)?;
+            word.copy_from_slice(&value[at..at + size]);
+            anyhow::Ok(())
+        });
+        match done {
+            Ok(result) => result.map(|()| self.slot.number(&value)),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Reads the element, adds and writes it back; the new number, summed over all CPUs unless
+    /// one was named. None where the condition does not hold.
+    fn read_and_write(
+        &self,
+        target: &Target,
+        key: &[u8],
+        which: &Which,
+        condition: Condition,
+    ) -> anyhow::Result<Option<Number>> {
+        let size = target.map.info().value_size;
+        let mut number = None;
+        let done = target.change(key, condition, |element| {
+            if !target.is_per_cpu() {
+                self.apply(target, element, None)?;
+                number = self.slot.number(element);
+                return Ok(());
+            }
+            let (place, cpu) = match which {
+                Which::One { place, number } => (*place, *number),
+                _ => (0, cpus::first()?),
+            };
+            let value = &mut element[percpu::slot(place, size)];
+            self.apply(target, value, Some(cpu))?;
+            number = match which {
+                Which::One { .. } => self.slot.number(value),
+                _ => PerCpu::new(element, percpu::stride(size)).number(self.slot),
+            };
+            Ok(())
+        })?;
+        Ok(number.filter(|_| done))
+    }
+}

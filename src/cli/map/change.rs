@@ -1,0 +1,71 @@
+//! Writing an element: on a condition, or by reading it, changing it and writing it back.
+
+use super::reference::Target;
+use crate::map::kind::Kind;
+use crate::sys::Errno;
+use anyhow::bail;
+
+/// What must hold of the key for the write to be done. The numbers are the kernel's flags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// BPF_ANY: nothing.
+    Any = 0,
+    /// BPF_NOEXIST: there is no such key yet.
+    Absent = 1,
+    /// BPF_EXIST: there is.
+    Present = 2,
+}
+
+/// Reading again, because the key came or went since, is given up after so many times.
+const ATTEMPTS: u32 = 1000;
+
+impl Target {
+    /// Writes `value`, of all CPUs in a per-CPU map; false, and nothing written, where the
+    /// condition does not hold.
+    pub fn write(&self, key: &[u8], value: &[u8], condition: Condition) -> anyhow::Result<bool> {
+        let kind = Kind(self.map.info().kind);
+        if condition != Condition::Any && !kind.takes_conditions() {
+            bail!("{}: set: {} takes no condition", self.label, kind.with_article());
+        }
+        match (self.map.update(key, value, condition as u64), condition) {
+            (Ok(()), _) => Ok(true),
+            (Err(Errno::EEXIST), Condition::Absent) => Ok(false),
+            (Err(Errno::ENOENT), Condition::Present) => Ok(false),
+            // Past the end of an array there is no key.
+            (Err(Errno::E2BIG), Condition::Present) if kind.is_indexed() => Ok(false),
+            (Err(errno), _) => Err(self.cannot_write("set", errno).into()),
+        }
+    }
+
+    /// Reads the element, all CPUs' values in a per-CPU map, lets `change` work on it, and
+    /// writes it back; an element that is not there begins as zeros. False, and nothing
+    /// written, where the condition does not hold.
+    ///
+    /// An element is neither made nor deleted against what was read: then it is read again.
+    /// But what others write to it between the reading and the writing is lost.
+    pub fn change(
+        &self,
+        key: &[u8],
+        condition: Condition,
+        mut change: impl FnMut(&mut [u8]) -> anyhow::Result<()>,
+    ) -> anyhow::Result<bool> {
+        let mut only_a_shorter_prefix = false;
+        for _ in 0..ATTEMPTS {
+            let found = if only_a_shorter_prefix { None } else { self.lookup(key)? };
+            let (mut value, now) = match (found, condition) {
+                (Some(_), Condition::Absent) | (None, Condition::Present) => return Ok(false),
+                (Some(value), _) => (value, Condition::Present),
+                (None, _) => (vec![0; self.map.value_len()], Condition::Absent),
+            };
+            change(&mut value)?;
+            if self.write(key, &value, now)? {
+                return Ok(true);
+            }
+            // A trie's lookup answers with the longest prefix that matches, which need not be
+            // the one that was asked for.
+            let is_trie = Kind(self.map.info().kind) == Kind::LPM_TRIE;
+            only_a_shorter_prefix = is_trie && now == Condition::Present;
+        }
+        bail!("{}: set: the key came and went {ATTEMPTS} times", self.label)
+    }
+}

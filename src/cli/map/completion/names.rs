@@ -1,0 +1,31 @@
+//! The maps at hand, by name: a quick list, which fetches no BTF.
+
+use crate::cli::map::list::BPFFS;
+use crate::map::kind::Kind;
+use crate::source::{inherited, pins};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// What to type for each inherited map and each pin, and its type. A name that several maps
+/// have stands for none: their descriptors' numbers do.
+pub fn maps() -> Vec<(String, String)> {
+    let inherited = inherited::here().unwrap_or_default().maps;
+    let mut times: BTreeMap<&[u8], usize> = BTreeMap::new();
+    for map in &inherited {
+        *times.entry(map.claim.name.as_deref().unwrap_or_default()).or_default() += 1;
+    }
+    let mut names = Vec::new();
+    for map in &inherited {
+        let name = map.claim.name.as_deref().unwrap_or_default();
+        let alone = times.get(name) == Some(&1);
+        let name = str::from_utf8(name).ok().filter(|name| alone && !name.is_empty());
+        let name = name.map_or_else(|| map.claim.fd.to_string(), String::from);
+        names.push((name, Kind(map.info.kind).name()));
+    }
+    for (map, paths) in pins::by_id(Path::new(BPFFS)).into_values() {
+        let kind = Kind(map.info().kind).name();
+        let paths = paths.into_iter().filter_map(|path| String::from_utf8(path).ok());
+        names.extend(paths.map(|path| (path, format!("{kind}, pinned"))));
+    }
+    names
+}

@@ -1,0 +1,58 @@
+//! `bpf-map keys` and `bpf-map count`: all keys, and how many there are.
+
+use super::reference;
+use super::walk::Walk;
+use crate::cli::exit::Output;
+use crate::layout::print;
+use crate::map::kind::Kind;
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+pub fn arguments(command: Command) -> Command {
+    let json = Arg::new("json").long("json").help("Print one JSON array");
+    reference::arguments(command).arg(json.action(ArgAction::SetTrue))
+}
+
+pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
+    let target = reference::open(matches, false)?;
+    let key_type = target.walked_key("keys")?;
+    let mut walk = Walk::new(&target, "keys", None)?.keys_only();
+    let json = matches.get_flag("json");
+    let mut between: &[u8] = b"[";
+    while let Some(chunk) = walk.next()? {
+        for key in chunk.keys().chunks_exact(target.map.key_len()) {
+            if json {
+                out.data.extend_from_slice(between);
+                between = b",";
+                print::json(key_type, key, &mut out.data);
+            } else {
+                print::plain(key_type, key, &mut out.data);
+                out.data.push(b'\n');
+            }
+            out.spill()?;
+        }
+    }
+    if json {
+        out.data.extend_from_slice(if between == b"[" { b"[]\n" } else { b"]\n" });
+    }
+    Ok(0)
+}
+
+pub fn count_arguments(command: Command) -> Command {
+    reference::arguments(command)
+}
+
+pub fn count(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
+    let target = reference::open(matches, false)?;
+    target.walked_key("count")?;
+    let info = target.map.info();
+    let mut count = u64::from(info.max_entries);
+    if !Kind(info.kind).is_filled() {
+        count = 0;
+        let mut walk = Walk::new(&target, "count", None)?.keys_only();
+        while let Some(chunk) = walk.next()? {
+            count += chunk.len() as u64;
+        }
+    }
+    out.data.extend_from_slice(format!("{count}\n").as_bytes());
+    Ok(0)
+}

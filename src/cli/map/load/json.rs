@@ -1,0 +1,222 @@
+//! One line of JSON: `{"key": …, "value": …}`, or `"values": […]` with every possible CPU's.
+
+use super::elements::Given;
+use crate::cli::map::reference::Target;
+use crate::layout::Type;
+use crate::layout::parse::Seed;
+use crate::map::kind::Kind;
+use crate::text::escape;
+use anyhow::{anyhow, bail};
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::error::Category;
+use std::fmt;
+
+/// Reads lines, each into the same buffers.
+pub struct Reader<'t> {
+    key_type: Option<&'t Type>,
+    value_type: &'t Type,
+    kind: String,
+    key: Vec<u8>,
+    value: Vec<u8>,
+    /// All CPUs' values; empty unless the map has such.
+    each: Vec<u8>,
+    stride: usize,
+    seen: Seen,
+}
+
+/// What was found in the line.
+#[derive(Default)]
+struct Seen {
+    key: bool,
+    value: bool,
+    values: bool,
+    /// The member that is being read.
+    within: &'static str,
+}
+
+impl<'t> Reader<'t> {
+    pub fn new(target: &'t Target) -> Reader<'t> {
+        let (info, layout) = (target.map.info(), &target.layout);
+        let per_cpu = Kind(info.kind).is_per_cpu();
+        Reader {
+            key_type: layout.key.as_ref(),
+            value_type: &layout.value,
+            kind: Kind(info.kind).name(),
+            key: vec![0; target.map.key_len()],
+            value: vec![0; info.value_size as usize],
+            each: vec![0; if per_cpu { target.map.value_len() } else { 0 }],
+            stride: (info.value_size as usize).next_multiple_of(8),
+            seen: Seen::default(),
+        }
+    }
+
+    /// The key and the value of a line that is not blank.
+    pub fn read(&mut self, line: &[u8]) -> anyhow::Result<(&[u8], Given<'_>)> {
+        match line.trim_ascii_start().first() {
+            Some(b'{') => {}
+            Some(b'[') => bail!("a JSON array, where an object a line is wanted (dump --jsonl)"),
+            _ => bail!("not a JSON object"),
+        }
+        self.seen = Seen::default();
+        let mut json = serde_json::Deserializer::from_slice(line);
+        let read = Members(self).deserialize(&mut json).and_then(|()| json.end());
+        read.map_err(|error| self.explain(&error))?;
+        match &self.seen {
+            Seen { key: false, .. } if self.key_type.is_some() => bail!("key: missing"),
+            Seen { value: false, values: false, .. } => bail!("value: missing"),
+            Seen { value: true, values: true, .. } => bail!("both value and values"),
+            Seen { values: true, .. } => Ok((&self.key, Given::Each(&self.each))),
+            _ => Ok((&self.key, Given::One(&self.value))),
+        }
+    }
+
+    fn explain(&self, error: &serde_json::Error) -> anyhow::Error {
+        // The position is said once, and without a line: the parser has only seen one.
+        let message = error.to_string();
+        let message = &message[..message.rfind(" at line ").unwrap_or(message.len())];
+        match (error.classify(), self.seen.within) {
+            (Category::Data, "") => anyhow!("{message}"),
+            (Category::Data, within) => anyhow!("{within}: {message}"),
+            _ => {
+                let message = message.replace("EOF while", "end of line while");
+                anyhow!("json: {message} at column {}", error.column())
+            }
+        }
+    }
+}
+
+struct Members<'r, 't>(&'r mut Reader<'t>);
+
+impl<'de> DeserializeSeed<'de> for Members<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Members<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with key and value")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let reader = self.0;
+        while let Some(name) = map.next_key_seed(Name)? {
+            let seen = &mut reader.seen;
+            let (was, within) = match name {
+                Name::KEY => (&mut seen.key, "key"),
+                Name::VALUE => (&mut seen.value, "value"),
+                _ => (&mut seen.values, "values"),
+            };
+            seen.within = within;
+            if std::mem::replace(was, true) {
+                return Err(A::Error::custom("given twice"));
+            }
+            match (name, reader.key_type) {
+                (Name::KEY, Some(ty)) => map.next_value_seed(Seed::new(ty, &mut reader.key))?,
+                (Name::KEY, None) => {
+                    return Err(A::Error::custom(format_args!("a {} has none", reader.kind)));
+                }
+                (Name::VALUE, _) => {
+                    map.next_value_seed(Seed::new(reader.value_type, &mut reader.value))?;
+                }
+                _ if reader.each.is_empty() => {
+                    let kind = &reader.kind;
+                    return Err(A::Error::custom(format_args!("a {kind} has one value a key")));
+                }
+                _ => map.next_value_seed(Each {
+                    ty: reader.value_type,
+                    stride: reader.stride,
+                    slots: &mut reader.each,
+                })?,
+            }
+            reader.seen.within = "";
+        }
+        Ok(())
+    }
+}
+
+/// The name of a member.
+struct Name;
+
+impl Name {
+    const KEY: u8 = 0;
+    const VALUE: u8 = 1;
+    const VALUES: u8 = 2;
+}
+
+impl<'de> DeserializeSeed<'de> for Name {
+    type Value = u8;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<u8, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Name {
+    type Value = u8;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<u8, E> {
+        match name {
+            "key" => Ok(Name::KEY),
+            "value" => Ok(Name::VALUE),
+            "values" => Ok(Name::VALUES),
+            other => {
+                let start: String = other.chars().take(40).collect();
+                let start = escape(start.as_bytes());
+                Err(E::custom(format_args!("\"{start}\", where key, value or values could be")))
+            }
+        }
+    }
+}
+
+/// The values of all possible CPUs, in their order.
+struct Each<'r> {
+    ty: &'r Type,
+    stride: usize,
+    slots: &'r mut [u8],
+}
+
+impl<'de> DeserializeSeed<'de> for Each<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Each<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array with a value for each possible CPU")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        let cpus = self.slots.len() / self.stride;
+        let mut found = 0;
+        for slot in self.slots.chunks_exact_mut(self.stride) {
+            if seq.next_element_seed(Seed::new(self.ty, &mut slot[..self.ty.size()]))?.is_none() {
+                break;
+            }
+            found += 1;
+        }
+        if found == cpus {
+            while seq.next_element::<IgnoredAny>()?.is_some() {
+                found += 1;
+            }
+        }
+        if found == cpus {
+            return Ok(());
+        }
+        let of = format_args!("{found} of them, where {cpus} CPUs are possible");
+        Err(A::Error::custom(of))
+    }
+}

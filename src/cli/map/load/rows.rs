@@ -1,0 +1,60 @@
+//! Rows of single CPUs, which together are one element: all of them, one after the other.
+
+use crate::error::describe;
+use crate::map::percpu::{self, Cpus};
+use crate::sys::elem::MapFd;
+use crate::text::escape;
+use anyhow::{anyhow, bail};
+
+/// The rows of one key so far.
+pub struct Rows {
+    possible: Cpus,
+    value_size: u32,
+    key: Vec<u8>,
+    /// All CPUs' values, and which of them were given.
+    slots: Vec<u8>,
+    given: Vec<bool>,
+}
+
+impl Rows {
+    pub fn new(map: &MapFd) -> anyhow::Result<Rows> {
+        let possible = Cpus::possible()
+            .map_err(|errno| anyhow!("possible CPUs: read: {}", describe(errno)))?;
+        let given = vec![false; possible.numbers().len()];
+        let slots = vec![0; map.value_len()];
+        Ok(Rows { possible, value_size: map.info().value_size, key: Vec::new(), slots, given })
+    }
+
+    /// Adds the value of the CPU that a cell names; all CPUs' once they are complete.
+    pub fn add(&mut self, cpu: &str, key: &[u8], value: &[u8]) -> anyhow::Result<Option<&[u8]>> {
+        let place = cpu.parse().ok().and_then(|number| self.possible.place(number));
+        let Some(place) = place else {
+            let start: String = cpu.chars().take(40).collect();
+            bail!("cpu: \"{}\" is no possible CPU", escape(start.as_bytes()));
+        };
+        if !self.given.contains(&true) {
+            key.clone_into(&mut self.key);
+        } else if self.key != key {
+            self.finish()?;
+        }
+        if std::mem::replace(&mut self.given[place], true) {
+            bail!("cpu: {cpu} is given twice for this key");
+        }
+        self.slots[percpu::slot(place, self.value_size)].copy_from_slice(value);
+        if self.given.contains(&false) {
+            return Ok(None);
+        }
+        self.given.fill(false);
+        Ok(Some(&self.slots))
+    }
+
+    /// An error if a key's rows end before they are complete.
+    pub fn finish(&self) -> anyhow::Result<()> {
+        if self.given.contains(&true)
+            && let Some(missing) = self.given.iter().position(|given| !given)
+        {
+            bail!("cpu: {} is missing in the rows before", self.possible.numbers()[missing]);
+        }
+        Ok(())
+    }
+}

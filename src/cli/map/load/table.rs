@@ -1,0 +1,198 @@
+//! CSV and TSV: a header that names the columns, then a row for each element.
+//!
+//! CSV quotes as RFC 4180 has it. TSV does not quote: no cell has a tab or a line's end in it,
+//! as text with control characters is written as JSON has it.
+
+use super::elements::Given;
+use super::rows::Rows;
+use crate::cli::map::reference::Target;
+use crate::layout::Type;
+use crate::layout::parse::Row;
+use crate::layout::print::columns;
+use crate::map::kind::Kind;
+use crate::sys::elem::MapFd;
+use crate::text::escape;
+use anyhow::{Context, anyhow, bail};
+use csv_core::{ReadRecordResult, ReaderBuilder, Terminator};
+
+/// Reads lines, each into the same buffers.
+pub struct Reader<'t> {
+    key: Side<'t>,
+    value: Side<'t>,
+    /// None until the header was read.
+    columns: Option<usize>,
+    csv: csv_core::Reader,
+    /// The cells of a row one after the other, and where each ends.
+    text: Vec<u8>,
+    ends: Vec<usize>,
+    /// How far these two are filled.
+    at: (usize, usize),
+    map: &'t MapFd,
+    per_cpu: bool,
+    /// The column with a CPU's number, and the rows of one key, if the rows are a CPU's each.
+    cpu: Option<(usize, Rows)>,
+}
+
+/// The key's columns, or the value's.
+struct Side<'t> {
+    what: &'static str,
+    ty: Option<&'t Type>,
+    row: Option<Row<'t>>,
+    /// Which of the row's cells are its own, and their paths in the type.
+    cells: Vec<(usize, String)>,
+    bytes: Vec<u8>,
+}
+
+impl<'t> Reader<'t> {
+    pub fn new(target: &'t Target, delimiter: u8) -> Reader<'t> {
+        let side = |what, ty: Option<&'t Type>| Side {
+            what,
+            ty,
+            row: None,
+            cells: Vec::new(),
+            bytes: vec![0; ty.map_or(0, Type::size)],
+        };
+        Reader {
+            key: side("key", target.layout.key.as_ref()),
+            value: side("value", Some(&target.layout.value)),
+            columns: None,
+            csv: ReaderBuilder::new()
+                .delimiter(delimiter)
+                .quoting(delimiter == b',')
+                .terminator(Terminator::Any(b'\n'))
+                .build(),
+            text: vec![0; 256],
+            ends: vec![0; 16],
+            at: (0, 0),
+            map: &target.map,
+            per_cpu: Kind(target.map.info().kind).is_per_cpu(),
+            cpu: None,
+        }
+    }
+
+    /// Adds a line; false where a quoted cell goes on in the next one.
+    pub fn add(&mut self, line: &[u8]) -> bool {
+        self.feed(line);
+        self.feed(b"\n")
+    }
+
+    /// Bytes of the row so far.
+    pub fn len(&self) -> usize {
+        self.at.0
+    }
+
+    /// An error where the table ends in the middle of an element.
+    pub fn finish(&self) -> anyhow::Result<()> {
+        self.cpu.as_ref().map_or(Ok(()), |(_, rows)| rows.finish())
+    }
+
+    /// True once the row is complete.
+    fn feed(&mut self, mut input: &[u8]) -> bool {
+        loop {
+            let (text, ends) = (&mut self.text[self.at.0..], &mut self.ends[self.at.1..]);
+            let (result, read, written, ended) = self.csv.read_record(input, text, ends);
+            input = &input[read..];
+            self.at = (self.at.0 + written, self.at.1 + ended);
+            match result {
+                ReadRecordResult::InputEmpty => return false,
+                ReadRecordResult::OutputFull => self.text.resize(self.text.len() * 2, 0),
+                ReadRecordResult::OutputEndsFull => self.ends.resize(self.ends.len() * 2, 0),
+                ReadRecordResult::Record | ReadRecordResult::End => return true,
+            }
+        }
+    }
+
+    /// The key and the value of the row that was added; None for the header, and for a row
+    /// that is not the last of its element's.
+    pub fn take(&mut self) -> anyhow::Result<Option<(&[u8], Given<'_>)>> {
+        let (length, count) = std::mem::take(&mut self.at);
+        let text = std::str::from_utf8(&self.text[..length]).map_err(|_| anyhow!("not UTF-8"))?;
+        let ends = &self.ends[..count];
+        let cell = |i: usize| {
+            let start = if i == 0 { 0 } else { ends[i - 1] };
+            text.get(start..ends[i]).unwrap_or_default()
+        };
+        let Some(columns) = self.columns else {
+            for at in 0..count {
+                let name = cell(at);
+                if self.key.claim(at, name) || self.value.claim(at, name) {
+                    continue;
+                }
+                if name == "cpu" && self.per_cpu && self.cpu.is_none() {
+                    self.cpu = Some((at, Rows::new(self.map)?));
+                    continue;
+                }
+                let known = self.key.path(name).or(self.value.path(name)).is_some();
+                let what = if known { "given twice" } else { "no such column in the layout" };
+                bail!("column {}: {what}", escape(short(name).as_bytes()));
+            }
+            self.key.finish()?;
+            self.value.finish()?;
+            self.columns = Some(count);
+            return Ok(None);
+        };
+        if count != columns {
+            bail!("{count} cells, where the header has {columns}");
+        }
+        self.key.read(cell)?;
+        self.value.read(cell)?;
+        let (key, value) = (&self.key.bytes, &self.value.bytes);
+        match &mut self.cpu {
+            None => Ok(Some((key, Given::One(value)))),
+            Some((at, rows)) => {
+                let each = rows.add(cell(*at), key, value)?;
+                Ok(each.map(|each| (&key[..], Given::Each(each))))
+            }
+        }
+    }
+}
+
+impl Side<'_> {
+    /// The name of a column in the layout: its path, empty for what is no struct. It goes by
+    /// that path, or after `key.` or `value.`, which tells them apart where both have it.
+    fn path<'n>(&self, name: &'n str) -> Option<&'n str> {
+        let ty = self.ty?;
+        let known = columns(ty);
+        let find = |path: &str| known.iter().any(|column| column.name == path);
+        let bare = match name.strip_prefix(self.what) {
+            Some("") if find("") => return Some(""),
+            // As a scalar is called where the other side has a field of this name.
+            Some(rest) if find("") && rest.strip_prefix('.') == Some(self.what) => return Some(""),
+            Some(rest) => rest.strip_prefix('.'),
+            None => None,
+        };
+        bare.filter(|path| find(path)).or((!name.is_empty() && find(name)).then_some(name))
+    }
+
+    /// Takes a column, unless it is none of ours or taken already: what key and value both
+    /// have is the key's the first time.
+    fn claim(&mut self, at: usize, name: &str) -> bool {
+        match self.path(name) {
+            Some(path) if self.cells.iter().all(|(_, taken)| taken != path) => {
+                self.cells.push((at, path.to_owned()));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn finish(&mut self) -> anyhow::Result<()> {
+        if let Some(ty) = self.ty {
+            let names = self.cells.iter().map(|(_, path)| path.as_str());
+            let row =
+                Row::new(ty, names).with_context(|| format!("the columns of the {}", self.what));
+            self.row = Some(row?);
+        }
+        Ok(())
+    }
+
+    fn read<'n>(&mut self, cell: impl Fn(usize) -> &'n str) -> anyhow::Result<()> {
+        let Some(row) = &mut self.row else { return Ok(()) };
+        let cells = self.cells.iter().map(|(at, _)| cell(*at));
+        row.read(cells, &mut self.bytes).context(self.what)
+    }
+}
+
+fn short(text: &str) -> &str {
+    text.char_indices().nth(40).map_or(text, |(at, _)| &text[..at])
+}

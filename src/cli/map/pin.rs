@@ -1,0 +1,93 @@
+//! `bpf-map pin`, `unpin`, `freeze` and `create`: how long a map lives, and whether it may change.
+
+use super::{positional, reference, value};
+use crate::error::{Cause, Error};
+use crate::map::state::State;
+use crate::source::{create, pinning};
+use crate::sys::bpf::Access;
+use crate::sys::{Errno, fd};
+use crate::text::escape;
+use anyhow::{Context, anyhow};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use std::ffi::OsString;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+fn path(help: &'static str) -> Arg {
+    positional("PATH", help).value_hint(clap::ValueHint::AnyPath)
+}
+
+fn map() -> Arg {
+    positional("MAP", "The map: a name, a descriptor, a pin, id:N or name:NAME")
+}
+
+pub fn pin_arguments(command: Command) -> Command {
+    command.args([map(), path("The new pin; nothing may have this name")])
+}
+
+pub fn pin(matches: &ArgMatches) -> anyhow::Result<u8> {
+    // The kernel pins by way of any descriptor.
+    let target = reference::open_named(value(matches, "MAP"), false, None, None)?;
+    pinning::pin(&target.map, Path::new(value(matches, "PATH")))?;
+    Ok(0)
+}
+
+pub fn unpin_arguments(command: Command) -> Command {
+    command.args([
+        path("The pin"),
+        Arg::new("force")
+            .long("force")
+            .help("Also where it is not a map's, or cannot be opened")
+            .action(ArgAction::SetTrue),
+    ])
+}
+
+pub fn unpin(matches: &ArgMatches) -> anyhow::Result<u8> {
+    pinning::unpin(Path::new(value(matches, "PATH")), matches.get_flag("force"))?;
+    Ok(0)
+}
+
+pub fn freeze_arguments(command: Command) -> Command {
+    command.arg(map())
+}
+
+pub fn freeze(matches: &ArgMatches) -> anyhow::Result<u8> {
+    let target = reference::open_named(value(matches, "MAP"), true, None, None)?;
+    let fail = |cause: Cause| Error::new(&target.label, "freeze", cause);
+    if State::of(&target.map).map_err(|errno| fail(errno.into()))?.frozen {
+        return Ok(0);
+    }
+    target.map.freeze().map_err(|errno| {
+        let read_only = fd::access(target.map.as_fd()) == Ok(Access::ReadOnly);
+        fail(match errno {
+            Errno::EPERM if read_only => Cause::Hint(errno, "the descriptor is read-only"),
+            Errno::EPERM => Cause::Hint(errno, "CAP_BPF is needed"),
+            Errno::EBUSY => Cause::Hint(errno, "it is mapped for writing, or being written"),
+            errno => errno.into(),
+        })
+    })?;
+    Ok(0)
+}
+
+pub fn create_arguments(command: Command) -> Command {
+    command.args([
+        positional("SPEC", "NAME=TYPE,key=LAYOUT,value=LAYOUT,entries=N, as for bpf-exec --create"),
+        Arg::new("pin")
+            .long("pin")
+            .value_name("PATH")
+            .help("Where to pin it; nothing may have this name")
+            .required(true)
+            .value_hint(clap::ValueHint::AnyPath)
+            .value_parser(value_parser!(OsString)),
+    ])
+}
+
+pub fn create(matches: &ArgMatches) -> anyhow::Result<u8> {
+    let text = value(matches, "SPEC");
+    let spec = text.to_str().ok_or_else(|| "not UTF-8".to_owned()).and_then(create::Spec::parse);
+    let spec = spec.map_err(|e| anyhow!(e)).with_context(|| escape(text.as_bytes()))?;
+    // A map that cannot be pinned is gone with its only descriptor.
+    pinning::pin(&create::open(&spec)?.map, Path::new(value(matches, "pin")))?;
+    Ok(0)
+}

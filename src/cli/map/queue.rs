@@ -1,0 +1,146 @@
+//! `bpf-map push`, `pop`, `peek` and `has`: maps without keys.
+
+use super::cpus::Which;
+use super::get::{View, json};
+use super::reference::Target;
+use super::{positional, reference, value};
+use crate::cli::exit::{self, Output};
+use crate::error::Error;
+use crate::map::kind::Kind;
+use crate::sys::bpf::Access;
+use crate::sys::{Errno, fd};
+use anyhow::bail;
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use std::ffi::OsString;
+use std::os::fd::AsFd;
+
+/// BPF_EXIST: a full queue drops its oldest element.
+const DROP_OLDEST: u64 = 2;
+
+pub fn push_arguments(command: Command) -> Command {
+    reference::arguments(command).args([
+        positional("VALUE", "The values, in this order").num_args(1..),
+        Arg::new("force")
+            .long("force")
+            .help("Drop the oldest value where there is no room")
+            .action(ArgAction::SetTrue),
+    ])
+}
+
+pub fn read_arguments(command: Command) -> Command {
+    reference::arguments(command).args([
+        Arg::new("FIELD").help("A field of the value, as .NAME").value_parser(field),
+        json(),
+    ])
+}
+
+fn field(text: &str) -> Result<OsString, String> {
+    match text.starts_with('.') {
+        true => Ok(text.into()),
+        false => Err("a field begins with a dot".into()),
+    }
+}
+
+pub fn has_arguments(command: Command) -> Command {
+    reference::arguments(command).arg(positional("VALUE", "The value"))
+}
+
+/// Adds values to a queue, a stack or a bloom filter.
+pub fn push(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
+    let target = open(matches, "push", &[Kind::QUEUE, Kind::STACK, Kind::BLOOM_FILTER])?;
+    let _ = out;
+    let kind = Kind(target.map.info().kind);
+    let force = matches.get_flag("force");
+    if force && kind == Kind::BLOOM_FILTER {
+        bail!("{}: --force: a bloom_filter is never full", target.label);
+    }
+    let given: Vec<&OsString> = matches.get_many("VALUE").into_iter().flatten().collect();
+    let values = given.iter().map(|text| target.value(text));
+    let values: Vec<Vec<u8>> = values.collect::<anyhow::Result<_>>()?;
+    for (done, bytes) in values.iter().enumerate() {
+        let pushed = target.map.update(&[], bytes, if force { DROP_OLDEST } else { 0 });
+        pushed.map_err(|errno| refused(&target, errno, done, values.len()))?;
+    }
+    Ok(0)
+}
+
+fn refused(target: &Target, errno: Errno, done: usize, all: usize) -> anyhow::Error {
+    let entries = target.map.info().max_entries;
+    let so_far = if all > 1 { format!("; {done} of {all} went in") } else { String::new() };
+    match errno {
+        Errno::E2BIG => {
+            let cause = format!("full ({entries} entries; --force drops the oldest){so_far}");
+            Error::new(&target.label, "push", cause).into()
+        }
+        errno => {
+            let error = target.cannot_write("push", errno);
+            anyhow::anyhow!("{error}{so_far}")
+        }
+    }
+}
+
+/// Takes the next value out, and prints it.
+pub fn pop(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
+    let target = open(matches, "pop", &[Kind::QUEUE, Kind::STACK])?;
+    next(&target, matches, out, |value| {
+        target.map.take(&[], value).map_err(|errno| match fd::access(target.map.as_fd()) {
+            Ok(Access::WriteOnly) => target.cannot_read("pop", errno),
+            _ => target.cannot_write("pop", errno),
+        })
+    })
+}
+
+/// Prints the next value.
+pub fn peek(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
+    let target = open(matches, "peek", &[Kind::QUEUE, Kind::STACK])?;
+    next(&target, matches, out, |value| {
+        target.map.lookup(&[], value).map_err(|errno| target.cannot_read("peek", errno))
+    })
+}
+
+fn next(
+    target: &Target,
+    matches: &ArgMatches,
+    out: &mut Output,
+    read: impl FnOnce(&mut [u8]) -> Result<bool, Error>,
+) -> anyhow::Result<u8> {
+    // A field that there is not must not cost an element.
+    let slot = target.field(matches.get_one::<OsString>("FIELD").map(OsString::as_os_str))?;
+    let mut value = vec![0; target.map.value_len()];
+    if !read(&mut value)? {
+        out.report(format_args!("{}: empty", target.label))?;
+        return Ok(exit::ABSENT);
+    }
+    let view = View { which: Which::Sum, json: matches.get_flag("json") };
+    view.line(target, slot, &value, &mut out.data);
+    Ok(0)
+}
+
+/// Tells whether a bloom filter may hold a value, by the exit status alone.
+pub fn has(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
+    let target = open(matches, "has", &[Kind::BLOOM_FILTER])?;
+    let _ = out;
+    // The kernel reads the value from where others have theirs written to.
+    let mut bytes = target.value(value(matches, "VALUE"))?;
+    let held = target.map.lookup(&[], &mut bytes);
+    match held.map_err(|errno| target.cannot_read("has", errno))? {
+        true => Ok(0),
+        false => Ok(exit::ABSENT),
+    }
+}
+
+/// Opens the map; an error unless its type is one of those for which `operation` makes sense.
+fn open(matches: &ArgMatches, operation: &str, kinds: &[Kind]) -> anyhow::Result<Target> {
+    let target = reference::open(matches, !matches!(operation, "peek" | "has"))?;
+    let kind = Kind(target.map.info().kind);
+    if kinds.contains(&kind) {
+        return Ok(target);
+    }
+    let instead = match (operation, kind) {
+        (_, kind) if target.map.key_len() == 0 => super::advice::without_keys(kind),
+        ("push", _) => "use set",
+        ("pop", _) => "use get and del",
+        _ => "use get",
+    };
+    bail!("{}: {operation}: not possible with {}: {instead}", target.label, kind.with_article())
+}

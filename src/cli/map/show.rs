@@ -1,0 +1,50 @@
+//! `bpf-map show`: all that is known of one map.
+
+use super::list::BPFFS;
+use super::reference;
+use crate::cli::exit::Output;
+use crate::error::Error;
+use crate::map::kind::flag_names;
+use crate::map::state::State;
+use crate::map::usage;
+use crate::output::Whole;
+use crate::output::show::{self, Shown};
+use crate::source::pins;
+use crate::sys::fd;
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use std::os::fd::AsFd;
+use std::path::Path;
+
+pub fn arguments(command: Command) -> Command {
+    reference::arguments(command)
+        .arg(Arg::new("json").long("json").help("Print JSON").action(ArgAction::SetTrue))
+}
+
+pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
+    // The access that can be had is part of what is shown.
+    let target = match reference::open(matches, true) {
+        Ok(target) => target,
+        Err(_) => reference::open(matches, false)?,
+    };
+    let map = &target.map;
+    let fail = |operation| {
+        let label = &target.label;
+        move |errno| Error::new(label, operation, errno)
+    };
+    let id = map.info().id;
+    let pins = pins::by_id(Path::new(BPFFS)).remove(&id).map(|(_, pins)| pins);
+    let shown = Shown {
+        info: map.info(),
+        state: State::of(map).map_err(fail("read fdinfo"))?,
+        access: fd::access(map.as_fd()).map_err(fail("read access mode"))?,
+        layout: &target.layout,
+        whole: Whole { flags: flag_names(map.info().flags), pins: pins.unwrap_or_default() },
+        used: usage::used(map).map_err(fail("count"))?,
+    };
+    let text = match matches.get_flag("json") {
+        true => show::json(&shown),
+        false => show::text(&shown),
+    };
+    out.data.extend(text.as_bytes());
+    Ok(0)
+}

@@ -1,0 +1,87 @@
+//! Walks over all elements of a map, with explained errors.
+
+use super::reference::{self, Target};
+use crate::error::{Cause, Error};
+use crate::layout::Type;
+use crate::map::kind::Kind;
+use crate::map::scan::{Chunk, Scan};
+use crate::sys::Errno;
+use crate::sys::elem::MapFd;
+use anyhow::bail;
+use clap::ArgMatches;
+
+/// A second descriptor for the map of `target`, with which it can be mapped into memory:
+/// only where that is worth it, and the first one cannot do it.
+pub fn writable(matches: &ArgMatches, target: &Target) -> Option<MapFd> {
+    let info = target.map.info();
+    if !Kind(info.kind).is_filled() || Scan::maps(&target.map) {
+        return None;
+    }
+    // Not being allowed to write is no reason not to read.
+    let other = reference::open(matches, true).ok()?.map;
+    // A pin may have been replaced since.
+    (other.info().id == info.id).then_some(other)
+}
+
+impl Target {
+    /// The type of the keys; an error that says what would work instead, unless the
+    /// elements can be gone through. `operation` is the subcommand.
+    pub fn walked_key(&self, operation: &'static str) -> anyhow::Result<&Type> {
+        let kind = Kind(self.map.info().kind);
+        if let Some(instead) = kind.instead_of_walking() {
+            bail!("{}: {operation}: not possible with a {}: {instead}", self.label, kind.name());
+        }
+        let Some(key) = &self.layout.key else {
+            bail!("{}: {operation}: a {} has no keys", self.label, kind.name());
+        };
+        Ok(key)
+    }
+
+    /// Why the elements could not be gone through.
+    pub fn explain_walk(&self, operation: &'static str, errno: Errno) -> anyhow::Error {
+        let kind = Kind(self.map.info().kind).name();
+        let cause: Cause = match errno {
+            Errno::EPERM => Cause::Hint(errno, "the descriptor is write-only"),
+            Errno::EAGAIN => "it changes faster than it can be read: keys may be missing".into(),
+            // Sockets are told by 8-byte cookies.
+            Errno::ENOSPC => {
+                format!("the values of a {kind} can be read if they have 8 bytes").into()
+            }
+            Errno::EOPNOTSUPP | Errno::UnknownErrno => {
+                format!("the elements of a {kind} cannot be read").into()
+            }
+            errno => errno.into(),
+        };
+        Error::new(&self.label, operation, cause).into()
+    }
+}
+
+/// A walk for one subcommand.
+pub struct Walk<'t> {
+    target: &'t Target,
+    operation: &'static str,
+    scan: Scan<'t>,
+}
+
+impl<'t> Walk<'t> {
+    /// From the beginning. `writable` is another descriptor for the same map, see [`writable`].
+    pub fn new(
+        target: &'t Target,
+        operation: &'static str,
+        writable: Option<&'t MapFd>,
+    ) -> anyhow::Result<Walk<'t>> {
+        let scan = Scan::through(&target.map, writable);
+        let scan = scan.map_err(|errno| target.explain_walk(operation, errno))?;
+        Ok(Walk { target, operation, scan })
+    }
+
+    /// Goes on where values cannot be read.
+    pub fn keys_only(self) -> Walk<'t> {
+        Walk { scan: self.scan.keys_only(), ..self }
+    }
+
+    /// The next elements; None at the end.
+    pub fn next(&mut self) -> anyhow::Result<Option<Chunk<'_>>> {
+        self.scan.next().map_err(|errno| self.target.explain_walk(self.operation, errno))
+    }
+}

@@ -1,0 +1,135 @@
+//! `bpf-map watch`: values, and by how much they change.
+
+mod clock;
+mod sample;
+
+use super::{positional, reference};
+use crate::cli::exit::Output;
+use crate::layout::{Slot, print};
+use crate::map::kind::Kind;
+use crate::output::watch::{self, Frame};
+use crate::sys::terminal;
+use anyhow::{Context, anyhow, bail};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clock::Clock;
+use sample::Sample;
+use std::ffi::OsString;
+use std::io::IsTerminal;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::time::{Duration, SystemTime};
+
+/// A terminal's window where it does not tell.
+const WINDOW: (usize, usize) = (24, 80);
+
+pub fn arguments(command: Command) -> Command {
+    let option = |name: &'static str, value: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name(value).help(help)
+    };
+    reference::arguments(command).args([
+        positional(
+            "KEY",
+            "The keys [default: all]; the last may be a field of the value, as .NAME",
+        )
+        .required(false)
+        // Options may follow the keys, and a negative number is no option.
+        .allow_hyphen_values(false)
+        .allow_negative_numbers(true)
+        .num_args(0..),
+        option("interval", "SECONDS", "Time from one reading to the next [default: 1]")
+            .value_parser(interval),
+        option("count", "N", "End after so many readings")
+            .value_parser(value_parser!(u64).range(1..)),
+        option("sort", "FIELD", "Those first of which this field grew most"),
+        option("top", "N", "No more than the first N elements")
+            .value_parser(value_parser!(u64).range(1..)),
+        Arg::new("json").long("json").help("Print JSON").action(ArgAction::SetTrue),
+    ])
+}
+
+/// Seconds, with decimals: a millisecond at least.
+fn interval(text: &str) -> Result<Duration, String> {
+    let plain = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    let seconds = text.parse().ok().filter(|_| plain);
+    let interval = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    interval
+        .filter(|interval| {
+            (Duration::from_millis(1)..=Duration::from_secs(1 << 30)).contains(interval)
+        })
+        .ok_or_else(|| "not a number of seconds, from 0.001 on".into())
+}
+
+pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
+    let target = reference::open(matches, false)?;
+    let label = &target.label;
+    let key: Slot = match &target.layout.key {
+        Some(key) => key.into(),
+        None => bail!("{label}: {}", without_keys(Kind(target.map.info().kind))),
+    };
+    let mut keys: Vec<&OsString> = matches.get_many("KEY").into_iter().flatten().collect();
+    let field = keys.pop_if(|last| last.as_bytes().starts_with(b"."));
+    let field = field.map_or("".into(), |field| field.to_string_lossy());
+    let value = target.layout.value.field(&field).with_context(|| label.clone())?;
+    let keys: Vec<Vec<u8>> = keys.iter().map(|key| target.key(key)).collect::<Result<_, _>>()?;
+    let top = matches.get_one::<u64>("top").map_or(usize::MAX, |&n| n as usize);
+    let rank: Option<Slot> = match matches.get_one::<String>("sort") {
+        Some(path) => Some(target.layout.value.field(path).with_context(|| label.clone())?),
+        None if top < usize::MAX => Some(print::columns(value).first().map_or(value, |c| c.slot)),
+        None => None,
+    };
+    let interval = matches.get_one("interval").copied().unwrap_or(Duration::from_secs(1));
+    let mut left = matches.get_one::<u64>("count").copied();
+    let json = matches.get_flag("json");
+    let on_terminal = !json && std::io::stdout().is_terminal();
+    let title = format!("{label}  every {} s", interval.as_secs_f64());
+
+    let mut clock = Clock::new(interval);
+    let mut before: Option<Sample> = None;
+    loop {
+        let after = Sample::read(&target, &keys, key)?;
+        let mut frame = Frame {
+            title: &title,
+            key,
+            value,
+            stride: stride(&target),
+            time: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default(),
+            elapsed: clock.elapsed(after.at),
+            since: before.as_ref().map(|before| after.at.duration_since(before.at)),
+            entries: after.entries(before.as_ref(), &keys, key),
+        };
+        if let Some(rank) = rank {
+            frame.sort(rank);
+        }
+        frame.entries.truncate(top);
+        match (json, on_terminal) {
+            (true, _) => watch::json(&frame, &mut out.data),
+            (_, true) => {
+                let window = terminal::window(std::io::stdout().as_fd()).unwrap_or(WINDOW);
+                watch::screen(&frame, window, &mut out.data);
+            }
+            _ => watch::line(&frame, &mut out.data),
+        }
+        out.flush()?;
+        before = Some(after);
+        left = left.map(|left| left - 1);
+        if left == Some(0) {
+            return Ok(0);
+        }
+        clock.wait()?;
+    }
+}
+
+fn stride(target: &reference::Target) -> usize {
+    let size = target.map.info().value_size as usize;
+    // The kernel rounds each CPU's slot up to 8 bytes.
+    if Kind(target.map.info().kind).is_per_cpu() { size.next_multiple_of(8) } else { size }
+}
+
+fn without_keys(kind: Kind) -> anyhow::Error {
+    let name = kind.name();
+    match name.as_str() {
+        "queue" | "stack" => anyhow!("a {name} has no keys to watch (peek prints what is next)"),
+        "bloom_filter" => anyhow!("a {name} has no keys to watch (has asks it for a value)"),
+        _ => anyhow!("a {name} has no keys to watch"),
+    }
+}

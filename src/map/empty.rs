@@ -1,0 +1,138 @@
+//! Empties a map: what was in it at the start goes, what others add meanwhile may stay.
+
+use super::kind::Kind;
+use super::scan::Scan;
+use crate::sys::batch::Cursor;
+use crate::sys::elem::MapFd;
+use crate::sys::{Errno, Result};
+
+/// Elements that are deleted or written at a time, if they are small.
+const CHUNK: usize = 4096;
+/// Bytes that are deleted or written at a time, if they are large.
+const MAX_BYTES: usize = 1 << 20;
+
+/// What works instead, for a type that cannot be emptied.
+pub fn instead(kind: Kind) -> Option<&'static str> {
+    match kind.0 {
+        30 => Some("it forgets nothing: create it anew"),
+        26 => Some("it is unregistered by deleting its key 0: see del"),
+        _ if kind.is_queue() || kind.is_walked_by_index() => None,
+        _ => kind.instead_of_walking(),
+    }
+}
+
+/// Deletes every element; zeroes every slot of an array, on all CPUs; pops all of a queue.
+///
+/// It ends whoever adds at what speed, and what was there when it began is gone then.
+pub fn clear(map: &MapFd) -> Result<()> {
+    let kind = Kind(map.info().kind);
+    if kind.is_queue() {
+        pop_all(map)
+    } else if kind.is_filled() {
+        zero_all(map)
+    } else if kind.is_walked_by_index() {
+        delete_slots(map)
+    } else {
+        match delete_buckets(map) {
+            Err(Errno::UnknownErrno | Errno::EOPNOTSUPP) => delete_keys(map),
+            result => result,
+        }
+    }
+}
+
+fn chunk(map: &MapFd) -> usize {
+    (MAX_BYTES / (map.key_len() + map.value_len()).max(1)).clamp(1, CHUNK)
+}
+
+/// A queue had no more than its capacity at the start.
+fn pop_all(map: &MapFd) -> Result<()> {
+    let mut value = vec![0; map.value_len()];
+    for _ in 0..map.info().max_entries {
+        if !map.take(&[], &mut value)? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn zero_all(map: &MapFd) -> Result<()> {
+    let chunk = chunk(map);
+    let zeroes = vec![0; chunk * map.value_len()];
+    let mut batches = true;
+    let mut first = 0;
+    while first < map.info().max_entries {
+        let count = (map.info().max_entries - first).min(chunk as u32);
+        let keys: Vec<u8> = (first..first + count).flat_map(u32::to_ne_bytes).collect();
+        let values = &zeroes[..count as usize * map.value_len()];
+        if batches {
+            match map.update_batch(&keys, values, 0) {
+                Ok(()) => {}
+                Err((_, Errno::UnknownErrno | Errno::EOPNOTSUPP)) => {
+                    batches = false;
+                    continue;
+                }
+                Err((_, errno)) => return Err(errno),
+            }
+        } else {
+            keys.chunks_exact(4)
+                .try_for_each(|key| map.update(key, &zeroes[..map.value_len()], 0))?;
+        }
+        first += count;
+    }
+    Ok(())
+}
+
+/// Slots of programs, maps, sockets or devices, empty ones among them.
+fn delete_slots(map: &MapFd) -> Result<()> {
+    for slot in 0..map.info().max_entries {
+        match map.delete(&slot.to_ne_bytes()) {
+            Ok(_) => {}
+            // What a sockmap answers for an empty slot.
+            Err(Errno::EINVAL) if map.info().kind == 15 => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+/// Bucket by bucket, each once.
+fn delete_buckets(map: &MapFd) -> Result<()> {
+    let chunk = chunk(map);
+    let mut keys = vec![0; chunk * map.key_len()];
+    let mut values = vec![0; chunk * map.value_len()];
+    let mut cursor = Cursor::new(map);
+    loop {
+        match map.lookup_batch(&mut cursor, &mut keys, &mut values, true) {
+            Ok(batch) if batch.end => return Ok(()),
+            Ok(_) => {}
+            Err(Errno::ENOSPC) => {
+                keys.resize(keys.len() * 2, 0);
+                values.resize(values.len() * 2, 0);
+            }
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+/// Each key that a walk gives. That the walk stands on a key which it deletes is no
+/// harm: the kernel starts over, with what is left.
+fn delete_keys(map: &MapFd) -> Result<()> {
+    let mut scan = Scan::new(map)?.keys_only();
+    while let Some(chunk) = scan.next()? {
+        let mut keys = chunk.keys();
+        while !keys.is_empty() {
+            let done = match map.delete_batch(keys) {
+                Ok(()) => break,
+                // Somebody else was faster.
+                Err((done, Errno::ENOENT)) => done + 1,
+                Err((_, Errno::UnknownErrno | Errno::EOPNOTSUPP)) => {
+                    map.delete(&keys[..map.key_len()])?;
+                    1
+                }
+                Err((_, errno)) => return Err(errno),
+            };
+            keys = keys.get(done * map.key_len()..).unwrap_or_default();
+        }
+    }
+    Ok(())
+}

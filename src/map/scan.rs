@@ -1,0 +1,237 @@
+//! Every element of a map, once, whoever else adds and deletes meanwhile.
+//!
+//! A mappable array is read from memory; what knows batches is read in batches, which
+//! are grown where a bucket does not fit; anything else is stepped through key by key.
+//! Where the kernel may start over, because the key it stood at is gone, the keys seen
+//! are remembered, and the walk is bounded. A trie is walked until there is no news.
+
+mod passes;
+mod seen;
+mod steps;
+
+use super::kind::Kind;
+use crate::sys::batch::Cursor;
+use crate::sys::elem::MapFd;
+use crate::sys::mmap::Mapped;
+use crate::sys::{Errno, Result};
+use passes::Passes;
+use seen::Seen;
+use steps::{Budget, Steps};
+
+/// Elements that are asked for at a time, if they are small.
+const CHUNK: usize = 4096;
+/// Bytes of keys and values that are asked for at a time, if they are large.
+const MAX_BYTES: usize = 1 << 20;
+
+/// A walk over a map.
+#[derive(Debug)]
+pub struct Scan<'m> {
+    map: &'m MapFd,
+    way: Way<'m>,
+    keys: Vec<u8>,
+    values: Vec<u8>,
+    seen: Seen,
+    passes: Passes,
+    budget: Budget,
+    keys_only: bool,
+    done: bool,
+}
+
+#[derive(Debug)]
+enum Way<'m> {
+    /// Through this descriptor, from the element `next` on.
+    Memory {
+        map: &'m MapFd,
+        next: usize,
+    },
+    Batch(Cursor),
+    Keys(Steps),
+}
+
+/// Some elements: keys and values one after the other.
+#[derive(Clone, Copy, Debug)]
+pub struct Chunk<'a> {
+    keys: &'a [u8],
+    values: &'a [u8],
+    key_len: usize,
+    value_len: usize,
+}
+
+impl<'a> Chunk<'a> {
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.keys.len() / self.key_len
+    }
+
+    /// Each key with its value; in a per-CPU map the values of all possible CPUs.
+    pub fn iter(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        self.keys.chunks_exact(self.key_len).zip(self.values.chunks_exact(self.value_len))
+    }
+
+    /// All keys, one after the other.
+    pub fn keys(self) -> &'a [u8] {
+        self.keys
+    }
+}
+
+impl<'m> Scan<'m> {
+    /// Starts a walk. EINVAL for a map without keys.
+    pub fn new(map: &'m MapFd) -> Result<Scan<'m>> {
+        Scan::through(map, None)
+    }
+
+    /// As [`Scan::new`], with a read-write descriptor for the same map: without one the
+    /// kernel lets nobody map an array, even for reading.
+    pub fn through(map: &'m MapFd, writable: Option<&'m MapFd>) -> Result<Scan<'m>> {
+        if map.key_len() == 0 || map.value_len() == 0 {
+            return Err(Errno::EINVAL);
+        }
+        let chunk = (MAX_BYTES / (map.key_len() + map.value_len())).clamp(1, CHUNK);
+        let way = match [Some(map), writable].into_iter().flatten().find(|map| Scan::maps(map)) {
+            Some(map) => Way::Memory { map, next: 0 },
+            None => Way::Batch(Cursor::new(map)),
+        };
+        let info = map.info();
+        Ok(Scan {
+            map,
+            way,
+            keys: vec![0; chunk * map.key_len()],
+            values: vec![0; chunk * map.value_len()],
+            seen: Seen::of_batches(Kind(info.kind)),
+            passes: Passes::default(),
+            budget: Budget::new(info.max_entries),
+            keys_only: false,
+            done: false,
+        })
+    }
+
+    /// Whether `map` can be read from memory through this descriptor.
+    pub fn maps(map: &MapFd) -> bool {
+        Mapped::part(map, 0, 1, false).is_ok()
+    }
+
+    /// Gives keys whose values cannot be read too, with what was in the buffer as the value.
+    pub fn keys_only(self) -> Scan<'m> {
+        Scan { keys_only: true, ..self }
+    }
+
+    /// The next elements; None at the end. EAGAIN where the map changes so fast that the
+    /// kernel started over time and again: elements may be missing.
+    pub fn next(&mut self) -> Result<Option<Chunk<'_>>> {
+        while !self.done {
+            let count = match self.read() {
+                // No batches for this type.
+                Err(Errno::UnknownErrno | Errno::EOPNOTSUPP)
+                    if matches!(self.way, Way::Batch(_)) =>
+                {
+                    self.step();
+                    continue;
+                }
+                // A bucket that does not fit.
+                Err(Errno::ENOSPC) if matches!(self.way, Way::Batch(_)) => {
+                    self.keys.resize(self.keys.len() * 2, 0);
+                    self.values.resize(self.values.len() * 2, 0);
+                    continue;
+                }
+                count => count?,
+            };
+            if count > 0 {
+                let (key_len, value_len) = (self.map.key_len(), self.map.value_len());
+                let (keys, values) =
+                    (&self.keys[..count * key_len], &self.values[..count * value_len]);
+                return Ok(Some(Chunk { keys, values, key_len, value_len }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Goes on key by key.
+    fn step(&mut self) {
+        self.way = Way::Keys(Steps::default());
+        let info = self.map.info();
+        self.seen.in_steps(Kind(info.kind));
+        self.budget = Budget::new(info.max_entries);
+    }
+
+    /// Fills the buffers; how many elements they have now.
+    fn read(&mut self) -> Result<usize> {
+        let (key_len, value_len) = (self.map.key_len(), self.map.value_len());
+        match &mut self.way {
+            Way::Memory { map, next } => {
+                let left = map.info().max_entries as usize - *next;
+                let (first, count) = (*next, left.min(self.keys.len() / key_len));
+                let mapped = Mapped::part(map, first, count, false)?;
+                (*next, self.done) = (first + count, count == left);
+                let stride = mapped.stride();
+                self.values.resize(count * stride, 0);
+                mapped.read(0, &mut self.values)?;
+                for (at, key) in self.keys.chunks_exact_mut(key_len).take(count).enumerate() {
+                    key.copy_from_slice(&((first + at) as u32).to_ne_bytes());
+                }
+                if stride != value_len {
+                    pack(&mut self.values, stride, value_len, 0..count);
+                }
+                Ok(count)
+            }
+            Way::Batch(cursor) => {
+                let batch =
+                    self.map.lookup_batch(cursor, &mut self.keys, &mut self.values, false)?;
+                if !self.seen.can_repeat() {
+                    self.done = batch.end;
+                    return Ok(batch.count);
+                }
+                // Only where the kernel can start over; no walk over buckets needs a bound.
+                if !self.budget.take(batch.count.max(1)) && !batch.end {
+                    self.step();
+                }
+                let fresh = self.forget_repeated(batch.count);
+                self.passes.count(batch.count, fresh);
+                if batch.end {
+                    self.done = self.passes.end(self.seen.len());
+                    self.way = Way::Batch(Cursor::new(self.map));
+                }
+                Ok(fresh)
+            }
+            Way::Keys(steps) => {
+                let (key, value) = (&mut self.keys[..key_len], &mut self.values[..value_len]);
+                let next_key = |from: Option<&[u8]>, next: &mut [u8]| self.map.next_key(from, next);
+                if !steps.next(next_key, &mut self.seen, &mut self.budget, key)? {
+                    self.done = true;
+                    return Ok(0);
+                }
+                // One that is gone by now, or a slot that is empty, is passed over.
+                match self.map.lookup(key, value) {
+                    Ok(found) => Ok(usize::from(found)),
+                    // A sockhash has keys, and socket cookies only where a value has 8 bytes.
+                    Err(Errno::ENOSPC | Errno::EOPNOTSUPP | Errno::UnknownErrno)
+                        if self.keys_only && self.seen.can_repeat() =>
+                    {
+                        Ok(1)
+                    }
+                    Err(errno) => Err(errno),
+                }
+            }
+        }
+    }
+
+    /// Of the first `count` elements keeps those that were not given before.
+    fn forget_repeated(&mut self, count: usize) -> usize {
+        let (key_len, value_len) = (self.map.key_len(), self.map.value_len());
+        let mut kept = 0;
+        for at in 0..count {
+            if self.seen.add(&self.keys[at * key_len..][..key_len]) {
+                self.keys.copy_within(at * key_len..(at + 1) * key_len, kept * key_len);
+                self.values.copy_within(at * value_len..(at + 1) * value_len, kept * value_len);
+                kept += 1;
+            }
+        }
+        kept
+    }
+}
+
+/// Moves pieces of `len` bytes, one every `stride`, close together.
+fn pack(bytes: &mut [u8], stride: usize, len: usize, pieces: std::ops::Range<usize>) {
+    for at in pieces {
+        bytes.copy_within(at * stride..at * stride + len, at * len);
+    }
+}

@@ -1,0 +1,166 @@
+//! A walk from key to key, which the kernel begins again whenever the key it is asked to go
+//! on from is gone.
+
+use super::seen::Seen;
+use crate::sys::{Errno, Result};
+use std::collections::VecDeque;
+
+/// How often a key that is gone is asked for again: whoever deletes keys in order to write
+/// them again is soon done. After that, as many keys before it are tried.
+const RETRIES: usize = 8;
+
+/// How many steps a walk may yet take.
+#[derive(Debug)]
+pub struct Budget(u64);
+
+impl Budget {
+    /// For a map of so many entries: more steps are only possible by starting over.
+    pub fn new(max_entries: u32) -> Budget {
+        Budget(64 * u64::from(max_entries) + 4096)
+    }
+
+    /// Takes some; false where they were the last.
+    pub fn take(&mut self, steps: usize) -> bool {
+        self.0 = self.0.saturating_sub(steps as u64);
+        self.0 > 0
+    }
+}
+
+/// Where a walk stands.
+#[derive(Debug, Default)]
+pub struct Steps {
+    last: Option<Vec<u8>>,
+    /// Keys before it, the latest in front.
+    before: VecDeque<Vec<u8>>,
+    /// Where the kernel starts over, once it has.
+    first: Option<Vec<u8>>,
+}
+
+impl Steps {
+    /// Puts the next key that was not seen into `key`; false at the end. EAGAIN where the
+    /// budget is spent. `next_key` is [`MapFd::next_key`] of the map.
+    ///
+    /// [`MapFd::next_key`]: crate::sys::elem::MapFd::next_key
+    pub fn next(
+        &mut self,
+        mut next_key: impl FnMut(Option<&[u8]>, &mut [u8]) -> Result<bool>,
+        seen: &mut Seen,
+        budget: &mut Budget,
+        key: &mut [u8],
+    ) -> Result<bool> {
+        let mut tries = 0;
+        loop {
+            let from = match tries {
+                0..=RETRIES => self.last.as_ref(),
+                _ => self.before.get(tries - RETRIES - 1),
+            };
+            if !next_key(from.map(Vec::as_slice), key)? {
+                return Ok(false);
+            }
+            if seen.add(key) {
+                self.go_to(key, true);
+                return Ok(true);
+            }
+            if !budget.take(1) {
+                return Err(Errno::EAGAIN);
+            }
+            let started_over = self.first.as_ref().is_none_or(|first| first == key);
+            if started_over && tries < RETRIES + self.before.len() {
+                tries += 1;
+                continue;
+            }
+            if started_over {
+                self.first = Some(key.to_vec());
+                self.before.clear();
+            }
+            // On, over what was seen already.
+            self.go_to(key, false);
+            tries = 0;
+        }
+    }
+
+    fn go_to(&mut self, key: &[u8], is_new: bool) {
+        if is_new {
+            self.first = None;
+        }
+        let mut spare = if self.before.len() >= RETRIES { self.before.pop_back() } else { None };
+        if let Some(last) = &mut self.last {
+            let spare = spare.get_or_insert_default();
+            spare.clear();
+            spare.extend_from_slice(last);
+            self.before.push_front(std::mem::take(spare));
+            last.copy_from_slice(key);
+        } else {
+            self.last = Some(key.to_vec());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    const KEYS: u8 = 100;
+
+    /// What becomes of a key at the moment that it is asked to go on from.
+    enum Fate {
+        Stays,
+        /// It is gone, and comes back at once.
+        Blinks,
+        Goes,
+    }
+
+    /// Walks over a hash of all keys below [`KEYS`]. What was found, and how the walk ended.
+    fn walk(mut fate: impl FnMut(u8) -> Fate) -> (Vec<u8>, Result<()>) {
+        let mut present = [true; KEYS as usize];
+        let mut ask = |from: Option<&[u8]>, key: &mut [u8]| {
+            let mut from = from.map(|from| from[0]).filter(|from| present[usize::from(*from)]);
+            match from.map(|key| (key, fate(key))) {
+                Some((_, Fate::Blinks)) => from = None,
+                Some((key, Fate::Goes)) => (present[usize::from(key)], from) = (false, None),
+                _ => {}
+            }
+            let next = (from.map_or(0, |from| from + 1)..KEYS).find(|k| present[usize::from(*k)]);
+            key[0] = next.unwrap_or(KEYS);
+            Ok(next.is_some())
+        };
+        let mut seen = Seen::Set(HashSet::new());
+        let (mut steps, mut budget) = (Steps::default(), Budget::new(KEYS.into()));
+        let (mut found, mut key) = (Vec::new(), [0]);
+        loop {
+            match steps.next(&mut ask, &mut seen, &mut budget, &mut key) {
+                Ok(true) => found.push(key[0]),
+                Ok(false) => return (found, Ok(())),
+                Err(errno) => return (found, Err(errno)),
+            }
+        }
+    }
+
+    #[test]
+    fn every_key_is_found_where_each_is_gone_half_of_the_time() {
+        let mut state = 1u32;
+        let (found, end) = walk(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            if state >> 31 == 0 { Fate::Blinks } else { Fate::Stays }
+        });
+        assert_eq!((found, end), ((0..KEYS).collect(), Ok(())));
+    }
+
+    #[test]
+    fn keys_that_go_for_good_hide_no_other() {
+        let (found, end) = walk(|key| if key % 3 == 1 { Fate::Goes } else { Fate::Stays });
+        assert_eq!((found, end), ((0..KEYS).collect(), Ok(())));
+    }
+
+    #[test]
+    fn a_key_that_nobody_can_go_on_from_ends_the_walk_with_an_error() {
+        let mut asked = 0;
+        let (found, end) = walk(|key| {
+            asked += 1;
+            if key >= 50 { Fate::Blinks } else { Fate::Stays }
+        });
+        assert_eq!((found, end), ((0..=50).collect(), Err(Errno::EAGAIN)));
+        assert!(asked < 64 * 100 + 4096 + 100, "{asked}");
+    }
+}

@@ -1,0 +1,68 @@
+//! What a map's descriptor tells beside its specification, by way of /proc (`bpf_map_show_fdinfo`).
+
+use crate::sys::elem::MapFd;
+use crate::sys::{Result, fd};
+use std::os::fd::AsFd;
+
+/// What changes during a map's life, and what bpf(2) does not tell.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// No longer to be written by way of bpf(2).
+    pub frozen: bool,
+    /// Bytes of memory.
+    pub memlock: u64,
+    /// A parameter of the type's own, such as a bloom filter's number of hash functions.
+    pub extra: u64,
+    /// The number of the type of program that a program array holds, once it holds one.
+    pub owner: Option<u32>,
+    /// Whether those programs are compiled.
+    pub owner_jited: Option<bool>,
+}
+
+impl State {
+    pub fn of(map: &MapFd) -> Result<State> {
+        Ok(State::parse(&fd::info(map.as_fd())?))
+    }
+
+    fn parse(text: &str) -> State {
+        let mut state = State::default();
+        for line in text.lines() {
+            let Some((field, value)) = line.split_once(':') else { continue };
+            let value = value.trim();
+            let number = match value.strip_prefix("0x") {
+                Some(digits) => u64::from_str_radix(digits, 16),
+                None => value.parse(),
+            };
+            let Ok(number) = number else { continue };
+            match field {
+                "frozen" => state.frozen = number != 0,
+                "memlock" => state.memlock = number,
+                "map_extra" => state.extra = number,
+                "owner_prog_type" => state.owner = u32::try_from(number).ok(),
+                "owner_jited" => state.owner_jited = Some(number != 0),
+                _ => {}
+            }
+        }
+        state
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::State;
+
+    #[test]
+    fn fields_are_read_in_any_order_and_others_are_passed_over() {
+        let text = "pos:\t0\nflags:\t02000002\nmap_type:\t3\nmap_extra:\t0x1f\nmemlock:\t344\n\
+                    frozen:\t1\nowner_prog_type:\t3\nowner_jited:\t0\nodd\nnew:\tx\n";
+        let want = State {
+            frozen: true,
+            memlock: 344,
+            extra: 31,
+            owner: Some(3),
+            owner_jited: Some(false),
+        };
+        assert_eq!(State::parse(text), want);
+        assert_eq!(State::parse(""), State::default());
+    }
+}

@@ -1,0 +1,100 @@
+//! One element of a map, and what a format does with it. The codec prints the leaves.
+
+use crate::layout::print::{self, PerCpu, Values};
+use crate::layout::{Number, Slot};
+
+/// A format that elements are printed in, one after the other.
+pub trait Format {
+    /// How often all elements are gone through: more than once where what belongs together
+    /// in the format is not together in the map.
+    fn passes(&self) -> usize {
+        1
+    }
+
+    /// What stands before the elements of a pass.
+    fn begin(&mut self, _pass: usize, _out: &mut Vec<u8>) {}
+
+    /// One element.
+    fn element(&mut self, key: &[u8], value: Shown, out: &mut Vec<u8>);
+
+    /// What stands after the elements of all passes.
+    fn end(&mut self, _out: &mut Vec<u8>) {}
+}
+
+/// What is shown of a value.
+#[derive(Clone, Copy)]
+pub enum Shown<'b> {
+    /// One value: the only one, or one CPU's.
+    One(&'b [u8]),
+    /// The sum over all CPUs.
+    Sum(PerCpu<'b>),
+    /// Every CPU's.
+    Each(PerCpu<'b>),
+}
+
+impl<'b> Shown<'b> {
+    /// As words; every CPU's after a tab each.
+    pub fn plain(self, slot: Slot, out: &mut Vec<u8>) {
+        self.print(out, b"", b"\t", b"", |value, out| match value {
+            Ok(one) => print::plain(slot, one, out),
+            Err(sum) => print::plain(slot, &sum, out),
+        });
+    }
+
+    /// As JSON; every CPU's in an array.
+    pub fn json(self, slot: Slot, out: &mut Vec<u8>) {
+        self.print(out, b"[", b",", b"]", |value, out| match value {
+            Ok(one) => print::json(slot, one, out),
+            Err(sum) => print::json(slot, &sum, out),
+        });
+    }
+
+    fn print(
+        self,
+        out: &mut Vec<u8>,
+        open: &[u8],
+        between: &[u8],
+        close: &[u8],
+        one: impl Fn(Result<&[u8], PerCpu>, &mut Vec<u8>),
+    ) {
+        match self {
+            Shown::One(value) => one(Ok(value), out),
+            Shown::Sum(sum) => one(Err(sum), out),
+            Shown::Each(values) => {
+                out.extend_from_slice(open);
+                for (at, value) in values.each().enumerate() {
+                    out.extend_from_slice(if at > 0 { between } else { b"" });
+                    one(Ok(value), out);
+                }
+                out.extend_from_slice(close);
+            }
+        }
+    }
+
+    /// As the cell of a table. Of every CPU's there is no one cell: go through [`Shown::split`].
+    pub fn cell(self, slot: Slot, out: &mut Vec<u8>) {
+        match self {
+            Shown::One(value) => print::cell(slot, value, out),
+            Shown::Sum(values) | Shown::Each(values) => print::cell(slot, &values, out),
+        }
+    }
+
+    /// The number in `slot`, if there is one; of every CPU's, the sum.
+    pub fn number(self, slot: Slot) -> Option<Number> {
+        match self {
+            Shown::One(value) => value.number(slot),
+            Shown::Sum(values) | Shown::Each(values) => values.number(slot),
+        }
+    }
+
+    /// Every CPU's value with its place among the possible CPUs; else all with None.
+    pub fn split(self, mut visit: impl FnMut(Option<usize>, Shown)) {
+        match self {
+            Shown::Each(values) => values
+                .each()
+                .enumerate()
+                .for_each(|(place, value)| visit(Some(place), Shown::One(value))),
+            other => visit(None, other),
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! Elements as `key<TAB>value` lines, made for `while IFS=$'\\t' read -r key value`.
+
+use super::element::{Format, Shown};
+use crate::layout::{Slot, Type, print};
+
+/// A line an element; with every CPU's value, a tab before each.
+pub struct Plain<'t> {
+    key: &'t Type,
+    value: Slot<'t>,
+}
+
+impl<'t> Plain<'t> {
+    pub fn new(key: &'t Type, value: &'t Type) -> Plain<'t> {
+        Plain { key, value: value.into() }
+    }
+}
+
+impl Format for Plain<'_> {
+    fn element(&mut self, key: &[u8], value: Shown, out: &mut Vec<u8>) {
+        print::plain(self.key, key, out);
+        out.push(b'\t');
+        value.plain(self.value, out);
+        out.push(b'\n');
+    }
+}

@@ -1,0 +1,155 @@
+//! One map in full: a line a field for reading, or a JSON object.
+
+use super::Whole;
+use super::json::{number, string, strings};
+use crate::layout::{Layout, Part, Record, Type};
+use crate::map::kind::Kind;
+use crate::map::program;
+use crate::map::state::State;
+use crate::sys::bpf::{Access, MapInfo};
+use crate::text::escape;
+use std::fmt::Write;
+
+/// All that is known of a map.
+#[derive(Debug)]
+pub struct Shown<'a> {
+    pub info: &'a MapInfo,
+    pub state: State,
+    pub access: Access,
+    pub layout: &'a Layout,
+    pub whole: Whole,
+    /// Elements, or slots in use; None where that cannot be told.
+    pub used: Option<u64>,
+}
+
+impl Shown<'_> {
+    fn percent(&self) -> Option<f64> {
+        let max = f64::from(self.info.max_entries);
+        let percent = self.used.filter(|_| max > 0.0).map(|used| used as f64 * 100.0 / max);
+        percent.map(|percent| (percent * 10.0).round() / 10.0)
+    }
+}
+
+/// `FIELD: VALUE` lines, named as in JSON; fields that say nothing are left out. The layout comes
+/// last, a member a line.
+pub fn text(shown: &Shown) -> String {
+    let Shown { info, state, whole, .. } = shown;
+    let mut out = String::new();
+    let mut line = |field: &str, value: String| {
+        let _ = writeln!(out, "{field}: {value}"); // a String takes everything
+    };
+    line("name", escape(&info.name));
+    line("id", info.id.to_string());
+    line("type", Kind(info.kind).name());
+    line("key_size", info.key_size.to_string());
+    line("value_size", info.value_size.to_string());
+    line("max_entries", info.max_entries.to_string());
+    if let Some(used) = shown.used {
+        let percent = shown.percent().map(|percent| format!(" ({percent} %)"));
+        line("entries", format!("{used}{}", percent.unwrap_or_default()));
+    }
+    if !whole.flags.is_empty() {
+        line("flags", whole.flags.join(" "));
+    }
+    if state.extra != 0 {
+        line("map_extra", state.extra.to_string());
+    }
+    line("access", shown.access.name().into());
+    line("frozen", state.frozen.to_string());
+    line("memlock", state.memlock.to_string());
+    if info.btf_id != 0 {
+        line("btf_id", info.btf_id.to_string());
+    }
+    if let Some(owner) = state.owner {
+        line("owner_prog_type", program::type_name(owner));
+    }
+    if let Some(jited) = state.owner_jited {
+        line("owner_jited", jited.to_string());
+    }
+    for pin in &whole.pins {
+        line("pin", escape(pin));
+    }
+    if let Some(key) = &shown.layout.key {
+        line("key", pretty(key));
+    }
+    if info.value_size > 0 {
+        line("value", pretty(&shown.layout.value));
+    }
+    out
+}
+
+/// One object, a line a field, with null for what is not known.
+pub fn json(shown: &Shown) -> String {
+    let Shown { info, state, whole, layout, .. } = shown;
+    let text = |text: String| string(Some(text.as_bytes()));
+    let fields = [
+        ("name", string(Some(&info.name))),
+        ("id", info.id.to_string()),
+        ("type", text(Kind(info.kind).name())),
+        ("key_size", info.key_size.to_string()),
+        ("value_size", info.value_size.to_string()),
+        ("max_entries", info.max_entries.to_string()),
+        ("entries", number(shown.used)),
+        ("percent", number(shown.percent())),
+        ("flags", strings(&whole.flags)),
+        ("map_extra", state.extra.to_string()),
+        ("access", string(Some(shown.access.name().as_bytes()))),
+        ("frozen", state.frozen.to_string()),
+        ("memlock", state.memlock.to_string()),
+        ("btf_id", number(Some(info.btf_id).filter(|id| *id != 0))),
+        ("owner_prog_type", state.owner.map_or("null".into(), |n| text(program::type_name(n)))),
+        ("owner_jited", number(state.owner_jited)),
+        ("pins", strings(&whole.pins)),
+        ("layout", text(layout.to_string())),
+    ];
+    let lines: Vec<String> =
+        fields.iter().map(|(field, value)| format!("  \"{field}\": {value}")).collect();
+    format!("{{\n{}\n}}\n", lines.join(",\n"))
+}
+
+/// The notation with a line for each member of a struct; it still reads as notation.
+fn pretty(ty: &Type) -> String {
+    let mut out = String::new();
+    spread(ty, 1, &mut out);
+    out
+}
+
+fn spread(ty: &Type, depth: usize, out: &mut String) {
+    match ty {
+        Type::Record(record) => members(record, depth, out),
+        Type::Lpm(lpm) => {
+            out.push_str("lpm{");
+            spread(lpm.data(), depth, out);
+            out.push('}');
+        }
+        Type::Array(array) => match array.elem() {
+            // The first of several dimensions stands first: those stay in one line.
+            Type::Record(record) => {
+                members(record, depth, out);
+                let _ = write!(out, "[{}]", array.len());
+            }
+            _ => out.push_str(&ty.to_string()),
+        },
+        _ => out.push_str(&ty.to_string()),
+    }
+}
+
+fn members(record: &Record, depth: usize, out: &mut String) {
+    let kind = record.kind();
+    out.push_str(if kind.packed { "packed " } else { "" });
+    out.push_str(if kind.union { "union{" } else { "struct{" });
+    for (index, member) in record.members().iter().enumerate() {
+        out.push_str(if index > 0 { ",\n" } else { "\n" });
+        out.push_str(&"  ".repeat(depth));
+        if let Some(name) = &member.name {
+            let _ = write!(out, "{name}: ");
+        }
+        match &member.part {
+            Part::Field(ty) => spread(ty, depth + 1, out),
+            Part::Bits(ty, width) => drop(write!(out, "{ty}:{width}")),
+            Part::Pad(bytes) => drop(write!(out, "pad[{bytes}]")),
+            Part::PadBits(bits) => drop(write!(out, "pad:{bits}")),
+        }
+    }
+    let _ = write!(out, "\n{}}}", "  ".repeat(depth - 1));
+}

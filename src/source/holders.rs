@@ -1,0 +1,88 @@
+//! Who else holds a map: what the kernel counts as its user references, as far as they can be seen.
+
+use super::pin;
+use crate::sys::fd::Kind;
+use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+/// Whether a pin in this mount namespace, or a descriptor of another process, was found to
+/// lead to the map with this id.
+///
+/// That none was found does not prove that there is none: another namespace's pins, the
+/// descriptors of processes that we may not look at, and those in flight over a socket are
+/// not seen.
+pub fn found(id: u32) -> bool {
+    roots().iter().any(|root| pin::find_read_only(root, id).is_some()) || in_a_process(id)
+}
+
+/// Where a bpf file system is mounted (proc_pid_mountinfo(5)).
+fn roots() -> BTreeSet<PathBuf> {
+    let text = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
+    let places = text.split(|&b| b == b'\n').filter_map(|line| line.split(|&b| b == b' ').nth(4));
+    let places = places.map(|place| PathBuf::from(OsString::from_vec(unescape(place))));
+    let is_bpffs = |path: &PathBuf| statfs(path).is_ok_and(|s| s.filesystem_type() == BPF_FS_MAGIC);
+    // The line tells the type, too, behind a number of fields that varies; but what is mounted
+    // over is listed as well, and cannot be reached.
+    places.filter(is_bpffs).collect()
+}
+
+/// Undoes `\040` and its like.
+fn unescape(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&byte, after)) = rest.split_first() {
+        let digits = after.get(..3).filter(|_| byte == b'\\');
+        let number = digits.and_then(|digits| std::str::from_utf8(digits).ok());
+        match number.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(number) => {
+                out.push(number);
+                rest = &after[3..];
+            }
+            None => {
+                out.push(byte);
+                rest = after;
+            }
+        }
+    }
+    out
+}
+
+/// Whether a process other than this one has a descriptor for the map.
+fn in_a_process(id: u32) -> bool {
+    let own = std::process::id().to_string();
+    let Ok(processes) = Path::new("/proc").read_dir() else { return false };
+    let processes = processes.flatten().filter(|entry| {
+        let name = entry.file_name();
+        name.as_bytes().iter().all(u8::is_ascii_digit) && name != *own
+    });
+    processes.into_iter().any(|process| holds(&process.path(), id))
+}
+
+fn holds(process: &Path, id: u32) -> bool {
+    // Gone meanwhile, or not ours to look at.
+    let Ok(fds) = process.join("fd").read_dir() else { return false };
+    fds.flatten().any(|fd| {
+        let is_map = |link: PathBuf| Kind::of_link(link.as_os_str().as_bytes()) == Kind::Map;
+        if !fd.path().read_link().is_ok_and(is_map) {
+            return false;
+        }
+        let info = std::fs::read_to_string(process.join("fdinfo").join(fd.file_name()));
+        info.unwrap_or_default().lines().any(|line| {
+            line.strip_prefix("map_id:").is_some_and(|number| number.trim().parse() == Ok(id))
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unescape;
+
+    #[test]
+    fn octal_escapes_of_mountinfo_are_undone() {
+        assert_eq!(unescape(br"/mnt/a\040b\134c"), br"/mnt/a b\c");
+        assert_eq!(unescape(br"/mnt/\9\04"), br"/mnt/\9\04");
+    }
+}

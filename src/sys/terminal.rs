@@ -1,0 +1,13 @@
+//! The terminal's window.
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+/// Rows and columns of the terminal behind `fd`; None where it is none, or does not know.
+pub fn window(fd: BorrowedFd) -> Option<(usize, usize)> {
+    // SAFETY: integers, for which all zeroes is valid.
+    let mut size: libc::winsize = unsafe { std::mem::zeroed() };
+    // SAFETY: TIOCGWINSZ writes one winsize.
+    let asked = unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) };
+    let known = asked == 0 && size.ws_row > 0 && size.ws_col > 0;
+    known.then_some((size.ws_row.into(), size.ws_col.into()))
+}
