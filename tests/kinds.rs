@@ -242,9 +242,8 @@ const ROWS: &[Row] = &[
         "value=8",
         &[
             ("get m 0", "no key 0"),
-            // Its value has BTF: text.
-            ("set m 0 7 --value u64", "="),
-            ("add m 0 1 --value u64", "=8\n"),
+            ("set m 0 7", "="),
+            ("add m 0 1", "=8\n"),
             // Descriptors that bpf-map opened itself are not taken for the caller's.
             ("set m 3 7", "key 3: descriptor 3 is closed"),
         ],

@@ -75,17 +75,20 @@ fn explain(errno: Errno) -> Cause {
 const INT: u32 = 1;
 const VALUE: u32 = 3;
 
-/// The BTF without which the kernel makes no local storage: the key as an int,
-/// the value as an array of bytes (`Documentation/bpf/btf.rst`).
+/// The BTF without which the kernel makes no local storage: the key as an int, the
+/// value as an unsigned integer of its size, else as bytes (`Documentation/bpf/btf.rst`).
 fn storage_btf(value_size: u32) -> Vec<u8> {
-    let strings = b"\0int\0char\0";
+    let strings = b"\0int\0u\0";
     const KIND_INT: u32 = 1 << 24;
     const KIND_ARRAY: u32 = 3 << 24;
     const SIGNED: u32 = 1 << 24;
     let int = [1, KIND_INT, 4, SIGNED | 32]; // named at offset 1; 4 bytes
-    let char = [5, KIND_INT, 1, 8]; // named at offset 5; 1 byte
-    let value = [0, KIND_ARRAY, 0, 2, 1, value_size]; // of type 2, indexed by type 1
-    let types = [&int[..], &char, &value].concat();
+    let byte = [5, KIND_INT, 1, 8]; // named at offset 5; 1 byte
+    let value = match value_size {
+        1 | 2 | 4 | 8 => vec![5, KIND_INT, value_size, 8 * value_size],
+        _ => vec![0, KIND_ARRAY, 0, 2, 1, value_size], // of type 2, indexed by type 1
+    };
+    let types = [&int[..], &byte, &value].concat();
     let type_bytes = size_of_val(&types[..]) as u32;
     let header: [u32; 5] = [24, 0, type_bytes, type_bytes, strings.len() as u32];
     let magic_version_flags = [&0xeb9f_u16.to_ne_bytes()[..], &[1, 0]].concat();

@@ -96,10 +96,22 @@ pub(super) fn integer(slot: Slot<'_>, number: Integer, sink: &mut Sink<'_>) -> R
 /// Stores a float.
 pub(super) fn float(slot: Slot<'_>, number: f64, sink: &mut Sink<'_>) -> Result<(), Problem> {
     match slot.ty {
+        Type::Atom(Atom::F32) if number.is_finite() && (number as f32).is_infinite() => {
+            Err(beyond(slot, &number.to_string()))
+        }
         Type::Atom(Atom::F32) => sink.bytes(slot.offset(), &(number as f32).to_ne_bytes()),
         Type::Atom(Atom::F64) => sink.bytes(slot.offset(), &number.to_ne_bytes()),
         _ => Err(Problem::expected(wanted(slot), &number.to_string())),
     }
+}
+
+/// That a number is none of a float type: only `inf` itself is infinite.
+fn beyond(slot: Slot<'_>, number: &str) -> Problem {
+    let (min, max) = match slot.ty {
+        Type::Atom(Atom::F32) => (format!("{:e}", f32::MIN), format!("{:e}", f32::MAX)),
+        _ => (format!("{:e}", f64::MIN), format!("{:e}", f64::MAX)),
+    };
+    Problem::Range { number: number.into(), ty: brief(slot.ty), min, max }
 }
 
 /// Stores what `text` says; `literal` text is never `hex:`.
@@ -129,10 +141,16 @@ pub(super) fn text(
             (Class::Float, _) => match atom {
                 Atom::F32 => {
                     let number: f32 = text.parse().map_err(|_| unexpected())?;
+                    if number.is_infinite() && text.contains(|c: char| c.is_ascii_digit()) {
+                        return Err(beyond(slot, text));
+                    }
                     sink.bytes(slot.offset(), &canonical32(number).to_ne_bytes())
                 }
                 _ => {
                     let number: f64 = text.parse().map_err(|_| unexpected())?;
+                    if number.is_infinite() && text.contains(|c: char| c.is_ascii_digit()) {
+                        return Err(beyond(slot, text));
+                    }
                     sink.bytes(slot.offset(), &canonical64(number).to_ne_bytes())
                 }
             },

@@ -16,6 +16,17 @@ fn what_is_wrong_is_said_in_one_line() {
             "-9223372036854775809",
             "-9223372036854775809 is out of range for i64 (-9223372036854775808 to 9223372036854775807)",
         ),
+        ("f32", "1e39", "1e39 is out of range for f32 (-3.4028235e38 to 3.4028235e38)"),
+        (
+            "struct{a: f32}",
+            "{\"a\":-1e39}",
+            "a: -1000000000000000000000000000000000000000 is out of range for f32 (-3.4028235e38 to 3.4028235e38)",
+        ),
+        (
+            "f64",
+            "-1e309",
+            "-1e309 is out of range for f64 (-1.7976931348623157e308 to 1.7976931348623157e308)",
+        ),
         ("u32", "1e3", "expected a whole number (u32), found \"1e3\""),
         ("u32", "", "expected a whole number (u32), found \"\""),
         ("u32", "+5", "expected a whole number (u32), found \"+5\""),
