@@ -30,10 +30,60 @@ use std::ffi::OsString;
 
 const PROGRAM: &str = "bpf-map";
 
+/// A subcommand: its name, what it does, its arguments, and how it is run.
+struct Subcommand {
+    name: &'static str,
+    about: &'static str,
+    arguments: fn(Command) -> Command,
+    run: fn(&ArgMatches, &mut Output) -> anyhow::Result<u8>,
+}
+
+const fn sub(
+    name: &'static str,
+    about: &'static str,
+    arguments: fn(Command) -> Command,
+    run: fn(&ArgMatches, &mut Output) -> anyhow::Result<u8>,
+) -> Subcommand {
+    Subcommand { name, about, arguments, run }
+}
+
+/// In the order of the manual page.
+#[rustfmt::skip]
+const SUBCOMMANDS: [Subcommand; 23] = [
+    sub("list", "List the inherited maps, or all", list::arguments,
+        |m, out| list::run(m.get_flag("all"), m.get_flag("json"), out)),
+    sub("show", "Print all that is known of a map", show::arguments, show::run),
+    sub("get", "Print the values of keys", get::arguments, get::run),
+    sub("set", "Write the value of a key", set::arguments, set::run),
+    sub("add", "Add to a number, and print it", add::arguments, add::run),
+    sub("del", "Delete the elements of keys", delete::arguments, delete::run),
+    sub("clear", "Delete all elements", delete::clear_arguments, delete::clear),
+    sub("count", "Count the elements", keys::count_arguments, keys::count),
+    sub("keys", "Print all keys", keys::arguments, keys::run),
+    sub("dump", "Print all elements", dump::arguments, dump::run),
+    sub("load", "Write the elements of a file", load::arguments, load::run),
+    sub("watch", "Print values as they change", watch::arguments, watch::run),
+    sub("push", "Add to a queue, a stack or a bloom filter", queue::push_arguments, queue::push),
+    sub("pop", "Take the next value out of a queue or a stack", queue::read_arguments, queue::pop),
+    sub("peek", "Print the next value of a queue or a stack", queue::read_arguments, queue::peek),
+    sub("has", "Tell whether a bloom filter may hold a value", queue::has_arguments, queue::has),
+    sub("pin", "Pin a map", pin::pin_arguments, |m, _| pin::pin(m)),
+    sub("unpin", "Remove the pin of a map", pin::unpin_arguments, |m, _| pin::unpin(m)),
+    sub("freeze", "Let nobody write a map", pin::freeze_arguments, |m, _| pin::freeze(m)),
+    sub("create", "Make a map, and pin it", pin::create_arguments, |m, _| pin::create(m)),
+    sub("batch", "Run subcommands, a line each", batch::arguments, batch::run),
+    sub("completion", "Print a shell's completion script", completion::arguments, completion::run),
+    sub(completion::CANDIDATES, "Print what may complete the last of some words",
+        completion::candidates_arguments, completion::candidates),
+];
+
 /// Runs the program; returns its exit status.
 pub fn main(arguments: Vec<OsString>) -> u8 {
     exit::outlive_readers();
-    let matches = match exit::parse(command(), PROGRAM, arguments, exit::FAILED) {
+    // Of the option parser only the part is built that is used.
+    let named = arguments.get(1).and_then(|first| SUBCOMMANDS.iter().find(|s| *first == *s.name));
+    let command = named.map_or_else(command, |one| with(std::slice::from_ref(one)));
+    let matches = match exit::parse(command, PROGRAM, arguments, exit::FAILED) {
         Ok(matches) => matches,
         Err(status) => return status,
     };
@@ -54,81 +104,34 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
 /// Runs the subcommand that was asked for; returns its exit status.
 fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
     match matches.subcommand() {
-        Some(("get", matches)) => get::run(matches, out),
-        Some(("set", matches)) => set::run(matches, out),
-        Some(("add", matches)) => add::run(matches, out),
-        Some(("push", matches)) => queue::push(matches, out),
-        Some(("pop", matches)) => queue::pop(matches, out),
-        Some(("peek", matches)) => queue::peek(matches, out),
-        Some(("has", matches)) => queue::has(matches, out),
-        Some(("load", matches)) => load::run(matches, out),
-        Some(("batch", matches)) => batch::run(matches, out),
-        Some(("del", matches)) => delete::run(matches, out),
-        Some(("clear", matches)) => delete::clear(matches, out),
-        Some(("count", matches)) => keys::count(matches, out),
-        Some(("keys", matches)) => keys::run(matches, out),
-        Some(("dump", matches)) => dump::run(matches, out),
-        Some(("show", matches)) => show::run(matches, out),
-        Some(("watch", matches)) => watch::run(matches, out),
-        Some(("pin", matches)) => pin::pin(matches),
-        Some(("unpin", matches)) => pin::unpin(matches),
-        Some(("freeze", matches)) => pin::freeze(matches),
-        Some(("create", matches)) => pin::create(matches),
-        Some(("completion", matches)) => completion::run(matches, out),
-        Some((completion::CANDIDATES, matches)) => completion::candidates(matches, out),
-        Some((_, matches)) => list::run(matches.get_flag("all"), matches.get_flag("json"), out),
+        Some((name, matches)) => match SUBCOMMANDS.iter().find(|s| s.name == name) {
+            Some(subcommand) => (subcommand.run)(matches, out),
+            None => anyhow::bail!("{name}: not a command"),
+        },
         None => list::run(false, false, out),
     }
 }
 
-/// The option parser. Each subcommand's own is built only when it is used.
+/// The option parser, whole.
 fn command() -> Command {
+    with(&SUBCOMMANDS)
+}
+
+/// The option parser for some subcommands. The arguments of each are built only when it is used.
+fn with(subcommands: &[Subcommand]) -> Command {
+    let subcommands = subcommands.iter().map(|s| {
+        let hidden = s.name == completion::CANDIDATES;
+        Command::new(s.name).about(s.about).hide(hidden).defer(s.arguments)
+    });
     Command::new(PROGRAM)
         .version(env!("CARGO_PKG_VERSION"))
         .about("Read and write the elements of BPF maps")
         .after_help(
-            "MAP is a name from the environment, a descriptor's number, a path with a '/', id:N or\n\
-             name:KERNELNAME. Without a command: list. See bpf-map(1).",
+            "MAP is a name from the environment, a descriptor's number, a path with a '/', id:N,\n\
+             name:KERNELNAME, fd:N or env:NAME. Without a command: list. See bpf-map(1).",
         )
         .disable_help_subcommand(true)
-        .subcommands([
-            Command::new("list").about("List the inherited maps, or all").defer(list::arguments),
-            Command::new("show").about("Print all that is known of a map").defer(show::arguments),
-            Command::new("get").about("Print the value of a key").defer(get::arguments),
-            Command::new("set").about("Write the value of a key").defer(set::arguments),
-            Command::new("add").about("Add to a number, and print it").defer(add::arguments),
-            Command::new("push")
-                .about("Add to a queue, a stack or a bloom filter")
-                .defer(queue::push_arguments),
-            Command::new("pop")
-                .about("Take the next value out of a queue or a stack")
-                .defer(queue::read_arguments),
-            Command::new("peek")
-                .about("Print the next value of a queue or a stack")
-                .defer(queue::read_arguments),
-            Command::new("has")
-                .about("Tell whether a bloom filter may hold a value")
-                .defer(queue::has_arguments),
-            Command::new("del").about("Delete the elements of keys").defer(delete::arguments),
-            Command::new("clear").about("Delete all elements").defer(delete::clear_arguments),
-            Command::new("count").about("Count the elements").defer(keys::count_arguments),
-            Command::new("keys").about("Print all keys").defer(keys::arguments),
-            Command::new("dump").about("Print all elements").defer(dump::arguments),
-            Command::new("watch").about("Print values as they change").defer(watch::arguments),
-            Command::new("pin").about("Pin a map").defer(pin::pin_arguments),
-            Command::new("unpin").about("Remove the pin of a map").defer(pin::unpin_arguments),
-            Command::new("freeze").about("Let nobody write a map").defer(pin::freeze_arguments),
-            Command::new("create").about("Make a map, and pin it").defer(pin::create_arguments),
-            Command::new("completion")
-                .about("Print a shell's completion script")
-                .defer(completion::arguments),
-            Command::new(completion::CANDIDATES)
-                .about("Print what may complete the last of some words")
-                .hide(true)
-                .defer(completion::candidates_arguments),
-            Command::new("load").about("Write the elements of a file").defer(load::arguments),
-            Command::new("batch").about("Run subcommands, a line each").defer(batch::arguments),
-        ])
+        .subcommands(subcommands)
 }
 
 /// A required argument, in bytes.

@@ -1,24 +1,27 @@
 //! How far a long load is, on stderr, where that is a terminal.
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use crate::cli::exit::tell;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-/// What takes less than this needs no bar.
+/// What takes less than this needs no line.
 const LONG: Duration = Duration::from_millis(500);
+/// From one line to the next, which takes its place.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Back to the start of the line, and nothing there any more (ECMA-48: CR, EL).
+const CLEAR: &str = "\r\x1b[K";
 
-/// A bar that appears when the work turns out to be long, and goes when it is dropped.
+/// A line that appears when the work turns out to be long, and goes when it is dropped.
 pub struct Progress {
-    /// When the bar is to appear; None where there is to be none.
+    /// When the line is to be written next; None where there is to be none.
     due: Option<Instant>,
-    bar: Option<ProgressBar>,
-    what: &'static str,
+    written: bool,
 }
 
 impl Progress {
     pub fn new() -> Progress {
         let due = std::io::stderr().is_terminal().then(|| Instant::now() + LONG);
-        Progress { due, bar: None, what: "" }
+        Progress { due, written: false }
     }
 
     /// `at` of `total` is done of what is going on; `total` is None where nobody knows.
@@ -26,34 +29,23 @@ impl Progress {
         if self.due.is_none_or(|due| Instant::now() < due) {
             return;
         }
-        if self.what != what {
-            self.clear();
-            let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
-            let form = match total {
-                Some(_) => "{msg} {wide_bar} {percent:>3} % {eta:>4}",
-                None => "{msg} {human_pos} {elapsed}",
-            };
-            if let Ok(style) = ProgressStyle::with_template(form) {
-                bar.set_style(style);
+        self.due = Some(Instant::now() + PAUSE);
+        self.written = true;
+        tell(&match total {
+            Some(total) => {
+                let percent = u128::from(at) * 100 / u128::from(total.max(1));
+                format!("{CLEAR}{what} {percent:>3} %")
             }
-            bar.set_message(what);
-            (self.bar, self.what) = (Some(bar), what);
-        }
-        if let Some(bar) = &self.bar {
-            bar.set_position(at);
-        }
-    }
-
-    fn clear(&mut self) {
-        if let Some(bar) = self.bar.take() {
-            bar.finish_and_clear();
-        }
+            None => format!("{CLEAR}{what} {at}"),
+        });
     }
 }
 
 impl Drop for Progress {
     /// Before a message is printed in its place.
     fn drop(&mut self) {
-        self.clear();
+        if self.written {
+            tell(CLEAR);
+        }
     }
 }
