@@ -129,7 +129,9 @@ fn a_type_without_elements_to_go_through_says_what_would_work() {
         let pin = create("m", words);
         let kind = words.split(' ').next().unwrap();
         for subcommand in refusing {
-            let want = format!("bpf-map: {pin}: {subcommand}: not possible with a {kind}: {hint}");
+            let article = if kind == "xskmap" { "an" } else { "a" };
+            let want =
+                format!("bpf-map: {pin}: {subcommand}: not possible with {article} {kind}: {hint}");
             fails(&mut lab.map([subcommand, pin.as_str()]), 2, &want);
         }
         std::fs::remove_file(&pin).unwrap();

@@ -259,7 +259,7 @@ fn a_mapping_wants_a_read_write_descriptor_and_stays_inside_the_array() {
     let path = CString::new(pin.to_str().unwrap()).unwrap();
     let read_only =
         MapFd::new(obj_get(&path, Access::ReadOnly).expect("a descriptor")).expect("a map");
-    assert_eq!(Mapped::new(&read_only, false).err(), Some(nix::errno::Errno::EINVAL));
+    assert_eq!(Mapped::part(&read_only, 0, 1, false).err(), Some(nix::errno::Errno::EINVAL));
     for (first, count, fits) in [
         (0, 1000, true),
         (999, 1, true),

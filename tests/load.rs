@@ -147,7 +147,7 @@ fn a_table_that_is_wrong_is_refused_with_the_line() {
         ("key,cpu,value\n1,1,1\n1,1,1\n", "line 3: cpu: 1 is given twice for this key"),
         ("key,cpu,value\n1,x,1\n", "line 2: cpu: \"x\" is no possible CPU"),
         ("key,cpu,value\n1,99999,1\n", "line 2: cpu: \"99999\" is no possible CPU"),
-        ("key,cpu,value,cpu\n1,0,1\n", "line 1: column cpu: no such column in the layout"),
+        ("key,cpu,value,cpu\n1,0,1\n", "line 1: column cpu: given twice"),
     ] {
         let error = format!("bpf-map: /sys/fs/bpf/p: standard input: {why}");
         fails(&mut load(&lab, "--csv", &per_cpu, input), 2, &error);
@@ -740,4 +740,42 @@ fn screen(master: OwnedFd) -> impl FnMut() -> bool {
         }
         String::from_utf8_lossy(&seen).contains("reading")
     }
+}
+
+#[test]
+fn what_dump_prints_of_a_field_that_is_called_cpu_is_loaded_as_what_it_was() {
+    let lab = Lab::new();
+    let script = r#"
+        V='struct{cpu: u64, a: u64}'; P=/sys/fs/bpf/pc
+        bpf-map create pc=percpu_array,value=16,entries=1 --pin $P
+        bpf-map set --all-cpus --value "$V" $P 0 'cpu=5 a=7'
+        bpf-map set --cpu 0 --value "$V" $P 0 'cpu=1 a=9'
+        for options in --per-cpu ''; do
+            for format in csv tsv; do
+                bpf-map dump $options --$format --value "$V" $P >was
+                head -n 1 was | tr '\t' ,
+                bpf-map clear $P
+                bpf-map load --$format --value "$V" $P was || exit
+                bpf-map dump $options --$format --value "$V" $P | cmp was - || exit
+            done
+        done"#;
+    let header = "key,cpu,value.cpu,a\nkey,cpu,value.cpu,a\nkey,value.cpu,a\nkey,value.cpu,a\n";
+    assert_eq!(stdout_of(&mut lab.program("sh", ["-c", script])), header);
+}
+
+#[test]
+fn a_stream_of_batches_tells_how_many_keys_were_there_already() {
+    let lab = Lab::new();
+    // Each line is written before the next one comes, so the counts add up over several writes.
+    let script = r#"
+        bpf-map create h=hash,key=u32,value=u64,entries=8 --pin /sys/fs/bpf/h
+        bpf-map set /sys/fs/bpf/h 1 1; bpf-map set /sys/fs/bpf/h 2 1
+        mkfifo lines; bpf-map load --stream --if-absent /sys/fs/bpf/h lines & exec 3>lines
+        for key in 3 1 4 2; do
+            echo "{\"key\":$key,\"value\":9}" >&3
+        done
+        exec 3>&-; wait $!"#;
+    let run = run(&mut lab.program("sh", ["-c", script]));
+    let message = "bpf-map: /sys/fs/bpf/h: 2 of 4 keys are there already\n";
+    assert_eq!((run.status, run.stderr.as_str()), (1, message), "{}", run.stdout);
 }

@@ -219,7 +219,7 @@ impl Kind {
 
     /// Whether an update may ask for the key to be there, or not to be.
     pub fn takes_conditions(self) -> bool {
-        !matches!(self.0, 3 | 4 | 8 | 12)
+        !matches!(self.0, 3 | 4 | 8 | 12 | 14 | 16)
     }
 
     /// Whether an element is one value for each possible CPU.

@@ -15,22 +15,24 @@ pub struct Separated<'t> {
 }
 
 impl<'t> Separated<'t> {
-    /// `separator` is a comma or a tab.
+    /// `separator` is a comma or a tab; `per_cpu` is whether it is a per-CPU map.
     pub fn new(
         key: &'t Type,
         value: &'t Type,
         separator: u8,
+        per_cpu: bool,
         cpus: Option<Vec<u32>>,
     ) -> Separated<'t> {
-        let (key, value) = named(key, value);
+        let (key, value) = named(key, value, per_cpu);
         Separated { key, value, separator, cpus }
     }
 }
 
 /// The columns of a table of keys and values, by the names in its header: a scalar's are
 /// `key` and `value`, a struct's its fields' paths. Fields that key and value both have are
-/// told apart as `key.PATH` and `value.PATH`.
-pub fn named<'t>(key: &'t Type, value: &'t Type) -> (Vec<Column<'t>>, Vec<Column<'t>>) {
+/// told apart as `key.PATH` and `value.PATH`, and so is a field `cpu` from the CPU's number,
+/// which a table of a per-CPU map may have.
+fn named<'t>(key: &'t Type, value: &'t Type, per_cpu: bool) -> (Vec<Column<'t>>, Vec<Column<'t>>) {
     let (mut keys, mut values) = (columns(key), columns(value));
     let header = |columns: &[Column], whole: &str| -> Vec<String> {
         let name = |name: &String| if name.is_empty() { whole.to_owned() } else { name.clone() };
@@ -40,7 +42,8 @@ pub fn named<'t>(key: &'t Type, value: &'t Type) -> (Vec<Column<'t>>, Vec<Column
     let rename = |columns: &mut Vec<Column>, names: &[String], others: &[String], prefix: &str| {
         for (column, name) in columns.iter_mut().zip(names) {
             // What has no fields keeps its one name.
-            let clashes = !column.name.is_empty() && others.contains(name);
+            let taken = others.contains(name) || (per_cpu && name == "cpu");
+            let clashes = !column.name.is_empty() && taken;
             column.name = if clashes { format!("{prefix}.{name}") } else { name.clone() };
         }
     };
@@ -115,7 +118,7 @@ mod tests {
     fn header(key: &str, value: &str) -> String {
         let (key, value) = (key.parse().expect("a type"), value.parse().expect("a type"));
         let mut out = Vec::new();
-        Separated::new(&key, &value, b',', None).begin(0, &mut out);
+        Separated::new(&key, &value, b',', false, None).begin(0, &mut out);
         String::from_utf8(out).expect("UTF-8")
     }
 

@@ -4,7 +4,7 @@ mod spec;
 
 pub use spec::Spec;
 
-use super::Opened;
+use super::{Opened, pin};
 use crate::error::{Cause, Error};
 use crate::sys::Errno;
 use crate::sys::bpf::{Access, MapSpec, btf_load, map_create};
@@ -47,7 +47,7 @@ pub fn open(spec: &Spec) -> Result<Opened, Error> {
 /// The map after which inner maps are checked.
 fn open_inner(inner: &Inner) -> Result<MapFd, Error> {
     match inner {
-        Inner::Pin(path) => super::pin::open_one(path, Access::ReadWrite, Path::new("/sys/fs/bpf")),
+        Inner::Pin(path) => pin::open_one(path, Access::ReadOnly, Path::new(pin::ROOT)),
         Inner::Id(id) => Ok(super::id::open(*id, false)?.map),
     }
 }

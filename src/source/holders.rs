@@ -21,11 +21,13 @@ pub fn found(id: u32) -> bool {
 /// Where a bpf file system is mounted (proc_pid_mountinfo(5)).
 fn roots() -> BTreeSet<PathBuf> {
     let text = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
-    let places = text.split(|&b| b == b'\n').filter_map(|line| line.split(|&b| b == b' ').nth(4));
+    // Others are not even asked: a file system of a server that is gone would not answer.
+    let is_bpf = |line: &&[u8]| line.windows(7).any(|field| field == b" - bpf ");
+    let lines = text.split(|&b| b == b'\n').filter(is_bpf);
+    let places = lines.filter_map(|line| line.split(|&b| b == b' ').nth(4));
     let places = places.map(|place| PathBuf::from(OsString::from_vec(unescape(place))));
     let is_bpffs = |path: &PathBuf| statfs(path).is_ok_and(|s| s.filesystem_type() == BPF_FS_MAGIC);
-    // The line tells the type, too, behind a number of fields that varies; but what is mounted
-    // over is listed as well, and cannot be reached.
+    // What is mounted over is listed as well, and cannot be reached.
     places.filter(is_bpffs).collect()
 }
 

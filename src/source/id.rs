@@ -29,7 +29,8 @@ pub fn open_named(name: &[u8], read_only: bool) -> Result<Opened, Error> {
         return Err(Error::new(name, FIND, "an empty name"));
     }
     let mut found = Vec::new();
-    for_each(read_only, |map| {
+    // Others' maps are only looked at; the one is opened anew, by its id.
+    for_each(true, |map| {
         if map.info().name == name {
             found.push(map);
         }
@@ -37,7 +38,7 @@ pub fn open_named(name: &[u8], read_only: bool) -> Result<Opened, Error> {
     .map_err(|errno| fail(name, FIND, errno))?;
     match found.len() {
         0 => Err(Error::new(name, FIND, "no map has this name")),
-        1 => Ok(Opened::new(found.swap_remove(0))),
+        1 => open(found[0].info().id, read_only),
         n => {
             let ids: Vec<String> = found.iter().map(|map| map.info().id.to_string()).collect();
             let cause = format!("{n} maps have this name: ids {}", ids.join(", "));

@@ -11,6 +11,8 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+/// Where the bpf file system is, unless something else is said.
+pub const ROOT: &str = "/sys/fs/bpf";
 const OPEN: &str = "open pin";
 const WALK: &str = "read directory";
 

@@ -6,10 +6,13 @@ use crate::sys::Errno;
 use crate::sys::bpf::{Access, obj_pin};
 use crate::sys::elem::MapFd;
 use crate::sys::fd::{self, Kind};
+use nix::fcntl::{AtFlags, OFlag, open};
+use nix::sys::stat::{Mode, SFlag, fstatat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::ffi::CString;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Pins `map` at `path`, where nothing may be.
 pub fn pin(map: &MapFd, path: &Path) -> Result<(), Error> {
@@ -39,25 +42,38 @@ fn explain(path: &Path, errno: Errno) -> Cause {
 /// Removes the pin of a map; with `force` any pin, whatever is pinned.
 ///
 /// Nothing but a regular file of a bpf file system is removed: a directory or a symbolic
-/// link is not a pin.
+/// link is not a pin. All looks and the removal go through one descriptor of the directory,
+/// so that nobody can lead them to another; who may write there can still swap two pins.
 pub fn unpin(path: &Path, force: bool) -> Result<(), Error> {
     let fail = |cause: Cause| Error::new(path.as_os_str().as_bytes(), "unpin", cause);
-    let kind = path.symlink_metadata().map_err(|e| fail(e.into()))?.file_type();
-    if kind.is_symlink() {
+    let name = path.file_name().filter(|n| path.as_os_str().as_bytes().ends_with(n.as_bytes()));
+    let Some(name) = name else { return Err(fail("a directory, not a pin".into())) };
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let directory = open(parent.unwrap_or(Path::new(".")), flags, Mode::empty());
+    let directory = directory.map_err(|errno| fail(errno.into()))?;
+    let stat = fstatat(&directory, name, AtFlags::AT_SYMLINK_NOFOLLOW);
+    let mode = stat.map_err(|errno| fail(errno.into()))?.st_mode;
+    let kind = SFlag::from_bits_truncate(mode) & SFlag::S_IFMT;
+    if kind == SFlag::S_IFLNK {
         return Err(fail("a symbolic link, not a pin".into()));
     }
-    match on_bpffs(path) {
+    let place = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()));
+    let file = place.join(name);
+    // A directory may be the root of a bpf file system that is mounted on it.
+    let at = if kind == SFlag::S_IFDIR { &file } else { &place };
+    match on_bpffs(at) {
         Ok(true) => {}
         Ok(false) => return Err(fail(NOT_BPFFS.into())),
         Err(errno) => return Err(fail(errno.into())),
     }
-    if kind.is_dir() {
+    if kind == SFlag::S_IFDIR {
         return Err(fail("a directory, not a pin".into()));
     }
     if !force {
-        check_map(path).map_err(fail)?;
+        check_map(&file).map_err(fail)?;
     }
-    std::fs::remove_file(path).map_err(|e| fail(e.into()))
+    unlinkat(&directory, name, UnlinkatFlags::NoRemoveDir).map_err(|errno| fail(errno.into()))
 }
 
 /// An error unless a map is pinned at `path`: the only pin of a link keeps a program attached.

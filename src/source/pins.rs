@@ -1,14 +1,14 @@
 //! Where maps are pinned: one walk over a bpf file system that passes over what it may not open.
 
 use super::pin::{get, list};
-use crate::sys::bpf::Access;
+use crate::sys::bpf::{Access, MapInfo};
 use crate::sys::elem::MapFd;
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
 /// Maps by id, each with the paths of its pins.
-pub type Pinned = BTreeMap<u32, (MapFd, Vec<Vec<u8>>)>;
+pub type Pinned = BTreeMap<u32, (MapInfo, Vec<Vec<u8>>)>;
 
 /// The maps pinned below `root` that may be opened for reading, by id: each with its pins, sorted.
 ///
@@ -28,7 +28,7 @@ fn visit(directory: &Path, found: &mut Pinned) {
         }
         // A program opens as well, and a link with EINVAL: neither is a map.
         let Ok(map) = get(&path, Access::ReadOnly).and_then(MapFd::new) else { continue };
-        let entry = found.entry(map.info().id).or_insert((map, Vec::new()));
+        let entry = found.entry(map.info().id).or_insert_with(|| (map.info().clone(), Vec::new()));
         entry.1.push(path.into_os_string().into_vec());
     }
 }

@@ -4,7 +4,7 @@
 //! it was: the error is looked at first.
 
 use super::bpf;
-use super::elem::{MapFd, is_per_cpu};
+use super::elem::MapFd;
 use super::{Errno, Result};
 use aya_obj::generated::{bpf_attr, bpf_cmd};
 use std::os::fd::{AsFd, AsRawFd};
@@ -34,18 +34,10 @@ impl Cursor {
 }
 
 impl MapFd {
-    /// Bytes of a value in a batch.
-    fn batch_value(&self) -> usize {
-        if is_per_cpu(self.info().kind) {
-            self.value_len()
-        } else {
-            self.info().value_size as usize
-        }
-    }
-
     /// How many elements the buffers hold; EINVAL if they do not agree.
     fn capacity(&self, keys: usize, values: usize) -> Result<u32> {
-        let (key, value) = (self.key_len(), self.batch_value());
+        self.known()?;
+        let (key, value) = (self.key_len(), self.value_len());
         if key == 0 || value == 0 || keys / key != values / value {
             return Err(Errno::EINVAL);
         }
@@ -104,6 +96,7 @@ impl MapFd {
     /// Deletes the elements of all `keys`. On an error, how many were deleted before it;
     /// ENOENT is that of the first key that is absent.
     pub fn delete_batch(&self, keys: &[u8]) -> std::result::Result<(), (usize, Errno)> {
+        self.known().map_err(|errno| (0, errno))?;
         let capacity = match self.key_len() {
             0 => return Err((0, Errno::EINVAL)),
             key => u32::try_from(keys.len() / key).map_err(|_| (0, Errno::EINVAL))?,

@@ -4,6 +4,8 @@ use super::bpf::{self, MapInfo};
 use super::fd;
 use super::{Errno, Result};
 use aya_obj::generated::{bpf_attr, bpf_cmd};
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
+use nix::sys::stat::Mode;
 use nix::sys::statfs::{FsType, fstatfs};
 use std::fs::File;
 use std::io::Read;
@@ -69,7 +71,7 @@ impl MapFd {
         let size = self.info.value_size as usize;
         match is_per_cpu(self.info.kind) {
             // The kernel rounds each CPU's slot up to 8 bytes; value_size does not say so.
-            true => size.next_multiple_of(8) * possible_cpus().unwrap_or(0),
+            true => size.next_multiple_of(8) * possible_cpus().map_or(0, <[u32]>::len),
             false => size,
         }
     }
@@ -124,8 +126,9 @@ impl MapFd {
         unsafe { bpf::call(bpf_cmd::BPF_MAP_FREEZE, &mut attr) }.map(drop)
     }
 
-    /// An error unless a key and a value of these lengths are what the kernel reads and writes.
-    fn fits(&self, key: &[u8], value_len: usize) -> Result<()> {
+    /// An error unless the sizes of this map's elements are known for certain: the kernel
+    /// reads and writes as many bytes as it sees fit.
+    pub(super) fn known(&self) -> Result<()> {
         if self.info.kind > LAST_KIND {
             // Its elements may be larger than value_size says, as those of per-CPU maps are.
             return Err(Errno::EOPNOTSUPP);
@@ -133,6 +136,12 @@ impl MapFd {
         if is_per_cpu(self.info.kind) {
             possible_cpus()?;
         }
+        Ok(())
+    }
+
+    /// An error unless a key and a value of these lengths are what the kernel reads and writes.
+    fn fits(&self, key: &[u8], value_len: usize) -> Result<()> {
+        self.known()?;
         let right = key.len() == self.key_len() && value_len == self.value_len();
         if right { Ok(()) } else { Err(Errno::EINVAL) }
     }
@@ -165,52 +174,62 @@ fn present(result: Result<libc::c_long>) -> Result<bool> {
     }
 }
 
-/// How many CPUs the kernel may ever bring up, from
+/// The numbers of the CPUs that the kernel may ever bring up, rising, from
 /// `/sys/devices/system/cpu/possible`, which holds ranges such as `0-3,8`.
 ///
-/// The kernel writes so many values into a buffer of ours, so the number is believed
-/// only where the file is in sysfs: EIO where something else is mounted there.
-pub fn possible_cpus() -> Result<usize> {
-    static COUNT: OnceLock<usize> = OnceLock::new();
-    if let Some(count) = COUNT.get() {
-        return Ok(*count);
+/// The kernel writes a value for each of them into a buffer of ours, so the list is believed
+/// only where it comes from sysfs itself: EIO, or EXDEV, where something else is mounted there.
+pub fn possible_cpus() -> Result<&'static [u32]> {
+    static CPUS: OnceLock<Vec<u32>> = OnceLock::new();
+    if let Some(cpus) = CPUS.get() {
+        return Ok(cpus);
     }
-    let io = |e: std::io::Error| e.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
-    let mut file = File::open("/sys/devices/system/cpu/possible").map_err(io)?;
-    if fstatfs(&file)?.filesystem_type() != SYSFS_MAGIC {
+    let sysfs = open("/sys", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
+    if fstatfs(&sysfs)?.filesystem_type() != SYSFS_MAGIC {
         return Err(Errno::EIO);
     }
+    let how = OpenHow::new()
+        .flags(OFlag::O_RDONLY | OFlag::O_CLOEXEC)
+        .resolve(ResolveFlag::RESOLVE_NO_XDEV);
+    let mut file = File::from(openat2(&sysfs, "devices/system/cpu/possible", how)?);
     let mut text = String::new();
-    file.read_to_string(&mut text).map_err(io)?;
-    let count = count_ranges(text.trim()).ok_or(Errno::EIO)?;
-    Ok(*COUNT.get_or_init(|| count))
+    file.read_to_string(&mut text)
+        .map_err(|e| e.raw_os_error().map_or(Errno::EIO, Errno::from_raw))?;
+    let cpus = parse_ranges(text.trim()).ok_or(Errno::EIO)?;
+    Ok(CPUS.get_or_init(|| cpus))
 }
 
-fn count_ranges(text: &str) -> Option<usize> {
-    text.split(',').try_fold(0usize, |sum, range| {
+fn parse_ranges(text: &str) -> Option<Vec<u32>> {
+    let mut cpus = Vec::new();
+    for range in text.split(',') {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
-        let (first, last): (usize, usize) = (first.parse().ok()?, last.parse().ok()?);
-        sum.checked_add(last.checked_sub(first)?.checked_add(1)?)
-    })
+        let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
+        // No kernel has more (NR_CPUS); a wrong list must not cost all memory.
+        if last < first || last - first > 1 << 16 {
+            return None;
+        }
+        cpus.extend(first..=last);
+    }
+    cpus.is_sorted_by(|a, b| a < b).then_some(cpus)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::count_ranges;
+    use super::parse_ranges;
 
     #[test]
-    fn cpu_ranges_are_counted_and_nonsense_is_refused() {
+    fn cpu_ranges_become_numbers_and_nonsense_is_refused() {
         for (text, want) in [
-            ("0", Some(1)),
-            ("0-3", Some(4)),
-            ("0-3,8", Some(5)),
-            ("0,2-3,5-5", Some(4)),
+            ("0", Some(vec![0])),
+            ("0-3", Some(vec![0, 1, 2, 3])),
+            ("0-1,8", Some(vec![0, 1, 8])),
             ("", None),
             ("3-0", None),
+            ("0,0", None),
             ("x", None),
-            ("0-18446744073709551615", None),
+            ("0-4294967295", None),
         ] {
-            assert_eq!(count_ranges(text), want, "{text:?}");
+            assert_eq!(parse_ranges(text), want, "{text:?}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! An array's values in memory (mmap(2) on a map made with BPF_F_MMAPABLE).
 
+use super::bpf::MapInfo;
 use super::elem::MapFd;
 use super::{Errno, Result};
 use std::os::fd::{AsFd, AsRawFd};
@@ -24,18 +25,18 @@ pub struct Mapped {
 }
 
 impl Mapped {
-    /// Maps all values of `map`; wants a read-write descriptor even for reading.
-    /// EINVAL where the map is no array, or was not made for it.
-    pub fn new(map: &MapFd, writable: bool) -> Result<Mapped> {
-        Mapped::part(map, 0, map.info().max_entries as usize, writable)
+    /// Whether a map is an array that can be mapped, through a read-write descriptor.
+    pub fn is_made_for(info: &MapInfo) -> bool {
+        info.kind == ARRAY && info.flags & MMAPABLE != 0
     }
 
     /// Maps `count` values from the one at `first` on, and no more than the pages that they
-    /// are in: the kernel fills in all of a mapping at once, which counts as memory used.
+    /// are in: the kernel fills in all of a mapping at once, which counts as memory used. Wants a
+    /// read-write descriptor even for reading. EINVAL where the map is not made for it.
     pub fn part(map: &MapFd, first: usize, count: usize, writable: bool) -> Result<Mapped> {
         let info = map.info();
         let inside = first.checked_add(count).is_some_and(|end| end <= info.max_entries as usize);
-        if info.kind != ARRAY || info.flags & MMAPABLE == 0 || count == 0 || !inside {
+        if !Mapped::is_made_for(info) || count == 0 || !inside {
             return Err(Errno::EINVAL);
         }
         // The kernel rounds each element up to 8 bytes, and the whole up to pages.

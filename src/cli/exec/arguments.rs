@@ -1,5 +1,6 @@
 //! The arguments of `bpf-exec`, and the plan that they make.
 
+use crate::source::pin::ROOT;
 use crate::source::{Request, Settings, Source, create};
 use crate::text::escape;
 use anyhow::{Context, anyhow, bail};
@@ -35,7 +36,6 @@ pub enum Show {
     },
 }
 
-const BPFFS: &str = "/sys/fs/bpf";
 const SOURCES: [&str; 6] = ["pin", "id", "name", "import", "pid", "create"];
 
 /// The option parser.
@@ -108,7 +108,7 @@ pub fn plan(matches: &ArgMatches) -> anyhow::Result<Plan> {
     let bpffs = text("bpffs").map(OsString::from).or_else(|| nonempty("TC_BPF_MNT"));
     let settings = Settings {
         read_only: matches.get_flag("read-only"),
-        bpffs: PathBuf::from(bpffs.unwrap_or_else(|| BPFFS.into())),
+        bpffs: PathBuf::from(bpffs.unwrap_or_else(|| ROOT.into())),
         timeout: text("timeout").map(timeout).transpose()?,
         socket_mode: text("socket-mode").map(mode).transpose()?.unwrap_or(0o600),
     };

@@ -141,14 +141,16 @@ impl Sum<'_> {
     /// machine word, or there is no such key.
     fn in_memory(&self, target: &Target, key: &[u8]) -> anyhow::Result<Option<Number>> {
         let info = target.map.info();
-        let Ok(mapped) = Mapped::new(&target.map, true) else { return Ok(None) };
         let index = key.first_chunk().map_or(u32::MAX, |word| u32::from_ne_bytes(*word));
         if index >= info.max_entries {
             return Ok(None);
         }
+        // Its element alone: pages that are mapped and read count as memory used.
+        let mapped = Mapped::part(&target.map, index as usize, 1, true);
+        let Ok(mapped) = mapped else { return Ok(None) };
         let (at, size) = (self.slot.offset(), self.slot.len());
         let mut value = vec![0; info.value_size as usize];
-        let done = mapped.change(index as usize * mapped.stride() + at, size, |word| {
+        let done = mapped.change(at, size, |word| {
             value[at..at + size].copy_from_slice(word);
             self.apply(target, &mut value, None)?;
             word.copy_from_slice(&value[at..at + size]);

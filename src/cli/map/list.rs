@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The bpffs root.
-pub const BPFFS: &str = "/sys/fs/bpf";
+pub use crate::source::pin::ROOT as BPFFS;
 
 pub fn arguments(command: Command) -> Command {
     command.args([
@@ -71,7 +71,7 @@ fn add_others(
         ),
         // The pins alone, then.
         Err(Errno::EPERM) => {
-            infos.extend(pinned.iter().map(|(id, (map, _))| (*id, map.info().clone())));
+            infos.extend(pinned.iter().map(|(id, (info, _))| (*id, info.clone())));
         }
         Err(errno) => bail!("list: {}", describe(errno)),
     }

@@ -199,7 +199,7 @@ impl Load<'_> {
 /// An error for an index that is past the end of an array.
 fn in_range(target: &Target, key: &[u8]) -> anyhow::Result<()> {
     let info = target.map.info();
-    if let (true, Some(index)) = (Kind(info.kind).is_filled(), key.first_chunk()) {
+    if let (true, Some(index)) = (Kind(info.kind).is_indexed(), key.first_chunk()) {
         let (index, entries) = (u32::from_ne_bytes(*index), info.max_entries);
         if index >= entries {
             bail!("key: {index} is past the end of an array of {entries}");

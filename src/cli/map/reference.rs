@@ -7,7 +7,7 @@ use crate::map::kind::Kind;
 use crate::map::typed::Layouts;
 use crate::source::{id, inherited, pin};
 use crate::sys::bpf::{Access, MapInfo};
-use crate::sys::elem::MapFd;
+use crate::sys::elem::{MapFd, possible_cpus};
 use crate::sys::process;
 use crate::text::escape;
 use anyhow::{Context, anyhow, bail};
@@ -93,7 +93,7 @@ pub fn open_named(
     let access = if write { Access::ReadWrite } else { Access::ReadOnly };
     let label = escape(text.as_bytes());
     let (map, told) = match parse(text) {
-        Reference::Pin(path) => (pin::open_one(path, access, Path::new("/sys/fs/bpf"))?, None),
+        Reference::Pin(path) => (pin::open_one(path, access, Path::new(pin::ROOT))?, None),
         Reference::Id(id) => {
             let id = id.parse().map_err(|_| anyhow!("not a map id")).context(label.clone())?;
             (id::open(id, !write)?.map, None)
@@ -177,7 +177,8 @@ fn layout(map: &MapFd, told: Option<&[u8]>) -> anyhow::Result<Layout> {
     text.parse().context("layout")
 }
 
-/// An error that names both sizes, unless the layout has those of the map.
+/// An error that names both sizes, unless the layout has those of the map; and one where
+/// the sizes of a per-CPU map cannot be known.
 fn check(layout: &Layout, info: &MapInfo) -> anyhow::Result<()> {
     let key = layout.key.as_ref().map_or(0, Type::size);
     let value = layout.value.size();
@@ -185,6 +186,10 @@ fn check(layout: &Layout, info: &MapInfo) -> anyhow::Result<()> {
         if told != real as usize {
             bail!("layout: a {what} of {told} bytes, where the map's is {real}");
         }
+    }
+    if Kind(info.kind).is_per_cpu() {
+        // Without their number nobody knows how long an element is.
+        possible_cpus().map_err(|errno| anyhow!("possible CPUs: read: {}", describe(errno)))?;
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use crate::map::kind::Kind;
 use crate::map::scan::{Chunk, Scan};
 use crate::sys::Errno;
 use crate::sys::elem::MapFd;
+use crate::sys::mmap::Mapped;
 use anyhow::bail;
 use clap::ArgMatches;
 
@@ -14,7 +15,7 @@ use clap::ArgMatches;
 /// only where that is worth it, and the first one cannot do it.
 pub fn writable(matches: &ArgMatches, target: &Target) -> Option<MapFd> {
     let info = target.map.info();
-    if !Kind(info.kind).is_filled() || Scan::maps(&target.map) {
+    if !Mapped::is_made_for(info) || Scan::maps(&target.map) {
         return None;
     }
     // Not being allowed to write is no reason not to read.
@@ -29,10 +30,14 @@ impl Target {
     pub fn walked_key(&self, operation: &'static str) -> anyhow::Result<&Type> {
         let kind = Kind(self.map.info().kind);
         if let Some(instead) = kind.instead_of_walking() {
-            bail!("{}: {operation}: not possible with a {}: {instead}", self.label, kind.name());
+            bail!(
+                "{}: {operation}: not possible with {}: {instead}",
+                self.label,
+                kind.with_article()
+            );
         }
         let Some(key) = &self.layout.key else {
-            bail!("{}: {operation}: a {} has no keys", self.label, kind.name());
+            bail!("{}: {operation}: {} has no keys", self.label, kind.with_article());
         };
         Ok(key)
     }

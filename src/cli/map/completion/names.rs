@@ -22,8 +22,8 @@ pub fn maps() -> Vec<(String, String)> {
         let name = name.map_or_else(|| map.claim.fd.to_string(), String::from);
         names.push((name, Kind(map.info.kind).name()));
     }
-    for (map, paths) in pins::by_id(Path::new(BPFFS)).into_values() {
-        let kind = Kind(map.info().kind).name();
+    for (info, paths) in pins::by_id(Path::new(BPFFS)).into_values() {
+        let kind = Kind(info.kind).name();
         let paths = paths.into_iter().filter_map(|path| String::from_utf8(path).ok());
         names.extend(paths.map(|path| (path, format!("{kind}, pinned"))));
     }

@@ -3,6 +3,7 @@
 use super::View;
 use crate::cli::map::reference::Target;
 use crate::layout::Type;
+use crate::map::kind::Kind;
 use crate::output::element::Format;
 use crate::output::json::Elements;
 use crate::output::plain::Plain;
@@ -47,11 +48,12 @@ pub fn format<'t>(
 ) -> anyhow::Result<Box<dyn Format + 't>> {
     let value = &target.layout.value;
     let chosen = FORMATS.iter().find(|(name, _)| matches.get_flag(name));
+    let per_cpu = Kind(target.map.info().kind).is_per_cpu();
     Ok(match chosen.map(|(name, _)| *name) {
         Some("json") => Box::new(Elements::new(key, value, true)),
         Some("jsonl") => Box::new(Elements::new(key, value, false)),
-        Some("csv") => Box::new(Separated::new(key, value, b',', view.cpus())),
-        Some("tsv") => Box::new(Separated::new(key, value, b'\t', view.cpus())),
+        Some("csv") => Box::new(Separated::new(key, value, b',', per_cpu, view.cpus())),
+        Some("tsv") => Box::new(Separated::new(key, value, b'\t', per_cpu, view.cpus())),
         Some(_) => Box::new(metrics(matches, target, key, view)?),
         None => Box::new(Plain::new(key, value)),
     })

@@ -115,14 +115,16 @@ impl<'t> Reader<'t> {
         let Some(columns) = self.columns else {
             for at in 0..count {
                 let name = cell(at);
-                if self.key.claim(at, name) || self.value.claim(at, name) {
-                    continue;
-                }
-                if name == "cpu" && self.per_cpu && self.cpu.is_none() {
+                // A field of that name is value.cpu or key.cpu here.
+                let is_cpu = name == "cpu" && self.per_cpu;
+                if is_cpu && self.cpu.is_none() {
                     self.cpu = Some((at, Rows::new(self.map)?));
                     continue;
                 }
-                let known = self.key.path(name).or(self.value.path(name)).is_some();
+                if !is_cpu && (self.key.claim(at, name) || self.value.claim(at, name)) {
+                    continue;
+                }
+                let known = is_cpu || self.key.path(name).or(self.value.path(name)).is_some();
                 let what = if known { "given twice" } else { "no such column in the layout" };
                 bail!("column {}: {what}", escape(short(name).as_bytes()));
             }

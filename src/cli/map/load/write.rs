@@ -54,32 +54,34 @@ impl<'t> Writer<'t> {
         let mut at = 0;
         while at < all.len() {
             let count = batch.min(all.len() - at);
-            if let Err(refused) = self.some(all, at, count) {
-                self.written += refused.element - at;
-                return Err(refused);
-            }
+            self.some(all, at, count)?;
             at += count;
-            self.written += count;
             if let Some(progress) = &mut progress {
                 progress.step("writing", at as u64, Some(all.len() as u64));
             }
         }
-        self.written -= self.kept;
         Ok(())
     }
 
+    /// Writes `count` elements from the one at `first` on, and counts what was done.
     fn some(&mut self, all: &Elements, first: usize, count: usize) -> Result<(), Refused> {
         let values = all.values(first, count, &mut self.scratch);
         if self.batches {
             match self.map.update_batch(all.keys(first, count), values, ANY) {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    self.written += count;
+                    return Ok(());
+                }
                 Err((0, Errno::UnknownErrno | Errno::EOPNOTSUPP)) => self.batches = false,
-                Err((done, errno)) => return Err(Refused { element: first + done, errno }),
+                Err((done, errno)) => {
+                    self.written += done;
+                    return Err(Refused { element: first + done, errno });
+                }
             }
         }
         for (i, value) in values.chunks_exact(self.map.value_len()).enumerate() {
             match self.map.update(all.keys(first + i, 1), value, self.flags) {
-                Ok(()) => {}
+                Ok(()) => self.written += 1,
                 Err(Errno::EEXIST) if self.flags == NOEXIST => self.kept += 1,
                 Err(errno) => return Err(Refused { element: first + i, errno }),
             }
