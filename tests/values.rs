@@ -349,3 +349,12 @@ fn a_value_of_a_mebibyte_is_read_and_written_by_field() {
     let message = "bpf-map: m: value hex:00: expected 2097152 hex digits, found 2\n";
     assert_eq!((run.status, run.stderr.as_str()), (2, message));
 }
+
+#[test]
+fn a_message_quotes_no_more_than_fits_a_screen_or_two() {
+    let lab = Lab::new();
+    let pin = lab.array("hits", 1);
+    let run = run(&mut lab.map(["set", pin.to_str().unwrap(), "0", &"9".repeat(100_000)]));
+    assert_eq!((run.status, run.stdout.as_str()), (2, ""));
+    assert!(run.stderr.ends_with("99…\n") && run.stderr.len() < 4100, "{}", run.stderr.len());
+}

@@ -21,9 +21,18 @@ pub const ABSENT: u8 = 1;
 /// bpf-map: any failure, usage included.
 pub const FAILED: u8 = 2;
 
+/// Characters of a message; more of what it quotes helps nobody.
+const MAX_MESSAGE: usize = 4000;
+
 /// Prints `PROGRAM: MESSAGE` to stderr. Nothing can be done where that fails.
 pub fn report(program: &str, message: impl Display) {
-    let _ = std::io::stderr().write_all(format!("{program}: {message}\n").as_bytes());
+    let mut line = format!("{program}: {message}");
+    if let Some((end, _)) = line.char_indices().nth(MAX_MESSAGE) {
+        line.truncate(end);
+        line.push('…');
+    }
+    line.push('\n');
+    let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
 /// Prints the error that ends a program, and what is certain to be its cause where much
