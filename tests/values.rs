@@ -319,7 +319,7 @@ fn what_may_not_be_written_or_read_says_why() {
     let mut read_only = lab.exec(["-r", "--pin", pin, "--", "bpf-map", "set", "a", "0", "1"]);
     fails(&mut read_only, 2, &format!("bpf-map: a: set: {}", why("descriptor is read-only")));
     let mut read_only = lab.exec(["-r", "--pin", pin, "--", "bpf-map", "add", "a", "0", "1"]);
-    fails(&mut read_only, 2, &format!("bpf-map: a: set: {}", why("descriptor is read-only")));
+    fails(&mut read_only, 2, &format!("bpf-map: a: add: {}", why("descriptor is read-only")));
     let write_only = ["w=array,value=u32,entries=1,flags=WRONLY"];
     let message = format!("bpf-map: w: get: {}", why("descriptor is write-only"));
     for words in ["get w 0", "add w 0 1", "set w 0 . 1"] {
@@ -328,7 +328,8 @@ fn what_may_not_be_written_or_read_says_why() {
     stdout_of(&mut with(&lab, &write_only, "bpf-map set w 0 1"));
     bpftool(&["map", "freeze", "pinned", pin]);
     for words in ["set PIN 0 1", "set PIN 0 . 1", "add PIN 0 1"] {
-        let message = format!("bpf-map: {pin}: set: {}", why("map is frozen"));
+        let operation = words.split(' ').next().unwrap();
+        let message = format!("bpf-map: {pin}: {operation}: {}", why("map is frozen"));
         fails(&mut line(&lab, &words.replace("PIN", pin)), 2, &message);
     }
     assert_eq!(stdout_of(&mut line(&lab, &format!("get {pin} 0"))), "0\n");

@@ -173,7 +173,7 @@ impl Sum<'_> {
     ) -> anyhow::Result<Option<Number>> {
         let size = target.map.info().value_size;
         let mut number = None;
-        let done = target.change(key, condition, |element| {
+        let done = target.change("add", key, condition, |element| {
             if !target.is_per_cpu() {
                 self.apply(target, element, None)?;
                 number = self.slot.number(element);

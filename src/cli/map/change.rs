@@ -21,11 +21,17 @@ const ATTEMPTS: u32 = 1000;
 
 impl Target {
     /// Writes `value`, of all CPUs in a per-CPU map; false, and nothing written, where the
-    /// condition does not hold.
-    pub fn write(&self, key: &[u8], value: &[u8], condition: Condition) -> anyhow::Result<bool> {
+    /// condition does not hold. `operation` is the subcommand.
+    pub fn write(
+        &self,
+        operation: &'static str,
+        key: &[u8],
+        value: &[u8],
+        condition: Condition,
+    ) -> anyhow::Result<bool> {
         let kind = Kind(self.map.info().kind);
         if condition != Condition::Any && !kind.takes_conditions() {
-            bail!("{}: set: {} takes no condition", self.label, kind.with_article());
+            bail!("{}: {operation}: {} takes no condition", self.label, kind.with_article());
         }
         match (self.map.update(key, value, condition as u64), condition) {
             (Ok(()), _) => Ok(true),
@@ -33,7 +39,7 @@ impl Target {
             (Err(Errno::ENOENT), Condition::Present) => Ok(false),
             // Past the end of an array there is no key.
             (Err(Errno::E2BIG), Condition::Present) if kind.is_indexed() => Ok(false),
-            (Err(errno), _) => Err(self.cannot_write("set", errno).into()),
+            (Err(errno), _) => Err(self.cannot_write(operation, errno).into()),
         }
     }
 
@@ -45,6 +51,7 @@ impl Target {
     /// But what others write to it between the reading and the writing is lost.
     pub fn change(
         &self,
+        operation: &'static str,
         key: &[u8],
         condition: Condition,
         mut change: impl FnMut(&mut [u8]) -> anyhow::Result<()>,
@@ -58,7 +65,7 @@ impl Target {
                 (None, _) => (vec![0; self.map.value_len()], Condition::Absent),
             };
             change(&mut value)?;
-            if self.write(key, &value, now)? {
+            if self.write(operation, key, &value, now)? {
                 return Ok(true);
             }
             // A trie's lookup answers with the longest prefix that matches, which need not be
@@ -66,6 +73,6 @@ impl Target {
             let is_trie = Kind(self.map.info().kind) == Kind::LPM_TRIE;
             only_a_shorter_prefix = is_trie && now == Condition::Present;
         }
-        bail!("{}: set: the key came and went {ATTEMPTS} times", self.label)
+        bail!("{}: {operation}: the key came and went {ATTEMPTS} times", self.label)
     }
 }

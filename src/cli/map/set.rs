@@ -71,7 +71,7 @@ fn set(
         set_descriptor(target, key, text, condition, matches, out)?
     } else if path.is_none() && !matches!(which, Which::One { .. }) {
         let bytes = target.value(text)?;
-        target.write(key, &every_cpu(target, &bytes, &which), condition)?
+        target.write("set", key, &every_cpu(target, &bytes, &which), condition)?
     } else {
         let slot = target.field(path)?;
         let wrong = || format!("{}: value {}", target.label, escape(text.as_bytes()));
@@ -79,7 +79,7 @@ fn set(
         // What is wrong with it is told before anything is read.
         let mut scratch = vec![0; target.layout.value.size()];
         parse::set(slot, new, &mut scratch).with_context(wrong)?;
-        target.change(key, condition, |element| {
+        target.change("set", key, condition, |element| {
             put(target, slot, new, &which, element).with_context(wrong)
         })?
     };
@@ -162,7 +162,7 @@ fn set_descriptor(
     let store = |fd: BorrowedFd| {
         let mut value = (fd.as_raw_fd() as u32).to_ne_bytes().to_vec();
         value.resize(target.map.value_len(), 0);
-        target.write(key, &value, condition)
+        target.write("set", key, &value, condition)
     };
     if kind.holds_maps() {
         let inner = reference::open_named(text, false, None, None)?;
@@ -178,7 +178,7 @@ fn set_descriptor(
     let value = target.value(text)?;
     let wrong = || format!("{}: value {}", target.label, escape(text.as_bytes()));
     inherited(&value).with_context(wrong)?;
-    target.write(key, &value, condition)
+    target.write("set", key, &value, condition)
 }
 
 fn not_met(label: &str, key: &OsStr, condition: Condition, out: &mut Output) -> anyhow::Result<u8> {
