@@ -50,7 +50,7 @@ fn count() -> Result<Option<u64>, Box<dyn Error>> {
         Err(_) => maps.by_name(name)?,
     };
     // A lookup writes value_size bytes, whatever our buffer has: check before asking.
-    if (map.key_size, map.value_size, is_per_cpu(&map)) != (4, 8, false) {
+    if (map.key_size, map.value_size, map.is_per_cpu()) != (4, 8, false) {
         return Err(format!("{name}: not a map of 32-bit keys and 64-bit values").into());
     }
     let Some(value) = lookup(&map, key)? else {
@@ -62,12 +62,6 @@ fn count() -> Result<Option<u64>, Box<dyn Error>> {
         update(&map, key, value)?;
     }
     Ok(Some(value))
-}
-
-/// Whether an element is one value for each CPU: the per-CPU hash, array, LRU hash
-/// and cgroup storage.
-fn is_per_cpu(map: &InheritedMap) -> bool {
-    matches!(map.map_type, 5 | 6 | 10 | 21)
 }
 
 /// `union bpf_attr`, as the commands on elements read it.

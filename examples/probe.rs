@@ -103,7 +103,7 @@ impl Element {
     /// The first key that the map has, or zeroes.
     fn first(way: Way, map: &InheritedMap) -> Element {
         // Each CPU's value is rounded up to 8 bytes; no kernel is built for more than 8192 CPUs.
-        let cpus = if matches!(map.map_type, 5 | 6 | 10 | 21) { 8192 } else { 1 };
+        let cpus = if map.is_per_cpu() { 8192 } else { 1 };
         let mut element = Element {
             fd: map.fd.as_raw_fd(),
             key: vec![0; map.key_size as usize],

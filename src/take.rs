@@ -2,6 +2,7 @@
 
 use crate::source::inherited;
 use crate::sys::bpf::Access;
+use crate::sys::elem::is_per_cpu;
 use crate::sys::fd;
 use crate::text::escape;
 use std::collections::BTreeMap;
@@ -34,6 +35,15 @@ pub struct InheritedMap {
     pub read_only: bool,
     /// The descriptor, close-on-exec from now on.
     pub fd: OwnedFd,
+}
+
+impl InheritedMap {
+    /// Whether an element is a value for each possible CPU. A lookup then writes, and an
+    /// update reads, not `value_size` bytes but that, rounded up to 8, for each of them
+    /// (`/sys/devices/system/cpu/possible`): a buffer of `value_size` is too small.
+    pub fn is_per_cpu(&self) -> bool {
+        is_per_cpu(self.map_type)
+    }
 }
 
 /// The maps that were inherited and have not been asked for yet.
