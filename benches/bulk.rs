@@ -4,60 +4,24 @@
 //!
 //! Needs root: it mounts a bpffs in a mount namespace of its own, and both end with it.
 
+mod common;
+
+use common::{Options, Result, start};
 use std::error::Error;
 use std::ffi::CString;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
-use std::{env, fs, io, ptr};
-
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+use std::{fs, io, ptr};
 
 const BPFFS: &str = "/sys/fs/bpf";
 const PIN: &str = "/sys/fs/bpf/bulk";
 const ENTRIES: u32 = 1_000_000;
 const GETS: u32 = 100_000;
 
-struct Options {
-    bin_dir: PathBuf,
-    rounds: usize,
-    check: bool,
-}
-
 fn main() -> ExitCode {
-    let done = options().and_then(|options| Ok((run(&options)?, options.check)));
-    match done {
-        Ok((over, check)) => ExitCode::from(u8::from(check && over)),
-        Err(error) => {
-            eprintln!("bulk: {error}");
-            ExitCode::from(2)
-        }
-    }
-}
-
-fn options() -> Result<Options> {
-    let built = Path::new(env!("CARGO_BIN_EXE_bpf-map"));
-    let mut options =
-        Options { bin_dir: built.parent().unwrap_or(built).to_owned(), rounds: 5, check: false };
-    let mut args = env::args_os().skip(1);
-    while let Some(arg) = args.next() {
-        let mut value = || args.next().ok_or("an option lacks its value");
-        match arg.to_str() {
-            // Cargo gives this to every bench.
-            Some("--bench") => {}
-            Some("--check") => options.check = true,
-            Some("--bin-dir") => options.bin_dir = value()?.into(),
-            Some("--bulk-rounds") => options.rounds = value()?.to_string_lossy().parse()?,
-            // Of the other bench.
-            Some("--rounds") => drop(value()?),
-            _ => return Err(format!("{}: no such option", arg.to_string_lossy()).into()),
-        }
-    }
-    if options.rounds == 0 {
-        return Err("--bulk-rounds: at least 1".into());
-    }
-    Ok(options)
+    start("bulk", "--bulk-rounds", 5, run)
 }
 
 /// Prints all measurements; true if any is over its bound.

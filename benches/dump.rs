@@ -4,20 +4,20 @@
 //!
 //! Needs root: it mounts a bpffs in a mount namespace of its own, and both end with it.
 
+mod common;
+
 use bpf_exec::internals::batch::Cursor;
 use bpf_exec::internals::bpf::{MapSpec, btf_load, map_create, obj_pin};
 use bpf_exec::internals::elem::MapFd;
+use common::{Options, Result, start};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
-use std::error::Error;
 use std::ffi::{CString, OsString};
+use std::mem;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
-use std::{env, mem};
-
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 const BPFFS: &str = "/sys/fs/bpf";
 const ENTRIES: u32 = 1_000_000;
@@ -28,43 +28,8 @@ const HASH: u32 = 1;
 const ARRAY: u32 = 2;
 const MMAPABLE: u32 = 1 << 10;
 
-struct Options {
-    bin_dir: PathBuf,
-    rounds: usize,
-    check: bool,
-}
-
 fn main() -> ExitCode {
-    let done = options().and_then(|options| Ok((run(&options)?, options.check)));
-    match done {
-        Ok((over, check)) => ExitCode::from(u8::from(check && over)),
-        Err(error) => {
-            eprintln!("dump: {error}");
-            ExitCode::from(2)
-        }
-    }
-}
-
-fn options() -> Result<Options> {
-    let built = Path::new(env!("CARGO_BIN_EXE_bpf-map"));
-    let mut options =
-        Options { bin_dir: built.parent().unwrap_or(built).to_owned(), rounds: 7, check: false };
-    let mut args = env::args_os().skip(1);
-    while let Some(arg) = args.next() {
-        let mut value = || args.next().ok_or("an option lacks its value");
-        match arg.to_str() {
-            // Cargo gives this to every bench.
-            Some("--bench") => {}
-            Some("--check") => options.check = true,
-            Some("--bin-dir") => options.bin_dir = value()?.into(),
-            Some("--rounds") => options.rounds = value()?.to_string_lossy().parse()?,
-            _ => return Err(format!("{}: no such option", arg.to_string_lossy()).into()),
-        }
-    }
-    if options.rounds == 0 {
-        return Err("--rounds: at least 1".into());
-    }
-    Ok(options)
+    start("dump", "--rounds", 7, run)
 }
 
 /// Prints all measurements; true if any is over its bound.

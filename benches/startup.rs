@@ -4,59 +4,23 @@
 //!
 //! Needs root: it mounts a bpffs in a mount namespace of its own, and both end with it.
 
+mod common;
+
+use common::{Options, Result, start};
 use std::error::Error;
 use std::ffi::{CStr, CString, OsString};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 use std::{env, fs, mem, ptr};
-
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 const BPFFS: &str = "/sys/fs/bpf";
 /// Numbers of pinned maps; the differences between them show whether the cost is linear.
 const SIZES: [u32; 5] = [1, 250, 500, 750, 1000];
 
-struct Options {
-    bin_dir: PathBuf,
-    rounds: usize,
-    check: bool,
-}
-
 fn main() -> ExitCode {
-    let done = options().and_then(|options| Ok((run(&options)?, options.check)));
-    match done {
-        Ok((over, check)) => ExitCode::from(u8::from(check && over)),
-        Err(error) => {
-            eprintln!("startup: {error}");
-            ExitCode::from(2)
-        }
-    }
-}
-
-fn options() -> Result<Options> {
-    let built = Path::new(env!("CARGO_BIN_EXE_bpf-exec"));
-    let mut options =
-        Options { bin_dir: built.parent().unwrap_or(built).to_owned(), rounds: 1000, check: false };
-    let mut args = env::args_os().skip(1);
-    while let Some(arg) = args.next() {
-        let mut value = || args.next().ok_or("an option lacks its value");
-        match arg.to_str() {
-            // Cargo gives this to every bench.
-            Some("--bench") => {}
-            Some("--check") => options.check = true,
-            Some("--bin-dir") => options.bin_dir = value()?.into(),
-            Some("--rounds") => options.rounds = value()?.to_string_lossy().parse()?,
-            // Of the other bench.
-            Some("--bulk-rounds") => drop(value()?),
-            _ => return Err(format!("{}: no such option", arg.to_string_lossy()).into()),
-        }
-    }
-    if options.rounds == 0 {
-        return Err("--rounds: at least 1".into());
-    }
-    Ok(options)
+    start("startup", "--rounds", 1000, run)
 }
 
 /// Prints all measurements; true if any is over its bound.

@@ -1,7 +1,7 @@
 //! Descriptors put where the command finds them.
 
 use crate::error::Error;
-use crate::sys::{Errno, fd};
+use crate::sys::{Errno, errno, fd};
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -73,8 +73,4 @@ pub fn place(mut fds: Vec<Option<OwnedFd>>, numbers: &[RawFd]) -> Result<(), Err
         fd::move_to(fd, number)?;
     }
     Ok(())
-}
-
-fn errno(error: std::io::Error) -> Errno {
-    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }

@@ -2,7 +2,7 @@
 
 use super::bpf::{self, MapInfo};
 use super::fd;
-use super::{Errno, Result};
+use super::{Errno, Result, errno};
 use aya_obj::generated::{bpf_attr, bpf_cmd};
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::Mode;
@@ -193,8 +193,7 @@ pub fn possible_cpus() -> Result<&'static [u32]> {
         .resolve(ResolveFlag::RESOLVE_NO_XDEV);
     let mut file = File::from(openat2(&sysfs, "devices/system/cpu/possible", how)?);
     let mut text = String::new();
-    file.read_to_string(&mut text)
-        .map_err(|e| e.raw_os_error().map_or(Errno::EIO, Errno::from_raw))?;
+    file.read_to_string(&mut text).map_err(errno)?;
     let cpus = parse_ranges(text.trim()).ok_or(Errno::EIO)?;
     Ok(CPUS.get_or_init(|| cpus))
 }

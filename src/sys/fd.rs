@@ -1,7 +1,7 @@
 //! Descriptor numbers: what they are, and putting one where it should be.
 
 use super::bpf::Access;
-use super::{Errno, Result};
+use super::{Errno, Result, errno};
 use nix::fcntl::{F_GETFL, FcntlArg, FdFlag, OFlag, fcntl, readlink};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
@@ -108,10 +108,9 @@ impl Inherited {
 
 /// The numbers of all open descriptors, rising, from /proc/self/fd.
 pub fn open_numbers() -> Result<Vec<RawFd>> {
-    let io = |e: std::io::Error| e.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
     let mut numbers = Vec::new();
-    for entry in std::fs::read_dir("/proc/self/fd").map_err(io)? {
-        let name = entry.map_err(io)?.file_name();
+    for entry in std::fs::read_dir("/proc/self/fd").map_err(errno)? {
+        let name = entry.map_err(errno)?.file_name();
         numbers.extend(name.to_str().and_then(|name| name.parse::<RawFd>().ok()));
     }
     numbers.sort_unstable();
@@ -169,5 +168,5 @@ pub fn move_to(fd: OwnedFd, number: RawFd) -> Result<()> {
 pub fn info(fd: BorrowedFd) -> Result<String> {
     let path = format!("/proc/self/fdinfo/{}", fd.as_raw_fd());
     let text = std::fs::read_to_string(path);
-    text.map_err(|e| e.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
+    text.map_err(errno)
 }

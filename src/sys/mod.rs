@@ -23,6 +23,11 @@ pub use nix::errno::Errno;
 /// What every function of this room returns.
 pub type Result<T> = std::result::Result<T, Errno>;
 
+/// The number behind an error of std's; EIO where std made it up itself.
+pub fn errno(error: std::io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}
+
 /// Turns the -1 of a system call into the error that errno holds.
 fn check(returned: libc::c_long) -> Result<libc::c_long> {
     if returned == -1 { Err(Errno::last()) } else { Ok(returned) }
