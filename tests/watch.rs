@@ -277,7 +277,7 @@ fn a_disk_that_is_full_is_a_failure() {
 /// A terminal of 6 rows and 30 columns, in which a shell runs `script`.
 fn terminal(lab: &Lab, script: &str) -> Command {
     std::fs::write(lab.path("script"), format!("stty rows 6 cols 30\n{script}")).unwrap();
-    let mut command = lab.program("script", ["-qec", "sh script", "/dev/null"]);
+    let mut command = lab.program("script", ["-qec", "exec sh script", "/dev/null"]);
     command.stdin(Stdio::piped());
     command
 }
