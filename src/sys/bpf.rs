@@ -81,7 +81,7 @@ pub struct MapSpec<'a> {
     pub btf: Option<(BorrowedFd<'a>, u32, u32)>,
 }
 
-fn new_attr() -> bpf_attr {
+pub(super) fn new_attr() -> bpf_attr {
     // SAFETY: bpf_attr is a union of integers, for which all zeroes is valid.
     unsafe { zeroed() }
 }
@@ -100,7 +100,7 @@ pub(super) unsafe fn call(cmd: bpf_cmd, attr: &mut bpf_attr) -> Result<libc::c_l
 ///
 /// # Safety
 /// As for [`call`], and `cmd` must be one that returns a descriptor.
-unsafe fn call_for_fd(cmd: bpf_cmd, attr: &mut bpf_attr) -> Result<OwnedFd> {
+pub(super) unsafe fn call_for_fd(cmd: bpf_cmd, attr: &mut bpf_attr) -> Result<OwnedFd> {
     // SAFETY: passed on to the caller.
     let fd = unsafe { call(cmd, attr)? };
     // SAFETY: the kernel has just made this descriptor for us.
@@ -186,7 +186,7 @@ pub fn map_info(fd: BorrowedFd) -> Result<MapInfo> {
 ///
 /// # Safety
 /// `info` is the address of `length` bytes that the kernel may write.
-unsafe fn obj_info(fd: BorrowedFd, info: u64, length: usize) -> Result<()> {
+pub(super) unsafe fn obj_info(fd: BorrowedFd, info: u64, length: usize) -> Result<()> {
     let mut attr = new_attr();
     attr.info.bpf_fd = fd.as_raw_fd() as u32;
     attr.info.info_len = length as u32;

@@ -14,6 +14,7 @@ pub mod elem;
 pub mod entry;
 pub mod fd;
 pub mod mmap;
+pub mod object;
 pub mod process;
 pub mod scm;
 pub mod terminal;
