@@ -1,0 +1,247 @@
+//! The agent's protocol, in packets (SOCK_SEQPACKET): requests, and replies to them.
+//!
+//! bpf-agent(7) describes it for those who speak it from elsewhere. A packet begins with
+//! 8 bytes: u8 version, u8 operation or status, u16 flags, u32 number of the request, all
+//! in host byte order.
+
+// The agent and its clients come next.
+#![allow(dead_code, unused_imports)]
+
+mod bytes;
+mod record;
+mod reply;
+
+pub use record::{Class, Record, State};
+pub use reply::{Reply, Status};
+
+use crate::text::count;
+use bytes::{Reader, push_string};
+use thiserror::Error;
+
+/// The only version there is.
+pub const VERSION: u8 = 1;
+/// Bytes of the longest packet that either side sends.
+pub const MAX_PACKET: usize = 128 << 10;
+/// Bytes of the longest name.
+pub const MAX_NAME: usize = 200;
+/// Bytes of the longest layout, as in the environment.
+pub const MAX_LAYOUT: usize = 64 << 10;
+
+/// Ways to use a map: bits of a descriptor's access.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mode(u8);
+
+impl Mode {
+    pub const NONE: Mode = Mode(0);
+    pub const READ: Mode = Mode(1);
+    pub const WRITE: Mode = Mode(2);
+    pub const BOTH: Mode = Mode(3);
+
+    /// The bits of a byte; None where it has others.
+    pub fn from_bits(bits: u8) -> Option<Mode> {
+        (bits <= 3).then_some(Mode(bits))
+    }
+
+    pub fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// What is in both.
+    pub fn and(self, other: Mode) -> Mode {
+        Mode(self.0 & other.0)
+    }
+
+    /// What is in either.
+    pub fn or(self, other: Mode) -> Mode {
+        Mode(self.0 | other.0)
+    }
+
+    pub fn has(self, other: Mode) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// `rw`, `r`, `w` or `-`, as tables print it.
+    pub fn name(self) -> &'static str {
+        ["-", "r", "w", "rw"][self.0 as usize & 3]
+    }
+}
+
+/// What a client asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Chosen by the client; every reply repeats it.
+    pub number: u32,
+    pub operation: Operation,
+}
+
+/// One request, without its number. Names are bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// The records of all names that match a glob; an empty one stands for all.
+    List { glob: Vec<u8> },
+    /// The descriptors of these names, in their order.
+    Get { names: Vec<Vec<u8>>, wanted: Mode },
+    /// Store the descriptor that comes along.
+    Put { name: Vec<u8>, layout: Vec<u8>, replace: bool },
+    /// Forget these names.
+    Remove { names: Vec<Vec<u8>> },
+    /// The record of a name.
+    Info { name: Vec<u8> },
+    /// The records of these names, as soon as all are there; 0 milliseconds are for ever.
+    Wait { names: Vec<Vec<u8>>, milliseconds: u32 },
+    /// The record of a name, with what its pin leads to at this moment.
+    Id { name: Vec<u8> },
+}
+
+/// Numbers of the operations.
+const LIST: u8 = 1;
+const GET: u8 = 2;
+const PUT: u8 = 3;
+const REMOVE: u8 = 4;
+const INFO: u8 = 5;
+const WAIT: u8 = 6;
+const ID: u8 = 7;
+/// PUT: take the place of what has the name.
+const REPLACE: u16 = 4;
+
+/// Why a packet is refused.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum Malformed {
+    #[error("the packet ends too early")]
+    Short,
+    #[error("{} after the end of the request", count(*.0, "byte"))]
+    Long(usize),
+    #[error("version {0}, where only {VERSION} is known")]
+    Version(u8),
+    #[error("operation {0} is not known")]
+    Operation(u8),
+    #[error("flags {0:#x} are not known here")]
+    Flags(u16),
+    #[error("no name is given")]
+    NoName,
+    #[error("a name {0}")]
+    Name(&'static str),
+    #[error("a layout of {}, where at most {MAX_LAYOUT} are taken", count(*.0, "byte"))]
+    Layout(usize),
+    #[error("a reply that holds what is not known: {0}")]
+    Reply(&'static str),
+}
+
+/// An error unless an object may be stored under `name`: it can be asked for by
+/// `PATH#NAME,…`, becomes a variable's value, and is told from a path and a number.
+pub fn check_name(name: &[u8]) -> Result<(), Malformed> {
+    Err(Malformed::Name(if name.is_empty() {
+        "is empty"
+    } else if name.len() > MAX_NAME {
+        "is longer than 200 bytes"
+    } else if name.iter().all(u8::is_ascii_digit) {
+        "is a number"
+    } else if name.iter().any(|b| matches!(b, b'/' | b'=' | b',') || b.is_ascii_control()) {
+        "holds '/', '=', ',' or a control byte"
+    } else {
+        return Ok(());
+    }))
+}
+
+/// The number that a packet has, however wrong the rest of it is; 0 where it has none.
+pub fn number_of(packet: &[u8]) -> u32 {
+    let number = packet.get(4..8).and_then(|bytes| bytes.try_into().ok());
+    number.map_or(0, u32::from_ne_bytes)
+}
+
+fn header(kind: u8, flags: u16, number: u32) -> Vec<u8> {
+    let mut out = vec![VERSION, kind];
+    out.extend(flags.to_ne_bytes());
+    out.extend(number.to_ne_bytes());
+    out
+}
+
+impl Request {
+    /// Reads a packet that a client sent.
+    pub fn decode(packet: &[u8]) -> Result<Request, Malformed> {
+        let mut rest = Reader(packet);
+        let version = rest.u8()?;
+        if version != VERSION {
+            return Err(Malformed::Version(version));
+        }
+        let (operation, flags, number) = (rest.u8()?, rest.u16()?, rest.u32()?);
+        let known = match operation {
+            GET => u16::from(Mode::BOTH.bits()),
+            PUT => REPLACE,
+            LIST | REMOVE | INFO | WAIT | ID => 0,
+            _ => return Err(Malformed::Operation(operation)),
+        };
+        if flags & !known != 0 {
+            return Err(Malformed::Flags(flags));
+        }
+        let operation = match operation {
+            LIST => Operation::List { glob: rest.string()?.to_vec() },
+            GET => {
+                // No bit at all asks for as much as there is.
+                let wanted = Mode::from_bits(flags as u8).filter(|mode| *mode != Mode::NONE);
+                Operation::Get { names: names(&mut rest)?, wanted: wanted.unwrap_or(Mode::BOTH) }
+            }
+            PUT => {
+                let (name, layout) = (name(&mut rest)?, rest.string()?.to_vec());
+                if layout.len() > MAX_LAYOUT {
+                    return Err(Malformed::Layout(layout.len()));
+                }
+                Operation::Put { name, layout, replace: flags & REPLACE != 0 }
+            }
+            REMOVE => Operation::Remove { names: names(&mut rest)? },
+            INFO => Operation::Info { name: name(&mut rest)? },
+            ID => Operation::Id { name: name(&mut rest)? },
+            _ => {
+                let milliseconds = rest.u32()?;
+                Operation::Wait { names: names(&mut rest)?, milliseconds }
+            }
+        };
+        rest.end()?;
+        Ok(Request { number, operation })
+    }
+
+    /// The packet that asks for it.
+    pub fn encode(&self) -> Vec<u8> {
+        let packet = |kind, flags| header(kind, flags, self.number);
+        match &self.operation {
+            Operation::List { glob } => with_names(packet(LIST, 0), [glob]),
+            Operation::Get { names, wanted } => {
+                with_names(packet(GET, wanted.bits().into()), names)
+            }
+            Operation::Put { name, layout, replace } => {
+                with_names(packet(PUT, if *replace { REPLACE } else { 0 }), [name, layout])
+            }
+            Operation::Remove { names } => with_names(packet(REMOVE, 0), names),
+            Operation::Info { name } => with_names(packet(INFO, 0), [name]),
+            Operation::Id { name } => with_names(packet(ID, 0), [name]),
+            Operation::Wait { names, milliseconds } => {
+                let mut out = packet(WAIT, 0);
+                out.extend(milliseconds.to_ne_bytes());
+                with_names(out, names)
+            }
+        }
+    }
+}
+
+fn with_names<'a>(mut out: Vec<u8>, names: impl IntoIterator<Item = &'a Vec<u8>>) -> Vec<u8> {
+    names.into_iter().for_each(|name| push_string(&mut out, name));
+    out
+}
+
+fn name(rest: &mut Reader) -> Result<Vec<u8>, Malformed> {
+    let name = rest.string()?;
+    check_name(name)?;
+    Ok(name.to_vec())
+}
+
+/// At least one name, up to the end of the packet.
+fn names(rest: &mut Reader) -> Result<Vec<Vec<u8>>, Malformed> {
+    let mut names = Vec::new();
+    while !rest.0.is_empty() {
+        names.push(name(rest)?);
+    }
+    if names.is_empty() { Err(Malformed::NoName) } else { Ok(names) }
+}
+
+#[cfg(test)]
+mod tests;

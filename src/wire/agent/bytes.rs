@@ -1,0 +1,49 @@
+//! Numbers and strings in a packet, in host byte order, without padding.
+
+use super::Malformed;
+
+/// What is left of a packet that is being read.
+pub struct Reader<'a>(pub &'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+        let (first, rest) = self.0.split_first_chunk().ok_or(Malformed::Short)?;
+        self.0 = rest;
+        Ok(*first)
+    }
+
+    pub fn u8(&mut self) -> Result<u8, Malformed> {
+        self.array().map(u8::from_ne_bytes)
+    }
+
+    pub fn u16(&mut self) -> Result<u16, Malformed> {
+        self.array().map(u16::from_ne_bytes)
+    }
+
+    pub fn u32(&mut self) -> Result<u32, Malformed> {
+        self.array().map(u32::from_ne_bytes)
+    }
+
+    pub fn u64(&mut self) -> Result<u64, Malformed> {
+        self.array().map(u64::from_ne_bytes)
+    }
+
+    /// A u32 with the number of bytes, and as many bytes.
+    pub fn string(&mut self) -> Result<&'a [u8], Malformed> {
+        let length = self.u32()? as usize;
+        let (string, rest) = self.0.split_at_checked(length).ok_or(Malformed::Short)?;
+        self.0 = rest;
+        Ok(string)
+    }
+
+    /// An error unless everything was read.
+    pub fn end(&self) -> Result<(), Malformed> {
+        if self.0.is_empty() { Ok(()) } else { Err(Malformed::Long(self.0.len())) }
+    }
+}
+
+/// Appends a string as [`Reader::string`] reads it.
+pub fn push_string(out: &mut Vec<u8>, string: &[u8]) {
+    out.extend((string.len() as u32).to_ne_bytes());
+    out.extend(string);
+}

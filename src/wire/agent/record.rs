@@ -1,0 +1,137 @@
+//! What a reply tells of one stored object.
+
+use super::bytes::{Reader, push_string};
+use super::{Malformed, Mode};
+
+/// What an object is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Class {
+    Map = 1,
+    Prog = 2,
+    Link = 3,
+}
+
+impl Class {
+    fn from_byte(byte: u8) -> Option<Class> {
+        [Class::Map, Class::Prog, Class::Link].into_iter().find(|class| *class as u8 == byte)
+    }
+
+    /// `map`, `prog` or `link`: also the name of its pin in the agent's state.
+    pub fn name(self) -> &'static str {
+        match self {
+            Class::Map => "map",
+            Class::Prog => "prog",
+            Class::Link => "link",
+        }
+    }
+}
+
+/// How an object is kept, and whether its pin still leads to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum State {
+    /// By the agent's own descriptor alone: it goes with the agent.
+    Memory = 0,
+    /// By a pin too.
+    Pinned = 1,
+    /// By a descriptor in systemd's store too.
+    Systemd = 2,
+    /// Its pin leads to another object.
+    Changed = 3,
+    /// Its pin is gone, or cannot be opened.
+    Gone = 4,
+}
+
+impl State {
+    fn from_byte(byte: u8) -> Option<State> {
+        use State::*;
+        [Memory, Pinned, Systemd, Changed, Gone].into_iter().find(|state| *state as u8 == byte)
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            State::Memory => "memory",
+            State::Pinned => "pinned",
+            State::Systemd => "systemd",
+            State::Changed => "changed",
+            State::Gone => "gone",
+        }
+    }
+}
+
+/// One stored object: 52 bytes, its name and its layout.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    pub class: Class,
+    /// The access of the descriptor that comes along, or that the client could have.
+    pub access: Mode,
+    /// The access of the descriptor that was put: more is never handed out.
+    pub bound: Mode,
+    pub state: State,
+    /// The kernel's id.
+    pub id: u32,
+    /// The id of what its pin leads to now; 0 for none.
+    pub pin_id: u32,
+    /// `enum bpf_map_type`, `bpf_prog_type` or `bpf_link_type`.
+    pub kind: u32,
+    /// Of a map: bytes of a key, bytes of a value, entries and flags. Of a link: first the
+    /// id of its program.
+    pub details: [u32; 4],
+    /// Who put it, as the kernel told it.
+    pub uid: u32,
+    pub gid: u32,
+    pub pid: u32,
+    /// When, in seconds since 1970.
+    pub time: u64,
+    pub name: Vec<u8>,
+    /// `KEY -> VALUE` as whoever put it told it; empty where nothing was told.
+    pub layout: Vec<u8>,
+}
+
+impl Record {
+    /// Bytes that it takes in a packet.
+    pub fn encoded_len(&self) -> usize {
+        52 + 4 + self.name.len() + 4 + self.layout.len()
+    }
+
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        out.extend([self.class as u8, self.access.bits(), self.bound.bits(), self.state as u8]);
+        let [a, b, c, d] = self.details;
+        for word in [self.id, self.pin_id, self.kind, a, b, c, d, self.uid, self.gid, self.pid] {
+            out.extend(word.to_ne_bytes());
+        }
+        out.extend(self.time.to_ne_bytes());
+        push_string(out, &self.name);
+        push_string(out, &self.layout);
+    }
+
+    pub(super) fn decode(rest: &mut Reader) -> Result<Record, Malformed> {
+        let strange = Malformed::Reply;
+        let class = Class::from_byte(rest.u8()?).ok_or(strange("a kind of object"))?;
+        let access = Mode::from_bits(rest.u8()?).ok_or(strange("an access"))?;
+        let bound = Mode::from_bits(rest.u8()?).ok_or(strange("an access"))?;
+        let state = State::from_byte(rest.u8()?).ok_or(strange("a state"))?;
+        let (id, pin_id, kind) = (rest.u32()?, rest.u32()?, rest.u32()?);
+        let details = [rest.u32()?, rest.u32()?, rest.u32()?, rest.u32()?];
+        let (uid, gid, pid, time) = (rest.u32()?, rest.u32()?, rest.u32()?, rest.u64()?);
+        let (name, layout) = (rest.string()?.to_vec(), rest.string()?.to_vec());
+        super::check_name(&name)?;
+        Ok(Record {
+            class,
+            access,
+            bound,
+            state,
+            id,
+            pin_id,
+            kind,
+            details,
+            uid,
+            gid,
+            pid,
+            time,
+            name,
+            layout,
+        })
+    }
+}

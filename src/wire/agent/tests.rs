@@ -1,0 +1,153 @@
+//! Tables and properties of the agent's protocol.
+
+use super::*;
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+fn a_name() -> impl Strategy<Value = Vec<u8>> {
+    vec(any::<u8>(), 1..24).prop_filter("a name", |name| check_name(name).is_ok())
+}
+
+fn an_operation() -> impl Strategy<Value = Operation> {
+    let names = || vec(a_name(), 1..5);
+    let mode = (1u8..=3).prop_map(|bits| Mode::from_bits(bits).unwrap());
+    let layout = vec(any::<u8>(), 0..80);
+    prop_oneof![
+        vec(any::<u8>(), 0..20).prop_map(|glob| Operation::List { glob }),
+        (names(), mode).prop_map(|(names, wanted)| Operation::Get { names, wanted }),
+        (a_name(), layout, any::<bool>()).prop_map(|(name, layout, replace)| Operation::Put {
+            name,
+            layout,
+            replace
+        }),
+        names().prop_map(|names| Operation::Remove { names }),
+        a_name().prop_map(|name| Operation::Info { name }),
+        a_name().prop_map(|name| Operation::Id { name }),
+        (names(), any::<u32>())
+            .prop_map(|(names, milliseconds)| Operation::Wait { names, milliseconds }),
+    ]
+}
+
+fn a_record() -> impl Strategy<Value = Record> {
+    let head = (0usize..3, 0u8..=3, 0u8..=3, 0usize..5);
+    let numbers = (any::<[u32; 3]>(), any::<[u32; 4]>(), any::<[u32; 3]>(), any::<u64>());
+    (head, numbers, a_name(), vec(any::<u8>(), 0..40)).prop_map(|(head, numbers, name, layout)| {
+        let (class, access, bound, state) = head;
+        let ([id, pin_id, kind], details, [uid, gid, pid], time) = numbers;
+        use State::*;
+        Record {
+            class: [Class::Map, Class::Prog, Class::Link][class],
+            access: Mode::from_bits(access).unwrap(),
+            bound: Mode::from_bits(bound).unwrap(),
+            state: [Memory, Pinned, Systemd, Changed, Gone][state],
+            id,
+            pin_id,
+            kind,
+            details,
+            uid,
+            gid,
+            pid,
+            time,
+            name,
+            layout,
+        }
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_request_is_read_as_it_was_written(number: u32, operation in an_operation()) {
+        let request = Request { number, operation };
+        let packet = request.encode();
+        prop_assert_eq!(number_of(&packet), number);
+        prop_assert_eq!(Request::decode(&packet), Ok(request));
+    }
+
+    #[test]
+    fn a_reply_is_read_as_it_was_written(
+        number: u32, records in vec(a_record(), 0..4), more: bool, reason in "[ -~]{0,40}",
+    ) {
+        let length = 12 + records.iter().map(Record::encoded_len).sum::<usize>();
+        let reply = Reply::Records { records, more };
+        let packet = reply.encode(number);
+        prop_assert_eq!(packet.len(), length);
+        prop_assert_eq!(Reply::decode(&packet), Ok((number, reply)));
+        let reply = Reply::Failure { status: Status::Full, reason };
+        prop_assert_eq!(Reply::decode(&reply.encode(number)), Ok((number, reply)));
+    }
+
+    /// And what is read is what it says: written again it is the same packet, apart from a GET
+    /// that asks for no access, which stands for both.
+    #[test]
+    fn no_packet_is_too_strange_to_be_refused(
+        mut packet in vec(any::<u8>(), 0..120), plausible: bool, operation in 0u8..9,
+    ) {
+        if plausible && packet.len() > 4 {
+            packet[0] = VERSION;
+            packet[1] = operation;
+            packet[2..4].fill(0);
+        }
+        if let Ok(request) = Request::decode(&packet) {
+            let again = request.encode();
+            prop_assert_eq!(&again[4..], &packet[4..]);
+        }
+        let _ = Reply::decode(&packet);
+    }
+
+    #[test]
+    fn a_packet_cut_or_prolonged_is_refused(operation in an_operation(), cut in 0usize..200) {
+        let packet = Request { number: 1, operation: operation.clone() }.encode();
+        let short = &packet[..cut.min(packet.len() - 1)];
+        if let Ok(request) = Request::decode(short) {
+            // Of several names the last ones may be cut off whole.
+            let several = matches!(
+                request.operation,
+                Operation::Get { .. } | Operation::Remove { .. } | Operation::Wait { .. }
+            );
+            prop_assert!(several);
+        }
+        let long = [packet.as_slice(), b"\0"].concat();
+        prop_assert!(Request::decode(&long).is_err());
+    }
+}
+
+#[test]
+fn what_is_not_understood_is_said() {
+    use Malformed::{Flags, Layout, Long, Name, NoName, Short, Version};
+    let info =
+        Request { number: 9, operation: Operation::Info { name: b"hits".to_vec() } }.encode();
+    let with = |at: usize, byte: u8| {
+        let mut packet = info.clone();
+        packet[at] = byte;
+        packet
+    };
+    for (packet, want) in [
+        (vec![], Short),
+        (info[..7].to_vec(), Short),
+        (with(0, 2), Version(2)),
+        (with(1, 0), Malformed::Operation(0)),
+        (with(1, 8), Malformed::Operation(8)),
+        (with(2, 1), Flags(1)),
+        (with(8, 200), Short),
+        (with(8, 3), Long(1)),
+        (with(12, b'/'), Name("holds '/', '=', ',' or a control byte")),
+        (header(GET, 0, 1), NoName),
+        (with_names(header(INFO, 0, 1), [&b"12".to_vec()]), Name("is a number")),
+        (with_names(header(INFO, 0, 1), [&b"".to_vec()]), Name("is empty")),
+        (with_names(header(INFO, 0, 1), [&vec![b'x'; 201]]), Name("is longer than 200 bytes")),
+        (
+            with_names(header(PUT, 0, 1), [&b"x".to_vec(), &vec![b'x'; MAX_LAYOUT + 1]]),
+            Layout(MAX_LAYOUT + 1),
+        ),
+    ] {
+        assert_eq!(Request::decode(&packet), Err(want));
+    }
+}
+
+#[test]
+fn a_mode_holds_its_bits_and_no_others() {
+    assert_eq!(Mode::from_bits(4), None);
+    assert_eq!(Mode::READ.or(Mode::WRITE), Mode::BOTH);
+    assert!(Mode::BOTH.has(Mode::READ) && !Mode::READ.has(Mode::WRITE));
+    assert_eq!(Mode::BOTH.and(Mode::WRITE).name(), "w");
+}
