@@ -16,6 +16,7 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
+mod agent;
 mod cli;
 mod error;
 mod handoff;
@@ -33,6 +34,7 @@ mod wire;
 #[doc(hidden)]
 #[allow(missing_docs)]
 pub mod internals {
+    pub use crate::cli::agent::main as bpf_agent;
     pub use crate::cli::exec::main as bpf_exec;
     pub use crate::cli::map::main as bpf_map;
     pub use crate::sys::entry::enter;

@@ -3,6 +3,8 @@
 mod arguments;
 mod assemble;
 
+pub use arguments::mode as socket_mode;
+
 use super::exit::{self, warn};
 use crate::handoff::launch::{self, Failure, Handed, Handover};
 use crate::handoff::place::OpenFiles;

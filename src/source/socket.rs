@@ -1,10 +1,13 @@
-//! A bound datagram socket's file: made whole, put in place of a dead one only, and removed.
+//! A bound unix socket's file: made whole, put in place of a dead one only, and removed.
 
 use crate::error::{Cause, Error};
 use crate::sys::{Errno, process::is_ignored};
 use nix::fcntl::{AT_FDCWD, OFlag, RenameFlags, openat, renameat2};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket,
+};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, umask};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::ffi::{OsStr, OsString};
@@ -60,10 +63,10 @@ impl Drop for Signals {
     }
 }
 
-/// A datagram socket bound to a path; the file goes when this does.
+/// A socket bound to a path; the file goes when this does.
 #[derive(Debug)]
 pub struct Bound {
-    socket: UnixDatagram,
+    socket: OwnedFd,
     directory: OwnedFd,
     /// The name in `directory` that the file has now.
     name: OsString,
@@ -72,12 +75,13 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// Binds `path`, with the permission bits `mode` whatever the umask is.
+    /// Binds a socket of type `kind`, which does not block and listens if it can, to `path`, with the permission bits
+    /// `mode` whatever the umask is.
     ///
     /// The socket is bound under a temporary name in the same directory, and then
     /// renamed. A socket on which nobody listens any more is replaced; a live one,
     /// or any other file, is an error. No symbolic link is followed in the last part.
-    pub fn new(path: &Path, mode: u32) -> Result<Bound, Error> {
+    pub fn new(path: &Path, kind: SockType, mode: u32) -> Result<Bound, Error> {
         let bytes = path.as_os_str().as_bytes();
         let fail = |cause: Cause| Error::new(bytes, BIND, cause);
         if bytes.len() > MAX_PATH {
@@ -91,33 +95,41 @@ impl Bound {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let directory = openat(AT_FDCWD, parent.unwrap_or(Path::new(".")), flags, Mode::empty())
             .map_err(|e| fail(e.into()))?;
-        let mut bound = Bound::temporary(directory, mode).map_err(|e| fail(e.into()))?;
+        let mut bound = Bound::temporary(directory, kind, mode).map_err(|e| fail(e.into()))?;
         bound.publish(name).map_err(fail)?;
         Ok(bound)
     }
 
-    pub fn socket(&self) -> &UnixDatagram {
-        &self.socket
+    pub fn socket(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 
     /// A socket under a name of its own in `directory`.
-    fn temporary(directory: OwnedFd, mode: u32) -> std::io::Result<Bound> {
+    fn temporary(directory: OwnedFd, kind: SockType, mode: u32) -> Result<Bound, Errno> {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let socket = socket(AddressFamily::Unix, kind, flags, None)?;
         let mut attempts = 0..ATTEMPTS;
         loop {
             let name = aside(attempts.next().unwrap_or(ATTEMPTS));
-            let before = umask(Mode::from_bits_truncate(!mode & 0o777));
             // By way of /proc, since the directory's path and this name may be too long together.
-            let socket = UnixDatagram::bind(in_proc(&directory).join(&name));
+            let address = UnixAddr::new(&in_proc(&directory).join(&name))?;
+            let before = umask(Mode::from_bits_truncate(!mode & 0o777));
+            let bound = bind(socket.as_raw_fd(), &address);
             umask(before);
-            match socket {
-                Ok(socket) => {
+            match bound {
+                Ok(()) => {
                     let stat = stat(&directory, &name)?;
                     let inode = (stat.st_dev, stat.st_ino);
-                    return Ok(Bound { socket, directory, name, inode });
+                    let bound = Bound { socket, directory, name, inode };
+                    // Before it can be found: nobody is refused.
+                    if kind != SockType::Datagram {
+                        listen(&bound.socket, Backlog::MAXALLOWABLE)?;
+                    }
+                    return Ok(bound);
                 }
                 // Another process of this number in another namespace, or one that was killed.
-                Err(e) if e.kind() == std::io::ErrorKind::AddrInUse && !attempts.is_empty() => {}
-                Err(e) => return Err(e),
+                Err(Errno::EADDRINUSE) if !attempts.is_empty() => {}
+                Err(errno) => return Err(errno),
             }
         }
     }

@@ -10,6 +10,7 @@ use crate::sys::scm::{self, MAX_FDS};
 use crate::text::count;
 use crate::wire::tc::{Datagram, ENTRY, Entry, HEADER, Header};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::SockType;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -29,12 +30,8 @@ pub struct Import {
 impl Import {
     /// Binds `path`; see [`Bound::new`].
     pub fn bind(path: &Path, mode: u32) -> Result<Import, Error> {
-        let bound = Bound::new(path, mode)?;
-        let import = Import { path: path.into(), bound, header: None, maps: Vec::new() };
-        match import.bound.socket().set_nonblocking(true) {
-            Ok(()) => Ok(import),
-            Err(e) => Err(import.fail(e)),
-        }
+        let bound = Bound::new(path, SockType::Datagram, mode)?;
+        Ok(Import { path: path.into(), bound, header: None, maps: Vec::new() })
     }
 
     fn is_complete(&self) -> bool {
@@ -50,7 +47,7 @@ impl Import {
     /// and drops what came with it.
     fn receive(&mut self) -> Result<(), Error> {
         let mut payload = [0; HEADER + ENTRY * MAX_FDS];
-        let message = match scm::receive(self.bound.socket().as_fd(), &mut payload) {
+        let message = match scm::receive(self.bound.socket(), &mut payload) {
             Err(Errno::EAGAIN | Errno::EINTR) => return Ok(()),
             message => message.map_err(|errno| self.fail(errno))?,
         };
@@ -81,7 +78,7 @@ impl Import {
 /// The map behind `fd`, if it is the one that `entry` describes.
 ///
 /// Flags are not compared: the kernel adds some of its own to certain types.
-fn check(entry: &Entry, fd: OwnedFd, place: &str) -> Result<MapFd, Cause> {
+pub fn check(entry: &Entry, fd: OwnedFd, place: &str) -> Result<MapFd, Cause> {
     let map = MapFd::identify(fd)?
         .map_err(|other| format!("{place} is {}, not a map", other.describe()))?;
     let info = map.info();
@@ -110,7 +107,7 @@ pub fn receive_all(
     while let Some(waiting) = imports.iter().find(|import| !import.is_complete()) {
         let mut fds = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
         let incomplete = imports.iter().filter(|import| !import.is_complete());
-        fds.extend(incomplete.map(|i| PollFd::new(i.bound.socket().as_fd(), PollFlags::POLLIN)));
+        fds.extend(incomplete.map(|i| PollFd::new(i.bound.socket(), PollFlags::POLLIN)));
         match poll(&mut fds, remaining(deadline)) {
             Err(Errno::EINTR) => continue,
             Err(errno) => return Err(waiting.fail(errno)),

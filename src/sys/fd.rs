@@ -170,3 +170,16 @@ pub fn info(fd: BorrowedFd) -> Result<String> {
     let text = std::fs::read_to_string(path);
     text.map_err(errno)
 }
+
+/// Takes ownership of a descriptor that this process was started with by LISTEN_FDS
+/// (sd_listen_fds(3)). To be called once for each, before anything else is opened.
+pub fn adopt_listed(number: RawFd) -> OwnedFd {
+    // SAFETY: whoever set the variables handed the descriptors over; nothing else owns them.
+    unsafe { OwnedFd::from_raw_fd(number) }
+}
+
+/// Takes ownership of what accept4(2) has returned.
+pub fn accepted(number: RawFd) -> OwnedFd {
+    // SAFETY: the kernel has just made it for us.
+    unsafe { OwnedFd::from_raw_fd(number) }
+}

@@ -15,6 +15,8 @@ pub mod entry;
 pub mod fd;
 pub mod mmap;
 pub mod object;
+pub mod peer;
+pub mod privilege;
 pub mod process;
 pub mod scm;
 pub mod terminal;

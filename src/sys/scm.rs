@@ -1,4 +1,4 @@
-//! Receiving descriptors over a unix socket (SCM_RIGHTS, unix(7)).
+//! Descriptors over unix sockets (SCM_RIGHTS, unix(7)).
 
 use super::{Errno, Result};
 use std::mem::{size_of, zeroed};
@@ -18,14 +18,35 @@ pub struct Received {
     pub payload_truncated: bool,
     /// Descriptors did not fit, in the buffer or under the limit on open files, and are gone.
     pub control_truncated: bool,
+    /// Process, user and group of the sender, where the socket asks the kernel for them
+    /// (SO_PASSCRED).
+    pub credentials: Option<(u32, u32, u32)>,
 }
 
-/// Receives one message into `payload`.
+/// Receives one message into `payload`, with as many descriptors as one can have, and the
+/// sender's credentials where they are asked for.
 pub fn receive(socket: BorrowedFd, payload: &mut [u8]) -> Result<Received> {
+    // SAFETY: CMSG_SPACE only computes.
+    let credentials = unsafe { libc::CMSG_SPACE(size_of::<libc::ucred>() as u32) };
+    receive_into(socket, payload, credentials as usize + rights(MAX_FDS))
+}
+
+/// Receives one message with at most `room` descriptors. Those that are too many never become
+/// descriptors of this process: the kernel drops them.
+pub fn receive_at_most(socket: BorrowedFd, payload: &mut [u8], room: usize) -> Result<Received> {
+    receive_into(socket, payload, if room == 0 { 0 } else { rights(room) })
+}
+
+/// Bytes of a control message with so many descriptors, and no space after it, in which there
+/// might be room for another.
+fn rights(count: usize) -> usize {
+    // SAFETY: CMSG_LEN only computes.
+    unsafe { libc::CMSG_LEN((count * size_of::<i32>()) as u32) as usize }
+}
+
+fn receive_into(socket: BorrowedFd, payload: &mut [u8], space: usize) -> Result<Received> {
     let mut iov = libc::iovec { iov_base: payload.as_mut_ptr().cast(), iov_len: payload.len() };
     // u64 so that the control messages' headers are aligned.
-    // SAFETY: CMSG_SPACE only computes.
-    let space = unsafe { libc::CMSG_SPACE((MAX_FDS * size_of::<i32>()) as u32) } as usize;
     let mut control = vec![0u64; space.div_ceil(size_of::<u64>())];
     // SAFETY: integers and pointers, for which all zeroes is valid.
     let mut message: libc::msghdr = unsafe { zeroed() };
@@ -40,17 +61,20 @@ pub fn receive(socket: BorrowedFd, payload: &mut [u8]) -> Result<Received> {
         -1 => return Err(Errno::last()),
         length => length as usize,
     };
+    let (fds, credentials) = take(&message);
     Ok(Received {
         length,
-        fds: take_fds(&message),
+        fds,
         payload_truncated: message.msg_flags & libc::MSG_TRUNC != 0,
         control_truncated: message.msg_flags & libc::MSG_CTRUNC != 0,
+        credentials,
     })
 }
 
-/// Every descriptor in the control messages of `message`, which the kernel wrote.
-fn take_fds(message: &libc::msghdr) -> Vec<OwnedFd> {
-    let mut fds = Vec::new();
+/// Every descriptor, and the sender's credentials, in the control messages of `message`, which
+/// the kernel wrote.
+fn take(message: &libc::msghdr) -> (Vec<OwnedFd>, Option<(u32, u32, u32)>) {
+    let (mut fds, mut credentials) = (Vec::new(), None);
     // SAFETY: msg_control and msg_controllen are as the kernel left them.
     let mut header = unsafe { libc::CMSG_FIRSTHDR(message) };
     // SAFETY: null, or a header inside the control buffer.
@@ -67,8 +91,52 @@ fn take_fds(message: &libc::msghdr) -> Vec<OwnedFd> {
                 fds.push(unsafe { OwnedFd::from_raw_fd(data.add(i).read_unaligned()) });
             }
         }
+        if (cmsg.cmsg_level, cmsg.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_CREDENTIALS) {
+            // SAFETY: the kernel writes a whole ucred, which is integers.
+            let sender = unsafe { libc::CMSG_DATA(header).cast::<libc::ucred>().read_unaligned() };
+            credentials = Some((sender.pid as u32, sender.uid, sender.gid));
+        }
         // SAFETY: header came from CMSG_FIRSTHDR or CMSG_NXTHDR on the same message.
         header = unsafe { libc::CMSG_NXTHDR(message, header) };
     }
-    fds
+    (fds, credentials)
+}
+
+/// Sends one message with these descriptors, at most [`MAX_FDS`]. EAGAIN where the socket
+/// does not block and has no room; EPIPE, and no signal, where the other end is gone.
+pub fn send(socket: BorrowedFd, payload: &[u8], fds: &[BorrowedFd]) -> Result<()> {
+    let mut iov =
+        libc::iovec { iov_base: payload.as_ptr().cast_mut().cast(), iov_len: payload.len() };
+    let length = rights(fds.len());
+    // SAFETY: CMSG_SPACE only computes.
+    let space = unsafe { libc::CMSG_SPACE((size_of_val(fds)) as u32) } as usize;
+    let mut control = vec![0u64; space.div_ceil(size_of::<u64>())];
+    // SAFETY: integers and pointers, for which all zeroes is valid.
+    let mut message: libc::msghdr = unsafe { zeroed() };
+    message.msg_iov = &raw mut iov;
+    message.msg_iovlen = 1;
+    if !fds.is_empty() {
+        message.msg_control = control.as_mut_ptr().cast();
+        message.msg_controllen = space as _;
+        // SAFETY: the control buffer has room for one header and the descriptors.
+        unsafe {
+            let header = &mut *libc::CMSG_FIRSTHDR(&message);
+            header.cmsg_level = libc::SOL_SOCKET;
+            header.cmsg_type = libc::SCM_RIGHTS;
+            header.cmsg_len = length as _;
+            let data = libc::CMSG_DATA(header).cast::<i32>();
+            for (i, fd) in fds.iter().enumerate() {
+                data.add(i).write_unaligned(fd.as_raw_fd());
+            }
+        }
+    }
+    loop {
+        // SAFETY: message leads to live buffers, which the kernel only reads.
+        match unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, libc::MSG_NOSIGNAL) } {
+            -1 if Errno::last() == Errno::EINTR => {}
+            -1 => return Err(Errno::last()),
+            // Datagrams and packets go whole or not at all.
+            _ => return Ok(()),
+        }
+    }
 }

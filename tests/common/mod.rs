@@ -6,6 +6,7 @@
 // Each test binary uses a part of it.
 #![allow(dead_code)]
 
+pub mod agent;
 pub mod child;
 pub mod fds;
 pub mod sender;
@@ -68,6 +69,11 @@ impl Lab {
         self.command(&binary("bpf-map"), arguments)
     }
 
+    /// `bpf-agent` with arguments.
+    pub fn agent<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
+        self.command(&binary("bpf-agent"), arguments)
+    }
+
     /// Any program, with ours to be found on its PATH.
     pub fn program<S: AsRef<OsStr>>(
         &self,
@@ -86,7 +92,10 @@ impl Lab {
         command.args(arguments).current_dir(self.dir.path()).stdin(Stdio::null());
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy().into_owned();
-            if ["BPF_", "TC_BPF", "SUDO_"].iter().any(|prefix| name.starts_with(prefix)) {
+            if ["BPF_", "TC_BPF", "SUDO_", "LISTEN_", "NOTIFY_SOCKET"]
+                .iter()
+                .any(|prefix| name.starts_with(prefix))
+            {
                 command.env_remove(name);
             }
         }
@@ -184,6 +193,7 @@ pub fn binary(name: &str) -> PathBuf {
     match name {
         "bpf-exec" => env!("CARGO_BIN_EXE_bpf-exec").into(),
         "bpf-map" => env!("CARGO_BIN_EXE_bpf-map").into(),
+        "bpf-agent" => env!("CARGO_BIN_EXE_bpf-agent").into(),
         // Examples have no variable of their own; they are built beside the binaries.
         example => {
             let path = Path::new(env!("CARGO_BIN_EXE_bpf-exec")).with_file_name("examples");

@@ -210,7 +210,7 @@ fn timeout(text: &OsStr) -> anyhow::Result<Duration> {
         .ok_or_else(|| anyhow!("--timeout {}: not a number of seconds", escape(text.as_bytes())))
 }
 
-fn mode(text: &OsStr) -> anyhow::Result<u32> {
+pub fn mode(text: &OsStr) -> anyhow::Result<u32> {
     let digits = text.to_str().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
     let mode = digits.and_then(|digits| u32::from_str_radix(digits, 8).ok());
     let mode = mode.filter(|mode| *mode <= 0o777);

@@ -1,0 +1,358 @@
+//! A request becomes an answer: access asked, store asked, and packets made of it.
+
+use super::access::{Access, Peer, Rights, matches};
+use super::log::Log;
+use super::store::{Handout, Incoming, Store, absent};
+use super::{Limits, Trouble};
+use crate::sys::object::Object;
+use crate::sys::peer;
+use crate::sys::scm::MAX_FDS;
+use crate::text::quote;
+use crate::wire::agent::{Mode, Operation, Record, Reply, Status};
+use std::os::fd::{AsFd, OwnedFd};
+
+/// Bytes after which a packet is closed; one record more fits in any case.
+const PACKET: usize = 32 << 10;
+/// Objects that are looked at for one packet of a list: others are served in between.
+const LOOKS: usize = 256;
+
+/// What all clients share.
+#[derive(Debug)]
+pub struct Agent {
+    pub access: Access,
+    pub store: Store,
+    pub log: Log,
+    pub limits: Limits,
+    /// Descriptors sent that nobody is known to have received.
+    pub in_flight: usize,
+    /// A name has come since those who wait were last looked at.
+    pub news: bool,
+}
+
+/// What is yet to be sent to a client.
+#[derive(Debug)]
+pub enum Answer {
+    /// The visible names behind this one, or all, that match.
+    List { glob: Vec<u8>, after: Option<Vec<u8>> },
+    /// Those of these names that have not been sent.
+    Get { names: Vec<Vec<u8>>, wanted: Mode, sent: usize },
+    /// One packet.
+    Whole(Reply),
+}
+
+/// One packet of an answer, and what is left of it.
+pub struct Packet<'a> {
+    pub reply: Reply,
+    pub fds: Vec<Handout<'a>>,
+    /// For [`Answer::advance`].
+    pub next: Next,
+}
+
+/// How far an answer is once a packet is sent.
+pub enum Next {
+    After(Vec<u8>),
+    Sent(usize),
+    End,
+}
+
+/// What a request comes to.
+pub enum Begun {
+    Answer(Answer),
+    /// To be answered when all these are there.
+    Wait {
+        names: Vec<Vec<u8>>,
+        milliseconds: u32,
+    },
+}
+
+impl From<Trouble> for Reply {
+    fn from(trouble: Trouble) -> Reply {
+        Reply::Failure { status: trouble.status, reason: trouble.reason }
+    }
+}
+
+impl Agent {
+    /// Takes up a request that came with `fds`; `lost` of them did not fit.
+    pub fn begin(
+        &mut self,
+        peer: &Peer,
+        socket: impl AsFd,
+        operation: Operation,
+        fds: Vec<OwnedFd>,
+        lost: bool,
+    ) -> Begun {
+        let verb = verb(&operation);
+        let begun = self.decide(peer, operation, fds, lost);
+        begun.unwrap_or_else(|(object, trouble)| {
+            let who = self.name_of(peer, socket);
+            self.log.line(format_args!("{verb} {object}: {who}: refused: {}", trouble.reason));
+            Begun::Answer(Answer::Whole(trouble.into()))
+        })
+    }
+
+    fn decide(
+        &mut self,
+        peer: &Peer,
+        operation: Operation,
+        mut fds: Vec<OwnedFd>,
+        lost: bool,
+    ) -> Result<Begun, (String, Trouble)> {
+        let is_put = matches!(operation, Operation::Put { .. });
+        if !is_put && (lost || !fds.is_empty()) {
+            let reason = "a descriptor came along that this operation does not take";
+            return Err((String::new(), Trouble::new(Status::Malformed, reason)));
+        }
+        match operation {
+            Operation::List { glob } => {
+                let glob = if glob.is_empty() { b"*".to_vec() } else { glob };
+                self.log.granted(format_args!(
+                    "list {}: {peer}: granted what it may see",
+                    quote(&glob)
+                ));
+                Ok(Begun::Answer(Answer::List { glob, after: None }))
+            }
+            Operation::Get { names, wanted } => {
+                for name in &names {
+                    self.may_get(peer, name, wanted).map_err(|t| (quote(name), t))?;
+                }
+                Ok(Begun::Answer(Answer::Get { names, wanted, sent: 0 }))
+            }
+            Operation::Info { name } | Operation::Id { name } => {
+                let trouble = |t| (quote(&name), t);
+                self.demand(peer, &name, Rights::LIST).map_err(trouble)?;
+                let record =
+                    self.record(peer, &name).ok_or_else(|| absent(&name)).map_err(trouble)?;
+                self.log.granted(format_args!("info {}: {peer}: granted", quote(&name)));
+                Ok(whole(vec![record]))
+            }
+            Operation::Wait { names, milliseconds } => {
+                for name in &names {
+                    self.demand(peer, name, Rights::LIST).map_err(|t| (quote(name), t))?;
+                }
+                Ok(Begun::Wait { names, milliseconds })
+            }
+            Operation::Remove { names } => self.remove(peer, &names),
+            Operation::Put { name, layout, replace } => {
+                let trouble = |t| (quote(&name), t);
+                let needed = if replace { Rights::PUT.or(Rights::REMOVE) } else { Rights::PUT };
+                self.demand(peer, &name, needed).map_err(trouble)?;
+                let object = one_object(&mut fds, lost).map_err(trouble)?;
+                let Peer { uid, gid, pid, .. } = *peer;
+                let incoming = Incoming { object, layout, replace, uid, gid, pid };
+                self.put(peer, &name, incoming).map_err(trouble)
+            }
+        }
+    }
+
+    /// An error unless the rules give `peer` all of `needed` on `name`.
+    fn demand(&self, peer: &Peer, name: &[u8], needed: Rights) -> Result<(), Trouble> {
+        let granted = self.access.granted(peer, name);
+        if granted.rights.has(needed) {
+            return Ok(());
+        }
+        Err(Trouble::new(Status::Refused, granted.refusal(peer, needed, name)))
+    }
+
+    /// The access with which `peer` gets `name`.
+    fn may_get(&mut self, peer: &Peer, name: &[u8], wanted: Mode) -> Result<Mode, Trouble> {
+        let granted = self.access.granted(peer, name);
+        let allowed = wanted.and(granted.rights.mode());
+        let refused = |reason: String| Trouble::new(Status::Refused, reason);
+        // Whoever may not have it is not told whether it is there.
+        if allowed == Mode::NONE {
+            let missing = if wanted == Mode::WRITE { Rights::WRITE } else { Rights::READ };
+            return Err(refused(granted.refusal(peer, missing, name)));
+        }
+        let stored = self.store.get(name).ok_or_else(|| absent(name))?;
+        let access = stored.access(allowed);
+        if access == Mode::NONE {
+            let (asked, bound) = (allowed.name(), stored.about.bound.name());
+            let class = stored.about.class.name();
+            return Err(refused(match class {
+                "map" => format!("{} was put with access {bound}, not {asked}", quote(name)),
+                _ => format!(
+                    "{} is a {class}, which has no descriptor with access {asked} alone",
+                    quote(name)
+                ),
+            }));
+        }
+        drop(self.store.hand_out(name, access)?);
+        self.log.granted(format_args!(
+            "get {}: {peer}: granted {} by {granted}",
+            quote(name),
+            access.name()
+        ));
+        Ok(access)
+    }
+
+    fn put(&mut self, peer: &Peer, name: &[u8], incoming: Incoming) -> Result<Begun, Trouble> {
+        let is_new = self.store.put(name, incoming)?;
+        self.news |= is_new;
+        let record = self.record(peer, name).into_iter().collect::<Vec<_>>();
+        if let Some(Record { class, id, bound, .. }) = record.first() {
+            let (class, bound) = (class.name(), bound.name());
+            let same = if is_new { "" } else { ", as it was" };
+            let text = format!("put {}: {peer}: stored {class} {id} {bound}{same}", quote(name));
+            self.log.line(text);
+        }
+        Ok(whole(record))
+    }
+
+    /// All names or none: first whether each is there and may go.
+    fn remove(&mut self, peer: &Peer, names: &[Vec<u8>]) -> Result<Begun, (String, Trouble)> {
+        for name in names {
+            let trouble = |t| (quote(name), t);
+            self.demand(peer, name, Rights::REMOVE).map_err(trouble)?;
+            self.store.get(name).ok_or_else(|| absent(name)).map_err(trouble)?;
+        }
+        for name in names {
+            self.store.remove(name).map_err(|t| (quote(name), t))?;
+            self.log.line(format_args!("remove {}: {peer}: removed", quote(name)));
+        }
+        Ok(whole(Vec::new()))
+    }
+
+    /// The record of a name, as `peer` may see it, with what its pin leads to now.
+    fn record(&self, peer: &Peer, name: &[u8]) -> Option<Record> {
+        let stored = self.store.get(name)?;
+        let mode = self.access.granted(peer, name).rights.mode();
+        Some(self.store.record(name, stored, stored.access(mode), true))
+    }
+
+    /// The answer to those who wait for `names`, if all are there.
+    pub fn waited(&self, peer: &Peer, names: &[Vec<u8>]) -> Option<Answer> {
+        let records = names.iter().map(|name| self.record(peer, name)).collect::<Option<_>>()?;
+        Some(Answer::Whole(Reply::Records { records, more: false }))
+    }
+
+    /// The next packet of an answer.
+    pub fn packet(&self, peer: &Peer, answer: &Answer) -> Packet<'_> {
+        match answer {
+            Answer::Whole(reply) => {
+                Packet { reply: reply.clone(), fds: Vec::new(), next: Next::End }
+            }
+            Answer::List { glob, after } => self.list(peer, glob, after.as_deref()),
+            Answer::Get { names, wanted, sent } => {
+                self.get(peer, names, *wanted, *sent).unwrap_or_else(|trouble| Packet {
+                    reply: trouble.into(),
+                    fds: Vec::new(),
+                    next: Next::End,
+                })
+            }
+        }
+    }
+
+    fn list(&self, peer: &Peer, glob: &[u8], after: Option<&[u8]>) -> Packet<'_> {
+        let (mut records, mut bytes, mut looks) = (Vec::new(), 0, 0);
+        let mut last = None;
+        for (name, stored) in self.store.after(after) {
+            if bytes >= PACKET || looks >= LOOKS {
+                break;
+            }
+            looks += 1;
+            last = Some(name);
+            let rights = self.access.granted(peer, name).rights;
+            if rights.has(Rights::LIST) && matches(glob, name) {
+                let access = stored.access(rights.mode());
+                let record = self.store.record(name, stored, access, true);
+                bytes += record.encoded_len();
+                records.push(record);
+            }
+        }
+        let next = last.filter(|last| self.store.after(Some(last)).next().is_some());
+        let next = next.map_or(Next::End, |name| Next::After(name.clone()));
+        let more = !matches!(next, Next::End);
+        Packet { reply: Reply::Records { records, more }, fds: Vec::new(), next }
+    }
+
+    fn get(
+        &self,
+        peer: &Peer,
+        names: &[Vec<u8>],
+        wanted: Mode,
+        sent: usize,
+    ) -> Result<Packet<'_>, Trouble> {
+        let (mut records, mut fds, mut bytes) = (Vec::new(), Vec::new(), 0);
+        let room = MAX_FDS.min(self.limits.in_flight);
+        for name in names[sent..].iter().take(room) {
+            if bytes >= PACKET {
+                break;
+            }
+            let rights = self.access.granted(peer, name).rights;
+            let stored = self.store.get(name).ok_or_else(|| absent(name))?;
+            let access = stored.access(wanted.and(rights.mode()));
+            if access == Mode::NONE {
+                let reason = format!("{}: not allowed any more", quote(name));
+                return Err(Trouble::new(Status::Refused, reason));
+            }
+            fds.push(self.store.hand_out(name, access)?);
+            let record = self.store.record(name, stored, access, false);
+            bytes += record.encoded_len();
+            records.push(record);
+        }
+        let sent = sent + records.len();
+        let more = sent < names.len();
+        let next = if more { Next::Sent(sent) } else { Next::End };
+        Ok(Packet { reply: Reply::Records { records, more }, fds, next })
+    }
+
+    /// Who a peer is, with the name of its program where that can be known for certain.
+    fn name_of(&self, peer: &Peer, socket: impl AsFd) -> String {
+        let comm = peer::pidfd(socket.as_fd()).ok().and_then(|pidfd| {
+            let name = std::fs::read(format!("/proc/{}/comm", peer.pid)).ok()?;
+            // Read before this, so the number was still its own.
+            crate::sys::process::is_alive(pidfd.as_fd()).then_some(name)
+        });
+        match comm {
+            Some(name) => format!("{peer} ({})", crate::text::escape(name.trim_ascii_end())),
+            None => peer.to_string(),
+        }
+    }
+}
+
+impl Answer {
+    /// What is left once a packet is sent.
+    pub fn advance(self, next: Next) -> Option<Answer> {
+        match (self, next) {
+            (Answer::List { glob, .. }, Next::After(name)) => {
+                Some(Answer::List { glob, after: Some(name) })
+            }
+            (Answer::Get { names, wanted, .. }, Next::Sent(sent)) => {
+                Some(Answer::Get { names, wanted, sent })
+            }
+            _ => None,
+        }
+    }
+}
+
+fn whole(records: Vec<Record>) -> Begun {
+    Begun::Answer(Answer::Whole(Reply::Records { records, more: false }))
+}
+
+/// The one descriptor of a put, if it is of an object.
+fn one_object(fds: &mut Vec<OwnedFd>, lost: bool) -> Result<Object, Trouble> {
+    let unfit = |reason: &str| Trouble::new(Status::Unfit, reason);
+    let fd = match (fds.pop(), lost) {
+        (Some(fd), false) => fd,
+        (None, false) => return Err(unfit("no descriptor came along")),
+        (Some(_), true) => return Err(unfit("more than one descriptor came along")),
+        (None, true) => return Err(unfit("the descriptor was lost: too many are open here")),
+    };
+    match Object::identify(fd) {
+        Ok(Ok(object)) => Ok(object),
+        Ok(Err(other)) => Err(unfit(&format!("{}, not a BPF object", other.describe()))),
+        Err(errno) => Err(Trouble::new(Status::Failed, crate::error::describe(errno))),
+    }
+}
+
+fn verb(operation: &Operation) -> &'static str {
+    match operation {
+        Operation::List { .. } => "list",
+        Operation::Get { .. } => "get",
+        Operation::Put { .. } => "put",
+        Operation::Remove { .. } => "remove",
+        Operation::Info { .. } => "info",
+        Operation::Wait { .. } => "wait for",
+        Operation::Id { .. } => "id of",
+    }
+}

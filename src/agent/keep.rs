@@ -1,0 +1,86 @@
+//! Where objects are kept so that they outlive the agent: nowhere, as pins, or with systemd.
+
+use super::about::About;
+use super::state::{Saved, StateDir};
+use super::systemd;
+use crate::error::Cause;
+use crate::sys::bpf::Access;
+use crate::sys::object::Object;
+use crate::wire::agent::{Class, State};
+use std::os::fd::BorrowedFd;
+
+/// The keeper of all that is stored.
+#[derive(Debug)]
+pub enum Keeper {
+    Memory,
+    Pins(StateDir),
+    Systemd,
+}
+
+impl Keeper {
+    /// Keeps an object under `name`; in the place of another, which is then given up.
+    pub fn keep(
+        &self,
+        name: &[u8],
+        about: &About,
+        layout: &[u8],
+        fd: BorrowedFd,
+        instead: Option<&About>,
+    ) -> Result<(), Cause> {
+        match self {
+            Keeper::Memory => Ok(()),
+            Keeper::Pins(state) => state.save(name, about, layout, fd, instead.is_some()),
+            Keeper::Systemd => {
+                systemd::store(name, about, fd)?;
+                match instead {
+                    Some(old) if old != about => systemd::remove(name, old),
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// Gives up what is kept under `name`.
+    pub fn forget(&self, name: &[u8], about: &About) -> Result<(), Cause> {
+        match self {
+            Keeper::Memory => Ok(()),
+            Keeper::Pins(state) => state.remove(name),
+            Keeper::Systemd => systemd::remove(name, about),
+        }
+    }
+
+    /// A new descriptor for the pin of a name; None where nothing is pinned by this keeper.
+    pub fn reopen(
+        &self,
+        name: &[u8],
+        class: Class,
+        access: Access,
+    ) -> Option<Result<Object, Cause>> {
+        match self {
+            Keeper::Pins(state) => Some(state.open_pin(name, class, access)),
+            Keeper::Memory | Keeper::Systemd => None,
+        }
+    }
+
+    /// How everything is kept that is as it was stored.
+    pub fn state(&self) -> State {
+        match self {
+            Keeper::Memory => State::Memory,
+            Keeper::Pins(_) => State::Pinned,
+            Keeper::Systemd => State::Systemd,
+        }
+    }
+
+    /// Whether a name is kept as it was stored, and the id that its pin leads to now, or 0.
+    pub fn look(&self, name: &[u8], about: &About) -> (State, u32) {
+        match self {
+            Keeper::Memory | Keeper::Systemd => (self.state(), 0),
+            // A link's pin can be opened for reading and writing only.
+            Keeper::Pins(state) => match state.open_pin(name, about.class, Access::ReadWrite) {
+                Ok(object) if Saved::is(&object, about) => (State::Pinned, object.id()),
+                Ok(object) => (State::Changed, object.id()),
+                Err(_) => (State::Gone, 0),
+            },
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! `bpf-agent`: its arguments, and how it starts and ends.
+
+mod arguments;
+
+use super::exit;
+use crate::agent::access::{Access, Rule, parse_file};
+use crate::agent::answer::Agent;
+use crate::agent::import::Import;
+use crate::agent::keep::Keeper;
+use crate::agent::log::Log;
+use crate::agent::server::{Server, Socket, hold_signals};
+use crate::agent::state::{Saved, StateDir};
+use crate::agent::store::Store;
+use crate::agent::systemd;
+use crate::error::{Cause, Error};
+use crate::handoff::place::OpenFiles;
+use crate::source::socket::Bound;
+use crate::sys::Errno;
+use crate::sys::privilege::{CAP_SYS_ADMIN, drop_capabilities, shut_off};
+use crate::text::{count, escape};
+use anyhow::{Context, bail};
+use arguments::Plan;
+use nix::fcntl::{F_GETFL, FcntlArg, OFlag, fcntl};
+use nix::sys::socket::{SockType, getsockopt, sockopt};
+use nix::unistd::geteuid;
+use sd_notify::NotifyState;
+use std::ffi::OsString;
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+const PROGRAM: &str = "bpf-agent";
+
+/// Runs the program; returns its exit status.
+pub fn main(arguments: Vec<OsString>) -> u8 {
+    exit::outlive_readers();
+    // Before anything is opened, which could get one of their numbers.
+    let listed = systemd::inherited();
+    let matches = match exit::parse(arguments::command(), PROGRAM, arguments, exit::FAILED) {
+        Ok(matches) => matches,
+        Err(status) => return status,
+    };
+    let served = arguments::plan(&matches).and_then(|plan| run(plan, listed?));
+    match served {
+        Ok(()) => 0,
+        Err(error) => {
+            exit::fail(PROGRAM, &error);
+            exit::FAILED
+        }
+    }
+}
+
+fn run(plan: Plan, listed: Vec<(OwnedFd, String)>) -> anyhow::Result<()> {
+    shut_off().map_err(|errno| Error::new("privileges", "give up", errno))?;
+    // Stays raised: descriptors are what the agent is there to hold.
+    let _limit = OpenFiles::raise();
+    let signals = hold_signals()?;
+    let mut log = Log::new(plan.quiet);
+    let access = read_access(&plan.rules, plan.rules_file.as_deref())?;
+    let (mut listeners, mut imports, mut stored) = (Vec::new(), Vec::new(), Vec::new());
+    for (fd, name) in listed {
+        match systemd::recognise(&name, fd) {
+            Ok(Ok(saved)) => stored.push(saved),
+            Ok(Err(why)) => log.line(why),
+            Err(fd) => sort(fd, &name, &mut listeners, &mut imports)?,
+        }
+    }
+    let (keeper, saved) = keeper(&plan, stored, &mut log)?;
+    let has_pins = matches!(keeper, Keeper::Pins(_));
+    let mut store = Store::new(keeper, plan.limits.objects);
+    for warning in store.restore(saved) {
+        log.line(warning);
+    }
+    if let Some(path) = &plan.socket {
+        listeners.push(Socket::Bound(Bound::new(path, SockType::SeqPacket, plan.socket_mode)?));
+    }
+    for path in &plan.imports {
+        let bound = Bound::new(path, SockType::Datagram, plan.socket_mode)?;
+        imports.push((Socket::Bound(bound), escape(path.as_os_str().as_bytes())));
+    }
+    if listeners.is_empty() && imports.is_empty() {
+        bail!("nothing to serve: --socket or --import is needed, or a socket from systemd");
+    }
+    let imports = imports.into_iter().map(|(socket, label)| {
+        let fail = |errno| Error::new(&label, "import", Cause::Errno(errno));
+        Import::new(socket, label.clone()).map_err(fail)
+    });
+    let imports = imports.collect::<Result<Vec<_>, _>>()?;
+    give_up_privileges(has_pins, &mut log)?;
+    let (sockets, objects) = (listeners.len() + imports.len(), store.len());
+    let limits = plan.limits;
+    let agent = Agent { access, store, log, limits, in_flight: 0, news: false };
+    let (rules, file) = (plan.rules, plan.rules_file);
+    let reload = Box::new(move || read_access(&rules, file.as_deref()));
+    let mut server = Server::new(agent, signals, listeners, imports, reload)
+        .map_err(|e| Error::new("sockets", "watch", e))?;
+    server.log().line(format_args!(
+        "serves on {}, holds {}",
+        count(sockets, "socket"),
+        count(objects, "object")
+    ));
+    systemd::tell(NotifyState::Ready);
+    Ok(server.run().map_err(|e| Error::new("sockets", "watch", e))?)
+}
+
+/// Where objects are kept, and what is kept there.
+fn keeper(plan: &Plan, stored: Vec<Saved>, log: &mut Log) -> anyhow::Result<(Keeper, Vec<Saved>)> {
+    if let Some(path) = &plan.state {
+        let state = StateDir::open(path)?;
+        let (saved, warnings) = state.load()?;
+        for warning in warnings {
+            log.line(warning);
+        }
+        return Ok((Keeper::Pins(state), saved));
+    }
+    if systemd::is_there() {
+        return Ok((Keeper::Systemd, stored));
+    }
+    log.line("warning: without --state what is stored goes with the agent");
+    Ok((Keeper::Memory, stored))
+}
+
+/// What an inherited socket is for, by its type.
+fn sort(
+    fd: OwnedFd,
+    name: &str,
+    listeners: &mut Vec<Socket>,
+    imports: &mut Vec<(Socket, String)>,
+) -> anyhow::Result<()> {
+    let label = if name.is_empty() { "inherited".to_owned() } else { escape(name.as_bytes()) };
+    let fail = |cause: Cause| Error::new(&label, "serve inherited descriptor", cause);
+    let kind = getsockopt(&fd, sockopt::SockType).map_err(|errno| match errno {
+        Errno::ENOTSOCK => fail("not a socket".into()),
+        errno => fail(errno.into()),
+    })?;
+    let listens = getsockopt(&fd, sockopt::AcceptConn).map_err(|errno| fail(errno.into()))?;
+    let flags = fcntl(fd.as_fd(), F_GETFL).map_err(|errno| fail(errno.into()))?;
+    let flags = OFlag::from_bits_retain(flags) | OFlag::O_NONBLOCK;
+    fcntl(fd.as_fd(), FcntlArg::F_SETFL(flags)).map_err(|errno| fail(errno.into()))?;
+    match kind {
+        SockType::SeqPacket if listens => listeners.push(Socket::Inherited(fd)),
+        SockType::Datagram => imports.push((Socket::Inherited(fd), label)),
+        _ => return Err(fail("neither a listening SEQPACKET socket nor a DGRAM one".into()).into()),
+    }
+    Ok(())
+}
+
+/// The rules of the command line, and those of the file.
+fn read_access(rules: &[Rule], file: Option<&Path>) -> anyhow::Result<Access> {
+    let mut rules = rules.to_vec();
+    if let Some(path) = file {
+        let shown = || escape(path.as_os_str().as_bytes());
+        rules.extend(
+            parse_file(&read_rules(path)?).map_err(anyhow::Error::msg).with_context(shown)?,
+        );
+    }
+    Ok(Access::new(geteuid().as_raw(), rules))
+}
+
+/// The text of a file that nobody but root and the agent's own user can have written.
+fn read_rules(path: &Path) -> Result<Vec<u8>, Error> {
+    const MAX: u64 = 1 << 20;
+    let fail = |cause: Cause| Error::new(path.as_os_str().as_bytes(), "read rules", cause);
+    let file = std::fs::File::open(path).map_err(|e| fail(e.into()))?;
+    let about = file.metadata().map_err(|e| fail(e.into()))?;
+    if about.uid() != 0 && about.uid() != geteuid().as_raw() {
+        return Err(fail(format!("it belongs to uid {}", about.uid()).into()));
+    }
+    if about.mode() & 0o022 != 0 {
+        return Err(fail(
+            format!("others may write it: mode {:04o}", about.mode() & 0o7777).into(),
+        ));
+    }
+    let mut text = Vec::new();
+    file.take(MAX + 1).read_to_end(&mut text).map_err(|e| fail(e.into()))?;
+    if text.len() as u64 > MAX {
+        return Err(fail("longer than a mebibyte".into()));
+    }
+    Ok(text)
+}
+
+/// With pins nothing is needed that wants privileges; without, a map's id wants CAP_SYS_ADMIN
+/// to be opened with less access than its descriptor has.
+fn give_up_privileges(has_pins: bool, log: &mut Log) -> anyhow::Result<()> {
+    let keep: &[u32] = if has_pins { &[] } else { &[CAP_SYS_ADMIN] };
+    let has =
+        drop_capabilities(keep).map_err(|errno| Error::new("privileges", "give up", errno))?;
+    if !has {
+        log.line(
+            "warning: neither pins nor CAP_SYS_ADMIN: no descriptor can be made with less access",
+        );
+    }
+    Ok(())
+}
