@@ -22,6 +22,7 @@ mod error;
 mod handoff;
 pub mod layout;
 mod map;
+mod object;
 mod output;
 mod source;
 mod sys;

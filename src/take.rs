@@ -4,6 +4,7 @@ use crate::source::inherited;
 use crate::sys::bpf::Access;
 use crate::sys::elem::is_per_cpu;
 use crate::sys::fd;
+use crate::sys::object::Info;
 use crate::text::escape;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -108,11 +109,11 @@ pub fn take() -> Result<InheritedMaps, TakeError> {
         .map_err(|error| TakeError::Unreadable(error.to_string()))?;
     let mut warnings = inherited.warnings;
     let mut maps = BTreeMap::new();
-    for map in inherited.maps {
+    for map in inherited.objects {
+        let Info::Map(info, access) = map.info else { continue };
         let index = map.claim.index;
         match fd::adopt(map.fd) {
             Ok(fd) => {
-                let info = map.info;
                 maps.insert(
                     index,
                     InheritedMap {
@@ -124,7 +125,7 @@ pub fn take() -> Result<InheritedMaps, TakeError> {
                         value_size: info.value_size,
                         max_entries: info.max_entries,
                         id: info.id,
-                        read_only: map.access == Access::ReadOnly,
+                        read_only: access == Access::ReadOnly,
                         fd,
                     },
                 );

@@ -6,11 +6,12 @@ mod assemble;
 pub use arguments::mode as socket_mode;
 
 use super::exit::{self, warn};
+use crate::handoff::environ::{self, Class};
 use crate::handoff::launch::{self, Failure, Handed, Handover};
+use crate::handoff::lock;
 use crate::handoff::place::OpenFiles;
-use crate::handoff::{environ, lock};
 use crate::map::typed::Layouts;
-use crate::output::{self, MapRow};
+use crate::output::{self, Row};
 use crate::source::inherited::{self, Inheritance};
 use crate::source::{self, Request, Settings, Source};
 use arguments::{Plan, Show};
@@ -62,8 +63,8 @@ fn run(plan: Plan, inheritance: Inheritance) -> anyhow::Result<()> {
     let limit = OpenFiles::raise();
     let mut layouts = Layouts::default();
     let (inherited, declared, dropped) = match plan.clean {
-        true => (Vec::new(), false, inherited::every()?.into_iter().map(|(fd, ..)| fd).collect()),
-        false => (inheritance.maps, inheritance.declared, Vec::new()),
+        true => (Vec::new(), false, inherited::every()?.into_iter().map(|(fd, _)| fd).collect()),
+        false => (inheritance.objects, inheritance.declared, Vec::new()),
     };
     let kept = keep(inherited, &plan.settings, &mut layouts)?;
     let replaced = match plan.settings.read_only && !plan.clean {
@@ -82,19 +83,20 @@ fn run(plan: Plan, inheritance: Inheritance) -> anyhow::Result<()> {
     }
     let groups = source::open_all(&requests, &plan.settings, &mut layouts)?;
     for (request, _) in requests.iter().zip(&groups).filter(|(_, group)| group.is_empty()) {
-        warn(PROGRAM, format_args!("{}: no map is pinned there", request.source));
+        let noun = request.source.class().noun();
+        warn(PROGRAM, format_args!("{}: no {noun} is pinned there", request.source));
     }
-    let (maps, warnings) = assemble(kept, &requests, groups, plan.fd_base, &limit)?;
-    for warning in warnings.into_iter().chain(maps.iter().filter_map(long_layout)) {
+    let (objects, warnings) = assemble(kept, &requests, groups, plan.fd_base, &limit)?;
+    for warning in warnings.into_iter().chain(objects.iter().filter_map(long_layout)) {
         warn(PROGRAM, warning);
     }
-    let rows = || maps.iter().map(row).collect::<Vec<MapRow>>();
+    let rows = || objects.iter().map(row).collect::<Vec<Row>>();
     match plan.show {
-        Show::DryRun { json: true } => return exit::print(output::json::maps(&rows()).as_bytes()),
+        Show::DryRun { json: true } => return exit::print(output::json::list(&rows()).as_bytes()),
         Show::DryRun { json: false } => {
-            return exit::print(output::table::maps(&rows()).as_bytes());
+            return exit::print(output::table::list(&rows()).as_bytes());
         }
-        Show::Table => exit::tell(&output::table::maps(&rows())),
+        Show::Table => exit::tell(&output::table::list(&rows())),
         Show::Nothing => {}
     }
     if plan.lock
@@ -102,24 +104,23 @@ fn run(plan: Plan, inheritance: Inheritance) -> anyhow::Result<()> {
     {
         warn(PROGRAM, format_args!("--lock: {reason}"));
     }
-    let handover = Handover { maps, dropped, replaced, lock: plan.lock };
+    let handover = Handover { objects, dropped, replaced, lock: plan.lock };
     Err(launch::launch(handover, plan.command, limit).into())
 }
 
 /// Without a source, and with no map declared, be it one that is gone: every map pinned below the bpffs root.
 fn everything(settings: &Settings) -> Request {
-    Request { name: None, source: Source::Pin(settings.bpffs.clone()) }
+    Request { name: None, source: Source::Pin(Class::Map, settings.bpffs.clone()) }
 }
 
-fn long_layout(map: &Handed) -> Option<String> {
-    let length = map.claim.layout.as_ref()?.len();
-    let index = map.claim.index;
+fn long_layout(Handed { claim, .. }: &Handed) -> Option<String> {
+    let length = claim.layout.as_ref()?.len();
+    let variable = claim.variable();
     let too_long = length > environ::MAX_LAYOUT;
-    too_long.then(|| {
-        format!("BPF_MAP{index}: a layout of {length} bytes is left out of the environment")
-    })
+    too_long
+        .then(|| format!("{variable}: a layout of {length} bytes is left out of the environment"))
 }
 
-fn row(Handed { claim, info, access, .. }: &Handed) -> MapRow {
-    MapRow::new(claim.index, claim.fd, claim.name.clone(), claim.layout.clone(), info, *access)
+fn row(Handed { claim, info, .. }: &Handed) -> Row {
+    Row::new(claim.index, claim.fd, claim.name.clone(), claim.layout.clone(), info)
 }

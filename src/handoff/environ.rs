@@ -1,60 +1,40 @@
-//! The environment contract: `BPF_NUM_MAPS`, `BPF_MAP<n>` and what belongs to them.
+//! The environment contract: `BPF_NUM_MAPS`, `BPF_MAP<n>` and what belongs to them, and the
+//! same for programs and links.
 //!
 //! Pure: environments are lists of `NAME=VALUE` entries, in bytes. Whether a
 //! number really is an open map is for others to find out.
 
+mod class;
+
+pub use class::Class;
+
 use crate::text::{count as count_of, escape};
+use class::{Variable, variable};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
-use std::fmt::Write;
 
-const COUNT: &str = "BPF_NUM_MAPS";
 /// A longer layout is left out of the environment.
 pub const MAX_LAYOUT: usize = 64 << 10;
 
-/// A map as an environment declares it.
+/// An object as an environment declares it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claim {
-    /// The n of `BPF_MAP<n>`.
+    pub class: Class,
+    /// The n of `BPF_MAP<n>`, by class.
     pub index: u32,
     /// The descriptor's number in the process whose environment it is.
     pub fd: i32,
     /// `BPF_MAP<n>_NAME`.
     pub name: Option<Vec<u8>>,
-    /// `BPF_MAP<n>_LAYOUT`.
+    /// `BPF_MAP<n>_LAYOUT`; only maps have one.
     pub layout: Option<Vec<u8>>,
 }
 
-/// One of the contract's variables.
-enum Variable {
-    Count,
-    Map(u32),
-    Name(u32),
-    Layout(u32),
-    /// `BPF_MAP<digits>` whose number has leading zeroes or is over 32 bits.
-    Strange,
-}
-
-/// Which of the contract's variables `name` is, if any.
-fn variable(name: &[u8]) -> Option<Variable> {
-    if name == COUNT.as_bytes() {
-        return Some(Variable::Count);
+impl Claim {
+    /// `BPF_MAP<n>`, the variable that holds the descriptor's number.
+    pub fn variable(&self) -> String {
+        format!("{}{}", self.class.stem(), self.index)
     }
-    let rest = name.strip_prefix(b"BPF_MAP")?;
-    let end = rest.iter().position(|b| !b.is_ascii_digit()).unwrap_or(rest.len());
-    let (digits, suffix) = rest.split_at(end);
-    if digits.is_empty() {
-        return None;
-    }
-    let index = std::str::from_utf8(digits).ok()?.parse::<u32>();
-    let canonical = digits.len() == 1 || digits[0] != b'0';
-    let of = match suffix {
-        b"" => Variable::Map,
-        b"_NAME" => Variable::Name,
-        b"_LAYOUT" => Variable::Layout,
-        _ => return None,
-    };
-    Some(index.map_or(Variable::Strange, |n| if canonical { of(n) } else { Variable::Strange }))
 }
 
 fn split(entry: &[u8]) -> (&[u8], &[u8]) {
@@ -62,10 +42,10 @@ fn split(entry: &[u8]) -> (&[u8], &[u8]) {
     (&entry[..equals], entry.get(equals + 1..).unwrap_or_default())
 }
 
-/// What an environment says of maps.
+/// What an environment says of maps, programs and links.
 #[derive(Debug, Default)]
 pub struct Claims {
-    /// By index.
+    /// By class, then by index.
     pub claims: Vec<Claim>,
     /// Whether a `BPF_MAP<digits>` is set at all, to whatever.
     pub declared: bool,
@@ -73,64 +53,83 @@ pub struct Claims {
     pub warnings: Vec<String>,
 }
 
-/// Reads the maps that `environment` declares. Of a name that stands twice the
-/// first counts, as getenv(3) has it.
+impl Claims {
+    /// The maps alone.
+    pub fn maps(self) -> impl DoubleEndedIterator<Item = Claim> {
+        self.claims.into_iter().filter(|claim| claim.class == Class::Map)
+    }
+}
+
+/// Reads what `environment` declares. Of a name that stands twice the first counts, as
+/// getenv(3) has it.
 pub fn claims<'a>(environment: impl IntoIterator<Item = &'a [u8]>) -> Claims {
     let mut seen = BTreeSet::new();
     let mut declared = false;
-    let mut claims: BTreeMap<u32, Claim> = BTreeMap::new();
+    let mut claims: BTreeMap<(Class, u32), Claim> = BTreeMap::new();
     let (mut names, mut layouts) = (BTreeMap::new(), BTreeMap::new());
-    let mut count: Option<&[u8]> = None;
+    let mut counts: BTreeMap<Class, &[u8]> = BTreeMap::new();
     let mut warnings = Vec::new();
     for entry in environment {
         let (name, value) = split(entry);
-        match variable(name) {
-            None => {}
-            Some(Variable::Count) => {
-                count.get_or_insert(value);
+        let Some((class, variable)) = variable(name) else { continue };
+        match variable {
+            Variable::Count => {
+                counts.entry(class).or_insert(value);
             }
-            Some(Variable::Name(n)) => {
-                names.entry(n).or_insert(value.to_vec());
+            Variable::Name(n) => {
+                names.entry((class, n)).or_insert(value.to_vec());
             }
-            Some(Variable::Layout(n)) => {
-                layouts.entry(n).or_insert(value.to_vec());
+            Variable::Layout(n) => {
+                layouts.entry((class, n)).or_insert(value.to_vec());
             }
-            Some(Variable::Strange) => {
-                declared = true;
-                warnings.push(format!("{}: not a number for a map, dropped", escape(name)));
+            Variable::Strange => {
+                declared |= class == Class::Map;
+                let (name, noun) = (escape(name), class.noun());
+                warnings.push(format!("{name}: not a number for a {noun}, dropped"));
             }
-            Some(Variable::Map(index)) => match number(value) {
-                _ if !seen.insert(index) => {
-                    warnings.push(format!("BPF_MAP{index}: set more than once, the first counts"));
+            Variable::Descriptor(index) => {
+                declared |= class == Class::Map;
+                let claim = Claim { class, index, ..Claim::default() };
+                match read_number(&claim, value, seen.insert((class, index))) {
+                    Ok(fd) => drop(claims.insert((class, index), Claim { fd, ..claim })),
+                    Err(warning) => warnings.push(warning),
                 }
-                Some(fd) => {
-                    claims.insert(index, Claim { index, fd, ..Claim::default() });
-                }
-                None => warnings.push(format!(
-                    "BPF_MAP{index}: \"{}\" is not a descriptor number, dropped",
-                    escape(value)
-                )),
-            },
+            }
         }
     }
-    let mut claims: Vec<Claim> = claims.into_values().collect();
-    for claim in &mut claims {
-        claim.name = names.remove(&claim.index);
-        claim.layout = layouts.remove(&claim.index);
+    for (place, claim) in &mut claims {
+        claim.name = names.remove(place);
+        claim.layout = layouts.remove(place);
     }
-    warnings.extend(doubt(count, claims.len()));
-    Claims { claims, declared: declared || !seen.is_empty(), warnings }
+    let claims: Vec<Claim> = claims.into_values().collect();
+    for class in Class::ALL {
+        let found = claims.iter().filter(|claim| claim.class == class).count();
+        warnings.extend(doubt(class, counts.remove(&class), found));
+    }
+    Claims { claims, declared, warnings }
 }
 
-/// What is wrong with the value of BPF_NUM_MAPS, where so many maps are declared.
-fn doubt(count: Option<&[u8]>, found: usize) -> Option<String> {
+/// The descriptor that a variable names, which must be its first; else a warning.
+fn read_number(claim: &Claim, value: &[u8], first: bool) -> Result<i32, String> {
+    let variable = claim.variable();
+    if !first {
+        return Err(format!("{variable}: set more than once, the first counts"));
+    }
+    number(value).ok_or_else(|| {
+        format!("{variable}: \"{}\" is not a descriptor number, dropped", escape(value))
+    })
+}
+
+/// What is wrong with the count of a class, where so many of it are declared.
+fn doubt(class: Class, count: Option<&[u8]>, found: usize) -> Option<String> {
+    let (counter, found_so_many) = (class.counter(), count_of(found, class.noun()));
     match count {
         None if found == 0 => None,
-        None => Some(format!("{COUNT} is not set (found {})", count_of(found, "map"))),
+        None => Some(format!("{counter} is not set (found {found_so_many})")),
         Some(text) => match number(text) {
             Some(n) if n as usize == found => None,
-            Some(n) => Some(format!("{COUNT} is {n} (found {})", count_of(found, "map"))),
-            None => Some(format!("{COUNT}: \"{}\" is not a number", escape(text))),
+            Some(n) => Some(format!("{counter} is {n} (found {found_so_many})")),
+            None => Some(format!("{counter}: \"{}\" is not a number", escape(text))),
         },
     }
 }
@@ -141,9 +140,12 @@ fn number(text: &[u8]) -> Option<i32> {
     if digits { std::str::from_utf8(text).ok()?.parse().ok() } else { None }
 }
 
-/// The environment of the command: `inherited` without any of the contract's
-/// variables, then those of `maps`. A layout over [`MAX_LAYOUT`] is left out.
-pub fn build(inherited: Vec<CString>, maps: &[Claim]) -> Vec<CString> {
+/// The environment of the command: `inherited` without any of the contract's variables, then
+/// those of `objects`, by class. A layout over [`MAX_LAYOUT`] is left out.
+///
+/// Maps are always counted, programs and links only where there are any: what knows of maps
+/// alone then sees the environment that it always saw.
+pub fn build(inherited: Vec<CString>, objects: &[Claim]) -> Vec<CString> {
     let ours = |entry: &CString| variable(split(entry.as_bytes()).0).is_some();
     let mut entries: Vec<CString> = inherited.into_iter().filter(|e| !ours(e)).collect();
     let mut push = |name: &str, value: &[u8]| {
@@ -151,100 +153,25 @@ pub fn build(inherited: Vec<CString>, maps: &[Claim]) -> Vec<CString> {
         // A NUL cannot occur: names and layouts come from C strings, paths and arguments.
         entries.extend(CString::new(entry).ok());
     };
-    push(COUNT, maps.len().to_string().as_bytes());
-    for map in maps {
-        let mut name = format!("BPF_MAP{}", map.index);
-        push(&name, map.fd.to_string().as_bytes());
-        let stem = name.len();
-        if let Some(value) = &map.name {
-            name.push_str("_NAME");
-            push(&name, value);
-            name.truncate(stem);
+    for class in Class::ALL {
+        let of_class = || objects.iter().filter(|claim| claim.class == class);
+        let count = of_class().count();
+        if count > 0 || class == Class::Map {
+            push(class.counter(), count.to_string().as_bytes());
         }
-        if let Some(value) = map.layout.as_ref().filter(|l| l.len() <= MAX_LAYOUT) {
-            let _ = write!(name, "_LAYOUT"); // a String takes everything
-            push(&name, value);
+        for claim in of_class() {
+            let variable = claim.variable();
+            push(&variable, claim.fd.to_string().as_bytes());
+            if let Some(value) = &claim.name {
+                push(&format!("{variable}_NAME"), value);
+            }
+            if let Some(value) = claim.layout.as_ref().filter(|l| l.len() <= MAX_LAYOUT) {
+                push(&format!("{variable}_LAYOUT"), value);
+            }
         }
     }
     entries
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(entries: &[&str]) -> (Vec<Claim>, Vec<String>) {
-        let Claims { claims, warnings, .. } = claims(entries.iter().map(|e| e.as_bytes()));
-        (claims, warnings)
-    }
-
-    #[test]
-    fn what_build_writes_is_what_claims_reads() {
-        let maps = [
-            Claim { index: 0, fd: 64, name: Some(b"hits".to_vec()), layout: None },
-            Claim { index: 9, fd: 65, name: None, layout: Some(b"u32 -> u64".to_vec()) },
-        ];
-        let env = build(vec![c"HOME=/".into(), c"BPF_MAP3=9".into(), c"odd".into()], &maps);
-        assert_eq!(env[..2], [c"HOME=/".to_owned(), c"odd".to_owned()]);
-        let Claims { claims: read, warnings, .. } = claims(env.iter().map(|e| e.as_bytes()));
-        assert_eq!(read, maps);
-        assert_eq!(warnings, [""; 0]);
-    }
-
-    #[test]
-    fn other_variables_are_none_of_ours() {
-        for name in
-            ["BPF_MAP", "BPF_MAPX", "BPF_MAP1X", "BPF_MAP_1", "BPF_MAP1_name", "BPF_NUM_MAPS2"]
-        {
-            assert!(variable(name.as_bytes()).is_none(), "{name}");
-        }
-        assert_eq!(build(vec![c"BPF_MAPS=1".into()], &[]).len(), 2);
-    }
-
-    #[test]
-    fn what_is_not_as_it_should_be_is_a_warning() {
-        for (entries, found, warning) in [
-            (&["BPF_NUM_MAPS=0"][..], 0, None),
-            (&["BPF_MAP9=64"], 1, Some("BPF_NUM_MAPS is not set (found 1 map)")),
-            (&["BPF_NUM_MAPS=abc"], 0, Some("BPF_NUM_MAPS: \"abc\" is not a number")),
-            (&["BPF_NUM_MAPS=3", "BPF_MAP0=5"], 1, Some("BPF_NUM_MAPS is 3 (found 1 map)")),
-            (
-                &["BPF_NUM_MAPS=0", "BPF_MAP1=x"],
-                0,
-                Some("BPF_MAP1: \"x\" is not a descriptor number, dropped"),
-            ),
-            (
-                &["BPF_NUM_MAPS=0", "BPF_MAP1=-1"],
-                0,
-                Some("BPF_MAP1: \"-1\" is not a descriptor number, dropped"),
-            ),
-            (
-                &["BPF_NUM_MAPS=0", "BPF_MAP01=5"],
-                0,
-                Some("BPF_MAP01: not a number for a map, dropped"),
-            ),
-            (
-                &["BPF_NUM_MAPS=0", "BPF_MAP4294967296=5"],
-                0,
-                Some("BPF_MAP4294967296: not a number for a map, dropped"),
-            ),
-            (
-                &["BPF_NUM_MAPS=1", "BPF_MAP0=5", "BPF_MAP0=6"],
-                1,
-                Some("BPF_MAP0: set more than once, the first counts"),
-            ),
-            (&["BPF_MAP7_NAME=stale"], 0, None),
-        ] {
-            let (claims, warnings) = read(entries);
-            assert_eq!(claims.len(), found, "{entries:?}");
-            assert_eq!(warnings, warning.into_iter().collect::<Vec<_>>(), "{entries:?}");
-        }
-    }
-
-    #[test]
-    fn a_layout_over_the_limit_is_left_out() {
-        let map = |n| Claim { layout: Some(vec![b'x'; n]), ..Claim::default() };
-        assert_eq!(build(vec![], &[map(MAX_LAYOUT)]).len(), 3);
-        assert_eq!(build(vec![], &[map(MAX_LAYOUT + 1)]).len(), 2);
-    }
-}
+mod tests;

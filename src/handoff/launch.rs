@@ -4,24 +4,23 @@ use super::environ::{self, Claim};
 use super::lock;
 use super::place::{self, OpenFiles};
 use crate::error::Error;
-use crate::sys::bpf::{Access, MapInfo};
+use crate::sys::object::Info;
 use crate::sys::{Errno, fd, process};
 use std::ffi::{CString, OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-/// A map as it will be handed over.
+/// A map, program or link as it will be handed over.
 #[derive(Debug)]
 pub struct Handed {
     /// The variables that will name it, with its number.
     pub claim: Claim,
-    pub info: MapInfo,
-    pub access: Access,
+    pub info: Info,
     pub place: Place,
 }
 
-/// How a map's descriptor comes to be at its number.
+/// How a descriptor comes to be at its number.
 #[derive(Debug)]
 pub enum Place {
     /// It was inherited, and is there.
@@ -35,8 +34,8 @@ pub enum Place {
 /// Everything that the command gets.
 #[derive(Debug)]
 pub struct Handover {
-    /// By rising index.
-    pub maps: Vec<Handed>,
+    /// By class, then by rising index.
+    pub objects: Vec<Handed>,
     /// Inherited descriptors that it does not get.
     pub dropped: Vec<fd::Inherited>,
     /// Inherited descriptors that no variable names, and what takes their place.
@@ -60,13 +59,13 @@ pub enum Failure {
 
 /// Becomes `command`; returns only on failure.
 pub fn launch(handover: Handover, command: Vec<OsString>, limit: OpenFiles) -> Failure {
-    let claims: Vec<Claim> = handover.maps.iter().map(|map| map.claim.clone()).collect();
+    let claims: Vec<Claim> = handover.objects.iter().map(|handed| handed.claim.clone()).collect();
     let environment = environ::build(process::environment(), &claims);
     let arguments: Vec<CString> = command
         .into_iter()
         .filter_map(|argument| CString::new(argument.into_vec()).ok()) // never holds a NUL
         .collect();
-    let placed = put_in_place(handover.maps, handover.replaced, handover.dropped);
+    let placed = put_in_place(handover.objects, handover.replaced, handover.dropped);
     if let Err(errno) = placed {
         return Error::new("descriptors", "place", errno).into();
     }
@@ -107,12 +106,12 @@ fn found(name: &[u8]) -> Option<PathBuf> {
 }
 
 fn put_in_place(
-    maps: Vec<Handed>,
+    objects: Vec<Handed>,
     replaced: Vec<(fd::Inherited, OwnedFd)>,
     dropped: Vec<fd::Inherited>,
 ) -> Result<(), Errno> {
     let mut new: Vec<(Option<OwnedFd>, i32)> = Vec::new();
-    for handed in maps {
+    for handed in objects {
         match handed.place {
             Place::Kept => {}
             Place::Replaced(inherited, fd) => inherited.replace(fd)?,

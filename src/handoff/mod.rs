@@ -1,4 +1,4 @@
-//! How maps reach the command: numbered, put into its environment, placed, and executed.
+//! How maps, programs and links reach the command: numbered, put into its environment, placed, and executed.
 
 pub mod environ;
 pub mod launch;

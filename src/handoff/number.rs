@@ -1,16 +1,16 @@
-//! Which n each map gets in `BPF_MAP<n>`. Pure.
+//! Which n each map gets in `BPF_MAP<n>`, and likewise in the other classes, each by itself. Pure.
 
 use std::collections::BTreeSet;
 
-/// Maps that came from one source, in order, with the number each declares for itself.
+/// What of one class came from one source, in order, with the number each declares for itself.
 pub type Group = Vec<Option<u32>>;
 
 /// The place of a group, and the numbers of it that cannot be had.
 pub type Refused = (usize, BTreeSet<u32>);
 
-/// Gives every map of every group a number of its own, in the groups' order.
+/// Gives everything in every group a number of its own, in the groups' order.
 ///
-/// `taken` are the numbers of inherited maps, which keep them. Declared numbers
+/// `taken` are the numbers of what was inherited, which keeps them. Declared numbers
 /// come first; where some of a group are taken, or declared twice in it, the whole
 /// group counts as having declared none, and the second list has its place and those.
 /// All others get the lowest free number.

@@ -3,7 +3,6 @@
 pub mod empty;
 pub mod kind;
 pub mod percpu;
-pub mod program;
 pub mod scan;
 pub mod state;
 pub mod typed;

@@ -1,39 +1,62 @@
 //! Results as JSON, for programs.
 
 use super::element::{Format, Shown};
-use super::{MapRow, Whole};
+use super::{MapRow, ObjectRow, Row, Whole};
 use crate::layout::{Slot, Type, json_string, print};
 use std::fmt::{Display, Write};
 
-/// One array, an object for each map, a line each. What is not known is null;
+/// One array, an object for each row, a line each. What is not known is null;
 /// bytes that are not UTF-8 become U+FFFD.
-pub fn maps(rows: &[MapRow]) -> String {
+pub fn list(rows: &[Row]) -> String {
     let mut out = String::from("[");
     for (i, row) in rows.iter().enumerate() {
-        let _ = write!(
-            out, // a String takes everything
-            "{}\n  {{\"index\": {}, \"name\": {}, \"fd\": {}, \"id\": {}, \"type\": {}, \"key_size\": {}, \
-             \"value_size\": {}, \"max_entries\": {}, \"access\": {}, \"layout\": {}",
-            if i == 0 { "" } else { "," },
-            number(row.index),
-            string(row.name.as_deref()),
-            number(row.fd),
-            row.id,
-            string(Some(row.kind.as_bytes())),
-            row.key_size,
-            row.value_size,
-            row.max_entries,
-            string(row.access.map(str::as_bytes)),
-            string(row.layout.as_deref()),
-        );
-        if let Some(Whole { flags, pins }) = &row.whole {
-            let (flags, pins) = (strings(flags), strings(pins));
-            let _ = write!(out, ", \"flags\": {flags}, \"pins\": {pins}");
+        out.push_str(if i == 0 { "\n  {" } else { ",\n  {" });
+        match row {
+            Row::Map(row) => map(row, &mut out),
+            Row::Prog(row) => object("prog", row, &mut out),
+            Row::Link(row, program) => {
+                object("link", row, &mut out);
+                let _ = write!(out, ", \"prog_id\": {}", number(*program));
+            }
         }
         out.push('}');
     }
     out.push_str(if rows.is_empty() { "]\n" } else { "\n]\n" });
     out
+}
+
+/// The fields of a map. A String takes everything.
+fn map(row: &MapRow, out: &mut String) {
+    let _ = write!(
+        out,
+        "\"kind\": \"map\", \"index\": {}, \"name\": {}, \"fd\": {}, \"id\": {}, \"type\": {}, \
+         \"key_size\": {}, \"value_size\": {}, \"max_entries\": {}, \"access\": {}, \"layout\": {}",
+        number(row.index),
+        string(row.name.as_deref()),
+        number(row.fd),
+        row.id,
+        string(Some(row.kind.as_bytes())),
+        row.key_size,
+        row.value_size,
+        row.max_entries,
+        string(row.access.map(str::as_bytes)),
+        string(row.layout.as_deref()),
+    );
+    if let Some(Whole { flags, pins }) = &row.whole {
+        let (flags, pins) = (strings(flags), strings(pins));
+        let _ = write!(out, ", \"flags\": {flags}, \"pins\": {pins}");
+    }
+}
+
+/// The fields that a program and a link have.
+fn object(kind: &str, row: &ObjectRow, out: &mut String) {
+    let (name, of_type) = (string(row.name.as_deref()), string(Some(row.kind.as_bytes())));
+    let _ = write!(
+        out,
+        "\"kind\": \"{kind}\", \"index\": {}, \"name\": {name}, \"fd\": {}, \"id\": {}, \
+         \"type\": {of_type}",
+        row.index, row.fd, row.id,
+    );
 }
 
 pub(super) fn strings<S: AsRef<[u8]>>(all: &[S]) -> String {

@@ -10,7 +10,56 @@ pub mod table;
 pub mod watch;
 
 use crate::map::kind::Kind;
+use crate::object;
 use crate::sys::bpf::{Access, MapInfo};
+use crate::sys::object::Info;
+
+/// What a list tells of.
+#[derive(Debug)]
+pub enum Row {
+    Map(MapRow),
+    Prog(ObjectRow),
+    /// With the id of the program that it attaches.
+    Link(ObjectRow, Option<u32>),
+}
+
+impl Row {
+    /// What the kernel tells of an object, beside what the environment says or will say of it.
+    pub fn new(
+        index: u32,
+        fd: i32,
+        name: Option<Vec<u8>>,
+        layout: Option<Vec<u8>>,
+        info: &Info,
+    ) -> Row {
+        match info {
+            Info::Map(info, access) => {
+                Row::Map(MapRow::new(index, fd, name, layout, info, *access))
+            }
+            Info::Prog(info) => {
+                let kind = object::program_type(info.kind);
+                Row::Prog(ObjectRow { index, name, fd, id: info.id, kind })
+            }
+            Info::Link(info) => {
+                let kind = object::link_type(info.kind);
+                let prog_id = Some(info.prog_id).filter(|&id| id != 0);
+                Row::Link(ObjectRow { index, name, fd, id: info.id, kind }, prog_id)
+            }
+        }
+    }
+}
+
+/// What is told of a program or a link.
+#[derive(Debug)]
+pub struct ObjectRow {
+    /// The n of `BPF_PROG<n>` or `BPF_LINK<n>`.
+    pub index: u32,
+    pub name: Option<Vec<u8>>,
+    pub fd: i32,
+    pub id: u32,
+    /// The type's name.
+    pub kind: String,
+}
 
 /// What is told of a map in a list.
 #[derive(Debug)]

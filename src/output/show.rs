@@ -4,8 +4,8 @@ use super::Whole;
 use super::json::{number, string, strings};
 use crate::layout::{Layout, Part, Record, Type};
 use crate::map::kind::Kind;
-use crate::map::program;
 use crate::map::state::State;
+use crate::object::program_type;
 use crate::sys::bpf::{Access, MapInfo};
 use crate::text::escape;
 use std::fmt::Write;
@@ -61,7 +61,7 @@ pub fn text(shown: &Shown) -> String {
         line("btf_id", info.btf_id.to_string());
     }
     if let Some(owner) = state.owner {
-        line("owner_prog_type", program::type_name(owner));
+        line("owner_prog_type", program_type(owner));
     }
     if let Some(jited) = state.owner_jited {
         line("owner_jited", jited.to_string());
@@ -97,7 +97,7 @@ pub fn json(shown: &Shown) -> String {
         ("frozen", state.frozen.to_string()),
         ("memlock", state.memlock.to_string()),
         ("btf_id", number(Some(info.btf_id).filter(|id| *id != 0))),
-        ("owner_prog_type", state.owner.map_or("null".into(), |n| text(program::type_name(n)))),
+        ("owner_prog_type", state.owner.map_or("null".into(), |n| text(program_type(n)))),
         ("owner_jited", number(state.owner_jited)),
         ("pins", strings(&whole.pins)),
         ("layout", text(layout.to_string())),

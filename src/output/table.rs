@@ -1,6 +1,6 @@
 //! Lists as aligned columns, for reading.
 
-use super::{MapRow, Whole};
+use super::{MapRow, ObjectRow, Row, Whole};
 use crate::text::escape;
 
 const COLUMNS: usize = 12;
@@ -14,9 +14,51 @@ const RIGHT: [bool; COLUMNS] =
 /// A longer layout is cut: JSON has it whole.
 const MAX_LAYOUT: usize = 60;
 
+/// A table for the maps, below it one for the programs and one for the links, parted by an
+/// empty line; of what there is none, there is no table.
+pub fn list(rows: &[Row]) -> String {
+    let (mut of_maps, mut of_programs, mut of_links) = (Vec::new(), Vec::new(), Vec::new());
+    for row in rows {
+        match row {
+            Row::Map(row) => of_maps.push(row),
+            Row::Prog(row) => of_programs.push(object(row).to_vec()),
+            Row::Link(row, program) => {
+                let program = program.map_or("-".into(), |id| id.to_string());
+                of_links.push([&object(row)[..], &[program]].concat());
+            }
+        }
+    }
+    let tables = [
+        maps(&of_maps),
+        objects(&["INDEX", "PROGRAM", "FD", "ID", "TYPE"], of_programs),
+        objects(&["INDEX", "LINK", "FD", "ID", "TYPE", "PROG_ID"], of_links),
+    ];
+    tables.into_iter().filter(|table| !table.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+/// A header, and lines of which the name and the type are text.
+fn objects(header: &[&str], lines: Vec<Vec<String>>) -> String {
+    if lines.is_empty() {
+        return String::new();
+    }
+    let header = header.iter().map(|cell| String::from(*cell)).collect();
+    let lines: Vec<Vec<String>> = std::iter::once(header).chain(lines).collect();
+    align(&lines, &[true, false, true, true, false, true][..lines[0].len()])
+}
+
+fn object(row: &ObjectRow) -> [String; 5] {
+    [
+        row.index.to_string(),
+        row.name.as_deref().map_or("-".into(), escape),
+        row.fd.to_string(),
+        row.id.to_string(),
+        row.kind.clone(),
+    ]
+}
+
 /// A header and a line for each map; nothing at all for no maps. What no row
 /// can have is left out: descriptors where none was inherited, pins unless asked for.
-pub fn maps(rows: &[MapRow]) -> String {
+fn maps(rows: &[&MapRow]) -> String {
     let listed = rows.iter().any(|row| row.whole.is_some());
     let inherited = rows.iter().any(|row| row.index.is_some());
     let shown = |column: &&str| match *column {
@@ -28,7 +70,7 @@ pub fn maps(rows: &[MapRow]) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    let lines = std::iter::once(HEADER.map(String::from)).chain(rows.iter().map(cells));
+    let lines = std::iter::once(HEADER.map(String::from)).chain(rows.iter().map(|row| cells(row)));
     let keep = |(column, cell): (usize, String)| shown[column].then_some(cell);
     let lines: Vec<Vec<String>> =
         lines.map(|line| line.into_iter().enumerate().filter_map(keep).collect()).collect();

@@ -47,8 +47,8 @@ pub fn open(spec: &Spec) -> Result<Opened, Error> {
 /// The map after which inner maps are checked.
 fn open_inner(inner: &Inner) -> Result<MapFd, Error> {
     match inner {
-        Inner::Pin(path) => pin::open_one(path, Access::ReadOnly, Path::new(pin::ROOT)),
-        Inner::Id(id) => Ok(super::id::open(*id, false)?.map),
+        Inner::Pin(path) => pin::open_map(path, Access::ReadOnly, Path::new(pin::ROOT)),
+        Inner::Id(id) => super::id::open_map(*id, false),
     }
 }
 

@@ -1,25 +1,36 @@
-//! Maps by the kernel's id or name.
+//! Maps, programs and links by the kernel's id, and maps by the kernel's name.
 
-use super::Opened;
 use crate::error::{Cause, Error};
-use crate::sys::bpf::{Access, map_by_id, next_map_id};
+use crate::handoff::environ::Class;
+use crate::sys::bpf::{Access, map_by_id, next_map_id, prog_by_id};
 use crate::sys::elem::MapFd;
+use crate::sys::object::{Object, link_by_id};
 use crate::sys::{Errno, Result as SysResult};
 
-const OPEN: &str = "open map by id";
 const FIND: &str = "find map by name";
 /// BPF_OBJ_NAME_LEN, less the NUL.
 const MAX_NAME: usize = 15;
 
+/// Opens the object of this class with this id; wants CAP_SYS_ADMIN. Only a map's
+/// descriptor can be read-only.
+pub fn open(class: Class, id: u32, read_only: bool) -> Result<Object, Error> {
+    let (operation, object) = match class {
+        Class::Map => return open_map(id, read_only).map(Object::Map),
+        Class::Prog => ("open program by id", prog_by_id(id).and_then(Object::program)),
+        Class::Link => ("open link by id", link_by_id(id).and_then(Object::link)),
+    };
+    object.map_err(|errno| fail(format!("id {id}"), operation, class, errno))
+}
+
 /// Opens the map with this id; wants CAP_SYS_ADMIN.
-pub fn open(id: u32, read_only: bool) -> Result<Opened, Error> {
-    let map = get(id, read_only).map_err(|errno| fail(format!("id {id}"), OPEN, errno))?;
-    Ok(Opened::new(map))
+pub fn open_map(id: u32, read_only: bool) -> Result<MapFd, Error> {
+    let fail = |errno| fail(format!("id {id}"), "open map by id", Class::Map, errno);
+    get(id, read_only).map_err(fail)
 }
 
 /// Opens the one map that the kernel knows by `name`; wants CAP_SYS_ADMIN.
 /// That there are several is an error, which lists their ids.
-pub fn open_named(name: &[u8], read_only: bool) -> Result<Opened, Error> {
+pub fn open_named(name: &[u8], read_only: bool) -> Result<MapFd, Error> {
     if name.len() > MAX_NAME {
         let cause =
             format!("{} bytes, where the kernel's names have at most {MAX_NAME}", name.len());
@@ -35,10 +46,10 @@ pub fn open_named(name: &[u8], read_only: bool) -> Result<Opened, Error> {
             found.push(map);
         }
     })
-    .map_err(|errno| fail(name, FIND, errno))?;
+    .map_err(|errno| fail(name, FIND, Class::Map, errno))?;
     match found.len() {
         0 => Err(Error::new(name, FIND, "no map has this name")),
-        1 => open(found[0].info().id, read_only),
+        1 => open_map(found[0].info().id, read_only),
         n => {
             let ids: Vec<String> = found.iter().map(|map| map.info().id.to_string()).collect();
             let cause = format!("{n} maps have this name: ids {}", ids.join(", "));
@@ -66,10 +77,10 @@ fn get(id: u32, read_only: bool) -> SysResult<MapFd> {
     MapFd::new(map_by_id(id, access)?)
 }
 
-fn fail(object: impl AsRef<[u8]>, operation: &'static str, errno: Errno) -> Error {
+fn fail(object: impl AsRef<[u8]>, operation: &'static str, class: Class, errno: Errno) -> Error {
     let cause = match errno {
         Errno::EPERM => Cause::Hint(errno, "CAP_SYS_ADMIN is needed"),
-        Errno::ENOENT => "no such map".into(),
+        Errno::ENOENT => format!("no such {}", class.noun()).into(),
         errno => errno.into(),
     };
     Error::new(object, operation, cause)

@@ -1,4 +1,5 @@
-//! Where maps come from: a file for each source, and the order in which they are opened.
+//! Where maps, programs and links come from: a file for each source, and the order in which
+//! they are opened.
 //!
 //! All or nothing: the first source that fails closes what the others opened.
 
@@ -16,9 +17,10 @@ pub mod socket;
 pub mod tc;
 
 use crate::error::Error;
+use crate::handoff::environ::Class;
 use crate::map::typed::Layouts;
-use crate::sys::elem::MapFd;
 use crate::sys::fd;
+use crate::sys::object::Object;
 use crate::text::{count, escape};
 use std::fmt;
 use std::os::fd::AsFd;
@@ -29,18 +31,18 @@ use std::time::Duration;
 /// One source, as the command line names it.
 #[derive(Debug)]
 pub struct Request {
-    /// The `NAME=` before it: only for a source that gives one map.
+    /// The `NAME=` before it: only for a source that gives one object.
     pub name: Option<Vec<u8>>,
     pub source: Source,
 }
 
-/// Where to get maps.
+/// Where to get maps, programs or links.
 #[derive(Debug)]
 pub enum Source {
-    /// A pin, or a directory of pins.
-    Pin(PathBuf),
-    /// The kernel's id of a map.
-    Id(u32),
+    /// A pin, or a directory of pins, of which those of a class are taken.
+    Pin(Class, PathBuf),
+    /// The kernel's id of an object of a class.
+    Id(Class, u32),
     /// The kernel's name of a map.
     KernelName(Vec<u8>),
     /// A socket to which tc sends.
@@ -55,13 +57,23 @@ impl fmt::Display for Source {
     /// As its user would know it again, escaped.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
-            Source::Pin(path) | Source::Import(path) => {
+            Source::Pin(_, path) | Source::Import(path) => {
                 f.write_str(&escape(path.as_os_str().as_bytes()))
             }
-            Source::Id(id) => write!(f, "id {id}"),
+            Source::Id(_, id) => write!(f, "id {id}"),
             Source::KernelName(name) => f.write_str(&escape(name)),
             Source::Process(pid) => write!(f, "process {pid}"),
             Source::Create(spec) => f.write_str(&escape(spec.name().as_bytes())),
+        }
+    }
+}
+
+impl Source {
+    /// What it gives.
+    pub fn class(&self) -> Class {
+        match self {
+            Source::Pin(class, _) | Source::Id(class, _) => *class,
+            _ => Class::Map,
         }
     }
 }
@@ -79,23 +91,32 @@ pub struct Settings {
     pub socket_mode: u32,
 }
 
-/// A map that a source gave.
+/// What a source gave.
 #[derive(Debug)]
 pub struct Opened {
-    pub map: MapFd,
+    pub object: Object,
     /// The name given on the command line, else the pin's, else the kernel's.
     pub name: Option<Vec<u8>>,
-    /// `KEY -> VALUE` in the layout notation, where known.
+    /// `KEY -> VALUE` in the layout notation, where known: of a map.
     pub layout: Option<Vec<u8>>,
-    /// The number that the sender declared for it.
+    /// The number that the sender declared for it: of a map.
     pub declared: Option<u32>,
 }
 
 impl Opened {
-    /// A map that nothing else is known of: its name is the kernel's.
-    fn new(map: MapFd) -> Opened {
-        let name = Some(map.info().name.clone()).filter(|name| !name.is_empty());
-        Opened { map, name, layout: None, declared: None }
+    /// An object that nothing else is known of: its name is the kernel's.
+    fn new(object: impl Into<Object>) -> Opened {
+        let object = object.into();
+        let name = object.name().map(<[u8]>::to_vec);
+        Opened { object, name, layout: None, declared: None }
+    }
+
+    pub fn class(&self) -> Class {
+        match self.object {
+            Object::Map(_) => Class::Map,
+            Object::Prog(..) => Class::Prog,
+            Object::Link(..) => Class::Link,
+        }
     }
 
     fn named(self, name: impl Into<Vec<u8>>) -> Opened {
@@ -123,7 +144,8 @@ pub fn open_all(
                 imports.push((groups.len(), tc::Import::bind(path, settings.socket_mode)?));
                 Vec::new()
             }
-            source => open(source, settings)?,
+            // Told before anything is waited for.
+            source => readonly::possible(source, open(source, settings)?, settings)?,
         });
     }
     if let Some(signals) = signals {
@@ -141,40 +163,41 @@ pub fn open_all(
 
 fn open(source: &Source, settings: &Settings) -> Result<Vec<Opened>, Error> {
     Ok(match source {
-        Source::Pin(path) => pin::open(path, settings)?,
-        Source::Id(id) => vec![id::open(*id, settings.read_only)?],
-        Source::KernelName(name) => vec![id::open_named(name, settings.read_only)?],
+        Source::Pin(class, path) => pin::open(*class, path, settings)?,
+        Source::Id(class, id) => vec![Opened::new(id::open(*class, *id, settings.read_only)?)],
+        Source::KernelName(name) => vec![Opened::new(id::open_named(name, settings.read_only)?)],
         Source::Process(pid) => process::open(*pid)?,
         Source::Create(spec) => vec![create::open(spec)?],
         Source::Import(_) => Vec::new(), // received later, all together
     })
 }
 
-/// Gives the maps of one source the name, the access and the layout that they go with.
+/// Gives what one source gave the name, the access and the layout that it goes with.
 fn finish(
     request: &Request,
-    group: &mut Vec<Opened>,
+    group: &mut [Opened],
     settings: &Settings,
     layouts: &mut Layouts,
 ) -> Result<(), Error> {
     if let Some(name) = &request.name {
         let [one] = &mut group[..] else {
-            let cause = format!("{} gives {}, not one", request.source, count(group.len(), "map"));
-            return Err(Error::new(name, "name a map", cause));
+            let number = count(group.len(), request.source.class().noun());
+            let cause = format!("{} gives {number}, not one", request.source);
+            return Err(Error::new(name, request.source.class().naming(), cause));
         };
         one.name = Some(name.clone());
     }
-    for opened in std::mem::take(group) {
-        let access = fd::access(opened.map.as_fd())
+    for opened in group {
+        let Object::Map(map) = &mut opened.object else { continue };
+        let access = fd::access(map.as_fd())
             .map_err(|errno| Error::new(request.source.to_string(), "read access mode", errno))?;
-        let (name, info) = (opened.name.as_deref(), opened.map.info());
-        let reopened = match settings.read_only {
-            true => readonly::ensure(info, access, name, &settings.bpffs)?,
-            false => None,
-        };
-        let map = reopened.unwrap_or(opened.map);
-        let layout = opened.layout.or_else(|| layouts.of(map.info()));
-        group.push(Opened { map, layout, ..opened });
+        if settings.read_only
+            && let Some(reopened) =
+                readonly::ensure(map.info(), access, opened.name.as_deref(), &settings.bpffs)?
+        {
+            *map = reopened;
+        }
+        opened.layout = opened.layout.take().or_else(|| layouts.of(map.info()));
     }
     Ok(())
 }

@@ -1,13 +1,15 @@
-//! Maps pinned in a bpf file system: one pin, or all below a directory.
+//! What is pinned in a bpf file system: one pin, or all of a class below a directory.
 
 use super::{Opened, Settings};
 use crate::error::{Cause, Error};
-use crate::sys::Errno;
+use crate::handoff::environ::Class;
 use crate::sys::bpf::{Access, obj_get};
 use crate::sys::elem::MapFd;
+use crate::sys::object::Object;
+use crate::sys::{Errno, fd};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use std::ffi::{CString, OsString};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -16,30 +18,44 @@ pub const ROOT: &str = "/sys/fs/bpf";
 const OPEN: &str = "open pin";
 const WALK: &str = "read directory";
 
-/// Opens the map pinned at `path`, or every map below it if it is a directory.
-pub fn open(path: &Path, settings: &Settings) -> Result<Vec<Opened>, Error> {
-    let access = if settings.read_only { Access::ReadOnly } else { Access::ReadWrite };
+/// Opens the object of this class pinned at `path`, or every one below it if it is a directory.
+pub fn open(class: Class, path: &Path, settings: &Settings) -> Result<Vec<Opened>, Error> {
+    let access = access(class, settings.read_only);
     match get(path, access) {
         // OBJ_GET answers EACCES for a directory, on bpffs and elsewhere.
-        Err(Errno::EACCES) if path.is_dir() => open_below(path, access, &settings.bpffs),
+        Err(Errno::EACCES) if path.is_dir() => open_below(class, path, access, &settings.bpffs),
         result => {
-            let fd = result.map_err(|errno| explain(path, errno, access, &settings.bpffs))?;
-            let map = map(path, fd)?;
-            Ok(vec![name_after(path, map)])
+            let fd = result.map_err(|errno| explain(class, path, errno, access, &settings.bpffs));
+            Ok(vec![name_after(path, object(class, path, fd?)?)])
         }
     }
 }
 
-/// Opens every map pinned below the directory `root`.
+/// How a pin is opened: to be allowed to read it is enough for a program, whose descriptor has
+/// no modes; a link can be opened in no way but read-write.
+fn access(class: Class, read_only: bool) -> Access {
+    match class {
+        Class::Map if !read_only => Access::ReadWrite,
+        Class::Map | Class::Prog => Access::ReadOnly,
+        Class::Link => Access::ReadWrite,
+    }
+}
+
+/// Opens everything of this class that is pinned below the directory `root`.
 ///
 /// Sorted bytewise, directory by directory; symbolic links are not followed, and
-/// programs, links and what vanishes meanwhile are passed over.
-fn open_below(root: &Path, access: Access, bpffs: &Path) -> Result<Vec<Opened>, Error> {
+/// other classes and what vanishes meanwhile are passed over.
+fn open_below(
+    class: Class,
+    root: &Path,
+    access: Access,
+    bpffs: &Path,
+) -> Result<Vec<Opened>, Error> {
     check_bpffs(root, bpffs)?;
-    let mut maps = Vec::new();
+    let mut found = Vec::new();
     let listed = list(root).map_err(|e| Error::new(root.as_os_str().as_bytes(), WALK, e))?;
-    visit(root, listed, access, &mut maps)?;
-    Ok(maps)
+    visit(class, root, listed, access, &mut found)?;
+    Ok(found)
 }
 
 /// Opens the pin of the map with this id below `root` with read-only access, if
@@ -60,10 +76,19 @@ pub fn find_read_only(root: &Path, id: u32) -> Option<MapFd> {
     None
 }
 
-/// Opens one pin for a caller that has no settings: see [`open`].
-pub fn open_one(path: &Path, access: Access, bpffs: &Path) -> Result<MapFd, Error> {
-    let fd = get(path, access).map_err(|errno| explain(path, errno, access, bpffs))?;
-    map(path, fd)
+/// Opens the pin of a map for a caller that has no settings: see [`open`].
+pub fn open_map(path: &Path, access: Access, bpffs: &Path) -> Result<MapFd, Error> {
+    let class = Class::Map;
+    let fd = get(path, access).map_err(|errno| explain(class, path, errno, access, bpffs))?;
+    let map = MapFd::identify(fd).map_err(|errno| fail(path, errno))?;
+    map.map_err(|other| fail(path, instead(class, other)))
+}
+
+/// Opens the pin of an object of any class, likewise; of a map for reading and writing.
+pub fn open_object(class: Class, path: &Path, bpffs: &Path) -> Result<Object, Error> {
+    let access = access(class, false);
+    let fd = get(path, access).map_err(|errno| explain(class, path, errno, access, bpffs))?;
+    object(class, path, fd)
 }
 
 /// Whether `path` is in a bpf file system.
@@ -106,36 +131,34 @@ pub(super) fn list(directory: &Path) -> std::io::Result<Vec<(OsString, bool)>> {
     Ok(names)
 }
 
-/// Adds to `maps` every map among `entries` of `directory` and below them.
+/// Adds to `found` everything of this class among `entries` of `directory` and below them.
 fn visit(
+    class: Class,
     directory: &Path,
     entries: Vec<(OsString, bool)>,
     access: Access,
-    maps: &mut Vec<Opened>,
+    found: &mut Vec<Opened>,
 ) -> Result<(), Error> {
     for (name, is_dir) in entries {
         let path = directory.join(name);
-        let fail =
-            |operation, cause: Cause| Error::new(path.as_os_str().as_bytes(), operation, cause);
         if is_dir {
             match list(&path) {
-                Ok(entries) => visit(&path, entries, access, maps)?,
+                Ok(entries) => visit(class, &path, entries, access, found)?,
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-                Err(e) => return Err(fail(WALK, e.into())),
+                Err(e) => return Err(Error::new(path.as_os_str().as_bytes(), WALK, e)),
             }
             continue;
         }
         match get(&path, access) {
             Ok(fd) => {
-                if let Ok(map) = MapFd::identify(fd).map_err(|e| fail(OPEN, e.into()))? {
-                    maps.push(name_after(&path, map));
-                }
+                let object = Object::identify_as(class.kind(), fd).map_err(|e| fail(&path, e))?;
+                found.extend(object.ok().map(|object| name_after(&path, object)));
             }
             // It went after it was listed.
             Err(Errno::ENOENT) => {}
             // A link, which can be opened in no other way than read-write.
             Err(Errno::EINVAL) if access != Access::ReadWrite => {}
-            Err(errno) => return Err(explain(&path, errno, access, directory)),
+            Err(errno) => return Err(explain(class, &path, errno, access, directory)),
         }
     }
     Ok(())
@@ -146,15 +169,22 @@ pub(super) fn get(path: &Path, access: Access) -> Result<OwnedFd, Errno> {
     obj_get(&path, access)
 }
 
-/// The map behind a pin, or what it is instead.
-fn map(path: &Path, fd: OwnedFd) -> Result<MapFd, Error> {
-    let fail = |cause: Cause| Error::new(path.as_os_str().as_bytes(), OPEN, cause);
-    let map = MapFd::identify(fd).map_err(|e| fail(e.into()))?;
-    map.map_err(|other| fail(format!("{}, not a map", other.describe()).into()))
+/// The object of this class behind a pin; an error that says what it is instead.
+fn object(class: Class, path: &Path, fd: OwnedFd) -> Result<Object, Error> {
+    let object = Object::identify_as(class.kind(), fd).map_err(|errno| fail(path, errno))?;
+    object.map_err(|other| fail(path, instead(class, other)))
 }
 
-fn name_after(path: &Path, map: MapFd) -> Opened {
-    let opened = Opened::new(map);
+fn fail(path: &Path, cause: impl Into<Cause>) -> Error {
+    Error::new(path.as_os_str().as_bytes(), OPEN, cause)
+}
+
+fn instead(class: Class, other: fd::Kind) -> String {
+    format!("{}, not a {}", other.describe(), class.noun())
+}
+
+fn name_after(path: &Path, object: Object) -> Opened {
+    let opened = Opened::new(object);
     match path.file_name() {
         Some(name) => opened.named(name.as_bytes()),
         None => opened,
@@ -162,15 +192,18 @@ fn name_after(path: &Path, map: MapFd) -> Opened {
 }
 
 /// Why a pin could not be opened, as far as the kernel's answer tells it.
-fn explain(path: &Path, errno: Errno, access: Access, bpffs: &Path) -> Error {
+fn explain(class: Class, path: &Path, errno: Errno, access: Access, bpffs: &Path) -> Error {
+    let readable = || get(path, Access::ReadOnly).and_then(|fd| fd::kind(fd.as_fd()));
     let cause: Cause = match errno {
         Errno::EACCES | Errno::EPERM if on_bpffs(path) == Ok(false) => NOT_BPFFS.into(),
-        Errno::EACCES if path.is_dir() => "a directory, not a map".into(),
-        Errno::EACCES if access == Access::ReadWrite && get(path, Access::ReadOnly).is_ok() => {
-            Cause::Hint(errno, "reading alone is allowed")
-        }
+        Errno::EACCES if path.is_dir() => format!("a directory, not a {}", class.noun()).into(),
+        Errno::EACCES if access == Access::ReadWrite => match readable() {
+            Ok(kind) if kind == class.kind() => Cause::Hint(errno, "reading alone is allowed"),
+            Ok(other) => instead(class, other).into(),
+            Err(_) => errno.into(),
+        },
         Errno::EINVAL if access != Access::ReadWrite && get(path, Access::ReadWrite).is_ok() => {
-            "a BPF link, not a map".into()
+            instead(class, fd::Kind::Link).into()
         }
         Errno::ENOENT if on_bpffs(path) == Ok(true) => "neither a map, a program nor a link".into(),
         Errno::ENOENT if path.starts_with(bpffs) && on_bpffs(bpffs) == Ok(false) => {
@@ -178,5 +211,5 @@ fn explain(path: &Path, errno: Errno, access: Access, bpffs: &Path) -> Error {
         }
         errno => errno.into(),
     };
-    Error::new(path.as_os_str().as_bytes(), OPEN, cause)
+    fail(path, cause)
 }

@@ -4,7 +4,6 @@ use super::pin::{NOT_BPFFS, get, on_bpffs};
 use crate::error::{Cause, Error};
 use crate::sys::Errno;
 use crate::sys::bpf::{Access, obj_pin};
-use crate::sys::elem::MapFd;
 use crate::sys::fd::{self, Kind};
 use nix::fcntl::{AtFlags, OFlag, open};
 use nix::sys::stat::{Mode, SFlag, fstatat};
@@ -14,12 +13,12 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// Pins `map` at `path`, where nothing may be.
-pub fn pin(map: &MapFd, path: &Path) -> Result<(), Error> {
+/// Pins what `object` leads to at `path`, where nothing may be.
+pub fn pin(object: impl AsFd, path: &Path) -> Result<(), Error> {
     let bytes = path.as_os_str().as_bytes();
     let fail = |cause: Cause| Error::new(bytes, "pin", cause);
     let text = CString::new(bytes).map_err(|_| fail(Errno::EINVAL.into()))?;
-    obj_pin(map.as_fd(), &text).map_err(|errno| fail(explain(path, errno)))
+    obj_pin(object.as_fd(), &text).map_err(|errno| fail(explain(path, errno)))
 }
 
 /// Why nothing could be pinned at `path`, as far as the kernel's answer tells it.

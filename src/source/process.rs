@@ -79,9 +79,9 @@ fn read_claims(proc: &Path) -> BTreeMap<RawFd, Claim> {
         return BTreeMap::new();
     }
     // Its mistakes are not ours to warn of.
-    let claims = environ::claims(environment.split(|&b| b == 0)).claims;
+    let claims = environ::claims(environment.split(|&b| b == 0)).maps();
     // Of two that name one descriptor the lower index stays.
-    claims.into_iter().rev().map(|claim| (claim.fd, claim)).collect()
+    claims.rev().map(|claim| (claim.fd, claim)).collect()
 }
 
 fn duplicate(

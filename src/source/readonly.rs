@@ -1,11 +1,38 @@
 //! Read-only descriptors in place of writable ones.
 
-use super::pin;
+use super::{Opened, Settings, Source, pin};
 use crate::error::{Cause, Error};
+use crate::handoff::environ::Class;
 use crate::sys::Errno;
 use crate::sys::bpf::{Access, MapInfo, map_by_id};
 use crate::sys::elem::MapFd;
 use std::path::Path;
+
+const OPEN: &str = "open read-only";
+
+/// An error, for `object` as its user calls it, unless this class has read-only descriptors:
+/// whoever holds a program can run it, and whoever holds a link can detach it.
+pub fn class(class: Class, object: impl AsRef<[u8]>) -> Result<(), Error> {
+    match class {
+        Class::Map => Ok(()),
+        Class::Prog | Class::Link => {
+            let cause = format!("a {} has no read-only descriptor", class.noun());
+            Err(Error::new(object, OPEN, cause))
+        }
+    }
+}
+
+/// Passes on what `source` gave, if it can be handed over as the settings say.
+pub fn possible(
+    source: &Source,
+    group: Vec<Opened>,
+    settings: &Settings,
+) -> Result<Vec<Opened>, Error> {
+    if settings.read_only {
+        group.iter().try_for_each(|opened| class(opened.class(), source.to_string()))?;
+    }
+    Ok(group)
+}
 
 /// A read-only descriptor to take the place of one with this access mode, which the caller
 /// holds; None where that is read-only itself. `name` is for the message.
@@ -22,7 +49,7 @@ pub fn ensure(
         return Ok(None);
     }
     let by_id = format!("id {}", info.id);
-    let fail = |cause: Cause| Error::new(name.unwrap_or(by_id.as_bytes()), "open read-only", cause);
+    let fail = |cause: Cause| Error::new(name.unwrap_or(by_id.as_bytes()), OPEN, cause);
     match map_by_id(info.id, Access::ReadOnly).and_then(MapFd::new) {
         Ok(map) => Ok(Some(map)),
         Err(Errno::EPERM) => pin::find_read_only(bpffs, info.id)

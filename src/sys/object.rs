@@ -1,8 +1,8 @@
 //! What a descriptor of bpf(2) can lead to: a map, a program or a link.
 
-use super::bpf::{call_for_fd, new_attr, obj_info};
+use super::bpf::{Access, MapInfo, call_for_fd, new_attr, obj_info};
 use super::elem::MapFd;
-use super::{Result, fd};
+use super::{Result, bpf, fd};
 use aya_obj::generated::{bpf_cmd, bpf_link_info, bpf_prog_info};
 use std::mem::{size_of, zeroed};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -27,6 +27,25 @@ pub struct LinkInfo {
     pub prog_id: u32,
 }
 
+/// What the kernel tells of an object, and how a map's descriptor may be used: the others'
+/// have no access modes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Info {
+    Map(MapInfo, Access),
+    Prog(ProgInfo),
+    Link(LinkInfo),
+}
+
+/// Describes the object behind `fd`, which is of this kind; None for one that is no object.
+pub fn describe(fd: BorrowedFd, kind: fd::Kind) -> Result<Option<Info>> {
+    Ok(Some(match kind {
+        fd::Kind::Map => Info::Map(bpf::map_info(fd)?, fd::access(fd)?),
+        fd::Kind::Prog => Info::Prog(prog_info(fd)?),
+        fd::Kind::Link => Info::Link(link_info(fd)?),
+        fd::Kind::Other(_) => return Ok(None),
+    }))
+}
+
 /// A descriptor that is known for what it is, with what the kernel tells of it.
 #[derive(Debug)]
 pub enum Object {
@@ -38,17 +57,47 @@ pub enum Object {
 impl Object {
     /// Takes a descriptor that may be one of the three, or says what else it is, and closes it.
     pub fn identify(fd: OwnedFd) -> Result<std::result::Result<Object, fd::Kind>> {
-        Ok(match fd::kind(fd.as_fd())? {
-            fd::Kind::Map => MapFd::identify(fd)?.map(Object::Map),
-            fd::Kind::Prog => {
-                let info = prog_info(fd.as_fd())?;
-                Ok(Object::Prog(fd, info))
-            }
-            fd::Kind::Link => {
-                let info = link_info(fd.as_fd())?;
-                Ok(Object::Link(fd, info))
-            }
+        let kind = fd::kind(fd.as_fd())?;
+        Object::identify_as(kind, fd)
+    }
+
+    /// Takes a descriptor that may be of this kind, or says what else it is, and closes it.
+    pub fn identify_as(
+        kind: fd::Kind,
+        fd: OwnedFd,
+    ) -> Result<std::result::Result<Object, fd::Kind>> {
+        if kind == fd::Kind::Map {
+            return Ok(MapFd::identify(fd)?.map(Object::Map));
+        }
+        let real = fd::kind(fd.as_fd())?;
+        if real != kind {
+            return Ok(Err(real));
+        }
+        Ok(match real {
+            fd::Kind::Prog => Object::program(fd).map(Ok)?,
+            fd::Kind::Link => Object::link(fd).map(Ok)?,
             other => Err(other),
+        })
+    }
+
+    /// A descriptor that the caller knows to be a program.
+    pub fn program(fd: OwnedFd) -> Result<Object> {
+        let info = prog_info(fd.as_fd())?;
+        Ok(Object::Prog(fd, info))
+    }
+
+    /// A descriptor that the caller knows to be a link.
+    pub fn link(fd: OwnedFd) -> Result<Object> {
+        let info = link_info(fd.as_fd())?;
+        Ok(Object::Link(fd, info))
+    }
+
+    /// All that is known of it. The access mode of a map's descriptor is asked for.
+    pub fn info(&self) -> Result<Info> {
+        Ok(match self {
+            Object::Map(map) => Info::Map(map.info().clone(), fd::access(map.as_fd())?),
+            Object::Prog(_, info) => Info::Prog(info.clone()),
+            Object::Link(_, info) => Info::Link(*info),
         })
     }
 
@@ -77,6 +126,12 @@ impl Object {
             Object::Link(..) => return None,
         };
         Some(name.as_slice()).filter(|name| !name.is_empty())
+    }
+}
+
+impl From<MapFd> for Object {
+    fn from(map: MapFd) -> Object {
+        Object::Map(map)
     }
 }
 

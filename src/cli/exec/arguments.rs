@@ -1,5 +1,6 @@
 //! The arguments of `bpf-exec`, and the plan that they make.
 
+use crate::handoff::environ::Class;
 use crate::source::pin::ROOT;
 use crate::source::{Request, Settings, Source, create};
 use crate::text::escape;
@@ -159,10 +160,10 @@ fn request(kind: &str, value: &OsStr) -> anyhow::Result<Request> {
     }
     let path = || PathBuf::from(OsString::from_vec(rest.to_vec()));
     let source = match kind {
-        "pin" => Source::Pin(path()),
+        "pin" => Source::Pin(Class::Map, path()),
         "import" => Source::Import(path()),
         "name" => Source::KernelName(rest.to_vec()),
-        "id" => Source::Id(decimal(rest, "a map id").with_context(wrong)?),
+        "id" => Source::Id(Class::Map, decimal(rest, "a map id").with_context(wrong)?),
         _ => {
             let pid: i32 = decimal(rest, "a process id").with_context(wrong)?;
             if pid == 0 {
@@ -257,7 +258,7 @@ mod tests {
             ["bpf-exec", "--id", "3", "--pin", "a=/x", "--id=4", "--pid", "1", "ls", "--pin"];
         let plan = plan(&command().try_get_matches_from(line).unwrap()).unwrap();
         let kinds: Vec<String> = plan.requests.iter().map(|r| format!("{:?}", r.source)).collect();
-        assert_eq!(kinds, ["Id(3)", "Pin(\"/x\")", "Id(4)", "Process(1)"]);
+        assert_eq!(kinds, ["Id(Map, 3)", "Pin(Map, \"/x\")", "Id(Map, 4)", "Process(1)"]);
         assert_eq!(plan.command, ["ls", "--pin"]);
     }
 }

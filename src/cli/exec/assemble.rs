@@ -1,20 +1,21 @@
-//! The maps that were kept and opened, each with the number and the descriptor it will have.
+//! What was kept and opened, each with the number and the descriptor it will have.
 
 use crate::error::Error;
-use crate::handoff::environ::Claim;
+use crate::handoff::environ::{Claim, Class};
 use crate::handoff::launch::{Handed, Place};
 use crate::handoff::number;
 use crate::handoff::place::{self, OpenFiles};
 use crate::map::typed::Layouts;
 use crate::source::inherited::{self, Inherited};
 use crate::source::{Opened, Request, Settings, readonly};
-use crate::sys::bpf::Access;
+use crate::sys::bpf::{Access, map_info};
 use crate::sys::fd;
-use std::collections::BTreeSet;
+use crate::sys::object::Info;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, OwnedFd};
 
-/// Numbers all maps. `kept` are the inherited ones, `groups` the maps of each
-/// of `requests`, which get descriptor numbers from `base` upwards. Warnings tell of
+/// Numbers everything, each class by itself. `kept` is what was inherited, `groups` what each
+/// of `requests` gave, which gets descriptor numbers from `base` upwards. Warnings tell of
 /// declared numbers that could not be taken.
 pub fn assemble(
     kept: Vec<Handed>,
@@ -23,9 +24,46 @@ pub fn assemble(
     base: i32,
     limit: &OpenFiles,
 ) -> Result<(Vec<Handed>, Vec<String>), Error> {
-    let taken: BTreeSet<u32> = kept.iter().map(|map| map.claim.index).collect();
-    let declared: Vec<number::Group> =
-        groups.iter().map(|group| group.iter().map(|map| map.declared).collect()).collect();
+    let mut indices = BTreeMap::new();
+    let mut warnings = Vec::new();
+    for class in Class::ALL {
+        let (assigned, warned) = number_class(class, &kept, requests, &groups);
+        indices.insert(class, assigned.into_iter());
+        warnings.extend(warned);
+    }
+    let new: Vec<Opened> = groups.into_iter().flatten().collect();
+    let numbers = place::choose(base, new.len(), limit)?;
+    let mut all = kept;
+    for (opened, fd) in new.into_iter().zip(numbers) {
+        let class = opened.class();
+        // As many numbers were given as there are objects of the class.
+        let index = indices.get_mut(&class).and_then(Iterator::next).unwrap_or_default();
+        let id = opened.object.id();
+        let info = opened.object.info();
+        let info =
+            info.map_err(|errno| Error::new(format!("id {id}"), "read access mode", errno))?;
+        let claim = Claim { class, index, fd, name: opened.name, layout: opened.layout };
+        all.push(Handed { claim, info, place: Place::New(opened.object.into()) });
+    }
+    all.sort_by_key(|handed| (handed.claim.class, handed.claim.index));
+    Ok((all, warnings))
+}
+
+/// The numbers of all new objects of a class, in order, and warnings.
+fn number_class(
+    class: Class,
+    kept: &[Handed],
+    requests: &[Request],
+    groups: &[Vec<Opened>],
+) -> (Vec<u32>, Vec<String>) {
+    let claims = kept.iter().map(|handed| &handed.claim);
+    let taken: BTreeSet<u32> =
+        claims.filter(|claim| claim.class == class).map(|claim| claim.index).collect();
+    let declared = |group: &Vec<Opened>| {
+        let of_class = group.iter().filter(|opened| opened.class() == class);
+        of_class.map(|opened| opened.declared).collect()
+    };
+    let declared: Vec<number::Group> = groups.iter().map(declared).collect();
     let (indices, refused) = number::assign(taken, &declared);
     let warnings = refused.iter().map(|(place, ids)| {
         let ids: Vec<String> = ids.iter().map(u32::to_string).collect();
@@ -35,41 +73,34 @@ pub fn assemble(
             ids.join(", ")
         )
     });
-    let new = groups.into_iter().flatten().zip(indices.into_iter().flatten());
-    let count = declared.iter().map(Vec::len).sum();
-    let numbers = place::choose(base, count, limit)?;
-    let mut maps = kept;
-    for ((opened, index), fd) in new.zip(numbers) {
-        maps.push(Handed {
-            access: access(&opened)?,
-            info: opened.map.info().clone(),
-            claim: Claim { index, fd, name: opened.name, layout: opened.layout },
-            place: Place::New(opened.map.into()),
-        });
-    }
-    maps.sort_by_key(|handed| handed.claim.index);
-    Ok((maps, warnings.collect()))
+    (indices.into_iter().flatten().collect(), warnings.collect())
 }
 
-/// The inherited maps as they are handed on: each with its layout, and read-only if that is wanted.
+/// What was inherited as it is handed on: each map with its layout, and read-only if that is
+/// wanted, which is an error for anything else.
 pub fn keep(
     inherited: Vec<Inherited>,
     settings: &Settings,
     layouts: &mut Layouts,
 ) -> Result<Vec<Handed>, Error> {
-    let keep = |Inherited { mut claim, fd, info, access }: Inherited| {
-        claim.layout = claim.layout.or_else(|| layouts.of(&info));
-        let name = claim.name.as_deref();
-        let place = match settings.read_only {
-            true => readonly::ensure(&info, access, name, &settings.bpffs)?,
+    let keep = |Inherited { mut claim, fd, info }: Inherited| {
+        if settings.read_only {
+            readonly::class(claim.class, claim.variable())?;
+        }
+        let Info::Map(map, access) = info else {
+            return Ok(Handed { claim, info, place: Place::Kept });
+        };
+        claim.layout = claim.layout.or_else(|| layouts.of(&map));
+        let reopened = match settings.read_only {
+            true => readonly::ensure(&map, access, claim.name.as_deref(), &settings.bpffs)?,
             false => None,
         };
-        Ok(match place {
-            Some(map) => {
-                let place = Place::Replaced(fd, map.into());
-                Handed { claim, info, access: Access::ReadOnly, place }
+        Ok(match reopened {
+            Some(reopened) => {
+                let place = Place::Replaced(fd, reopened.into());
+                Handed { claim, info: Info::Map(map, Access::ReadOnly), place }
             }
-            None => Handed { claim, info, access, place: Place::Kept },
+            None => Handed { claim, info: Info::Map(map, access), place: Place::Kept },
         })
     };
     inherited.into_iter().map(keep).collect()
@@ -81,19 +112,16 @@ pub fn restrict_strays(
     settings: &Settings,
 ) -> Result<Vec<(fd::Inherited, OwnedFd)>, Error> {
     let mut strays = Vec::new();
-    for (fd, info, access) in inherited::every()? {
-        if known.iter().any(|handed| handed.claim.fd == fd.number()) {
+    for (fd, class) in inherited::every()? {
+        let number = fd.number();
+        if class != Class::Map || known.iter().any(|handed| handed.claim.fd == number) {
             continue;
         }
-        let name = format!("descriptor {}", fd.number());
-        let map = readonly::ensure(&info, access, Some(name.as_bytes()), &settings.bpffs)?;
+        let name = format!("descriptor {number}");
+        let described = map_info(fd.as_fd()).and_then(|map| Ok((map, fd::access(fd.as_fd())?)));
+        let (map, access) = described.map_err(|errno| Error::new(&name, "identify", errno))?;
+        let map = readonly::ensure(&map, access, Some(name.as_bytes()), &settings.bpffs)?;
         strays.extend(map.map(|map| (fd, map.into())));
     }
     Ok(strays)
-}
-
-fn access(opened: &Opened) -> Result<Access, Error> {
-    let id = opened.map.info().id;
-    fd::access(opened.map.as_fd())
-        .map_err(|errno| Error::new(format!("id {id}"), "read access mode", errno))
 }

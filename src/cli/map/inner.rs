@@ -90,10 +90,10 @@ impl Target {
         loop {
             let Some(found) = self.lookup(&nested.key)? else { return Ok(None) };
             let id = found.first_chunk().map_or(0, |word| u32::from_ne_bytes(*word));
-            match id::open(id, read_only) {
-                Ok(opened) => {
+            match id::open_map(id, read_only) {
+                Ok(map) => {
                     let label = format!("{}: id {id}", self.label);
-                    return reference::with_layout(opened.map, label, told).map(Some);
+                    return reference::with_layout(map, label, told).map(Some);
                 }
                 // Replaced, and gone, since its id was read: unless the id is still the same.
                 Err(error) if before == Some(id) => {

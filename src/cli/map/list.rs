@@ -1,15 +1,16 @@
-//! `bpf-map list`: the inherited maps, or all that the caller may see.
+//! `bpf-map list`: what is inherited, or all maps that the caller may see.
 
 use crate::cli::exit::{Output, warn};
 use crate::error::describe;
 use crate::map::kind::flag_names;
 use crate::map::typed::Layouts;
-use crate::output::{self, MapRow, Whole};
+use crate::output::{self, MapRow, Row, Whole};
 use crate::source::id;
 use crate::source::inherited::{self, Inherited};
 use crate::source::pins::{self, Pinned};
 use crate::sys::Errno;
 use crate::sys::bpf::{Access, MapInfo};
+use crate::sys::object::Info;
 use anyhow::bail;
 use clap::{Arg, ArgAction, Command};
 use std::collections::BTreeMap;
@@ -34,13 +35,18 @@ pub fn run(all: bool, json: bool, out: &mut Output) -> anyhow::Result<u8> {
         warn(super::PROGRAM, warning);
     }
     let mut layouts = Layouts::default();
-    let mut rows: Vec<MapRow> =
-        inherited.maps.into_iter().map(|map| inherited_row(map, &mut layouts)).collect();
-    let all = all || rows.is_empty();
+    let (mut rows, mut others) = (Vec::new(), Vec::new());
+    for object in inherited.objects {
+        match inherited_row(object, &mut layouts) {
+            Row::Map(row) => rows.push(row),
+            other => others.push(other),
+        }
+    }
+    let all = all || rows.is_empty() && others.is_empty();
     if all || json {
         let pinned = pins::by_id(Path::new(BPFFS));
         if all {
-            add_others(&mut rows, &pinned, &mut layouts)?;
+            add_others(&mut rows, others.is_empty(), &pinned, &mut layouts)?;
         }
         for row in &mut rows {
             if let (Some(whole), Some((_, pins))) = (&mut row.whole, pinned.get(&row.id)) {
@@ -51,14 +57,17 @@ pub fn run(all: bool, json: bool, out: &mut Output) -> anyhow::Result<u8> {
         // The table of inherited maps does without what takes a walk.
         rows.iter_mut().for_each(|row| row.whole = None);
     }
-    let text = if json { output::json::maps(&rows) } else { output::table::maps(&rows) };
+    let rows: Vec<Row> = rows.into_iter().map(Row::Map).chain(others).collect();
+    let text = if json { output::json::list(&rows) } else { output::table::list(&rows) };
     out.data.extend(text.as_bytes());
     Ok(0)
 }
 
-/// Adds a row for every other map, by rising id.
+/// Adds a row for every other map, by rising id. That none may be seen is an error where
+/// there is nothing else to list: `alone`, and no row.
 fn add_others(
     rows: &mut Vec<MapRow>,
+    alone: bool,
     pinned: &Pinned,
     layouts: &mut Layouts,
 ) -> anyhow::Result<()> {
@@ -66,7 +75,7 @@ fn add_others(
     let read = id::for_each(true, |map| drop(infos.insert(map.info().id, map.info().clone())));
     match read {
         Ok(()) => {}
-        Err(Errno::EPERM) if rows.is_empty() && pinned.is_empty() => bail!(
+        Err(Errno::EPERM) if alone && rows.is_empty() && pinned.is_empty() => bail!(
             "list: nothing is inherited, no pin below {BPFFS} may be read, and other maps need CAP_SYS_ADMIN"
         ),
         // The pins alone, then.
@@ -87,11 +96,15 @@ fn add_others(
     Ok(())
 }
 
-fn inherited_row(map: Inherited, layouts: &mut Layouts) -> MapRow {
-    let Inherited { claim, info, access, .. } = map;
-    let layout = claim.layout.or_else(|| layouts.of(&info));
-    let row = MapRow::new(claim.index, claim.fd, claim.name, layout, &info, access);
-    MapRow { whole: whole(&info), ..row }
+fn inherited_row(Inherited { claim, info, .. }: Inherited, layouts: &mut Layouts) -> Row {
+    let layout = match &info {
+        Info::Map(map, _) => claim.layout.or_else(|| layouts.of(map)),
+        _ => None,
+    };
+    match (Row::new(claim.index, claim.fd, claim.name, layout, &info), info) {
+        (Row::Map(row), Info::Map(map, _)) => Row::Map(MapRow { whole: whole(&map), ..row }),
+        (row, _) => row,
+    }
 }
 
 /// What is told beside the row itself, with the pins yet to come.

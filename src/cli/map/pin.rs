@@ -88,6 +88,6 @@ pub fn create(matches: &ArgMatches) -> anyhow::Result<u8> {
     let spec = text.to_str().ok_or_else(|| "not UTF-8".to_owned()).and_then(create::Spec::parse);
     let spec = spec.map_err(|e| anyhow!(e)).with_context(|| escape(text.as_bytes()))?;
     // A map that cannot be pinned is gone with its only descriptor.
-    pinning::pin(&create::open(&spec)?.map, Path::new(value(matches, "pin")))?;
+    pinning::pin(&create::open(&spec)?.object, Path::new(value(matches, "pin")))?;
     Ok(0)
 }

@@ -1,7 +1,7 @@
 //! Map references: how a map is named, the same in every subcommand.
 
 use crate::error::describe;
-use crate::handoff::environ::Claim;
+use crate::handoff::environ::{Claim, Class};
 use crate::layout::{Layout, Type, lpm_key};
 use crate::map::kind::Kind;
 use crate::map::typed::Layouts;
@@ -93,12 +93,12 @@ pub fn open_named(
     let access = if write { Access::ReadWrite } else { Access::ReadOnly };
     let label = escape(text.as_bytes());
     let (map, told) = match parse(text) {
-        Reference::Pin(path) => (pin::open_one(path, access, Path::new(pin::ROOT))?, None),
+        Reference::Pin(path) => (pin::open_map(path, access, Path::new(pin::ROOT))?, None),
         Reference::Id(id) => {
             let id = id.parse().map_err(|_| anyhow!("not a map id")).context(label.clone())?;
-            (id::open(id, !write)?.map, None)
+            (id::open_map(id, !write)?, None)
         }
-        Reference::KernelName(name) => (id::open_named(name.as_bytes(), !write)?.map, None),
+        Reference::KernelName(name) => (id::open_named(name.as_bytes(), !write)?, None),
         Reference::Descriptor(number) => descriptor(number).context(label.clone())?,
         Reference::Inherited(name) => by_name(name).context(label.clone())?,
     };
@@ -133,8 +133,8 @@ fn descriptor(number: &str) -> anyhow::Result<(MapFd, Option<Vec<u8>>)> {
 
 /// A descriptor of our own for the map that was inherited as `number`.
 fn duplicate(number: i32) -> anyhow::Result<MapFd> {
-    let (fd, ..) =
-        inherited::check(number).map_err(|what| anyhow!("descriptor {number} is {what}"))?;
+    let (fd, ..) = inherited::check(number, Class::Map)
+        .map_err(|what| anyhow!("descriptor {number} is {what}"))?;
     let map = fd.duplicate().and_then(MapFd::new);
     map.map_err(|errno| anyhow!("duplicate descriptor {number}: {}", describe(errno)))
 }
@@ -159,7 +159,7 @@ fn by_name(name: &[u8]) -> anyhow::Result<(MapFd, Option<Vec<u8>>)> {
 
 fn claims() -> Vec<Claim> {
     let environment = process::environment();
-    crate::handoff::environ::claims(environment.iter().map(|e| e.as_bytes())).claims
+    crate::handoff::environ::claims(environment.iter().map(|e| e.as_bytes())).maps().collect()
 }
 
 /// The layout that was told, else the one that BTF tells, else one by the sizes alone.

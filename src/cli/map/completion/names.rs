@@ -1,26 +1,37 @@
 //! The maps at hand, by name: a quick list, which fetches no BTF.
 
 use crate::cli::map::list::BPFFS;
+use crate::handoff::environ::Claim;
 use crate::map::kind::Kind;
-use crate::source::{inherited, pins};
+use crate::source::inherited::{self, Inherited};
+use crate::source::pins;
+use crate::sys::bpf::MapInfo;
+use crate::sys::object::Info;
 use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What to type for each inherited map and each pin, and its type. A name that several maps
 /// have stands for none: their descriptors' numbers do.
 pub fn maps() -> Vec<(String, String)> {
-    let inherited = inherited::here().unwrap_or_default().maps;
+    let inherited = inherited::here().unwrap_or_default().objects;
+    let inherited: Vec<(Claim, MapInfo)> = inherited
+        .into_iter()
+        .filter_map(|Inherited { claim, info, .. }| match info {
+            Info::Map(info, _) => Some((claim, info)),
+            _ => None,
+        })
+        .collect();
     let mut times: BTreeMap<&[u8], usize> = BTreeMap::new();
-    for map in &inherited {
-        *times.entry(map.claim.name.as_deref().unwrap_or_default()).or_default() += 1;
+    for (claim, _) in &inherited {
+        *times.entry(claim.name.as_deref().unwrap_or_default()).or_default() += 1;
     }
     let mut names = Vec::new();
-    for map in &inherited {
-        let name = map.claim.name.as_deref().unwrap_or_default();
+    for (claim, info) in &inherited {
+        let name = claim.name.as_deref().unwrap_or_default();
         let alone = times.get(name) == Some(&1);
         let name = str::from_utf8(name).ok().filter(|name| alone && !name.is_empty());
-        let name = name.map_or_else(|| map.claim.fd.to_string(), String::from);
-        names.push((name, Kind(map.info.kind).name()));
+        let name = name.map_or_else(|| claim.fd.to_string(), String::from);
+        names.push((name, Kind(info.kind).name()));
     }
     for (info, paths) in pins::by_id(Path::new(BPFFS)).into_values() {
         let kind = Kind(info.kind).name();
