@@ -6,16 +6,15 @@
 
 mod common;
 
+use common::kernel::{last_error, private_bpffs};
 use common::{Options, Result, start};
-use std::error::Error;
 use std::ffi::CString;
+use std::fs;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
-use std::{fs, io, ptr};
 
-const BPFFS: &str = "/sys/fs/bpf";
 const PIN: &str = "/sys/fs/bpf/bulk";
 const ENTRIES: u32 = 1_000_000;
 const GETS: u32 = 100_000;
@@ -142,26 +141,6 @@ fn lookups(map: i32) -> Result<f64> {
         }
     }
     Ok(start.elapsed().as_secs_f64())
-}
-
-fn last_error(operation: &str) -> Box<dyn Error> {
-    format!("{operation}: {}", io::Error::last_os_error()).into()
-}
-
-/// Mounts a bpffs that this process and its children alone see.
-fn private_bpffs() -> Result<()> {
-    // SAFETY: no memory is involved, and this process has one thread.
-    if unsafe { libc::unshare(libc::CLONE_NEWNS) } < 0 {
-        return Err(last_error("unshare (needs root)"));
-    }
-    let (root, target) = (c"/".as_ptr(), CString::new(BPFFS)?);
-    let flags = libc::MS_REC | libc::MS_PRIVATE;
-    // SAFETY: the strings end in NUL; null means nothing.
-    let private = unsafe { libc::mount(c"none".as_ptr(), root, ptr::null(), flags, ptr::null()) };
-    let bpf = c"bpf".as_ptr();
-    // SAFETY: as above.
-    let mounted = unsafe { libc::mount(bpf, target.as_ptr(), bpf, 0, ptr::null()) };
-    if private < 0 || mounted < 0 { Err(last_error("mount")) } else { Ok(()) }
 }
 
 /// Makes and pins a hash of u32 to u64, without BTF; its descriptor.

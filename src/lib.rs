@@ -39,7 +39,7 @@ pub mod internals {
     pub use crate::cli::exec::main as bpf_exec;
     pub use crate::cli::map::main as bpf_map;
     pub use crate::sys::entry::enter;
-    pub use crate::sys::{batch, bpf, elem, mmap};
+    pub use crate::sys::{batch, bpf, elem, mmap, scm};
 }
 
 pub use take::{InheritedMap, InheritedMaps, TakeError, take};

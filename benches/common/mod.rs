@@ -1,5 +1,7 @@
 //! What the benches share: their options, and how they end.
 
+pub mod kernel;
+
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -8,7 +10,7 @@ pub type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// The option that says how often, of each bench or of a part of them: all get the same
 /// arguments, and take their own.
-const ROUNDS: [&str; 2] = ["--rounds", "--bulk-rounds"];
+const ROUNDS: [&str; 3] = ["--rounds", "--bulk-rounds", "--agent-rounds"];
 
 pub struct Options {
     pub bin_dir: PathBuf,

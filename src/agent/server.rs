@@ -49,8 +49,12 @@ pub struct Server {
     free: Vec<usize>,
     /// Clients that have more to do, or no room in flight.
     again: BTreeSet<usize>,
+    /// Imports that may have more to take.
+    more: BTreeSet<usize>,
     /// Connections may be waiting that were not accepted.
     knocking: bool,
+    /// And there was room for more of them.
+    crowded: bool,
     /// Why connections are not accepted has been said.
     complained: bool,
     reload: Reload,
@@ -61,6 +65,8 @@ pub struct Server {
 const SIGNALS: Token = Token(0);
 /// Events taken at a time.
 const EVENTS: usize = 256;
+/// Turns that a client or a sender has once the agent is to end.
+const LAST_TURNS: usize = 16;
 /// How often those who dawdle are looked for, at most.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -93,12 +99,14 @@ impl Server {
             signals,
             agent,
             listeners,
+            // What came before the sockets were registered is not told.
+            more: (0..imports.len()).collect(),
             imports,
             clients: Vec::new(),
             free: Vec::new(),
             again: BTreeSet::new(),
-            // What came before the sockets were registered is not told.
             knocking: true,
+            crowded: false,
             complained: false,
             reload,
             packet,
@@ -113,9 +121,6 @@ impl Server {
     pub fn run(&mut self) -> std::io::Result<()> {
         let mut events = Events::with_capacity(EVENTS);
         let mut swept = Instant::now();
-        for at in 0..self.imports.len() {
-            self.import(at);
-        }
         loop {
             match self.poll.poll(&mut events, self.timeout(swept)) {
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
@@ -131,13 +136,18 @@ impl Server {
                     }
                     Token(n) if n <= self.listeners.len() => self.knocking = true,
                     Token(n) if n < self.first_client() => {
-                        self.import(n - 1 - self.listeners.len())
+                        self.more.insert(n - 1 - self.listeners.len());
                     }
                     Token(n) => self.hear(n - self.first_client(), event.is_write_closed()),
                 }
             }
             for at in std::mem::take(&mut self.again) {
                 self.serve(at);
+            }
+            for at in std::mem::take(&mut self.more) {
+                if self.imports[at].turn(&mut self.agent) {
+                    self.more.insert(at);
+                }
             }
             if std::mem::take(&mut self.agent.news) {
                 self.look();
@@ -161,7 +171,8 @@ impl Server {
 
     /// How long nothing may happen; None for ever.
     fn timeout(&self, swept: Instant) -> Option<Duration> {
-        if self.again.iter().any(|&at| !self.is_starved(at)) {
+        let ready = self.again.iter().any(|&at| !self.is_starved(at));
+        if ready || !self.more.is_empty() || self.crowded {
             return Some(Duration::ZERO);
         }
         let now = Instant::now();
@@ -211,24 +222,27 @@ impl Server {
     /// Answers what has been asked, and takes no more.
     fn drain(&mut self) {
         systemd::tell(NotifyState::Stopping);
-        for at in 0..self.imports.len() {
-            while self.imports[at].turn(&mut self.agent) {}
+        for import in &mut self.imports {
+            let _ = (0..LAST_TURNS).all(|_| import.turn(&mut self.agent));
         }
         for client in self.clients.iter_mut().flatten() {
-            while client.turn(&mut self.agent, &mut self.packet) == Turn::Again {}
+            let mut turn = || client.turn(&mut self.agent, &mut self.packet);
+            let _ = (0..LAST_TURNS).all(|_| turn() == Turn::Again);
         }
         self.agent.log.line("ends");
     }
 
-    fn import(&mut self, at: usize) {
-        while self.imports[at].turn(&mut self.agent) {}
-    }
-
     /// Accepts connections, as long as there is room.
     fn accept(&mut self) {
-        self.knocking = false;
+        (self.knocking, self.crowded) = (false, false);
         for at in 0..self.listeners.len() {
+            let mut accepted = 0;
             loop {
+                accepted += 1;
+                if accepted > EVENTS {
+                    (self.knocking, self.crowded) = (true, true);
+                    break;
+                }
                 if self.clients.len() - self.free.len() >= self.agent.limits.clients {
                     // The others wait where they are, until one of these ends.
                     self.knocking = true;

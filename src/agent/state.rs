@@ -17,7 +17,7 @@ use crate::text::escape;
 use crate::wire::agent::{Class, MAX_LAYOUT};
 use nix::fcntl::{AT_FDCWD, Flock, FlockArg, OFlag, RenameFlags, open, readlinkat, renameat2};
 use nix::sys::stat::{Mode, fstat, mkdirat, stat};
-use nix::sys::statfs::{BPF_FS_MAGIC, fstatfs};
+use nix::sys::statfs::{BPF_FS_MAGIC, fstatfs, statfs};
 use nix::unistd::{UnlinkatFlags, geteuid, symlinkat, unlinkat};
 use std::cell::Cell;
 use std::ffi::{CString, OsStr};
@@ -26,6 +26,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 const OPEN: &str = "open state";
+const NOT_BPFFS: &str = "not on a bpf file system";
 const ABOUT: &str = "about";
 /// Bytes of a symbolic link's target at most, without its NUL (path_resolution(7)).
 const MAX_TARGET: usize = 4095;
@@ -80,19 +81,21 @@ impl StateDir {
     /// Opens, and makes where it is missing, a directory that is this user's alone.
     pub fn open(path: &Path) -> Result<StateDir, Error> {
         let fail = |cause: Cause| Error::new(path.as_os_str().as_bytes(), OPEN, cause);
-        match mkdirat(AT_FDCWD, path, Mode::S_IRWXU) {
-            Ok(()) | Err(Errno::EEXIST) => {}
-            Err(errno) => return Err(fail(errno.into())),
-        }
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let dir = open(path, flags, Mode::empty()).map_err(|errno| match errno {
+        let dir = match open(path, flags, Mode::empty()) {
+            Err(Errno::ENOENT) => {
+                make(path).map_err(fail)?;
+                open(path, flags, Mode::empty())
+            }
+            opened => opened,
+        };
+        let dir = dir.map_err(|errno| match errno {
             Errno::ENOTDIR | Errno::ELOOP => fail("not a directory".into()),
             errno => fail(errno.into()),
         })?;
         let kind = fstatfs(&dir).map_err(|errno| fail(errno.into()))?.filesystem_type();
         if kind != BPF_FS_MAGIC {
-            // Where it was just made it is empty, and of no use.
-            return Err(fail("not on a bpf file system".into()));
+            return Err(fail(NOT_BPFFS.into()));
         }
         let stat = fstat(&dir).map_err(|errno| fail(errno.into()))?;
         if stat.st_uid != geteuid().as_raw() {
@@ -264,6 +267,15 @@ impl StateDir {
     fn show(&self, file: &OsStr) -> String {
         escape(self.path.join(file).as_os_str().as_bytes())
     }
+}
+
+/// Makes the directory, where it will be of use.
+fn make(path: &Path) -> Result<(), Cause> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if statfs(parent.unwrap_or(Path::new(".")))?.filesystem_type() != BPF_FS_MAGIC {
+        return Err(NOT_BPFFS.into());
+    }
+    Ok(mkdirat(AT_FDCWD, path, Mode::S_IRWXU)?)
 }
 
 /// The access mode of a map's descriptor, as the protocol has it; both for all else.
