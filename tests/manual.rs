@@ -3,6 +3,7 @@
 
 mod common;
 
+use common::fds::pin_program;
 use common::sender::Datagram;
 use common::*;
 use nix::mount::{MsFlags, mount};
@@ -40,10 +41,12 @@ fn examples(page: &str) -> Vec<Example> {
     examples
 }
 
-/// What the pages speak of: a pinned counter that stands at 42, and a daemon that holds it.
+/// What the pages speak of: a pinned counter that stands at 42, a daemon that holds it, and a
+/// pinned program.
 fn surroundings(lab: &Lab) -> Daemon {
     let pin = lab.array("hits", 4);
     stdout_of(&mut lab.map(["set", pin.to_str().unwrap(), "0", "42"]));
+    pin_program("filter");
     mount(Some("run"), "/run", Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
     let mut command = lab.exec(["--pin", pin.to_str().unwrap(), "sleep", "600"]);
     let daemon = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod assemble;
+mod requests;
 
 pub use arguments::mode as socket_mode;
 

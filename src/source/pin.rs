@@ -191,6 +191,12 @@ fn name_after(path: &Path, object: Object) -> Opened {
     }
 }
 
+/// Whether what refused to be opened for reading alone takes the one access that a link has, or
+/// would, were it allowed.
+fn is_link(path: &Path) -> bool {
+    matches!(get(path, Access::ReadWrite), Ok(_) | Err(Errno::EACCES))
+}
+
 /// Why a pin could not be opened, as far as the kernel's answer tells it.
 fn explain(class: Class, path: &Path, errno: Errno, access: Access, bpffs: &Path) -> Error {
     let readable = || get(path, Access::ReadOnly).and_then(|fd| fd::kind(fd.as_fd()));
@@ -202,7 +208,7 @@ fn explain(class: Class, path: &Path, errno: Errno, access: Access, bpffs: &Path
             Ok(other) => instead(class, other).into(),
             Err(_) => errno.into(),
         },
-        Errno::EINVAL if access != Access::ReadWrite && get(path, Access::ReadWrite).is_ok() => {
+        Errno::EINVAL if access != Access::ReadWrite && is_link(path) => {
             instead(class, fd::Kind::Link).into()
         }
         Errno::ENOENT if on_bpffs(path) == Ok(true) => "neither a map, a program nor a link".into(),

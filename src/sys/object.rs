@@ -174,7 +174,6 @@ pub fn link_info(fd: BorrowedFd) -> Result<LinkInfo> {
 }
 
 /// Opens a link by its id. Needs CAP_SYS_ADMIN; ENOENT where there is none.
-#[allow(dead_code)] // until links are opened by id
 pub fn link_by_id(id: u32) -> Result<OwnedFd> {
     let mut attr = new_attr();
     attr.__bindgen_anon_6.__bindgen_anon_1.link_id = id;

@@ -59,6 +59,13 @@ pub fn pin_program(name: &str) -> PathBuf {
     pin
 }
 
+/// The kernel's id of a pinned program (`prog`) or link (`link`), as bpftool tells it.
+pub fn id_of_pinned(kind: &str, pin: &Path) -> String {
+    let json = bpftool(&["-j", kind, "show", "pinned", pin.to_str().expect("UTF-8")]);
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    json["id"].to_string()
+}
+
 /// Pins an iterator over the map pinned at `map`, which is a link, at `name` below the root.
 pub fn pin_link(name: &str, map: &Path) -> PathBuf {
     let pin = Path::new(BPFFS).join(name);

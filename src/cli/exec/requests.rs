@@ -1,0 +1,179 @@
+//! The sources among the arguments of `bpf-exec`, as requests.
+
+use crate::handoff::environ::Class;
+use crate::source::{Request, Source, create};
+use crate::text::escape;
+use anyhow::{Context, anyhow, bail};
+use clap::{Arg, ArgAction, ArgMatches, value_parser};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+const SOURCES: [&str; 8] = ["pin", "prog", "link", "id", "name", "import", "pid", "create"];
+
+/// The options, one for each source.
+pub fn arguments() -> [Arg; SOURCES.len()] {
+    let source = |name: &'static str, value: &'static str, help: &'static str| {
+        Arg::new(name)
+            .long(name)
+            .value_name(value)
+            .help(help)
+            .action(ArgAction::Append)
+            .value_parser(value_parser!(OsString))
+            .allow_hyphen_values(true)
+            .help_heading("Sources, repeatable, in the order given")
+    };
+    [
+        source("pin", "[NAME=]PATH", "A pinned map, or a directory of pins, recursively"),
+        source("prog", "[NAME=]PROG", "A pinned program, a directory of pins, or id:ID"),
+        source("link", "[NAME=]LINK", "A pinned link, a directory of pins, or id:ID"),
+        source("id", "[NAME=]ID", "A map by the kernel's id"),
+        source("name", "[NAME=]KNAME", "A map by the kernel's name"),
+        source("import", "[NAME=]PATH", "Bind a socket, and wait for maps that tc exports"),
+        source("pid", "[NAME=]PID", "The maps that a process holds open"),
+        source(
+            "create",
+            "NAME=TYPE,…",
+            "A new map: TYPE,key=LAYOUT,value=LAYOUT,entries=N,flags=A|B",
+        ),
+    ]
+}
+
+/// All sources, in the order of the command line.
+pub fn requests(matches: &ArgMatches) -> anyhow::Result<Vec<Request>> {
+    let mut found = Vec::new();
+    for kind in SOURCES {
+        let values = matches.get_many::<OsString>(kind).into_iter().flatten();
+        let places = matches.indices_of(kind).into_iter().flatten();
+        found.extend(places.zip(values).map(|(place, value)| (place, kind, value)));
+    }
+    found.sort_unstable_by_key(|(place, ..)| *place);
+    found.into_iter().map(|(_, kind, value)| request(kind, value)).collect()
+}
+
+fn request(kind: &str, value: &OsStr) -> anyhow::Result<Request> {
+    let wrong = || format!("--{kind} {}", escape(value.as_bytes()));
+    if kind == "create" {
+        let text = value.to_str().ok_or_else(|| anyhow!("not UTF-8")).with_context(wrong)?;
+        let spec = create::Spec::parse(text).map_err(anyhow::Error::msg).with_context(wrong)?;
+        check_name(spec.name().as_bytes()).with_context(wrong)?;
+        return Ok(Request { name: None, source: Source::Create(spec) });
+    }
+    let (name, rest) = split_name(value);
+    if let Some(name) = name {
+        check_name(name).with_context(wrong)?;
+    }
+    let path = || PathBuf::from(OsString::from_vec(rest.to_vec()));
+    let source = match kind {
+        "pin" => Source::Pin(Class::Map, path()),
+        "prog" | "link" => {
+            let class = if kind == "prog" { Class::Prog } else { Class::Link };
+            match rest.strip_prefix(b"id:") {
+                Some(id) => Source::Id(class, decimal(id, id_of(class)).with_context(wrong)?),
+                None => Source::Pin(class, path()),
+            }
+        }
+        "import" => Source::Import(path()),
+        "name" => Source::KernelName(rest.to_vec()),
+        "id" => Source::Id(Class::Map, decimal(rest, id_of(Class::Map)).with_context(wrong)?),
+        _ => {
+            let pid: i32 = decimal(rest, "a process id").with_context(wrong)?;
+            if pid == 0 {
+                return Err(anyhow!("not a process id")).with_context(wrong);
+            }
+            Source::Process(pid)
+        }
+    };
+    Ok(Request { name: name.map(<[u8]>::to_vec), source })
+}
+
+fn id_of(class: Class) -> &'static str {
+    match class {
+        Class::Map => "a map id",
+        Class::Prog => "a program id",
+        Class::Link => "a link id",
+    }
+}
+
+/// `NAME=` is split off only where no `/` stands before the `=`.
+fn split_name(value: &OsStr) -> (Option<&[u8]>, &[u8]) {
+    let bytes = value.as_bytes();
+    match bytes.iter().position(|&b| b == b'=' || b == b'/') {
+        Some(at) if bytes[at] == b'=' => (Some(&bytes[..at]), &bytes[at + 1..]),
+        _ => (None, bytes),
+    }
+}
+
+/// Refuses names that a map reference could not tell from something else.
+fn check_name(name: &[u8]) -> anyhow::Result<()> {
+    let reason = if name.is_empty() {
+        "is empty"
+    } else if name.iter().all(u8::is_ascii_digit) {
+        "is a number"
+    } else if name.iter().any(|b| matches!(b, b'/' | b':' | b'=') || b.is_ascii_control()) {
+        "holds '/', ':', '=' or a control byte"
+    } else {
+        return Ok(());
+    };
+    bail!("the name {reason}")
+}
+
+pub fn decimal<T: std::str::FromStr>(text: &[u8], what: &str) -> anyhow::Result<T> {
+    let digits = text.iter().all(u8::is_ascii_digit);
+    let number = std::str::from_utf8(text).ok().filter(|_| digits).and_then(|t| t.parse().ok());
+    number.ok_or_else(|| anyhow!("not {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::exec::arguments::{command, plan};
+
+    #[test]
+    fn a_name_is_split_off_where_no_slash_comes_before() {
+        for (text, want) in [
+            ("hits=/run/m", (Some("hits"), "/run/m")),
+            ("/run/a=b", (None, "/run/a=b")),
+            ("./a=b", (None, "./a=b")),
+            ("a=b=c", (Some("a"), "b=c")),
+            ("=x", (Some(""), "x")),
+            ("plain", (None, "plain")),
+        ] {
+            let (name, rest) = split_name(OsStr::new(text));
+            assert_eq!((name, rest), (want.0.map(str::as_bytes), want.1.as_bytes()), "{text}");
+        }
+    }
+
+    #[test]
+    fn sources_keep_the_order_of_the_command_line() {
+        let line =
+            ["bpf-exec", "--id", "3", "--pin", "a=/x", "--id=4", "--pid", "1", "ls", "--pin"];
+        let plan = plan(&command().try_get_matches_from(line).unwrap()).unwrap();
+        let kinds: Vec<String> = plan.requests.iter().map(|r| format!("{:?}", r.source)).collect();
+        assert_eq!(kinds, ["Id(Map, 3)", "Pin(Map, \"/x\")", "Id(Map, 4)", "Process(1)"]);
+        assert_eq!(plan.command, ["ls", "--pin"]);
+    }
+
+    #[test]
+    fn a_program_or_link_is_a_pin_unless_it_says_id() {
+        for (option, value, want) in [
+            ("prog", "/x", "Pin(Prog, \"/x\")"),
+            ("prog", "a=id:7", "Id(Prog, 7)"),
+            ("prog", "./id:7", "Pin(Prog, \"./id:7\")"),
+            ("link", "id:4294967295", "Id(Link, 4294967295)"),
+            ("link", "7", "Pin(Link, \"7\")"),
+        ] {
+            let request = request(option, OsStr::new(value)).unwrap();
+            assert_eq!(format!("{:?}", request.source), want, "{option} {value}");
+        }
+        for (option, value, want) in [
+            ("prog", "id:", "--prog id:: not a program id"),
+            ("prog", "id:+1", "--prog id:+1: not a program id"),
+            ("link", "id:4294967296", "--link id:4294967296: not a link id"),
+            ("link", "7=id:7", "--link 7=id:7: the name is a number"),
+        ] {
+            let error = request(option, OsStr::new(value)).unwrap_err();
+            assert_eq!(format!("{error:#}"), want);
+        }
+    }
+}
