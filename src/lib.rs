@@ -1,4 +1,4 @@
-//! Take the BPF maps that this process inherited from `bpf-exec`.
+//! Take the BPF maps, programs and links that this process inherited from `bpf-exec`.
 //!
 //! `bpf-exec` opens maps, names them in the environment (`BPF_NUM_MAPS`,
 //! `BPF_MAP<n>`, `BPF_MAP<n>_NAME`, `BPF_MAP<n>_LAYOUT`), and becomes a command
@@ -10,6 +10,16 @@
 //! let mut maps = bpf_exec::take()?;
 //! let hits = maps.by_name("hits")?;
 //! println!("hits is descriptor {:?}, a map of {} entries", hits.fd, hits.max_entries);
+//! # Ok::<(), bpf_exec::TakeError>(())
+//! ```
+//!
+//! Programs and links (`BPF_PROG<n>`, `BPF_LINK<n>`, and a `_NAME` of each) come with the maps:
+//!
+//! ```no_run
+//! let mut inherited = bpf_exec::take()?;
+//! let filter = inherited.programs().by_name("filter")?;
+//! let attached = inherited.links().by_index(0)?;
+//! println!("program {} is {:?}, link {} {:?}", filter.id, filter.fd, attached.id, attached.fd);
 //! # Ok::<(), bpf_exec::TakeError>(())
 //! ```
 
@@ -42,4 +52,4 @@ pub mod internals {
     pub use crate::sys::{batch, bpf, elem, mmap, scm};
 }
 
-pub use take::{InheritedMap, InheritedMaps, TakeError, take};
+pub use take::{InheritedMap, InheritedMaps, InheritedObject, InheritedObjects, TakeError, take};

@@ -1,6 +1,11 @@
-//! The library's door: inherited maps as owned descriptors.
+//! The library's door: inherited maps, programs and links as owned descriptors.
 
-use crate::source::inherited;
+mod objects;
+
+pub use objects::{InheritedObject, InheritedObjects};
+
+use crate::handoff::environ::Class;
+use crate::source::inherited::{self, Inherited};
 use crate::sys::bpf::Access;
 use crate::sys::elem::is_per_cpu;
 use crate::sys::fd;
@@ -47,14 +52,18 @@ impl InheritedMap {
     }
 }
 
-/// The maps that were inherited and have not been asked for yet.
+/// The maps that were inherited and have not been asked for yet, and beside them the
+/// [programs](InheritedMaps::programs) and [links](InheritedMaps::links). What is never asked
+/// for is closed with this.
 #[derive(Debug)]
 pub struct InheritedMaps {
     maps: BTreeMap<u32, InheritedMap>,
+    programs: InheritedObjects,
+    links: InheritedObjects,
     warnings: Vec<String>,
 }
 
-/// Why a map was not given out.
+/// Why a map, a program or a link was not given out.
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TakeError {
@@ -62,20 +71,20 @@ pub enum TakeError {
     Taken,
     /// What a descriptor is could not be found out: /proc is not mounted, for one.
     Unreadable(String),
-    /// No inherited map has this name or number, or it was asked for before.
+    /// None that was inherited has this name or number, or it was asked for before.
     Unknown(String),
-    /// Several inherited maps have this name: these are their numbers.
+    /// Several of a kind have this name: these are their numbers.
     Ambiguous(String, Vec<u32>),
 }
 
 impl fmt::Display for TakeError {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
-            TakeError::Taken => f.write_str("the inherited maps were taken before"),
+            TakeError::Taken => f.write_str("what was inherited was taken before"),
             TakeError::Unreadable(why) => f.write_str(why),
-            TakeError::Unknown(name) => write!(f, "{name}: no such inherited map"),
+            TakeError::Unknown(name) => write!(f, "{name}: nothing of this name was inherited"),
             TakeError::Ambiguous(name, indices) => {
-                write!(f, "{name}: several inherited maps have this name: {indices:?}")
+                write!(f, "{name}: several of this name were inherited: {indices:?}")
             }
         }
     }
@@ -83,16 +92,17 @@ impl fmt::Display for TakeError {
 
 impl std::error::Error for TakeError {}
 
-/// Takes ownership of the maps that the environment declares.
+/// Takes ownership of the maps, programs and links that the environment declares.
 ///
 /// Call it early, and let nothing else in the process use the descriptors that
 /// the variables name. They become close-on-exec; the variables stay as they are.
-/// A variable whose number is closed or is no map is left out, with a warning.
+/// A variable whose number is closed or leads to something else is left out, with a warning.
 ///
 /// # Ownership of descriptors
 /// The numbers come from the environment, and are believed to be this process's to own, as
-/// those of every protocol of this kind are. Only numbers that are open maps, and that are
-/// not close-on-exec, as what the process opens itself is, are taken.
+/// those of every protocol of this kind are. Only numbers that are open maps, programs or links
+/// as the variables say, and that are not close-on-exec, as what the process opens itself is,
+/// are taken.
 ///
 /// # Errors
 /// [`TakeError::Taken`] from the second call on, [`TakeError::Unreadable`].
@@ -107,51 +117,66 @@ pub fn take() -> Result<InheritedMaps, TakeError> {
         .collect();
     let inherited = inherited::open(environment.iter().map(Vec::as_slice))
         .map_err(|error| TakeError::Unreadable(error.to_string()))?;
-    let mut warnings = inherited.warnings;
-    let mut maps = BTreeMap::new();
-    for map in inherited.objects {
-        let Info::Map(info, access) = map.info else { continue };
-        let index = map.claim.index;
-        match fd::adopt(map.fd) {
-            Ok(fd) => {
-                maps.insert(
-                    index,
-                    InheritedMap {
-                        index,
-                        name: map.claim.name,
-                        layout: map.claim.layout,
-                        map_type: info.kind,
-                        key_size: info.key_size,
-                        value_size: info.value_size,
-                        max_entries: info.max_entries,
-                        id: info.id,
-                        read_only: access == Access::ReadOnly,
-                        fd,
-                    },
-                );
-            }
-            Err(_) => {
-                warnings.push(format!("BPF_MAP{index}: another variable names its descriptor"))
-            }
-        }
+    let mut taken = InheritedMaps {
+        maps: BTreeMap::new(),
+        programs: InheritedObjects::new(Class::Prog),
+        links: InheritedObjects::new(Class::Link),
+        warnings: inherited.warnings,
+    };
+    inherited.objects.into_iter().for_each(|object| taken.adopt(object));
+    Ok(taken)
+}
+
+/// The number of the one that has this name.
+fn find<'a>(
+    names: impl Iterator<Item = (u32, Option<&'a [u8]>)>,
+    name: &[u8],
+) -> Result<u32, TakeError> {
+    let has_it = names.filter(|(_, its)| *its == Some(name));
+    let indices: Vec<u32> = has_it.map(|(index, _)| index).collect();
+    match indices[..] {
+        [index] => Ok(index),
+        [] => Err(TakeError::Unknown(escape(name))),
+        _ => Err(TakeError::Ambiguous(escape(name), indices)),
     }
-    Ok(InheritedMaps { maps, warnings })
 }
 
 impl InheritedMaps {
+    fn adopt(&mut self, Inherited { claim, fd, info }: Inherited) {
+        let Ok(fd) = fd::adopt(fd) else {
+            let variable = claim.variable();
+            self.warnings.push(format!("{variable}: another variable names its descriptor"));
+            return;
+        };
+        match info {
+            Info::Map(info, access) => {
+                let map = InheritedMap {
+                    index: claim.index,
+                    name: claim.name,
+                    layout: claim.layout,
+                    map_type: info.kind,
+                    key_size: info.key_size,
+                    value_size: info.value_size,
+                    max_entries: info.max_entries,
+                    id: info.id,
+                    read_only: access == Access::ReadOnly,
+                    fd,
+                };
+                self.maps.insert(map.index, map);
+            }
+            Info::Prog(info) => self.programs.add(claim, info.kind, info.id, fd),
+            Info::Link(info) => self.links.add(claim, info.kind, info.id, fd),
+        }
+    }
+
     /// Gives out the map with this `BPF_MAP<n>_NAME`.
     ///
     /// # Errors
     /// [`TakeError::Unknown`], or [`TakeError::Ambiguous`] where several have it.
     pub fn by_name(&mut self, name: impl AsRef<[u8]>) -> Result<InheritedMap, TakeError> {
-        let name = name.as_ref();
-        let has_it = |map: &&InheritedMap| map.name.as_deref() == Some(name);
-        let indices: Vec<u32> = self.maps.values().filter(has_it).map(|map| map.index).collect();
-        match indices[..] {
-            [index] => self.by_index(index),
-            [] => Err(TakeError::Unknown(escape(name))),
-            _ => Err(TakeError::Ambiguous(escape(name), indices)),
-        }
+        let names = self.maps.values().map(|map| (map.index, map.name.as_deref()));
+        let index = find(names, name.as_ref())?;
+        self.by_index(index)
     }
 
     /// Gives out the map of `BPF_MAP<n>`.
@@ -160,6 +185,16 @@ impl InheritedMaps {
     /// [`TakeError::Unknown`].
     pub fn by_index(&mut self, n: u32) -> Result<InheritedMap, TakeError> {
         self.maps.remove(&n).ok_or_else(|| TakeError::Unknown(format!("BPF_MAP{n}")))
+    }
+
+    /// The programs: ask for them before the maps are iterated over by value.
+    pub fn programs(&mut self) -> &mut InheritedObjects {
+        &mut self.programs
+    }
+
+    /// The links, likewise.
+    pub fn links(&mut self) -> &mut InheritedObjects {
+        &mut self.links
     }
 
     /// What was wrong in the environment, a line each: for a log.
@@ -173,7 +208,8 @@ impl InheritedMaps {
     }
 }
 
-/// Gives out all maps that have not been asked for, by rising number.
+/// Gives out all maps that have not been asked for, by rising number; programs and links that
+/// have not been asked for are closed.
 impl IntoIterator for InheritedMaps {
     type Item = InheritedMap;
     type IntoIter = std::collections::btree_map::IntoValues<u32, InheritedMap>;

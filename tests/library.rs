@@ -39,14 +39,14 @@ fn what_the_library_does_not_give_out_is_an_error() {
     let cpus = ["--create", "a=percpu_array,value=8,entries=1"];
     let hash = ["--create", "a=hash,key=4,value=8,entries=1"];
     for (source, words, status, stderr) in [
-        (&hash[..], &["b"][..], 2, "counter: b: no such inherited map\n"),
-        (&hash, &["7"], 2, "counter: BPF_MAP7: no such inherited map\n"),
-        (&hash, &["\x1b\n"], 2, "counter: \\x1b\\n: no such inherited map\n"),
-        (&twice, &["a"], 2, "counter: a: several inherited maps have this name: [0, 1]\n"),
+        (&hash[..], &["b"][..], 2, "counter: b: nothing of this name was inherited\n"),
+        (&hash, &["7"], 2, "counter: BPF_MAP7: nothing of this name was inherited\n"),
+        (&hash, &["\x1b\n"], 2, "counter: \\x1b\\n: nothing of this name was inherited\n"),
+        (&twice, &["a"], 2, "counter: a: several of this name were inherited: [0, 1]\n"),
         (&other, &["a"], 2, "counter: a: not a map of 32-bit keys and 64-bit values\n"),
         (&cpus, &["a"], 2, "counter: a: not a map of 32-bit keys and 64-bit values\n"),
         (&hash, &["a", "5"], 1, ""), // absent
-        (&[], &["a"], 2, "counter: a: no such inherited map\n"),
+        (&[], &["a"], 2, "counter: a: nothing of this name was inherited\n"),
     ] {
         let mut command = match source {
             [] => std::process::Command::new(&counter),

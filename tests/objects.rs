@@ -533,6 +533,30 @@ fn bpf_map_lists_inherited_programs_and_links_below_the_maps() {
 }
 
 #[test]
+fn a_lock_refuses_running_a_program_and_reading_an_iterator() {
+    let lab = Lab::new();
+    pins(&lab);
+    let (bpf_map, objects) = (lab.reachable("bpf-map"), lab.reachable("objects"));
+    let row = [1u64.to_ne_bytes(), 42u64.to_ne_bytes()].concat();
+    let row = String::from_utf8_lossy(&row).into_owned();
+    let sources = ["--prog", PROG, "--link", LINK, "--pin", MAP, "--"];
+    let warning = "bpf-exec: warning: --lock: the command starts as root, which the filter does not hold back\n";
+    for (words, stdout) in
+        [(["run", "filter"], "0\n"), (["run", "0"], "0\n"), (["read", "flows"], row.as_str())]
+    {
+        let command = [&sources, &NOBODY[..], &[&objects], &words].concat();
+        assert_eq!(stdout_of(&mut lab.exec(&command)), stdout, "{words:?}");
+        let run = run(&mut lab.exec([&["--lock"], &command[..]].concat()));
+        let stderr = format!("{warning}objects: Operation not permitted (os error 1)\n");
+        assert_eq!(run, Run { status: 2, stdout: String::new(), stderr });
+    }
+    // The map can still be used.
+    let get = [&["--lock"], &sources[..], &NOBODY, &[&bpf_map, "get", "map", "1"]].concat();
+    let want = Run { status: 0, stdout: "42\n".into(), stderr: warning.into() };
+    assert_eq!(run(&mut lab.exec(get)), want);
+}
+
+#[test]
 fn a_program_goes_into_a_program_array_by_the_number_that_the_variable_has() {
     let lab = Lab::new();
     let (prog, ..) = pins(&lab);
@@ -540,4 +564,35 @@ fn a_program_goes_into_a_program_array_by_the_number_that_the_variable_has() {
     let script = "bpf-map set jumps 0 prog:fd:$BPF_PROG0; bpf-map get jumps 0";
     let id = stdout_of(lab.exec(words).arg(script));
     assert_eq!(id, format!("{}\n", id_of_pinned("prog", &prog)));
+}
+
+#[test]
+fn the_library_gives_programs_and_links_by_name_and_number() {
+    let lab = Lab::new();
+    pins(&lab);
+    let objects = binary("objects");
+    let (x, y) = (format!("x={PROG}"), format!("x={LINK}"));
+    let sources = ["--prog", &x, "--prog", &x, "--link", &y, "--prog", PROG, "--"];
+    for (words, status, stdout, stderr) in [
+        (&["run", "filter"][..], 0, "0\n", ""),
+        (&["run", "1"], 0, "0\n", ""),
+        (&["run", "x"], 2, "", "objects: x: several of this name were inherited: [0, 1]\n"),
+        (&["run", "flows"], 2, "", "objects: flows: nothing of this name was inherited\n"),
+        (&["run", "3"], 2, "", "objects: BPF_PROG3: nothing of this name was inherited\n"),
+        (&["read", "1"], 2, "", "objects: BPF_LINK1: nothing of this name was inherited\n"),
+        (&["read", "filter"], 2, "", "objects: filter: nothing of this name was inherited\n"),
+        (&["run"], 2, "", "objects: usage: objects run PROGRAM | objects read LINK\n"),
+    ] {
+        let mut command = lab.exec(sources);
+        let want = Run { status, stdout: stdout.into(), stderr: stderr.into() };
+        assert_eq!(run(command.arg(&objects).args(words)), want, "{words:?}");
+    }
+    // The same name is no matter among other classes.
+    assert_eq!(stdout_of(lab.exec(sources).arg(&objects).args(["read", "x"])).len(), 16);
+    // What is wrong in the environment is a warning, and the rest is given out.
+    let mut command = lab.exec(sources);
+    command.args(["env", "BPF_PROG1=64", "BPF_LINK0=900"]).arg(&objects).args(["run", "0"]);
+    let warnings = "objects: warning: BPF_LINK0: descriptor 900 is closed, dropped\n\
+                    objects: warning: BPF_PROG1: another variable names its descriptor\n";
+    assert_eq!(run(&mut command), Run { status: 0, stdout: "0\n".into(), stderr: warnings.into() });
 }
