@@ -578,7 +578,8 @@ fn without_proc_an_inherited_map_is_an_error_and_not_let_through() {
     // A root of its own, with the binary, a bpffs and no /proc.
     let root = lab.path("root");
     std::fs::create_dir_all(root.join("bpf")).unwrap();
-    std::fs::copy(binary("bpf-exec"), root.join("bpf-exec")).unwrap();
+    // By another process: one that another test forks could hold it open for writing.
+    stdout_of(&mut lab.program("cp", [binary("bpf-exec"), root.join("bpf-exec")]));
     let inner = [
         root.to_str().unwrap(),
         "/bpf-exec",
