@@ -40,8 +40,8 @@ mod take;
 mod text;
 mod wire;
 
-/// For the binaries, tests and benches of this package, and for nobody else: no part of the
-/// interface, and free to change.
+/// For the binaries, tests, benches and fuzz targets of this package, and for nobody else: no
+/// part of the interface, and free to change.
 #[doc(hidden)]
 #[allow(missing_docs)]
 pub mod internals {
@@ -50,6 +50,7 @@ pub mod internals {
     pub use crate::cli::map::main as bpf_map;
     pub use crate::sys::entry::enter;
     pub use crate::sys::{batch, bpf, elem, mmap, scm};
+    pub use crate::wire::tc;
 }
 
 pub use take::{InheritedMap, InheritedMaps, InheritedObject, InheritedObjects, TakeError, take};

@@ -15,6 +15,7 @@
 //! | 88 | entries: nine u32: type, key size, value size, max entries, flags, id, pinning, inner id, inner index |
 
 use crate::text::count;
+use std::iter::repeat;
 use thiserror::Error;
 
 /// Bytes before the entries.
@@ -23,6 +24,12 @@ pub const HEADER: usize = 88;
 pub const ENTRY: usize = 36;
 /// The only version there is.
 pub const VERSION: u16 = 1;
+/// Bytes of the longest name of an object: its field, less the NUL.
+pub const MAX_OBJECT: usize = OBJECT - 1;
+/// Bytes of the name's field.
+const OBJECT: usize = 64;
+/// Descriptors that tc has room for, in a datagram and in a whole transfer.
+pub const TC_FDS: usize = 64;
 
 /// One datagram, as its sender described it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +57,8 @@ pub struct Entry {
     pub key_size: u32,
     pub value_size: u32,
     pub max_entries: u32,
+    /// `BPF_F_*`.
+    pub flags: u32,
     /// The number that becomes the n of `BPF_MAP<n>`.
     pub id: u32,
 }
@@ -90,9 +99,25 @@ impl Datagram {
         if fds == 0 {
             return Err(Malformed::NoDescriptors);
         }
-        let object = head[4..68].split(|&b| b == 0).next().unwrap_or_default().to_vec();
+        let object = head[4..4 + OBJECT].split(|&b| b == 0).next().unwrap_or_default().to_vec();
         let header = Header { total, object, st_dev: u64_at(head, 72), st_ino: u64_at(head, 80) };
         Ok(Datagram { header, entries: entries.chunks_exact(ENTRY).map(Entry::decode).collect() })
+    }
+
+    /// The bytes to send with a descriptor for each entry; of the object's name, what fits.
+    pub fn encode(&self) -> Vec<u8> {
+        let Header { total, ref object, st_dev, st_ino } = self.header;
+        let mut bytes = Vec::with_capacity(HEADER + ENTRY * self.entries.len());
+        bytes.extend(VERSION.to_ne_bytes());
+        bytes.extend(total.to_ne_bytes());
+        bytes.extend(object.iter().copied().chain(repeat(0)).take(OBJECT));
+        bytes.extend([0; 4]);
+        bytes.extend(st_dev.to_ne_bytes());
+        bytes.extend(st_ino.to_ne_bytes());
+        for entry in &self.entries {
+            bytes.extend(entry.words().iter().flat_map(|word| word.to_ne_bytes()));
+        }
+        bytes
     }
 }
 
@@ -103,8 +128,16 @@ impl Entry {
             key_size: u32_at(bytes, 4),
             value_size: u32_at(bytes, 8),
             max_entries: u32_at(bytes, 12),
+            flags: u32_at(bytes, 16),
             id: u32_at(bytes, 20),
         }
+    }
+
+    /// Without pinning and without an inner map, which say what tc is to do with an object
+    /// file, not what the map is.
+    fn words(&self) -> [u32; ENTRY / 4] {
+        let Entry { kind, key_size, value_size, max_entries, flags, id } = *self;
+        [kind, key_size, value_size, max_entries, flags, id, 0, 0, 0]
     }
 }
 
@@ -127,6 +160,8 @@ fn u64_at(bytes: &[u8], offset: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
 
     fn datagram(version: u16, total: u16, entries: usize) -> Vec<u8> {
         let mut bytes = vec![0; HEADER + ENTRY * entries];
@@ -162,6 +197,48 @@ mod tests {
             (datagram(1, 2, 2), 1, Length { got: 160, fds: 1, want: 124 }),
         ] {
             assert_eq!(Datagram::decode(&bytes, fds), Err(want));
+        }
+    }
+
+    prop_compose! {
+        fn entry()(words in any::<[u32; 6]>()) -> Entry {
+            let [kind, key_size, value_size, max_entries, flags, id] = words;
+            Entry { kind, key_size, value_size, max_entries, flags, id }
+        }
+    }
+
+    prop_compose! {
+        fn whole()(
+            total in 1..=u16::MAX,
+            object in vec(1..=u8::MAX, 0..=OBJECT),
+            (st_dev, st_ino) in any::<(u64, u64)>(),
+            entries in vec(entry(), 1..=TC_FDS),
+        ) -> Datagram {
+            Datagram { header: Header { total, object, st_dev, st_ino }, entries }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_decodes_to_the_same(datagram in whole()) {
+            let bytes = datagram.encode();
+            let fds = datagram.entries.len();
+            prop_assert_eq!(Datagram::decode(&bytes, fds), Ok(datagram));
+        }
+
+        #[test]
+        fn bytes_of_any_kind_are_read_or_refused(bytes in vec(any::<u8>(), 0..400), fds in 0..300usize) {
+            let _ = Datagram::decode(&bytes, fds);
+        }
+
+        #[test]
+        fn a_datagram_cut_or_extended_is_refused(datagram in whole(), by in 1..200usize) {
+            let (bytes, fds) = (datagram.encode(), datagram.entries.len());
+            let mut longer = bytes.clone();
+            longer.resize(bytes.len() + by, 0xff);
+            for wrong in [&bytes[..bytes.len().saturating_sub(by)], &longer] {
+                prop_assert!(Datagram::decode(wrong, fds).is_err());
+            }
         }
     }
 }
