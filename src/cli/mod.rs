@@ -5,3 +5,4 @@ pub mod agent;
 pub mod exec;
 mod exit;
 pub mod map;
+mod name;

@@ -1,9 +1,10 @@
 //! The sources among the arguments of `bpf-exec`, as requests.
 
+use crate::cli::name::{check_name, split_name};
 use crate::handoff::environ::Class;
 use crate::source::{Request, Source, create};
 use crate::text::escape;
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -95,29 +96,6 @@ fn id_of(class: Class) -> &'static str {
     }
 }
 
-/// `NAME=` is split off only where no `/` stands before the `=`.
-fn split_name(value: &OsStr) -> (Option<&[u8]>, &[u8]) {
-    let bytes = value.as_bytes();
-    match bytes.iter().position(|&b| b == b'=' || b == b'/') {
-        Some(at) if bytes[at] == b'=' => (Some(&bytes[..at]), &bytes[at + 1..]),
-        _ => (None, bytes),
-    }
-}
-
-/// Refuses names that a map reference could not tell from something else.
-fn check_name(name: &[u8]) -> anyhow::Result<()> {
-    let reason = if name.is_empty() {
-        "is empty"
-    } else if name.iter().all(u8::is_ascii_digit) {
-        "is a number"
-    } else if name.iter().any(|b| matches!(b, b'/' | b':' | b'=') || b.is_ascii_control()) {
-        "holds '/', ':', '=' or a control byte"
-    } else {
-        return Ok(());
-    };
-    bail!("the name {reason}")
-}
-
 pub fn decimal<T: std::str::FromStr>(text: &[u8], what: &str) -> anyhow::Result<T> {
     let digits = text.iter().all(u8::is_ascii_digit);
     let number = std::str::from_utf8(text).ok().filter(|_| digits).and_then(|t| t.parse().ok());
@@ -128,21 +106,6 @@ pub fn decimal<T: std::str::FromStr>(text: &[u8], what: &str) -> anyhow::Result<
 mod tests {
     use super::*;
     use crate::cli::exec::arguments::{command, plan};
-
-    #[test]
-    fn a_name_is_split_off_where_no_slash_comes_before() {
-        for (text, want) in [
-            ("hits=/run/m", (Some("hits"), "/run/m")),
-            ("/run/a=b", (None, "/run/a=b")),
-            ("./a=b", (None, "./a=b")),
-            ("a=b=c", (Some("a"), "b=c")),
-            ("=x", (Some(""), "x")),
-            ("plain", (None, "plain")),
-        ] {
-            let (name, rest) = split_name(OsStr::new(text));
-            assert_eq!((name, rest), (want.0.map(str::as_bytes), want.1.as_bytes()), "{text}");
-        }
-    }
 
     #[test]
     fn sources_keep_the_order_of_the_command_line() {
