@@ -4,9 +4,9 @@ mod common;
 
 use common::fds::*;
 use common::sender::{Datagram, Entry, send};
+use common::waiting::Waiting;
 use common::*;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -14,7 +14,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 
 /// For what must not wait: where it does, the test fails in place of hanging.
 const LIMIT: &str = "--timeout=10";
@@ -26,71 +26,6 @@ env | grep '^BPF_MAP[0-9]*=' | while IFS='=' read -r variable fd; do
     echo "${variable#BPF_MAP} $fd $(sed -n 's/^map_id:[[:space:]]*//p' /proc/self/fdinfo/$fd) $name"
 done | sort -n
 echo "$BPF_NUM_MAPS maps""#;
-
-/// A command that waits on sockets; killed if the test ends before it does.
-struct Waiting(Option<Child>);
-
-impl Waiting {
-    /// Starts `command`, and returns when all `sockets` can be sent to.
-    #[track_caller]
-    fn start(command: &mut Command, sockets: &[&Path]) -> Waiting {
-        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-        let mut waiting = Waiting(Some(child.expect("started")));
-        for socket in sockets {
-            eventually(&format!("{command:?}: a socket at {}", socket.display()), || {
-                let ended = waiting.child().try_wait().expect("a child").is_some();
-                assert!(!ended, "{command:?}: {:?}", waiting.0.take().unwrap().wait_with_output());
-                UnixDatagram::unbound().expect("a socket").connect(socket).is_ok()
-            });
-        }
-        waiting
-    }
-
-    fn child(&mut self) -> &mut Child {
-        self.0.as_mut().expect("running")
-    }
-
-    fn signal(&mut self, signal: Signal) {
-        kill(Pid::from_raw(self.child().id() as i32), signal).expect("a signal sent");
-    }
-
-    /// Its end, which must come by itself.
-    #[track_caller]
-    fn output(mut self) -> Output {
-        eventually("the end", || self.child().try_wait().expect("a child").is_some());
-        self.0.take().expect("a child").wait_with_output().expect("output")
-    }
-
-    #[track_caller]
-    fn run(self) -> Run {
-        self.output().into()
-    }
-
-    /// Its end, which must be a success without messages; returns its stdout.
-    #[track_caller]
-    fn stdout(self) -> String {
-        let run = self.run();
-        assert_eq!((run.status, run.stderr.as_str()), (0, ""), "{}", run.stdout);
-        run.stdout
-    }
-
-    /// Its end, which must be a failure of bpf-exec with this message, before the command.
-    #[track_caller]
-    fn fails(self, what: &str, stderr: &str) {
-        let want =
-            Run { status: 125, stdout: String::new(), stderr: format!("bpf-exec: {stderr}\n") };
-        assert_eq!(self.run(), want, "{what}");
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        if let Some(mut child) = self.0.take() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
 
 /// `bpf-exec --import SOCKET`, with more arguments before and after.
 fn import(lab: &Lab, before: &[&str], socket: &Path, after: &[&str]) -> Command {

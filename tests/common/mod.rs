@@ -10,6 +10,7 @@ pub mod agent;
 pub mod child;
 pub mod fds;
 pub mod sender;
+pub mod waiting;
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
