@@ -5,6 +5,7 @@ mod common;
 
 use common::fds::pin_program;
 use common::sender::Datagram;
+use common::waiting::Waiting;
 use common::*;
 use nix::mount::{MsFlags, mount};
 use std::os::fd::AsFd;
@@ -78,6 +79,14 @@ fn send_hits(pin: &Path) -> std::thread::JoinHandle<()> {
     })
 }
 
+/// Waits as an agent below tc does, which prints what it finds in map 7.
+fn agent(lab: &Lab) -> Waiting {
+    let words = ["exec", "bpf", "import", "/run/maps.sock", "run"];
+    let mut tc = lab.program("tc", words);
+    tc.args(["sh", "-c", "bpf-map get $BPF_MAP7 0"]);
+    Waiting::start(&mut tc, &[Path::new("/run/maps.sock")])
+}
+
 #[test]
 fn every_example_of_the_manual_pages_prints_what_the_page_says() {
     let mut run_in_all = 0;
@@ -87,12 +96,14 @@ fn every_example_of_the_manual_pages_prints_what_the_page_says() {
         for Example { command, output } in examples(page) {
             let sender =
                 command.contains("--import").then(|| send_hits(&Path::new(BPFFS).join("hits")));
+            let agent = command.contains("bpf-map send").then(|| agent(&lab));
             let mut shell: Command = lab.program("sh", ["-c", &command]);
             // The lab is root's, of which --lock warns.
             let warning = "bpf-exec: warning: --lock: the command starts as root, which the filter does not hold back\n";
             let stderr = if command.contains("--lock") { warning } else { "" };
             let want = Run { status: 0, stdout: output, stderr: stderr.into() };
             assert_eq!(run(&mut shell), want, "{page}: {command}");
+            agent.into_iter().for_each(|agent| assert_eq!(agent.stdout(), "42\n", "{command}"));
             sender.into_iter().for_each(|sender| sender.join().unwrap());
             run_in_all += 1;
         }

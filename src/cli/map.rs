@@ -19,6 +19,7 @@ mod pin;
 mod program;
 mod queue;
 mod reference;
+mod send;
 mod set;
 mod show;
 mod walk;
@@ -49,7 +50,7 @@ const fn sub(
 
 /// In the order of the manual page.
 #[rustfmt::skip]
-const SUBCOMMANDS: [Subcommand; 23] = [
+const SUBCOMMANDS: [Subcommand; 24] = [
     sub("list", "List the inherited maps, or all", list::arguments,
         |m, out| list::run(m.get_flag("all"), m.get_flag("json"), out)),
     sub("show", "Print all that is known of a map", show::arguments, show::run),
@@ -71,6 +72,7 @@ const SUBCOMMANDS: [Subcommand; 23] = [
     sub("unpin", "Remove the pin of a map", pin::unpin_arguments, |m, _| pin::unpin(m)),
     sub("freeze", "Let nobody write a map", pin::freeze_arguments, |m, _| pin::freeze(m)),
     sub("create", "Make a map, and pin it", pin::create_arguments, |m, _| pin::create(m)),
+    sub("send", "Send maps to where tc or bpf-exec waits", send::arguments, |m, _| send::run(m)),
     sub("batch", "Run subcommands, a line each", batch::arguments, batch::run),
     sub("completion", "Print a shell's completion script", completion::arguments, completion::run),
     sub(completion::CANDIDATES, "Print what may complete the last of some words",

@@ -13,6 +13,7 @@ pub mod pins;
 pub mod process;
 pub mod program;
 pub mod readonly;
+pub mod send;
 pub mod socket;
 pub mod tc;
 

@@ -83,13 +83,8 @@ fn parse_type(text: &OsStr) -> anyhow::Result<Type> {
     Ok(text.to_str().ok_or_else(|| anyhow!("not UTF-8"))?.parse()?)
 }
 
-/// Opens the map that `text` names. `key` and `value` are types that come before all others.
-pub fn open_named(
-    text: &OsStr,
-    write: bool,
-    key: Option<Type>,
-    value: Option<Type>,
-) -> anyhow::Result<Target> {
+/// The map that `text` names, with its layout where the environment tells one.
+fn find(text: &OsStr, write: bool) -> anyhow::Result<(MapFd, Option<Vec<u8>>)> {
     let access = if write { Access::ReadWrite } else { Access::ReadOnly };
     let label = escape(text.as_bytes());
     let (map, told) = match parse(text) {
@@ -102,6 +97,23 @@ pub fn open_named(
         Reference::Descriptor(number) => descriptor(number).context(label.clone())?,
         Reference::Inherited(name) => by_name(name).context(label.clone())?,
     };
+    Ok((map, told))
+}
+
+/// Opens the map that `text` names, without a look at its layout.
+pub fn open_bare(text: &OsStr, write: bool) -> anyhow::Result<MapFd> {
+    find(text, write).map(|(map, _)| map)
+}
+
+/// Opens the map that `text` names. `key` and `value` are types that come before all others.
+pub fn open_named(
+    text: &OsStr,
+    write: bool,
+    key: Option<Type>,
+    value: Option<Type>,
+) -> anyhow::Result<Target> {
+    let (map, told) = find(text, write)?;
+    let label = escape(text.as_bytes());
     let mut layout = layout(&map, told.as_deref()).context(label.clone())?;
     if let Some(value) = value {
         layout.value = value;

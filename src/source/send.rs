@@ -1,0 +1,98 @@
+//! Maps sent to a socket on which tc or bpf-exec waits for them: the other end of tc.rs.
+
+use crate::error::{Cause, Error};
+use crate::sys::elem::MapFd;
+use crate::sys::{Errno, scm};
+use crate::wire::tc::{Datagram, Entry, Header, TC_FDS};
+use nix::fcntl::{OFlag, open};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
+use nix::sys::stat::{Mode, SFlag, fstat};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+const CONNECT: &str = "connect";
+const SEND: &str = "send";
+
+/// Sends maps, with numbers for them that rise from `first`, to the socket at `path`. The
+/// caller sees to it that as many are sent as `header` says, and that the numbers do not end.
+///
+/// Waits where the receiver takes its time. What it makes of them nobody hears: tc's
+/// protocol has no answer.
+pub fn send(path: &Path, header: Header, first: u32, maps: &[MapFd]) -> Result<(), Error> {
+    let socket = reach(path)?;
+    let ids = first..=u32::MAX;
+    let entries: Vec<Entry> = maps.iter().zip(ids).map(|(map, id)| entry(map, id)).collect();
+    let datagrams = entries.chunks(TC_FDS).zip(maps.chunks(TC_FDS));
+    for (at, (entries, maps)) in datagrams.enumerate() {
+        let datagram = Datagram { header: header.clone(), entries: entries.to_vec() };
+        let fds: Vec<BorrowedFd> = maps.iter().map(AsFd::as_fd).collect();
+        scm::send(socket.as_fd(), &datagram.encode(), &fds).map_err(|errno| {
+            let cause = explain(errno, at * TC_FDS, header.total);
+            Error::new(path.as_os_str().as_bytes(), SEND, cause)
+        })?;
+    }
+    Ok(())
+}
+
+/// What is true of a map, as receivers check it.
+fn entry(map: &MapFd, id: u32) -> Entry {
+    let info = map.info();
+    Entry {
+        kind: info.kind,
+        key_size: info.key_size,
+        value_size: info.value_size,
+        max_entries: info.max_entries,
+        flags: info.flags,
+        id,
+    }
+}
+
+fn explain(errno: Errno, sent: usize, total: u16) -> Cause {
+    match errno {
+        Errno::ECONNREFUSED | Errno::ECONNRESET | Errno::EPIPE | Errno::ENOTCONN => {
+            format!("the receiver went away, with {sent} of {total} maps sent").into()
+        }
+        Errno::ETOOMANYREFS => Cause::Hint(
+            errno,
+            "more descriptors of this user wait in sockets than its limit on open files",
+        ),
+        errno => errno.into(),
+    }
+}
+
+/// A socket connected to the one bound at `path`, however long that is.
+fn reach(path: &Path) -> Result<OwnedFd, Error> {
+    let fail = |cause: Cause| Error::new(path.as_os_str().as_bytes(), CONNECT, cause);
+    let file = open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty());
+    let file = file.map_err(|errno| fail(errno.into()))?;
+    let mode = fstat(&file).map_err(|errno| fail(errno.into()))?.st_mode;
+    if SFlag::from_bits_truncate(mode) & SFlag::S_IFMT != SFlag::S_IFSOCK {
+        return Err(fail("not a socket".into()));
+    }
+    try_connect(&file, SockType::Datagram, SockFlag::empty()).map_err(|errno| {
+        fail(match errno {
+            Errno::ECONNREFUSED => "nobody listens there any more".into(),
+            Errno::EPROTOTYPE => other_type(&file).into(),
+            errno => errno.into(),
+        })
+    })
+}
+
+/// Connects by way of /proc, which reaches this very file, and from any depth of directories:
+/// an address holds 107 bytes.
+fn try_connect(file: &OwnedFd, kind: SockType, flags: SockFlag) -> Result<OwnedFd, Errno> {
+    let socket = socket(AddressFamily::Unix, kind, flags | SockFlag::SOCK_CLOEXEC, None)?;
+    let address = UnixAddr::new(format!("/proc/self/fd/{}", file.as_raw_fd()).as_str())?;
+    connect(socket.as_raw_fd(), &address)?;
+    Ok(socket)
+}
+
+/// What a socket is that takes no datagrams.
+fn other_type(file: &OwnedFd) -> &'static str {
+    // The type is looked at before all else but permissions, so whatever comes of it tells.
+    match try_connect(file, SockType::SeqPacket, SockFlag::SOCK_NONBLOCK) {
+        Err(Errno::EPROTOTYPE) => "a stream socket, where tc's protocol has datagrams",
+        _ => "a socket of packets, as an agent has: bpf-map put stores maps there",
+    }
+}
