@@ -30,6 +30,8 @@ const NOT_BPFFS: &str = "not on a bpf file system";
 const ABOUT: &str = "about";
 /// Bytes of a symbolic link's target at most, without its NUL (path_resolution(7)).
 const MAX_TARGET: usize = 4095;
+/// Bytes of a file's name at most.
+const MAX_FILE: usize = 255;
 
 /// The state of one agent, which nobody else can open while this lives.
 #[derive(Debug)]
@@ -176,9 +178,15 @@ impl StateDir {
         object: BorrowedFd,
         replace: bool,
     ) -> Result<(), Cause> {
+        let to = encode_name(name);
+        if to.len() > MAX_FILE {
+            let length = to.len();
+            return Err(
+                format!("a name of {length} bytes for a file, which takes {MAX_FILE}").into()
+            );
+        }
         self.check_reachable()?;
         let new = self.aside("new");
-        let to = encode_name(name);
         let flag =
             if replace { RenameFlags::RENAME_EXCHANGE } else { RenameFlags::RENAME_NOREPLACE };
         let done = self.build(&new, about, layout, object).and_then(|()| {

@@ -51,6 +51,19 @@ pub fn id_of(map: impl AsFd) -> u32 {
     id.expect("a map").trim().parse().expect("a number")
 }
 
+/// What a descriptor of bpf(2) leads to: the kind, the kernel's id, and the access mode of
+/// the descriptor.
+pub fn what_is(fd: impl AsFd) -> (String, u32, i32) {
+    let number = fd.as_fd().as_raw_fd();
+    let link = std::fs::read_link(format!("/proc/self/fd/{number}")).expect("a descriptor");
+    let kind = link.to_string_lossy().replace("anon_inode:bpf", "").split_off(1);
+    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{number}")).expect("fdinfo");
+    let id = text.lines().find_map(|line| line.strip_prefix(&format!("{kind}_id:")));
+    // SAFETY: no pointers.
+    let flags = unsafe { libc::fcntl(number, libc::F_GETFL) };
+    (kind, id.expect("an object").trim().parse().expect("a number"), flags & libc::O_ACCMODE)
+}
+
 /// Loads a program that does nothing, and pins it at `name` below the root.
 pub fn pin_program(name: &str) -> PathBuf {
     let pin = Path::new(BPFFS).join(name);
