@@ -75,6 +75,8 @@ impl Keeper {
     pub fn look(&self, name: &[u8], about: &About) -> (State, u32) {
         match self {
             Keeper::Memory | Keeper::Systemd => (self.state(), 0),
+            // Its pins are there as long as the agent is, and no longer.
+            Keeper::Pins(state) if !state.is_reachable() => (State::Gone, 0),
             // A link's pin can be opened for reading and writing only.
             Keeper::Pins(state) => match state.open_pin(name, about.class, Access::ReadWrite) {
                 Ok(object) if Saved::is(&object, about) => (State::Pinned, object.id()),

@@ -187,10 +187,18 @@ impl StateDir {
         }
         self.check_reachable()?;
         let new = self.aside("new");
-        let flag =
-            if replace { RenameFlags::RENAME_EXCHANGE } else { RenameFlags::RENAME_NOREPLACE };
+        let rename = |flag| renameat2(&*self.dir, &*new, &*self.dir, &*to, flag);
         let done = self.build(&new, about, layout, object).and_then(|()| {
-            renameat2(&*self.dir, &*new, &*self.dir, &*to, flag).map_err(|errno| match errno {
+            let renamed = match replace {
+                true => rename(RenameFlags::RENAME_EXCHANGE),
+                false => Err(Errno::ENOENT),
+            };
+            // What is to be replaced may have been removed by hand.
+            let renamed = match renamed {
+                Err(Errno::ENOENT) => rename(RenameFlags::RENAME_NOREPLACE),
+                renamed => renamed,
+            };
+            renamed.map_err(|errno| match errno {
                 Errno::EEXIST => Cause::from(format!("{}: in the way", self.show(to.as_ref()))),
                 errno => errno.into(),
             })
@@ -246,17 +254,22 @@ impl StateDir {
         unlinkat(&*self.dir, file, UnlinkatFlags::RemoveDir)
     }
 
-    /// An error where the directory is not what its path leads to any more: what was stored
-    /// now would be gone with the agent.
+    /// Whether the directory is what its path leads to still: else what is stored in it goes
+    /// with the agent.
+    pub fn is_reachable(&self) -> bool {
+        match (fstat(&*self.dir), stat(&self.path)) {
+            (Ok(own), Ok(there)) => (there.st_dev, there.st_ino) == (own.st_dev, own.st_ino),
+            _ => false,
+        }
+    }
+
     fn check_reachable(&self) -> Result<(), Cause> {
-        let (own, there) = (fstat(&*self.dir)?, stat(&self.path));
-        match there {
-            Ok(there) if (there.st_dev, there.st_ino) == (own.st_dev, own.st_ino) => Ok(()),
-            _ => Err(format!(
-                "{}: not the state any more: unmounted, or replaced",
-                escape(self.path.as_os_str().as_bytes())
-            )
-            .into()),
+        let path = || escape(self.path.as_os_str().as_bytes());
+        match self.is_reachable() {
+            true => Ok(()),
+            false => {
+                Err(format!("{}: not the state any more: unmounted, or replaced", path()).into())
+            }
         }
     }
 

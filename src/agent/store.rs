@@ -112,13 +112,15 @@ impl Store {
         let about = About { class, id: object.id(), bound, uid, gid, pid, time };
         let old = self.objects.get(name);
         if let Some(old) = old {
-            let is_same =
-                (old.about.class, old.about.id, old.about.bound) == (class, about.id, bound);
-            // Whoever had no answer to a put asks again.
-            if is_same && old.object.is_some() && old.layout == layout {
+            let told = (old.about.class, old.about.id, old.about.bound, &old.layout);
+            let is_same = told == (class, about.id, bound, &layout);
+            // Whoever had no answer to a put asks again. What is not kept any more as it was
+            // is kept anew.
+            let is_kept = || self.keeper.look(name, &old.about).0 == self.keeper.state();
+            if is_same && old.object.is_some() && is_kept() {
                 return Ok(false);
             }
-            if !replace {
+            if !is_same && !replace {
                 let held = format!("{} {}", old.about.class.name(), old.about.id);
                 let reason = format!("{} is the name of {held} already", quote(name));
                 return Err(Trouble::new(Status::Exists, reason));
@@ -174,9 +176,14 @@ impl Store {
         let access = access_of(mode);
         let pinned = self.keeper.reopen(name, stored.about.class, access);
         let pinned = pinned.and_then(Result::ok).filter(|o| Saved::is(o, &stored.about));
-        match pinned {
-            Some(object) => Ok(Handout::Opened(object.into())),
-            None => by_id(stored.about.id, access).map(Handout::Opened),
+        match (pinned, &self.keeper) {
+            (Some(object), _) => Ok(Handout::Opened(object.into())),
+            (None, Keeper::Pins(_)) => {
+                let lost = trouble(&stored.about, self.keeper.look(name, &stored.about));
+                let why = "no descriptor with less access can be made of it";
+                Err(Trouble::new(lost.status, format!("{}: {why}", lost.reason)))
+            }
+            (None, _) => by_id(stored.about.id, access).map(Handout::Opened),
         }
     }
 
@@ -225,16 +232,20 @@ impl Stored {
     }
 
     fn trouble(&self) -> Trouble {
-        let About { class, id, .. } = self.about;
-        let class = class.name();
-        let reason = match self.lost {
-            (State::Changed, now) => {
-                format!("its pin leads to id {now}, where {class} {id} was stored")
-            }
-            _ => format!("the pin of {class} {id} is gone, or cannot be opened"),
-        };
-        Trouble::new(Status::Changed, reason)
+        trouble(&self.about, self.lost)
     }
+}
+
+/// What a pin leads to, where that is not what was stored.
+fn trouble(about: &About, lost: (State, u32)) -> Trouble {
+    let (class, id) = (about.class.name(), about.id);
+    let reason = match lost {
+        (State::Changed, now) => {
+            format!("its pin leads to id {now}, where {class} {id} was stored")
+        }
+        _ => format!("the pin of {class} {id} is gone, or cannot be opened"),
+    };
+    Trouble::new(Status::Changed, reason)
 }
 
 /// That no object has a name.

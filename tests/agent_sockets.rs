@@ -1,0 +1,137 @@
+//! The agent's sockets as files: who finds them, what they replace, and when they go.
+
+mod common;
+
+use common::agent::*;
+use common::fds::new_map;
+use common::*;
+use nix::sys::signal::Signal;
+use std::fs::{symlink_metadata, write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
+use std::path::Path;
+
+fn mode_of(path: &Path) -> u32 {
+    symlink_metadata(path).expect("a file").permissions().mode() & 0o7777
+}
+
+/// That an agent answers there.
+#[track_caller]
+fn serves(path: &Path) {
+    assert_eq!(Client::connect(path).put("map", new_map("map").as_fd()).reason, "");
+}
+
+#[test]
+fn the_second_agent_of_a_path_fails_and_the_first_serves_on() {
+    let lab = Lab::new();
+    let empty = lab.files();
+    let mut first = Agent::start(&mut lab.agent(["--socket", "agent", "--import", "in"]));
+    let before = lab.files();
+    for (option, path) in
+        [("--socket", "agent"), ("--import", "agent"), ("--import", "in"), ("--socket", "in")]
+    {
+        let mut second = lab.agent(["--state", "/sys/fs/bpf/second", option, path]);
+        fails(
+            &mut second,
+            2,
+            &format!("bpf-agent: {path}: bind socket: a live socket is bound there"),
+        );
+        std::fs::remove_dir("/sys/fs/bpf/second").unwrap();
+        assert_eq!(lab.files(), before);
+    }
+    serves(&lab.path("agent"));
+    first.line("put \"map\"");
+    assert_eq!(first.stop().status, 0);
+    assert_eq!(lab.files(), empty);
+}
+
+#[test]
+fn what_a_killed_agent_left_is_replaced_and_nothing_else() {
+    let lab = Lab::new();
+    let empty = lab.files();
+    let arguments = ["--socket", "agent", "--import", "in"];
+    Agent::start(&mut lab.agent(arguments)).kill();
+    for name in ["agent", "in"] {
+        assert!(symlink_metadata(lab.path(name)).unwrap().file_type().is_socket());
+    }
+    let agent = Agent::start(&mut lab.agent(arguments));
+    serves(&lab.path("agent"));
+    agent.stop();
+    assert_eq!(lab.files(), empty);
+
+    write(lab.path("file"), "text").unwrap();
+    symlink(lab.path("elsewhere"), lab.path("link")).unwrap();
+    std::fs::create_dir(lab.path("dir")).unwrap();
+    let before = lab.files();
+    for path in ["file", "link", "dir"] {
+        for option in ["--socket", "--import"] {
+            let line = format!(
+                "bpf-agent: warning: without --state what is stored goes with the agent\n\
+                 bpf-agent: {path}: bind socket: exists, and is not a socket"
+            );
+            fails(&mut lab.agent([option, path]), 2, &line);
+            assert_eq!(lab.files(), before);
+        }
+    }
+}
+
+#[test]
+fn the_file_goes_at_the_end_if_it_is_the_agents_own() {
+    let lab = Lab::new();
+    let empty = lab.files();
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let agent = Agent::start(&mut lab.agent(["--socket", "agent", "--import", "in"]));
+        agent.signal(signal);
+        assert_eq!(agent.wait().status, 0);
+        assert_eq!(lab.files(), empty, "{signal}");
+    }
+    let agent = Agent::start(&mut lab.agent(["--socket", "agent", "--import", "in"]));
+    for name in ["agent", "in"] {
+        std::fs::remove_file(lab.path(name)).unwrap();
+        write(lab.path(name), "another's").unwrap();
+    }
+    assert_eq!(agent.stop().status, 0);
+    for name in ["agent", "in"] {
+        assert_eq!(std::fs::read(lab.path(name)).unwrap(), b"another's");
+    }
+}
+
+#[test]
+fn the_file_has_the_mode_that_is_asked_for_whatever_the_umask_is() {
+    let lab = Lab::new();
+    for umask in ["0", "0777"] {
+        for (mode, want) in
+            [(None, 0o600), (Some("0666"), 0o666), (Some("660"), 0o660), (Some("0"), 0)]
+        {
+            let mut command = lab.agent(["--socket", "agent", "--import", "in"]);
+            if let Some(mode) = mode {
+                command.args(["--socket-mode", mode]);
+            }
+            let agent = Agent::start(&mut after(&format!("umask {umask}"), &command));
+            for name in ["agent", "in"] {
+                assert_eq!(mode_of(&lab.path(name)), want, "{umask} {mode:?}");
+            }
+            agent.stop();
+        }
+    }
+}
+
+#[test]
+fn paths_as_long_as_an_address_is_are_served_and_longer_ones_refused() {
+    let lab = Lab::new();
+    let room = 107 - lab.path("").as_os_str().len();
+    for (length, is_fine) in [(room, true), (room + 1, false)] {
+        let path = lab.path(&"x".repeat(length));
+        let mut command = lab.agent(["--state", "/sys/fs/bpf/agent", "--socket"]);
+        command.arg(&path);
+        if is_fine {
+            let agent = Agent::start(&mut command);
+            serves(&path);
+            agent.stop();
+        } else {
+            let why = "bind socket: 108 bytes, where a socket's path has at most 107";
+            fails(&mut command, 2, &format!("bpf-agent: {}: {why}", path.display()));
+        }
+        assert!(!path.exists());
+    }
+}
