@@ -114,7 +114,7 @@ fn every_example_of_the_manual_pages_prints_what_the_page_says() {
 #[test]
 fn the_help_of_each_program_names_every_option_that_its_page_does() {
     let lab = Lab::new();
-    for (program, page) in [("bpf-exec", "bpf-exec.1")] {
+    for (program, page) in [("bpf-exec", "bpf-exec.1"), ("bpf-agent", "bpf-agent.1")] {
         let help = stdout_of(&mut lab.program(program, ["--help"]));
         let path = format!("{}/man/{page}", env!("CARGO_MANIFEST_DIR"));
         let page = std::fs::read_to_string(path).unwrap().replace("\\-", "-");

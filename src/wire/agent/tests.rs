@@ -151,3 +151,45 @@ fn a_mode_holds_its_bits_and_no_others() {
     assert!(Mode::BOTH.has(Mode::READ) && !Mode::READ.has(Mode::WRITE));
     assert_eq!(Mode::BOTH.and(Mode::WRITE).name(), "w");
 }
+
+/// Bytes as bpf-agent(7) shows them: 16 a line, in roff.
+fn dumped(packet: &[u8]) -> String {
+    let line = |bytes: &[u8]| {
+        let hex: Vec<String> = bytes.iter().map(|b| format!("{b:02x}")).collect();
+        let text = |b: &u8| if (b' '..=b'~').contains(b) { char::from(*b) } else { '.' };
+        let text = bytes.iter().map(text).collect::<String>().replace('-', "\\-");
+        format!("{:<47}  {text}", hex.join(" ")).trim_end().to_owned() + "\n"
+    };
+    packet.chunks(16).map(line).collect()
+}
+
+#[test]
+#[cfg(target_endian = "little")]
+fn the_page_shows_what_is_sent() {
+    let names = vec![b"hits".to_vec()];
+    let request = Request { number: 7, operation: Operation::Get { names, wanted: Mode::READ } };
+    let record = Record {
+        class: Class::Map,
+        access: Mode::READ,
+        bound: Mode::BOTH,
+        state: State::Pinned,
+        id: 57,
+        pin_id: 0,
+        kind: 2,
+        details: [4, 8, 1024, 0],
+        uid: 0,
+        gid: 0,
+        pid: 4242,
+        time: 1_700_000_000,
+        name: b"hits".to_vec(),
+        layout: b"u32 -> u64".to_vec(),
+    };
+    let reply = Reply::Records { records: vec![record], more: false };
+    let reason = "nothing is stored as \"hits\"".to_owned();
+    let refusal = Reply::Failure { status: Status::Absent, reason };
+    let page = include_str!("../../../man/bpf-agent.7");
+    for packet in [request.encode(), reply.encode(7), refusal.encode(7)] {
+        let block = format!(".EX\n{}.EE\n", dumped(&packet));
+        assert!(page.contains(&block), "the page does not show\n{block}");
+    }
+}
