@@ -1,0 +1,117 @@
+//! The units in `systemd/`, as systemd itself reads them.
+
+mod common;
+
+use common::*;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const SERVICE: &str = "bpf-agent.service";
+const SOCKET: &str = "bpf-agent.socket";
+/// Tenths of what `systemd-analyze security` calls exposure, 100 at most.
+const EXPOSURE: &str = "10";
+
+fn shipped(name: &str) -> String {
+    let path = format!("{}/systemd/{name}", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read_to_string(path).unwrap()
+}
+
+/// The values that a unit gives to a setting, in their order.
+fn settings<'a>(unit: &'a str, name: &str) -> Vec<&'a str> {
+    let value = |line: &'a str| line.strip_prefix(name)?.strip_prefix('=');
+    unit.lines().filter_map(value).collect()
+}
+
+/// The units in a directory of their own, with the program at its place in this build.
+fn installed(dir: &Path) -> [PathBuf; 2] {
+    let agent = binary("bpf-agent");
+    [SERVICE, SOCKET].map(|name| {
+        let text = shipped(name).replace("/usr/bin/bpf-agent", agent.to_str().unwrap());
+        let path = dir.join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    })
+}
+
+#[test]
+fn systemd_finds_nothing_wrong_with_the_units() {
+    let dir = tempfile::tempdir().unwrap();
+    let units = installed(dir.path());
+    let verify = ["verify", "--man=no"];
+    assert_eq!(stdout_of(Command::new("systemd-analyze").args(verify).args(units)), "");
+    // And it would say so.
+    let path = dir.path().join(SERVICE);
+    std::fs::write(&path, shipped(SERVICE).replace("[Install]", "[Instal]")).unwrap();
+    let broken = run(Command::new("systemd-analyze").args(verify).arg(path));
+    assert!(broken.stderr.contains("Unknown section 'Instal'"), "{broken:?}");
+}
+
+#[test]
+fn the_service_exposes_no_more_than_it_must() {
+    let path = format!("{}/systemd/{SERVICE}", env!("CARGO_MANIFEST_DIR"));
+    let threshold = format!("--threshold={EXPOSURE}");
+    let words = ["security", "--offline=true", "--no-pager", &threshold, &path];
+    let found = run(Command::new("systemd-analyze").args(words));
+    assert_eq!((found.status, found.stderr.as_str()), (0, ""), "{}", found.stdout);
+    let overall = format!("Overall exposure level for {SERVICE}: ");
+    assert!(found.stdout.contains(&overall), "{}", found.stdout);
+}
+
+#[test]
+fn the_pages_that_the_units_name_are_there() {
+    for unit in [SERVICE, SOCKET].map(shipped) {
+        for page in settings(&unit, "Documentation").iter().flat_map(|pages| pages.split(' ')) {
+            let name = page.strip_prefix("man:").unwrap().replace('(', ".").replace(')', "");
+            let path = format!("{}/man/{name}", env!("CARGO_MANIFEST_DIR"));
+            assert!(Path::new(&path).exists(), "{page}");
+        }
+    }
+}
+
+#[test]
+fn what_the_service_asserts_is_what_it_uses() {
+    let (service, socket) = (shipped(SERVICE), shipped(SOCKET));
+    let rules = settings(&service, "AssertPathExists");
+    let command = settings(&service, "ExecStart").concat();
+    assert!(command.contains(&format!("--rules {}", rules[0])), "{command}");
+    assert_eq!(settings(&socket, "AssertPathExists"), rules);
+    let writable = settings(&service, "ReadWritePaths").concat();
+    assert!(command.contains(&format!("--state {writable}/")), "{command}");
+}
+
+#[test]
+fn the_service_uses_no_option_that_the_agent_does_not_have() {
+    let help = stdout_of(Command::new(binary("bpf-agent")).arg("--help"));
+    let options: Vec<&str> = help.split_whitespace().filter(|w| w.starts_with("--")).collect();
+    for command in settings(&shipped(SERVICE), "ExecStart") {
+        let used: Vec<&str> = command.split(' ').filter(|word| word.starts_with("--")).collect();
+        assert!(!used.is_empty(), "{command}");
+        for option in used {
+            assert!(options.contains(&option), "{option} is not in --help");
+        }
+    }
+}
+
+#[test]
+fn the_agent_understands_the_example_rules() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("rules");
+    let text = shipped("bpf-agent.rules");
+    // As it is shipped it allows nobody anything.
+    assert!(text.lines().all(|line| line.starts_with('#')), "{text}");
+    // A rule stands behind its `#` at once, a comment behind a space.
+    let is_rule = |line: &&str| line.contains(':') && !line.starts_with(' ');
+    let rules: Vec<&str> =
+        text.lines().filter_map(|line| line.strip_prefix('#')).filter(is_rule).collect();
+    assert_eq!(rules.len(), 3, "{rules:?}");
+    let mut command = Command::new(binary("bpf-agent"));
+    command.arg("--rules").arg(&path);
+    std::fs::write(&path, rules.join("\n")).unwrap();
+    // It has read them when it finds that it has nothing else to do.
+    let idle = "nothing to serve: --socket or --import is needed, or a socket from systemd";
+    let last = |found: &Run| found.stderr.lines().last().unwrap_or_default().to_owned();
+    assert_eq!(last(&run(&mut command)), format!("bpf-agent: {idle}"));
+    std::fs::write(&path, rules.join("\n") + ",x").unwrap();
+    let told = last(&run(&mut command));
+    assert!(told.contains("line 3: \"x\": not one of list, read"), "{told}");
+}
