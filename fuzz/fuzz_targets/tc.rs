@@ -1,0 +1,28 @@
+//! tc's datagrams: whatever comes is read or refused, and what is read can be written again.
+//!
+//! The first byte is the number of descriptors that come along; 255 stands for as many as
+//! the length of the rest has entries for.
+
+#![no_main]
+
+use bpf_exec::internals::tc::{Datagram, ENTRY, HEADER};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    let Some((&first, bytes)) = data.split_first() else { return };
+    let fds = match first {
+        u8::MAX => bytes.len().saturating_sub(HEADER) / ENTRY,
+        fds => fds.into(),
+    };
+    let Ok(datagram) = Datagram::decode(bytes, fds) else { return };
+    assert_eq!(datagram.entries.len(), fds);
+    let encoded = datagram.encode();
+    assert_eq!(encoded.len(), bytes.len());
+    assert_eq!(Datagram::decode(&encoded, fds).as_ref(), Ok(&datagram));
+    // What is not kept is padding, what follows a NUL, and what tc is to do with an object file.
+    assert_eq!(encoded[..4], bytes[..4]);
+    assert_eq!(encoded[72..HEADER], bytes[72..HEADER]);
+    for (written, read) in encoded[HEADER..].chunks(ENTRY).zip(bytes[HEADER..].chunks(ENTRY)) {
+        assert_eq!(written[..24], read[..24]);
+    }
+});
