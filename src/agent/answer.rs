@@ -1,20 +1,20 @@
-//! A request becomes an answer: access asked, store asked, and packets made of it.
+//! A request becomes an answer, or a refusal: access asked, and the store asked.
 
-use super::access::{Access, Peer, Rights, matches};
+use super::access::{Access, Peer, Rights};
+use super::in_flight::InFlight;
 use super::log::Log;
-use super::store::{Handout, Incoming, Store, absent};
+use super::packet::Answer;
+use super::store::{Incoming, Store, absent};
 use super::{Limits, Trouble};
 use crate::sys::object::Object;
 use crate::sys::peer;
-use crate::sys::scm::MAX_FDS;
-use crate::text::quote;
-use crate::wire::agent::{Mode, Operation, Record, Reply, Status};
+use crate::text::{count, quote};
+use crate::wire::agent::{MAX_NAME, Mode, Operation, Record, Reply, Status};
 use std::os::fd::{AsFd, OwnedFd};
 
-/// Bytes after which a packet is closed; one record more fits in any case.
-const PACKET: usize = 32 << 10;
-/// Objects that are looked at for one packet of a list: others are served in between.
-const LOOKS: usize = 256;
+/// Bytes of the longest glob that means anything: a star before each byte of a name, and one
+/// behind. A longer one would only take time.
+const MAX_GLOB: usize = 2 * MAX_NAME + 1;
 
 /// What all clients share.
 #[derive(Debug)]
@@ -23,36 +23,9 @@ pub struct Agent {
     pub store: Store,
     pub log: Log,
     pub limits: Limits,
-    /// Descriptors sent that nobody is known to have received.
-    pub in_flight: usize,
+    pub in_flight: InFlight,
     /// A name has come since those who wait were last looked at.
     pub news: bool,
-}
-
-/// What is yet to be sent to a client.
-#[derive(Debug)]
-pub enum Answer {
-    /// The visible names behind this one, or all, that match.
-    List { glob: Vec<u8>, after: Option<Vec<u8>> },
-    /// Those of these names that have not been sent.
-    Get { names: Vec<Vec<u8>>, wanted: Mode, sent: usize },
-    /// One packet.
-    Whole(Reply),
-}
-
-/// One packet of an answer, and what is left of it.
-pub struct Packet<'a> {
-    pub reply: Reply,
-    pub fds: Vec<Handout<'a>>,
-    /// For [`Answer::advance`].
-    pub next: Next,
-}
-
-/// How far an answer is once a packet is sent.
-pub enum Next {
-    After(Vec<u8>),
-    Sent(usize),
-    End,
 }
 
 /// What a request comes to.
@@ -103,13 +76,19 @@ impl Agent {
             return Err((String::new(), Trouble::new(Status::Malformed, reason)));
         }
         match operation {
+            Operation::List { glob } if glob.len() > MAX_GLOB => {
+                let length = count(glob.len(), "byte");
+                let reason =
+                    format!("a glob of {length}, where no name needs more than {MAX_GLOB}");
+                Err((String::new(), Trouble::new(Status::Malformed, reason)))
+            }
             Operation::List { glob } => {
                 let glob = if glob.is_empty() { b"*".to_vec() } else { glob };
                 self.log.granted(format_args!(
                     "list {}: {peer}: granted what it may see",
                     quote(&glob)
                 ));
-                Ok(Begun::Answer(Answer::List { glob, after: None }))
+                Ok(Begun::Answer(Answer::List { glob, after: None, found: Vec::new() }))
             }
             Operation::Get { names, wanted } => {
                 for name in &names {
@@ -212,90 +191,6 @@ impl Agent {
         Ok(whole(Vec::new()))
     }
 
-    /// The record of a name, as `peer` may see it, with what its pin leads to now.
-    fn record(&self, peer: &Peer, name: &[u8]) -> Option<Record> {
-        let stored = self.store.get(name)?;
-        let mode = self.access.granted(peer, name).rights.mode();
-        Some(self.store.record(name, stored, stored.access(mode), true))
-    }
-
-    /// The answer to those who wait for `names`, if all are there.
-    pub fn waited(&self, peer: &Peer, names: &[Vec<u8>]) -> Option<Answer> {
-        let records = names.iter().map(|name| self.record(peer, name)).collect::<Option<_>>()?;
-        Some(Answer::Whole(Reply::Records { records, more: false }))
-    }
-
-    /// The next packet of an answer.
-    pub fn packet(&self, peer: &Peer, answer: &Answer) -> Packet<'_> {
-        match answer {
-            Answer::Whole(reply) => {
-                Packet { reply: reply.clone(), fds: Vec::new(), next: Next::End }
-            }
-            Answer::List { glob, after } => self.list(peer, glob, after.as_deref()),
-            Answer::Get { names, wanted, sent } => {
-                self.get(peer, names, *wanted, *sent).unwrap_or_else(|trouble| Packet {
-                    reply: trouble.into(),
-                    fds: Vec::new(),
-                    next: Next::End,
-                })
-            }
-        }
-    }
-
-    fn list(&self, peer: &Peer, glob: &[u8], after: Option<&[u8]>) -> Packet<'_> {
-        let (mut records, mut bytes, mut looks) = (Vec::new(), 0, 0);
-        let mut last = None;
-        for (name, stored) in self.store.after(after) {
-            if bytes >= PACKET || looks >= LOOKS {
-                break;
-            }
-            looks += 1;
-            last = Some(name);
-            let rights = self.access.granted(peer, name).rights;
-            if rights.has(Rights::LIST) && matches(glob, name) {
-                let access = stored.access(rights.mode());
-                let record = self.store.record(name, stored, access, true);
-                bytes += record.encoded_len();
-                records.push(record);
-            }
-        }
-        let next = last.filter(|last| self.store.after(Some(last)).next().is_some());
-        let next = next.map_or(Next::End, |name| Next::After(name.clone()));
-        let more = !matches!(next, Next::End);
-        Packet { reply: Reply::Records { records, more }, fds: Vec::new(), next }
-    }
-
-    fn get(
-        &self,
-        peer: &Peer,
-        names: &[Vec<u8>],
-        wanted: Mode,
-        sent: usize,
-    ) -> Result<Packet<'_>, Trouble> {
-        let (mut records, mut fds, mut bytes) = (Vec::new(), Vec::new(), 0);
-        let room = MAX_FDS.min(self.limits.in_flight);
-        for name in names[sent..].iter().take(room) {
-            if bytes >= PACKET {
-                break;
-            }
-            let rights = self.access.granted(peer, name).rights;
-            let stored = self.store.get(name).ok_or_else(|| absent(name))?;
-            let access = stored.access(wanted.and(rights.mode()));
-            if access == Mode::NONE {
-                let reason = format!("{}: not allowed any more", quote(name));
-                return Err(Trouble::new(Status::Refused, reason));
-            }
-            fds.push(self.store.hand_out(name, access)?);
-            let record = self.store.record(name, stored, access, false);
-            bytes += record.encoded_len();
-            records.push(record);
-        }
-        let sent = sent + records.len();
-        let more = sent < names.len();
-        let next = if more { Next::Sent(sent) } else { Next::End };
-        Ok(Packet { reply: Reply::Records { records, more }, fds, next })
-    }
-
     /// Who a peer is, with the name of its program where that can be known for certain.
     fn name_of(&self, peer: &Peer, socket: impl AsFd) -> String {
         let comm = peer::pidfd(socket.as_fd()).ok().and_then(|pidfd| {
@@ -306,21 +201,6 @@ impl Agent {
         match comm {
             Some(name) => format!("{peer} ({})", crate::text::escape(name.trim_ascii_end())),
             None => peer.to_string(),
-        }
-    }
-}
-
-impl Answer {
-    /// What is left once a packet is sent.
-    pub fn advance(self, next: Next) -> Option<Answer> {
-        match (self, next) {
-            (Answer::List { glob, .. }, Next::After(name)) => {
-                Some(Answer::List { glob, after: Some(name) })
-            }
-            (Answer::Get { names, wanted, .. }, Next::Sent(sent)) => {
-                Some(Answer::Get { names, wanted, sent })
-            }
-            _ => None,
         }
     }
 }

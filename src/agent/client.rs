@@ -2,7 +2,8 @@
 
 use super::Trouble;
 use super::access::Peer;
-use super::answer::{Agent, Answer, Begun};
+use super::answer::{Agent, Begun};
+use super::packet::Answer;
 use crate::sys::{Errno, Result as SysResult, peer, scm};
 use crate::wire::agent::{Malformed, Reply, Request, Status, number_of};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,6 +11,9 @@ use std::time::{Duration, Instant};
 
 /// Requests that are answered before others get their turn.
 const REQUESTS: usize = 64;
+/// Fewer bytes than any packet takes of a socket's buffer. The kernel tells of the room that it
+/// is about to free with one byte of it still counted (sock_wfree of net/core/sock.c).
+const LEAST_UNREAD: usize = 64;
 
 /// A client, and how far it is.
 #[derive(Debug)]
@@ -32,6 +36,8 @@ pub struct Client {
 #[derive(Debug)]
 pub struct Wait {
     names: Vec<Vec<u8>>,
+    /// The place of one that was not there when it was last looked for.
+    missing: usize,
     /// None for ever.
     pub until: Option<Instant>,
 }
@@ -130,7 +136,7 @@ impl Client {
             Begun::Wait { names, milliseconds } => {
                 let time = Duration::from_millis(milliseconds.into());
                 let until = (milliseconds > 0).then(|| self.active.checked_add(time)).flatten();
-                self.wait = Some(Wait { names, until });
+                self.wait = Some(Wait { names, missing: 0, until });
                 self.look(agent);
             }
         }
@@ -140,22 +146,27 @@ impl Client {
     /// Sends the next packet of an answer, and keeps what is left of it.
     fn send(&mut self, agent: &mut Agent, answer: Answer) -> Turn {
         let packet = agent.packet(&self.peer, &answer);
+        let Some(reply) = &packet.reply else {
+            self.answer = answer.advance(packet.next);
+            return Turn::Again;
+        };
         let count = packet.fds.len();
         let fds: Vec<BorrowedFd> = packet.fds.iter().map(AsFd::as_fd).collect();
+        let is_trusted = agent.access.is_trusted(&self.peer);
         // One packet with descriptors at a time, so that whoever does not read holds no more.
-        let blocked =
-            count > 0 && (self.unread > 0 || agent.in_flight + count > agent.limits.in_flight);
-        let bytes = packet.reply.encode(self.number);
+        let blocked = count > 0
+            && (self.unread > 0 || !agent.in_flight.has_room(self.peer.uid, is_trusted, count));
+        let bytes = reply.encode(self.number);
         let sent = match blocked {
             true => Err(Errno::ETOOMANYREFS),
             false => scm::send(self.socket.as_fd(), &bytes, &fds),
         };
-        let (fds, next) = (fds.len(), packet.next);
+        let next = packet.next;
         match sent {
             Ok(()) => {
                 self.active = Instant::now();
-                self.unread += fds;
-                agent.in_flight += fds;
+                self.unread += count;
+                agent.in_flight.add(self.peer.uid, count);
                 self.answer = answer.advance(next);
                 Turn::Again
             }
@@ -171,25 +182,34 @@ impl Client {
         }
     }
 
-    /// Finds out whether what was sent has been received.
-    pub fn settle(&mut self, agent: &mut Agent) {
-        if self.unread > 0 && peer::unread(self.socket.as_fd()) == Ok(0) {
-            self.release(agent);
-        }
+    /// Finds out whether what was sent has been received; true if it is now.
+    pub fn settle(&mut self, agent: &mut Agent) -> bool {
+        self.unread > 0
+            && peer::unread(self.socket.as_fd()).is_ok_and(|bytes| bytes < LEAST_UNREAD)
+            && self.release(agent)
     }
 
     /// What was sent to it is not in flight any more; false if there was nothing.
     pub fn release(&mut self, agent: &mut Agent) -> bool {
         let unread = std::mem::take(&mut self.unread);
-        agent.in_flight -= unread;
+        agent.in_flight.release(self.peer.uid, unread);
         unread > 0
     }
 
     /// Answers a client that waits, if what it waits for is there; true if so.
-    pub fn look(&mut self, agent: &mut Agent) -> bool {
-        let Some(wait) = &self.wait else { return false };
-        let Some(answer) = agent.waited(&self.peer, &wait.names) else { return false };
-        self.end_wait(answer);
+    pub fn look(&mut self, agent: &Agent) -> bool {
+        let Some(wait) = &mut self.wait else { return false };
+        // One at a time: a list of many names is not gone through at each that comes.
+        let is_there = |name: &Vec<u8>| agent.store.get(name).is_some();
+        if wait.names.get(wait.missing).is_some_and(|name| !is_there(name)) {
+            return false;
+        }
+        if let Some(missing) = wait.names.iter().position(|name| !is_there(name)) {
+            wait.missing = missing;
+            return false;
+        }
+        let names = std::mem::take(&mut wait.names);
+        self.end_wait(Answer::Tell { names, sent: 0 });
         true
     }
 
@@ -211,8 +231,9 @@ impl Client {
         self.answer = Some(answer);
     }
 
-    /// Whether it has done nothing for longer than `patience`. Who waits is to be idle.
+    /// Whether it has done nothing for longer than `patience`. Who waits is to be idle, and who
+    /// is kept waiting by others is not to blame.
     pub fn dawdles(&self, now: Instant, patience: Duration) -> bool {
-        self.wait.is_none() && now.duration_since(self.active) >= patience
+        self.wait.is_none() && !self.starved && now.duration_since(self.active) >= patience
     }
 }

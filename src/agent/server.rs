@@ -49,6 +49,8 @@ pub struct Server {
     free: Vec<usize>,
     /// Clients that have more to do, or no room in flight.
     again: BTreeSet<usize>,
+    /// There is more room in flight than when they last had their turn.
+    fed: bool,
     /// Imports that may have more to take.
     more: BTreeSet<usize>,
     /// Connections may be waiting that were not accepted.
@@ -105,6 +107,7 @@ impl Server {
             clients: Vec::new(),
             free: Vec::new(),
             again: BTreeSet::new(),
+            fed: false,
             knocking: true,
             crowded: false,
             complained: false,
@@ -141,6 +144,7 @@ impl Server {
                     Token(n) => self.hear(n - self.first_client(), event.is_write_closed()),
                 }
             }
+            self.fed = false;
             for at in std::mem::take(&mut self.again) {
                 self.serve(at);
             }
@@ -171,7 +175,7 @@ impl Server {
 
     /// How long nothing may happen; None for ever.
     fn timeout(&self, swept: Instant) -> Option<Duration> {
-        let ready = self.again.iter().any(|&at| !self.is_starved(at));
+        let ready = self.again.iter().any(|&at| self.fed || !self.is_starved(at));
         if ready || !self.more.is_empty() || self.crowded {
             return Some(Duration::ZERO);
         }
@@ -299,7 +303,7 @@ impl Server {
 
     /// A client's socket tells something.
     fn hear(&mut self, at: usize, closed: bool) {
-        let waits = |client: &Client| client.wait.is_some();
+        let waits = |client: &Client| client.wait.is_some() || client.starved;
         // What it asked before it went is done all the same; only waiting is in vain.
         if closed && self.clients.get(at).and_then(Option::as_ref).is_some_and(waits) {
             self.end(at);
@@ -310,7 +314,7 @@ impl Server {
 
     fn serve(&mut self, at: usize) {
         let Some(client) = self.clients.get_mut(at).and_then(Option::as_mut) else { return };
-        let before = self.agent.in_flight;
+        let before = self.agent.in_flight.total();
         let turn = client.turn(&mut self.agent, &mut self.packet);
         client.starved = turn == Turn::Starved;
         match turn {
@@ -318,32 +322,19 @@ impl Server {
             Turn::Again | Turn::Starved => drop(self.again.insert(at)),
             Turn::Over => self.end(at),
         }
-        if self.agent.in_flight < before {
-            self.feed();
-        }
-    }
-
-    /// There is room in flight again.
-    fn feed(&mut self) {
-        for &at in &self.again {
-            if let Some(client) = &mut self.clients[at] {
-                client.starved = false;
-            }
-        }
+        self.fed |= self.agent.in_flight.total() < before;
     }
 
     fn end(&mut self, at: usize) {
         let Some(mut client) = self.clients.get_mut(at).and_then(Option::take) else { return };
-        if client.release(&mut self.agent) {
-            self.feed();
-        }
+        self.fed |= client.release(&mut self.agent);
         self.free.push(at);
     }
 
     /// Answers those who wait for what has come.
     fn look(&mut self) {
         for at in 0..self.clients.len() {
-            if self.clients[at].as_mut().is_some_and(|client| client.look(&mut self.agent)) {
+            if self.clients[at].as_mut().is_some_and(|client| client.look(&self.agent)) {
                 self.serve(at);
             }
         }
@@ -362,8 +353,10 @@ impl Server {
         let patience = self.agent.limits.patience;
         for at in 0..self.clients.len() {
             let Some(client) = &mut self.clients[at] else { continue };
-            client.settle(&mut self.agent);
-            if client.dawdles(now, patience) {
+            if client.settle(&mut self.agent) {
+                self.fed = true;
+                self.serve(at);
+            } else if client.dawdles(now, patience) {
                 let line = format!("connection of {}: ended: nothing happened", client.peer);
                 self.agent.log.granted(line);
                 self.end(at);
@@ -372,6 +365,5 @@ impl Server {
         for import in &mut self.imports {
             import.tidy(&mut self.agent, now, patience);
         }
-        self.feed();
     }
 }

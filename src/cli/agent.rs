@@ -6,6 +6,7 @@ use super::exit;
 use crate::agent::access::{Access, Rule, parse_file};
 use crate::agent::answer::Agent;
 use crate::agent::import::Import;
+use crate::agent::in_flight::InFlight;
 use crate::agent::keep::Keeper;
 use crate::agent::log::Log;
 use crate::agent::server::{Server, Socket, hold_signals};
@@ -91,7 +92,8 @@ fn run(plan: Plan, listed: Vec<(OwnedFd, String)>) -> anyhow::Result<()> {
     give_up_privileges(has_pins, &mut log)?;
     let (sockets, objects) = (listeners.len() + imports.len(), store.len());
     let limits = plan.limits;
-    let agent = Agent { access, store, log, limits, in_flight: 0, news: false };
+    let in_flight = InFlight::new(limits.in_flight);
+    let agent = Agent { access, store, log, limits, in_flight, news: false };
     let (rules, file) = (plan.rules, plan.rules_file);
     let reload = Box::new(move || read_access(&rules, file.as_deref()));
     let mut server = Server::new(agent, signals, listeners, imports, reload)

@@ -1,7 +1,7 @@
 //! A running `bpf-agent`, and a client of it that builds its packets byte by byte: it shares no
 //! code with the agent.
 
-use super::{Run, child::Start};
+use super::{Lab, Run, child::Start};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 use nix::unistd::Pid;
@@ -10,7 +10,7 @@ use std::io::{BufRead, BufReader};
 use std::mem::{size_of, zeroed};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixDatagram;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -167,6 +167,29 @@ pub struct Answer {
     pub packets: usize,
 }
 
+/// An agent that keeps what it has in memory, and the path of its socket.
+pub fn serve(lab: &Lab) -> (Agent, PathBuf) {
+    (Agent::start(&mut lab.agent(["--socket", "agent"])), lab.path("agent"))
+}
+
+/// The records of an answer, which must be no refusal.
+#[track_caller]
+pub fn done(answer: Answer) -> Vec<Record> {
+    assert_eq!((answer.status, answer.reason.as_str()), (0, ""));
+    answer.records
+}
+
+/// The status and the reason of a refusal, which has no records.
+#[track_caller]
+pub fn refusal(answer: Answer) -> (u8, String) {
+    assert_eq!(answer.records, [], "{answer:?}");
+    (answer.status, answer.reason)
+}
+
+pub fn names(records: &[Record]) -> Vec<&str> {
+    records.iter().map(|record| record.name.as_str()).collect()
+}
+
 /// A string as it stands in a packet.
 pub fn string(text: impl AsRef<[u8]>) -> Vec<u8> {
     let text = text.as_ref();
@@ -198,6 +221,11 @@ impl Client {
             socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None)?;
         connect(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
         Ok(Client { socket })
+    }
+
+    /// A socket that is connected already.
+    pub fn of(socket: OwnedFd) -> Client {
+        Client { socket }
     }
 
     pub fn fd(&self) -> RawFd {

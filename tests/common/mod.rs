@@ -9,6 +9,7 @@
 pub mod agent;
 pub mod child;
 pub mod fds;
+pub mod peers;
 pub mod sender;
 pub mod waiting;
 

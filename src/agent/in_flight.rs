@@ -1,0 +1,52 @@
+//! How many descriptors were sent that nobody is known to have received: the kernel keeps them
+//! for whoever does not read.
+
+use std::collections::BTreeMap;
+
+/// Descriptors in flight, in all and of each user.
+#[derive(Debug)]
+pub struct InFlight {
+    most: usize,
+    total: usize,
+    /// None of them 0.
+    of_users: BTreeMap<u32, usize>,
+}
+
+impl InFlight {
+    pub fn new(most: usize) -> InFlight {
+        InFlight { most, total: 0, of_users: BTreeMap::new() }
+    }
+
+    pub fn total(&self) -> usize {
+        self.total
+    }
+
+    /// As many as one user may have: half, so that nobody can keep all others from theirs, of
+    /// those who are not trusted.
+    pub fn share(&self, is_trusted: bool) -> usize {
+        if is_trusted { self.most } else { (self.most / 2).max(1) }
+    }
+
+    pub fn has_room(&self, uid: u32, is_trusted: bool, count: usize) -> bool {
+        let own = self.of_users.get(&uid).copied().unwrap_or(0);
+        self.total + count <= self.most && own + count <= self.share(is_trusted)
+    }
+
+    pub fn add(&mut self, uid: u32, count: usize) {
+        if count > 0 {
+            self.total += count;
+            *self.of_users.entry(uid).or_default() += count;
+        }
+    }
+
+    /// Takes back what was added.
+    pub fn release(&mut self, uid: u32, count: usize) {
+        self.total -= count;
+        if let Some(own) = self.of_users.get_mut(&uid) {
+            *own -= count;
+            if *own == 0 {
+                self.of_users.remove(&uid);
+            }
+        }
+    }
+}

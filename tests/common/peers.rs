@@ -1,0 +1,118 @@
+//! Connections that are made as somebody else, and what a map's descriptor lets one do.
+
+use super::agent::Client;
+use nix::errno::Errno;
+use nix::fcntl::{F_GETFL, OFlag, fcntl, open};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Gid, Uid, fork, setgroups, setresgid, setresuid, write};
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::Path;
+
+/// Who connects.
+#[derive(Clone, Debug, Default)]
+pub struct User {
+    pub uid: u32,
+    pub gid: u32,
+    pub groups: Vec<u32>,
+    /// As root of a user namespace of its own, in which nobody else has a number.
+    pub apart: bool,
+}
+
+impl User {
+    /// A user whose group has the same number.
+    pub fn new(uid: u32) -> User {
+        User { uid, gid: uid, ..User::default() }
+    }
+
+    /// With nothing but system calls: between fork and exit nothing else is safe.
+    fn become_it(&self, groups: &[Gid], maps: &[(&str, String)]) -> nix::Result<()> {
+        let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
+        setgroups(groups)?;
+        setresgid(gid, gid, gid)?;
+        setresuid(uid, uid, uid)?;
+        if self.apart {
+            // Otherwise the files in /proc stay root's.
+            nix::sys::prctl::set_dumpable(true)?;
+            unshare(CloneFlags::CLONE_NEWUSER)?;
+            for (path, text) in maps {
+                let file = open(*path, OFlag::O_WRONLY, nix::sys::stat::Mode::empty())?;
+                write(file, text.as_bytes())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Client {
+    /// A connection that the kernel takes for `user`'s, by a process that has ended since: the
+    /// credentials are those of whoever called connect(2).
+    #[track_caller]
+    pub fn connect_as(path: &Path, user: &User) -> Client {
+        let kind = SockType::SeqPacket;
+        let socket =
+            socket(AddressFamily::Unix, kind, SockFlag::SOCK_CLOEXEC, None).expect("a socket");
+        let address = UnixAddr::new(path).expect("an address");
+        let groups: Vec<Gid> = user.groups.iter().map(|&gid| Gid::from_raw(gid)).collect();
+        let maps = [
+            ("/proc/self/setgroups", "deny".to_owned()),
+            ("/proc/self/uid_map", format!("0 {} 1", user.uid)),
+            ("/proc/self/gid_map", format!("0 {} 1", user.gid)),
+        ];
+        // SAFETY: the child makes system calls only, with memory that was set aside before.
+        match unsafe { fork() }.expect("a process") {
+            ForkResult::Child => {
+                let done = user.become_it(&groups, &maps);
+                let done = done.and_then(|()| connect(socket.as_raw_fd(), &address));
+                // SAFETY: ends the process, and runs nothing of the test.
+                unsafe { libc::_exit(done.map_or_else(|errno| errno as i32, |()| 0)) }
+            }
+            ForkResult::Parent { child } => {
+                let end = waitpid(child, None).expect("a child");
+                let failed = |errno| format!("as {user:?}: {}", Errno::from_raw(errno));
+                match end {
+                    WaitStatus::Exited(_, 0) => Client::of(socket),
+                    WaitStatus::Exited(_, errno) => panic!("{}", failed(errno)),
+                    end => panic!("{end:?}"),
+                }
+            }
+        }
+    }
+}
+
+/// The access mode of a descriptor.
+pub fn mode_of(fd: impl AsFd) -> OFlag {
+    OFlag::from_bits_retain(fcntl(fd, F_GETFL).expect("a descriptor")) & OFlag::O_ACCMODE
+}
+
+/// BPF_MAP_LOOKUP_ELEM and BPF_MAP_UPDATE_ELEM of element 0 of a map of u32 to u64.
+pub fn lookup(map: impl AsFd) -> nix::Result<u64> {
+    element(map, 1, 0)
+}
+
+pub fn update(map: impl AsFd, value: u64) -> nix::Result<()> {
+    element(map, 2, value).map(drop)
+}
+
+fn element(map: impl AsFd, command: libc::c_long, mut value: u64) -> nix::Result<u64> {
+    #[repr(C)]
+    struct Attr {
+        map_fd: u32,
+        unused: u32,
+        key: u64,
+        value: u64,
+        flags: u64,
+    }
+    let key = 0u32;
+    let attr = Attr {
+        map_fd: map.as_fd().as_raw_fd() as u32,
+        unused: 0,
+        key: &raw const key as u64,
+        value: &raw mut value as u64,
+        flags: 0,
+    };
+    // SAFETY: attr leads to a key and a value of the sizes that the map has.
+    let done = unsafe { libc::syscall(libc::SYS_bpf, command, &raw const attr, size_of::<Attr>()) };
+    Errno::result(done).map(|_| value)
+}
