@@ -7,6 +7,7 @@ pub mod create;
 pub mod holders;
 pub mod id;
 pub mod inherited;
+pub mod limit;
 pub mod pin;
 pub mod pinning;
 pub mod pins;
@@ -23,6 +24,7 @@ use crate::map::typed::Layouts;
 use crate::sys::fd;
 use crate::sys::object::Object;
 use crate::text::{count, escape};
+use limit::Limit;
 use std::fmt;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
@@ -134,6 +136,7 @@ pub fn open_all(
     settings: &Settings,
     layouts: &mut Layouts,
 ) -> Result<Vec<Vec<Opened>>, Error> {
+    let limit = Limit::new(settings.timeout);
     let waiting = requests.iter().any(|r| matches!(r.source, Source::Import(_)));
     // Declared before the sockets, so that they are removed before a signal is let through.
     let signals = waiting.then(socket::Signals::hold).transpose()?;
@@ -151,7 +154,7 @@ pub fn open_all(
     }
     if let Some(signals) = signals {
         let (places, imports): (Vec<usize>, Vec<tc::Import>) = imports.into_iter().unzip();
-        let received = tc::receive_all(imports, settings.timeout, &signals)?;
+        let received = tc::receive_all(imports, limit, &signals)?;
         for (place, maps) in places.into_iter().zip(received) {
             groups[place] = maps;
         }

@@ -2,6 +2,7 @@
 //! `tc exec bpf import PATH` does, and checked.
 
 use super::Opened;
+use super::limit::Limit;
 use super::socket::{Bound, Signals};
 use crate::error::{Cause, Error};
 use crate::sys::Errno;
@@ -9,12 +10,11 @@ use crate::sys::elem::MapFd;
 use crate::sys::scm::{self, MAX_FDS};
 use crate::text::count;
 use crate::wire::tc::{Datagram, ENTRY, Entry, HEADER, Header};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::socket::SockType;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 const IMPORT: &str = "import";
 
@@ -97,23 +97,20 @@ pub fn check(entry: &Entry, fd: OwnedFd, place: &str) -> Result<MapFd, Cause> {
 }
 
 /// Waits until every import has its whole transfer, and gives the maps of each.
-/// With a time limit, in which all must come; a signal ends the wait too.
+/// All must come within the time limit; a signal ends the wait too.
 pub fn receive_all(
     mut imports: Vec<Import>,
-    timeout: Option<Duration>,
+    limit: Limit,
     signals: &Signals,
 ) -> Result<Vec<Vec<Opened>>, Error> {
-    let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     while let Some(waiting) = imports.iter().find(|import| !import.is_complete()) {
         let mut fds = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
         let incomplete = imports.iter().filter(|import| !import.is_complete());
         fds.extend(incomplete.map(|i| PollFd::new(i.bound.socket(), PollFlags::POLLIN)));
-        match poll(&mut fds, remaining(deadline)) {
+        match poll(&mut fds, limit.remaining()) {
             Err(Errno::EINTR) => continue,
             Err(errno) => return Err(waiting.fail(errno)),
-            Ok(0) if deadline.is_some_and(|deadline| deadline <= Instant::now()) => {
-                return Err(waiting.fail(late(timeout.unwrap_or_default(), waiting)));
-            }
+            Ok(0) if limit.is_over() => return Err(waiting.fail(late(&limit, waiting))),
             Ok(_) => {}
         }
         if fds[0].any() == Some(true) {
@@ -126,20 +123,8 @@ pub fn receive_all(
     Ok(imports.into_iter().map(|import| import.maps).collect())
 }
 
-/// What is left until `deadline`, rounded up so that no wait ends just before it.
-fn remaining(deadline: Option<Instant>) -> PollTimeout {
-    let Some(deadline) = deadline else {
-        return PollTimeout::NONE;
-    };
-    let left = deadline.saturating_duration_since(Instant::now()).as_millis() + 1;
-    PollTimeout::from(u16::try_from(left).unwrap_or(u16::MAX))
-}
-
-fn late(timeout: Duration, import: &Import) -> String {
-    let seconds = match timeout.as_secs_f64() {
-        1.0 => "1 second".into(),
-        seconds => format!("{seconds} seconds"),
-    };
+fn late(limit: &Limit, import: &Import) -> String {
+    let seconds = limit.text();
     match &import.header {
         Some(header) => {
             format!("{} of {} maps came within {seconds}", import.maps.len(), header.total)
