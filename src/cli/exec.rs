@@ -82,13 +82,13 @@ fn run(plan: Plan, inheritance: Inheritance) -> anyhow::Result<()> {
             "nothing is left of what was inherited (--clean starts as if there had been nothing)",
         );
     }
-    let groups = source::open_all(&requests, &plan.settings, &mut layouts)?;
+    let (groups, doubts) = source::open_all(&requests, &plan.settings, &mut layouts)?;
     for (request, _) in requests.iter().zip(&groups).filter(|(_, group)| group.is_empty()) {
-        let noun = request.source.class().noun();
-        warn(PROGRAM, format_args!("{}: no {noun} is pinned there", request.source));
+        warn(PROGRAM, request.source.nothing());
     }
     let (objects, warnings) = assemble(kept, &requests, groups, plan.fd_base, &limit)?;
-    for warning in warnings.into_iter().chain(objects.iter().filter_map(long_layout)) {
+    for warning in doubts.into_iter().chain(warnings).chain(objects.iter().filter_map(long_layout))
+    {
         warn(PROGRAM, warning);
     }
     let rows = || objects.iter().map(row).collect::<Vec<Row>>();

@@ -2,6 +2,7 @@
 
 mod add;
 mod advice;
+mod agent;
 mod batch;
 mod change;
 mod completion;
@@ -10,6 +11,7 @@ mod delete;
 mod dump;
 mod element;
 mod get;
+mod handed;
 mod inner;
 mod keys;
 mod lines;
@@ -17,6 +19,7 @@ mod list;
 mod load;
 mod pin;
 mod program;
+mod put;
 mod queue;
 mod reference;
 mod send;
@@ -50,7 +53,7 @@ const fn sub(
 
 /// In the order of the manual page.
 #[rustfmt::skip]
-const SUBCOMMANDS: [Subcommand; 24] = [
+const SUBCOMMANDS: [Subcommand; 26] = [
     sub("list", "List the inherited maps, or all", list::arguments,
         |m, out| list::run(m.get_flag("all"), m.get_flag("json"), out)),
     sub("show", "Print all that is known of a map", show::arguments, show::run),
@@ -73,6 +76,8 @@ const SUBCOMMANDS: [Subcommand; 24] = [
     sub("freeze", "Let nobody write a map", pin::freeze_arguments, |m, _| pin::freeze(m)),
     sub("create", "Make a map, and pin it", pin::create_arguments, |m, _| pin::create(m)),
     sub("send", "Send maps to where tc or bpf-exec waits", send::arguments, |m, _| send::run(m)),
+    sub("put", "Leave a map, a program or a link with an agent", put::arguments, put::run),
+    sub("agent", "List what an agent holds, or remove from it", agent::arguments, agent::run),
     sub("batch", "Run subcommands, a line each", batch::arguments, batch::run),
     sub("completion", "Print a shell's completion script", completion::arguments, completion::run),
     sub(completion::CANDIDATES, "Print what may complete the last of some words",

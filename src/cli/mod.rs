@@ -6,3 +6,4 @@ pub mod exec;
 mod exit;
 pub mod map;
 mod name;
+mod timeout;

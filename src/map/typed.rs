@@ -41,3 +41,23 @@ impl Layouts {
         right.then_some(Layout { key, value })
     }
 }
+
+/// Reads a layout that somebody told of a map; an error unless it has the map's sizes.
+pub fn told(text: &[u8], info: &MapInfo) -> Result<Layout, String> {
+    let text = std::str::from_utf8(text).map_err(|_| "a layout that is not UTF-8")?;
+    let layout = text.parse().map_err(|e| format!("layout: {e}"))?;
+    check_sizes(&layout, info)?;
+    Ok(layout)
+}
+
+/// An error that names both sizes, unless the layout has those of the map.
+pub fn check_sizes(layout: &Layout, info: &MapInfo) -> Result<(), String> {
+    let key = layout.key.as_ref().map_or(0, Type::size);
+    let value = layout.value.size();
+    for (what, told, real) in [("key", key, info.key_size), ("value", value, info.value_size)] {
+        if told != real as usize {
+            return Err(format!("layout: a {what} of {told} bytes, where the map's is {real}"));
+        }
+    }
+    Ok(())
+}

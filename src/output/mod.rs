@@ -1,5 +1,6 @@
 //! Results to text: a file for each format.
 
+pub mod agent;
 pub mod element;
 pub mod json;
 pub mod plain;

@@ -101,12 +101,17 @@ pub fn align(lines: &[Vec<String>], right: &[bool]) -> String {
     out
 }
 
+/// A layout as long as a table has it.
+pub(super) fn cut(layout: String) -> String {
+    match layout.chars().count() > MAX_LAYOUT {
+        true => layout.chars().take(MAX_LAYOUT - 1).chain(['…']).collect(),
+        false => layout,
+    }
+}
+
 fn cells(row: &MapRow) -> [String; COLUMNS] {
     let text = |bytes: &Option<Vec<u8>>| bytes.as_deref().map_or("-".into(), escape);
-    let mut layout = text(&row.layout);
-    if layout.chars().count() > MAX_LAYOUT {
-        layout = layout.chars().take(MAX_LAYOUT - 1).chain(['…']).collect();
-    }
+    let layout = cut(text(&row.layout));
     let (flags, pins) = match &row.whole {
         Some(Whole { flags, pins }) => {
             (flags.join("|"), pins.iter().map(|pin| escape(pin)).collect::<Vec<_>>().join(","))

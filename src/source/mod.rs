@@ -3,6 +3,7 @@
 //!
 //! All or nothing: the first source that fails closes what the others opened.
 
+pub mod agent;
 pub mod create;
 pub mod holders;
 pub mod id;
@@ -54,6 +55,8 @@ pub enum Source {
     Process(i32),
     /// A new map.
     Create(create::Spec),
+    /// An agent that holds objects.
+    Agent(agent::Spec),
 }
 
 impl fmt::Display for Source {
@@ -67,16 +70,26 @@ impl fmt::Display for Source {
             Source::KernelName(name) => f.write_str(&escape(name)),
             Source::Process(pid) => write!(f, "process {pid}"),
             Source::Create(spec) => f.write_str(&escape(spec.name().as_bytes())),
+            Source::Agent(spec) => spec.fmt(f),
         }
     }
 }
 
 impl Source {
-    /// What it gives.
-    pub fn class(&self) -> Class {
+    /// What it gives; None where that may be of any class.
+    pub fn class(&self) -> Option<Class> {
         match self {
-            Source::Pin(class, _) | Source::Id(class, _) => *class,
-            _ => Class::Map,
+            Source::Pin(class, _) | Source::Id(class, _) => Some(*class),
+            Source::Agent(_) => None,
+            _ => Some(Class::Map),
+        }
+    }
+
+    /// That it gave nothing, in a sentence.
+    pub fn nothing(&self) -> String {
+        match self.class() {
+            Some(class) => format!("{self}: no {} is pinned there", class.noun()),
+            None => format!("{self}: nothing is held there that may be read or written"),
         }
     }
 }
@@ -88,8 +101,10 @@ pub struct Settings {
     pub read_only: bool,
     /// The root of the bpf file system.
     pub bpffs: PathBuf,
-    /// How long to wait for a sender; None for ever.
+    /// How long to wait for senders and agents; None for ever.
     pub timeout: Option<Duration>,
+    /// Wait until an agent has what is asked of it.
+    pub wait: bool,
     /// The permission bits of a socket's file.
     pub socket_mode: u32,
 }
@@ -127,7 +142,7 @@ impl Opened {
     }
 }
 
-/// Opens what all `requests` name: a list for each, in their order.
+/// Opens what all `requests` name: a list for each, in their order, and warnings.
 ///
 /// Sockets are bound first, so that senders may come in any order, and waited
 /// for last, so that a pin that is not there is told at once.
@@ -135,12 +150,14 @@ pub fn open_all(
     requests: &[Request],
     settings: &Settings,
     layouts: &mut Layouts,
-) -> Result<Vec<Vec<Opened>>, Error> {
+) -> Result<(Vec<Vec<Opened>>, Vec<String>), Error> {
     let limit = Limit::new(settings.timeout);
     let waiting = requests.iter().any(|r| matches!(r.source, Source::Import(_)));
     // Declared before the sockets, so that they are removed before a signal is let through.
     let signals = waiting.then(socket::Signals::hold).transpose()?;
-    let mut imports = Vec::new();
+    let bounds = agent::Bounds { limit, signals: signals.as_ref() };
+    let mut warnings = Vec::new();
+    let (mut imports, mut agents) = (Vec::new(), Vec::new());
     let mut groups = Vec::new();
     for request in requests {
         groups.push(match &request.source {
@@ -148,13 +165,21 @@ pub fn open_all(
                 imports.push((groups.len(), tc::Import::bind(path, settings.socket_mode)?));
                 Vec::new()
             }
+            Source::Agent(spec) => {
+                agents.push((groups.len(), spec));
+                Vec::new()
+            }
             // Told before anything is waited for.
             source => readonly::possible(source, open(source, settings)?, settings)?,
         });
     }
-    if let Some(signals) = signals {
+    for (place, spec) in agents {
+        let group = agent::open(spec, settings, bounds, &mut warnings)?;
+        groups[place] = readonly::possible(&requests[place].source, group, settings)?;
+    }
+    if let Some(signals) = &signals {
         let (places, imports): (Vec<usize>, Vec<tc::Import>) = imports.into_iter().unzip();
-        let received = tc::receive_all(imports, limit, &signals)?;
+        let received = tc::receive_all(imports, limit, signals)?;
         for (place, maps) in places.into_iter().zip(received) {
             groups[place] = maps;
         }
@@ -162,7 +187,7 @@ pub fn open_all(
     for (request, group) in requests.iter().zip(&mut groups) {
         finish(request, group, settings, layouts)?;
     }
-    Ok(groups)
+    Ok((groups, warnings))
 }
 
 fn open(source: &Source, settings: &Settings) -> Result<Vec<Opened>, Error> {
@@ -172,7 +197,8 @@ fn open(source: &Source, settings: &Settings) -> Result<Vec<Opened>, Error> {
         Source::KernelName(name) => vec![Opened::new(id::open_named(name, settings.read_only)?)],
         Source::Process(pid) => process::open(*pid)?,
         Source::Create(spec) => vec![create::open(spec)?],
-        Source::Import(_) => Vec::new(), // received later, all together
+        // Received later.
+        Source::Import(_) | Source::Agent(_) => Vec::new(),
     })
 }
 
@@ -185,9 +211,10 @@ fn finish(
 ) -> Result<(), Error> {
     if let Some(name) = &request.name {
         let [one] = &mut group[..] else {
-            let number = count(group.len(), request.source.class().noun());
+            let class = request.source.class();
+            let number = count(group.len(), class.map_or("object", Class::noun));
             let cause = format!("{} gives {number}, not one", request.source);
-            return Err(Error::new(name, request.source.class().naming(), cause));
+            return Err(Error::new(name, class.map_or("name an object", Class::naming), cause));
         };
         one.name = Some(name.clone());
     }

@@ -4,9 +4,6 @@
 //! 8 bytes: u8 version, u8 operation or status, u16 flags, u32 number of the request, all
 //! in host byte order.
 
-// The agent and its clients come next.
-#![allow(dead_code, unused_imports)]
-
 mod bytes;
 mod record;
 mod reply;

@@ -210,6 +210,12 @@ pub fn packet(operation: u8, flags: u16, number: u32, body: &[u8]) -> Vec<u8> {
     bytes
 }
 
+impl From<OwnedFd> for Client {
+    fn from(socket: OwnedFd) -> Client {
+        Client { socket }
+    }
+}
+
 impl Client {
     #[track_caller]
     pub fn connect(path: &Path) -> Client {

@@ -10,6 +10,7 @@ pub mod agent;
 pub mod child;
 pub mod fds;
 pub mod peers;
+pub mod played;
 pub mod sender;
 pub mod waiting;
 
@@ -293,6 +294,11 @@ pub fn map_id(pin: &Path) -> u32 {
 
 /// A descriptor of our own for what is pinned, by bpf(2) itself: BPF_OBJ_GET is 7.
 pub fn open_pin(pin: &Path) -> OwnedFd {
+    open_pin_with(pin, 0)
+}
+
+/// Likewise, with `BPF_F_RDONLY` (8), `BPF_F_WRONLY` (16) or neither.
+pub fn open_pin_with(pin: &Path, file_flags: u32) -> OwnedFd {
     #[repr(C)]
     struct Attr {
         pathname: u64,
@@ -300,7 +306,7 @@ pub fn open_pin(pin: &Path) -> OwnedFd {
         file_flags: u32,
     }
     let path = CString::new(pin.as_os_str().as_bytes()).expect("no NUL");
-    let attr = Attr { pathname: path.as_ptr() as u64, bpf_fd: 0, file_flags: 0 };
+    let attr = Attr { pathname: path.as_ptr() as u64, bpf_fd: 0, file_flags };
     // SAFETY: attr leads to a string that outlives the call.
     let fd = unsafe { libc::syscall(libc::SYS_bpf, 7, &raw const attr, size_of::<Attr>()) };
     assert!(fd >= 0, "{}: {}", pin.display(), std::io::Error::last_os_error());

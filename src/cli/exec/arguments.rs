@@ -1,6 +1,7 @@
 //! The arguments of `bpf-exec`, and the plan that they make.
 
 use super::requests::{self, decimal, requests};
+use crate::cli::timeout;
 use crate::source::pin::ROOT;
 use crate::source::{Request, Settings};
 use crate::text::escape;
@@ -9,7 +10,6 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -63,7 +63,8 @@ pub fn command() -> Command {
             flag("lock", "Leave the command no bpf(2) but element operations (seccomp)"),
             flag("clean", "Drop and close what was inherited"),
             option("bpffs", "DIR", "The bpffs root [default: $TC_BPF_MNT, else /sys/fs/bpf]"),
-            option("timeout", "SECONDS", "How long --import waits [default: for ever]"),
+            flag("wait", "Wait until an agent has all names").requires("agent"),
+            timeout::argument("How long --import and --agent may take [default: for ever]"),
             option("socket-mode", "MODE", "Permissions of --import's socket [default: 0600]"),
             option("fd-base", "N", "Lowest descriptor number to use [default: 64]"),
             flag("dry-run", "Print what would be handed over, and run nothing"),
@@ -87,13 +88,18 @@ pub fn plan(matches: &ArgMatches) -> anyhow::Result<Plan> {
     let settings = Settings {
         read_only: matches.get_flag("read-only"),
         bpffs: PathBuf::from(bpffs.unwrap_or_else(|| ROOT.into())),
-        timeout: text("timeout").map(timeout).transpose()?,
+        timeout: timeout::of(matches)?,
+        wait: matches.get_flag("wait"),
         socket_mode: text("socket-mode").map(mode).transpose()?.unwrap_or(0o600),
     };
     let command = matches.get_many("command").map(|words| words.cloned().collect());
     let shell = || vec![nonempty("SHELL").unwrap_or_else(|| "/bin/sh".into())];
+    let requests = requests(matches)?;
+    if settings.wait {
+        requests.iter().try_for_each(requests::awaited)?;
+    }
     Ok(Plan {
-        requests: requests(matches)?,
+        requests,
         settings,
         lock: matches.get_flag("lock"),
         clean: matches.get_flag("clean"),
@@ -109,13 +115,6 @@ pub fn plan(matches: &ArgMatches) -> anyhow::Result<Plan> {
 
 fn nonempty(variable: &str) -> Option<OsString> {
     std::env::var_os(variable).filter(|value| !value.is_empty())
-}
-
-fn timeout(text: &OsStr) -> anyhow::Result<Duration> {
-    let seconds = text.to_str().and_then(|text| text.parse().ok());
-    let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    duration
-        .ok_or_else(|| anyhow!("--timeout {}: not a number of seconds", escape(text.as_bytes())))
 }
 
 pub fn mode(text: &OsStr) -> anyhow::Result<u32> {

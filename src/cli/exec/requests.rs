@@ -2,15 +2,16 @@
 
 use crate::cli::name::{check_name, split_name};
 use crate::handoff::environ::Class;
-use crate::source::{Request, Source, create};
+use crate::source::{Request, Source, agent, create};
 use crate::text::escape;
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-const SOURCES: [&str; 8] = ["pin", "prog", "link", "id", "name", "import", "pid", "create"];
+const SOURCES: [&str; 9] =
+    ["pin", "prog", "link", "id", "name", "import", "agent", "pid", "create"];
 
 /// The options, one for each source.
 pub fn arguments() -> [Arg; SOURCES.len()] {
@@ -31,6 +32,7 @@ pub fn arguments() -> [Arg; SOURCES.len()] {
         source("id", "[NAME=]ID", "A map by the kernel's id"),
         source("name", "[NAME=]KNAME", "A map by the kernel's name"),
         source("import", "[NAME=]PATH", "Bind a socket, and wait for maps that tc exports"),
+        source("agent", "[NAME=]PATH[#NAME,…]", "What a bpf-agent holds under these names, or all"),
         source("pid", "[NAME=]PID", "The maps that a process holds open"),
         source(
             "create",
@@ -75,6 +77,7 @@ fn request(kind: &str, value: &OsStr) -> anyhow::Result<Request> {
             }
         }
         "import" => Source::Import(path()),
+        "agent" => Source::Agent(agent::Spec::parse(rest).with_context(wrong)?),
         "name" => Source::KernelName(rest.to_vec()),
         "id" => Source::Id(Class::Map, decimal(rest, id_of(Class::Map)).with_context(wrong)?),
         _ => {
@@ -93,6 +96,16 @@ fn id_of(class: Class) -> &'static str {
         Class::Map => "a map id",
         Class::Prog => "a program id",
         Class::Link => "a link id",
+    }
+}
+
+/// An error unless it is known for what an agent is to be waited.
+pub fn awaited(request: &Request) -> anyhow::Result<()> {
+    match &request.source {
+        Source::Agent(spec) if spec.names.is_empty() => {
+            bail!("--agent {spec}: --wait needs names: --agent {spec}#NAME,…")
+        }
+        _ => Ok(()),
     }
 }
 

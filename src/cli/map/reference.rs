@@ -1,18 +1,21 @@
 //! Map references: how a map is named, the same in every subcommand.
 
-use crate::error::describe;
+use super::handed;
+use crate::error::{Error, describe};
 use crate::handoff::environ::{Claim, Class};
 use crate::layout::{Layout, Type, lpm_key};
 use crate::map::kind::Kind;
-use crate::map::typed::Layouts;
-use crate::source::{id, inherited, pin};
+use crate::map::typed::{Layouts, check_sizes};
+use crate::source::{id, pin, readonly};
 use crate::sys::bpf::{Access, MapInfo};
 use crate::sys::elem::{MapFd, possible_cpus};
-use crate::sys::process;
+use crate::sys::fd;
+use crate::sys::object::Object;
 use crate::text::escape;
 use anyhow::{Context, anyhow, bail};
 use clap::{Arg, ArgMatches, Command, value_parser};
 use std::ffi::{OsStr, OsString};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -26,7 +29,7 @@ pub struct Target {
 }
 
 /// A reference, told apart by its syntax alone.
-enum Reference<'a> {
+pub(super) enum Reference<'a> {
     Pin(&'a Path),
     Id(&'a str),
     KernelName(&'a str),
@@ -34,7 +37,7 @@ enum Reference<'a> {
     Inherited(&'a [u8]),
 }
 
-fn parse(text: &OsStr) -> Reference<'_> {
+pub(super) fn parse(text: &OsStr) -> Reference<'_> {
     let bytes = text.as_bytes();
     if bytes.contains(&b'/') {
         return Reference::Pin(Path::new(text));
@@ -83,26 +86,63 @@ fn parse_type(text: &OsStr) -> anyhow::Result<Type> {
     Ok(text.to_str().ok_or_else(|| anyhow!("not UTF-8"))?.parse()?)
 }
 
-/// The map that `text` names, with its layout where the environment tells one.
-fn find(text: &OsStr, write: bool) -> anyhow::Result<(MapFd, Option<Vec<u8>>)> {
-    let access = if write { Access::ReadWrite } else { Access::ReadOnly };
-    let label = escape(text.as_bytes());
-    let (map, told) = match parse(text) {
-        Reference::Pin(path) => (pin::open_map(path, access, Path::new(pin::ROOT))?, None),
-        Reference::Id(id) => {
-            let id = id.parse().map_err(|_| anyhow!("not a map id")).context(label.clone())?;
-            (id::open_map(id, !write)?, None)
-        }
-        Reference::KernelName(name) => (id::open_named(name.as_bytes(), !write)?, None),
-        Reference::Descriptor(number) => descriptor(number).context(label.clone())?,
-        Reference::Inherited(name) => by_name(name).context(label.clone())?,
-    };
-    Ok((map, told))
+/// A map with the name that goes with its reference, and the layout that the environment tells.
+pub struct Found {
+    pub map: MapFd,
+    /// The inherited name, the pin's file name, else the kernel's name.
+    pub name: Option<Vec<u8>>,
+    pub told: Option<Vec<u8>>,
 }
 
-/// Opens the map that `text` names, without a look at its layout.
-pub fn open_bare(text: &OsStr, write: bool) -> anyhow::Result<MapFd> {
-    find(text, write).map(|(map, _)| map)
+/// Finds the map that `text` names.
+pub fn find(text: &OsStr, write: bool) -> anyhow::Result<Found> {
+    let access = if write { Access::ReadWrite } else { Access::ReadOnly };
+    let label = escape(text.as_bytes());
+    let (map, name, told) = match parse(text) {
+        Reference::Pin(path) => {
+            let name = path.file_name().map(|name| name.as_bytes().to_vec());
+            (pin::open_map(path, access, Path::new(pin::ROOT))?, name, None)
+        }
+        Reference::Id(id) => {
+            let id = id.parse().map_err(|_| anyhow!("not a map id")).context(label)?;
+            (id::open_map(id, !write)?, None, None)
+        }
+        Reference::KernelName(name) => (id::open_named(name.as_bytes(), !write)?, None, None),
+        Reference::Descriptor(number) => {
+            let (object, claim) = handed::descriptor(Class::Map, number).context(label)?;
+            let Claim { name, layout, .. } = claim.unwrap_or_default();
+            (map(object)?, name, layout)
+        }
+        Reference::Inherited(name) => {
+            let (object, claim) = handed::by_name(Class::Map, name).context(label)?;
+            (map(object)?, claim.name, claim.layout)
+        }
+    };
+    let of_the_kernel = || Some(map.info().name.clone()).filter(|name| !name.is_empty());
+    let name = name.or_else(of_the_kernel);
+    Ok(Found { map, name, told })
+}
+
+/// Finds the map that `text` names, for others to have: read-write, or as it was inherited, or
+/// else read-only, or not at all.
+pub fn find_for_others(text: &OsStr, read_only: bool) -> anyhow::Result<Found> {
+    let found = find(text, !read_only)?;
+    if !read_only {
+        return Ok(found);
+    }
+    let access = fd::access(found.map.as_fd())
+        .map_err(|errno| Error::new(text.as_bytes(), "read access mode", errno))?;
+    let bpffs = Path::new(pin::ROOT);
+    let reopened = readonly::ensure(found.map.info(), access, Some(text.as_bytes()), bpffs)?;
+    Ok(Found { map: reopened.unwrap_or(found.map), ..found })
+}
+
+/// The map of an object that was asked for as one.
+fn map(object: Object) -> anyhow::Result<MapFd> {
+    match object {
+        Object::Map(map) => Ok(map),
+        other => bail!("{}, not a map", other.kind().describe()),
+    }
 }
 
 /// Opens the map that `text` names. `key` and `value` are types that come before all others.
@@ -112,7 +152,7 @@ pub fn open_named(
     key: Option<Type>,
     value: Option<Type>,
 ) -> anyhow::Result<Target> {
-    let (map, told) = find(text, write)?;
+    let Found { map, told, .. } = find(text, write)?;
     let label = escape(text.as_bytes());
     let mut layout = layout(&map, told.as_deref()).context(label.clone())?;
     if let Some(value) = value {
@@ -135,45 +175,6 @@ pub fn with_layout(map: MapFd, label: String, told: Option<&Layout>) -> anyhow::
     Ok(Target { map, label, layout })
 }
 
-/// The map behind a descriptor's number, with its layout where the environment tells one.
-fn descriptor(number: &str) -> anyhow::Result<(MapFd, Option<Vec<u8>>)> {
-    let number = number.parse().map_err(|_| anyhow!("not a descriptor number"))?;
-    let map = duplicate(number)?;
-    let claim = claims().into_iter().find(|claim| claim.fd == number);
-    Ok((map, claim.and_then(|claim| claim.layout)))
-}
-
-/// A descriptor of our own for the map that was inherited as `number`.
-fn duplicate(number: i32) -> anyhow::Result<MapFd> {
-    let (fd, ..) = inherited::check(number, Class::Map)
-        .map_err(|what| anyhow!("descriptor {number} is {what}"))?;
-    let map = fd.duplicate().and_then(MapFd::new);
-    map.map_err(|errno| anyhow!("duplicate descriptor {number}: {}", describe(errno)))
-}
-
-/// The inherited map of this name.
-fn by_name(name: &[u8]) -> anyhow::Result<(MapFd, Option<Vec<u8>>)> {
-    let mut found: Vec<Claim> = claims();
-    found.retain(|claim| claim.name.as_deref() == Some(name));
-    match &found[..] {
-        [] => bail!("no inherited map has this name"),
-        [claim] => {
-            let (index, fd) = (claim.index, claim.fd);
-            let map = duplicate(fd).with_context(|| format!("BPF_MAP{index}"))?;
-            Ok((map, claim.layout.clone()))
-        }
-        several => {
-            let fds: Vec<String> = several.iter().map(|claim| claim.fd.to_string()).collect();
-            bail!("{} inherited maps have this name: descriptors {}", fds.len(), fds.join(", "))
-        }
-    }
-}
-
-fn claims() -> Vec<Claim> {
-    let environment = process::environment();
-    crate::handoff::environ::claims(environment.iter().map(|e| e.as_bytes())).maps().collect()
-}
-
 /// The layout that was told, else the one that BTF tells, else one by the sizes alone.
 fn layout(map: &MapFd, told: Option<&[u8]>) -> anyhow::Result<Layout> {
     let info = map.info();
@@ -192,13 +193,7 @@ fn layout(map: &MapFd, told: Option<&[u8]>) -> anyhow::Result<Layout> {
 /// An error that names both sizes, unless the layout has those of the map; and one where
 /// the sizes of a per-CPU map cannot be known.
 fn check(layout: &Layout, info: &MapInfo) -> anyhow::Result<()> {
-    let key = layout.key.as_ref().map_or(0, Type::size);
-    let value = layout.value.size();
-    for (what, told, real) in [("key", key, info.key_size), ("value", value, info.value_size)] {
-        if told != real as usize {
-            bail!("layout: a {what} of {told} bytes, where the map's is {real}");
-        }
-    }
+    check_sizes(layout, info).map_err(anyhow::Error::msg)?;
     if Kind(info.kind).is_per_cpu() {
         // Without their number nobody knows how long an element is.
         possible_cpus().map_err(|errno| anyhow!("possible CPUs: read: {}", describe(errno)))?;

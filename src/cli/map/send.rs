@@ -1,19 +1,17 @@
 //! `bpf-map send`: maps to where tc and `bpf-exec --import` wait for them.
 
-use super::{positional, reference};
+use super::positional;
+use super::reference::find_for_others;
 use crate::cli::exit::warn;
 use crate::cli::name::{check_name, split_name};
-use crate::error::Error;
 use crate::handoff::place::OpenFiles;
-use crate::source::{pin, readonly, send};
+use crate::source::send;
 use crate::sys::elem::MapFd;
-use crate::sys::fd;
 use crate::text::{count, escape};
 use crate::wire::tc::{Header, MAX_OBJECT, TC_FDS};
 use anyhow::{Context, anyhow, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
 use std::ffi::{OsStr, OsString};
-use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -57,7 +55,7 @@ pub fn run(matches: &ArgMatches) -> anyhow::Result<u8> {
     // Many maps may be more than the soft limit on open files lets this process have.
     let _raised = OpenFiles::raise();
     let read_only = matches.get_flag("read-only");
-    let maps = references.iter().map(|text| open(text, read_only));
+    let maps = references.iter().map(|text| Ok(find_for_others(text, read_only)?.map));
     let maps = maps.collect::<anyhow::Result<Vec<MapFd>>>()?;
     if maps.len() > TC_FDS {
         let socket = escape(socket.as_bytes());
@@ -115,17 +113,4 @@ fn check_object(name: &[u8], before: Option<&[u8]>) -> anyhow::Result<()> {
         }
         None => Ok(()),
     }
-}
-
-/// A descriptor to send: that which was inherited, with the access that it has, or a new one.
-fn open(text: &OsStr, read_only: bool) -> anyhow::Result<MapFd> {
-    let map = reference::open_bare(text, !read_only)?;
-    if !read_only {
-        return Ok(map);
-    }
-    let access = fd::access(map.as_fd())
-        .map_err(|errno| Error::new(text.as_bytes(), "read access mode", errno))?;
-    let bpffs = Path::new(pin::ROOT);
-    let reopened = readonly::ensure(map.info(), access, Some(text.as_bytes()), bpffs)?;
-    Ok(reopened.unwrap_or(map))
 }

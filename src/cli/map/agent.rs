@@ -1,0 +1,93 @@
+//! `bpf-map agent`: what an agent holds, and removing from it.
+
+use super::value;
+use crate::cli::exit::{ABSENT, Output};
+use crate::cli::timeout;
+use crate::output::agent;
+use crate::source::agent::{Bounds, Client, Failure};
+use crate::source::limit::Limit;
+use crate::text::quote;
+use crate::wire::agent::check_name;
+use anyhow::Context;
+use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// The agent's socket.
+pub fn socket() -> Arg {
+    super::positional("SOCKET", "The agent's socket").value_hint(ValueHint::AnyPath)
+}
+
+/// The time limit for all that is asked of an agent.
+pub fn time_limit() -> Arg {
+    timeout::argument("How long the agent may take in all [default: for ever]")
+}
+
+/// A connection to the agent that the arguments name.
+pub fn connect(matches: &ArgMatches) -> anyhow::Result<Client<'static>> {
+    let limit = Limit::new(timeout::of(matches)?);
+    let path = Path::new(value(matches, "SOCKET"));
+    Ok(Client::connect(path, Bounds { limit, signals: None })?)
+}
+
+pub fn arguments(command: Command) -> Command {
+    let flag = |name: &'static str, help: &'static str| {
+        Arg::new(name).long(name).help(help).action(ArgAction::SetTrue)
+    };
+    command.args([
+        socket(),
+        Arg::new("NAME")
+            .num_args(0..)
+            .help("Names of which to tell [default: all]")
+            .value_parser(value_parser!(OsString)),
+        flag("json", "Print JSON"),
+        flag("remove", "Remove the names").requires("NAME").conflicts_with("json"),
+        time_limit(),
+    ])
+}
+
+pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
+    let names = matches.get_many::<OsString>("NAME").into_iter().flatten();
+    let names: Vec<Vec<u8>> = names.map(|name| name.as_bytes().to_vec()).collect();
+    for name in &names {
+        check_name(name).with_context(|| quote(name))?;
+    }
+    let mut client = connect(matches)?;
+    if matches.get_flag("remove") {
+        return each(&names, out, |name| client.remove(std::slice::from_ref(name)));
+    }
+    let mut records = Vec::new();
+    let status = if names.is_empty() {
+        records = client.list(b"")?;
+        records.sort_by(|a, b| a.name.cmp(&b.name));
+        0
+    } else {
+        each(&names, out, |name| client.id(name).map(|record| records.push(record)))?
+    };
+    let text = match matches.get_flag("json") {
+        true => agent::json(&records),
+        false => agent::table(&records),
+    };
+    out.data.extend(text.as_bytes());
+    Ok(status)
+}
+
+/// Does something with each name. One that is absent is reported, and makes the status that.
+fn each(
+    names: &[Vec<u8>],
+    out: &mut Output,
+    mut act: impl FnMut(&Vec<u8>) -> Result<(), Failure>,
+) -> anyhow::Result<u8> {
+    let mut status = 0;
+    for name in names {
+        match act(name) {
+            Err(failure) if failure.is_absent() => {
+                out.report(failure)?;
+                status = ABSENT;
+            }
+            result => result?,
+        }
+    }
+    Ok(status)
+}

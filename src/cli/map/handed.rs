@@ -1,0 +1,49 @@
+//! What was inherited, found by a descriptor's number or by a name: maps, programs and links.
+
+use crate::error::describe;
+use crate::handoff::environ::{self, Claim, Class};
+use crate::source::inherited;
+use crate::sys::object::Object;
+use crate::sys::process;
+use anyhow::{Context, anyhow, bail};
+
+/// The object behind a descriptor's number, with what the environment says of it.
+pub fn descriptor(class: Class, number: &str) -> anyhow::Result<(Object, Option<Claim>)> {
+    let number = number.parse().map_err(|_| anyhow!("not a descriptor number"))?;
+    let object = duplicate(class, number)?;
+    Ok((object, claims(class).find(|claim| claim.fd == number)))
+}
+
+/// The inherited object of this name, with what the environment says of it.
+pub fn by_name(class: Class, name: &[u8]) -> anyhow::Result<(Object, Claim)> {
+    let noun = class.noun();
+    let mut found: Vec<Claim> = claims(class).collect();
+    found.retain(|claim| claim.name.as_deref() == Some(name));
+    match found.len() {
+        0 => bail!("no inherited {noun} has this name"),
+        1 => {
+            let claim = found.remove(0);
+            let object = duplicate(class, claim.fd).with_context(|| claim.variable())?;
+            Ok((object, claim))
+        }
+        several => {
+            let fds: Vec<String> = found.iter().map(|claim| claim.fd.to_string()).collect();
+            bail!("{several} inherited {noun}s have this name: descriptors {}", fds.join(", "))
+        }
+    }
+}
+
+/// A descriptor of our own for what was inherited as `number`.
+fn duplicate(class: Class, number: i32) -> anyhow::Result<Object> {
+    let (fd, _) =
+        inherited::check(number, class).map_err(|what| anyhow!("descriptor {number} is {what}"))?;
+    let fail = |errno| anyhow!("duplicate descriptor {number}: {}", describe(errno));
+    let object = Object::identify_as(class.kind(), fd.duplicate().map_err(fail)?).map_err(fail)?;
+    object.map_err(|other| anyhow!("descriptor {number} is {}", other.describe()))
+}
+
+fn claims(class: Class) -> impl Iterator<Item = Claim> {
+    let environment = process::environment();
+    let claims = environ::claims(environment.iter().map(|entry| entry.as_bytes())).claims;
+    claims.into_iter().filter(move |claim| claim.class == class)
+}

@@ -1,0 +1,109 @@
+//! `bpf-map put`: a map, a program or a link is left with an agent.
+
+use super::reference::{self, Found, Reference};
+use super::{agent, handed, positional, value};
+use crate::cli::exit::Output;
+use crate::cli::name::split_name;
+use crate::handoff::environ::{Class, MAX_LAYOUT};
+use crate::map::typed::{Layouts, told};
+use crate::source::{id, pin, readonly};
+use crate::sys::object::Object;
+use crate::text::escape;
+use crate::wire::agent::check_name;
+use anyhow::{Context, anyhow, bail};
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use std::ffi::OsStr;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+pub fn arguments(command: Command) -> Command {
+    let flag = |name: &'static str, help: &'static str| {
+        Arg::new(name).long(name).help(help).action(ArgAction::SetTrue)
+    };
+    command.args([
+        positional("MAP", "The map, or prog:PROGRAM, or link:LINK; NAME= before it names it"),
+        agent::socket(),
+        flag("replace", "Take the place of what has the name"),
+        flag("read-only", "Leave a read-only descriptor").short('r'),
+        agent::time_limit(),
+    ])
+}
+
+pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
+    let (given, text) = split_name(value(matches, "MAP"));
+    if let Some(name) = given {
+        check_name(name).with_context(|| escape(value(matches, "MAP").as_bytes()))?;
+    }
+    let Left { object, name, layout } =
+        open(OsStr::from_bytes(text), matches.get_flag("read-only"))?;
+    let label = escape(text);
+    let name = given.map(<[u8]>::to_vec).or(name);
+    let name = name.with_context(|| format!("{label}: it has no name: put NAME= before it"))?;
+    check_name(&name)
+        .with_context(|| format!("{label}: {}: put another NAME= before it", escape(&name)))?;
+    let mut layout = layout.unwrap_or_default();
+    if layout.len() > MAX_LAYOUT {
+        let length = layout.len();
+        out.report(format_args!("warning: {label}: a layout of {length} bytes is left out"))?;
+        layout.clear();
+    }
+    let mut client = agent::connect(matches)?;
+    client.put(&name, object.as_fd(), &layout, matches.get_flag("replace"))?;
+    Ok(0)
+}
+
+/// What is to be left, with the name and the layout that it is known by.
+struct Left {
+    object: Object,
+    name: Option<Vec<u8>>,
+    layout: Option<Vec<u8>>,
+}
+
+/// Opens what `text` names: a map, unless it begins with `prog:` or `link:`.
+fn open(text: &OsStr, read_only: bool) -> anyhow::Result<Left> {
+    for (prefix, class) in [("prog:", Class::Prog), ("link:", Class::Link)] {
+        if let Some(rest) = text.as_bytes().strip_prefix(prefix.as_bytes()) {
+            if read_only {
+                readonly::class(class, text.as_bytes())?;
+            }
+            return open_other(class, OsStr::from_bytes(rest), &escape(text.as_bytes()));
+        }
+    }
+    let Found { map, name, told: layout } = reference::find_for_others(text, read_only)?;
+    let layout = match layout {
+        Some(layout) => {
+            let told = told(&layout, map.info()).map_err(anyhow::Error::msg);
+            Some(told.with_context(|| escape(text.as_bytes()))?)
+        }
+        None => Layouts::default().layout(map.info()),
+    };
+    let layout = layout.map(|layout| layout.to_string().into_bytes());
+    Ok(Left { object: Object::Map(map), name, layout })
+}
+
+/// Opens a program or a link: by its pin, its id, its descriptor or its inherited name.
+fn open_other(class: Class, text: &OsStr, label: &str) -> anyhow::Result<Left> {
+    let (object, name) = match reference::parse(text) {
+        Reference::Pin(path) => {
+            let name = path.file_name().map(|name| name.as_bytes().to_vec());
+            (pin::open_object(class, path, Path::new(pin::ROOT))?, name)
+        }
+        Reference::Id(id) => {
+            let id = id.parse().map_err(|_| anyhow!("{label}: not a {} id", class.noun()))?;
+            (id::open(class, id, false)?, None)
+        }
+        Reference::KernelName(_) => bail!("{label}: only maps are found by the kernel's name"),
+        Reference::Descriptor(number) => {
+            let (object, claim) =
+                handed::descriptor(class, number).with_context(|| label.to_owned())?;
+            (object, claim.and_then(|claim| claim.name))
+        }
+        Reference::Inherited(name) => {
+            let (object, claim) = handed::by_name(class, name).with_context(|| label.to_owned())?;
+            (object, claim.name)
+        }
+    };
+    let name = name.or_else(|| object.name().map(<[u8]>::to_vec));
+    Ok(Left { object, name, layout: None })
+}

@@ -1,0 +1,27 @@
+//! `--timeout SECONDS`, the same in every program.
+
+use crate::text::escape;
+use anyhow::anyhow;
+use clap::{Arg, ArgMatches, value_parser};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::time::Duration;
+
+/// The option; `help` says what it bounds.
+pub fn argument(help: &'static str) -> Arg {
+    Arg::new("timeout")
+        .long("timeout")
+        .value_name("SECONDS")
+        .help(help)
+        .value_parser(value_parser!(OsString))
+        .allow_hyphen_values(true) // so that a negative number is told to be one
+}
+
+/// What was given; None where it was not.
+pub fn of(matches: &ArgMatches) -> anyhow::Result<Option<Duration>> {
+    let Some(text) = matches.get_one::<OsString>("timeout") else { return Ok(None) };
+    let seconds = text.to_str().and_then(|text| text.parse().ok());
+    let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let wrong = || anyhow!("--timeout {}: not a number of seconds", escape(text.as_bytes()));
+    duration.map(Some).ok_or_else(wrong)
+}

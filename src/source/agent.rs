@@ -1,0 +1,160 @@
+//! Objects that an agent holds (bpf-agent), asked for by name over its socket.
+
+mod client;
+mod connection;
+mod reply;
+
+pub use client::{Client, Failure};
+pub use connection::Bounds;
+
+use super::{Opened, Settings, readonly};
+use crate::error::Error;
+use crate::map::typed;
+use crate::sys::object::Object;
+use crate::text::escape;
+use crate::wire::agent::{Class, Malformed, Mode, check_name};
+use client::Got;
+use std::ffi::OsStr;
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+/// An agent's socket, and the names asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Spec {
+    pub path: PathBuf,
+    /// None at all stand for all that may be had.
+    pub names: Vec<Vec<u8>>,
+}
+
+impl Spec {
+    /// Reads `PATH[#NAME,…]`. The path ends at the first `#` after the last `/`: no name
+    /// has one.
+    pub fn parse(text: &[u8]) -> Result<Spec, Malformed> {
+        let last = text.iter().rposition(|&b| b == b'/').map_or(0, |at| at + 1);
+        let end = text[last..].iter().position(|&b| b == b'#').map(|at| last + at);
+        let (path, names) = match end {
+            Some(end) => (&text[..end], Some(&text[end + 1..])),
+            None => (text, None),
+        };
+        let names = names.into_iter().flat_map(|names| names.split(|&b| b == b','));
+        let names: Vec<Vec<u8>> = names.map(<[u8]>::to_vec).collect();
+        names.iter().try_for_each(|name| check_name(name))?;
+        Ok(Spec { path: OsStr::from_bytes(path).into(), names })
+    }
+
+    /// A name of it, as messages have it.
+    fn with(&self, name: &[u8]) -> Vec<u8> {
+        [self.path.as_os_str().as_bytes(), b"#", name].concat()
+    }
+}
+
+impl fmt::Display for Spec {
+    /// As its user would know it again, escaped.
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(&escape(self.path.as_os_str().as_bytes()))?;
+        let names = self.names.join(&b','.to_owned());
+        if names.is_empty() { Ok(()) } else { write!(f, "#{}", escape(&names)) }
+    }
+}
+
+/// Gets the objects of these names, in their order, or all that may be had, sorted bytewise.
+/// Warnings tell of layouts that are not believed.
+pub fn open(
+    spec: &Spec,
+    settings: &Settings,
+    bounds: Bounds,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<Opened>, Error> {
+    let wanted = if settings.read_only { Mode::READ } else { Mode::BOTH };
+    let mut client = Client::connect(&spec.path, bounds)?;
+    let got = match &spec.names[..] {
+        [] => all(&mut client, spec, wanted)?,
+        names => {
+            if settings.wait {
+                client.wait(names)?;
+            }
+            client.get(names, wanted)?
+        }
+    };
+    Ok(got.into_iter().map(|got| opened(got, spec, warnings)).collect())
+}
+
+/// All that may be had, whatever else there is.
+fn all(client: &mut Client, spec: &Spec, wanted: Mode) -> Result<Vec<Got>, Error> {
+    let mut records = client.list(b"")?;
+    records.retain(|record| record.access.and(wanted) != Mode::NONE);
+    if wanted == Mode::READ {
+        for record in &records {
+            readonly::class(class(record.class), spec.with(&record.name))?;
+        }
+    }
+    let mut names: Vec<Vec<u8>> = records.into_iter().map(|record| record.name).collect();
+    names.sort_unstable();
+    match client.get(&names, wanted) {
+        Err(failure) if failure.is_absent() => {}
+        got => return Ok(got?),
+    }
+    // Some went after they were listed: those are passed over, as pins are.
+    let mut found = Vec::new();
+    for name in &names {
+        match client.get(std::slice::from_ref(name), wanted) {
+            Err(failure) if failure.is_absent() => {}
+            got => found.extend(got?),
+        }
+    }
+    Ok(found)
+}
+
+/// What is handed on: a layout only if it is the map's.
+fn opened(got: Got, spec: &Spec, warnings: &mut Vec<String>) -> Opened {
+    let Got { record, object } = got;
+    let layout = match &object {
+        Object::Map(map) if !record.layout.is_empty() => {
+            match typed::told(&record.layout, map.info()) {
+                // As we would write it, whatever it looked like.
+                Ok(layout) => Some(layout.to_string().into_bytes()),
+                Err(why) => {
+                    let object = escape(&spec.with(&record.name));
+                    warnings.push(format!("{object}: {why}: the layout is dropped"));
+                    None
+                }
+            }
+        }
+        _ => None,
+    };
+    Opened { object, name: Some(record.name), layout, declared: None }
+}
+
+fn class(class: Class) -> crate::handoff::environ::Class {
+    match class {
+        Class::Map => crate::handoff::environ::Class::Map,
+        Class::Prog => crate::handoff::environ::Class::Prog,
+        Class::Link => crate::handoff::environ::Class::Link,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_ends_at_the_first_hash_after_the_last_slash() {
+        let name = |name: &str| name.as_bytes().to_vec();
+        for (text, path, names) in [
+            ("/run/a.sock", "/run/a.sock", vec![]),
+            ("/run/a.sock#hits", "/run/a.sock", vec![name("hits")]),
+            ("/run/a#b/c#hits,x.o:3", "/run/a#b/c", vec![name("hits"), name("x.o:3")]),
+            ("a#b#c", "a", vec![name("b#c")]),
+            ("#hits", "", vec![name("hits")]),
+            ("/run/#hits", "/run/", vec![name("hits")]),
+        ] {
+            let spec = Spec { path: path.into(), names };
+            assert_eq!(spec.to_string(), text);
+            assert_eq!(Spec::parse(text.as_bytes()), Ok(spec));
+        }
+        for text in ["/run/a#", "/run/a#x,", "/run/a#,x", "/run/a#12", "/run/a#x=y"] {
+            assert!(Spec::parse(text.as_bytes()).is_err(), "{text}");
+        }
+    }
+}

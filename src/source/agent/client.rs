@@ -1,0 +1,259 @@
+//! A client of bpf-agent: one request at a time, and nothing of the reply believed unchecked.
+
+use super::connection::{Bounds, Connection, Trouble};
+use super::reply::{Budget, Held, Part, check_names, check_object, packet};
+use crate::error::{Cause, Error};
+use crate::sys::object::Object;
+use crate::sys::scm::MAX_FDS;
+use crate::text::escape;
+use crate::wire::agent::{MAX_PACKET, Mode, Operation, Record, Request, Status};
+use std::ffi::{OsStr, OsString};
+use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// How often a request is sent again when the connection ends without a reply.
+const RETRIES: u32 = 5;
+/// Names of one GET: as many as descriptors fit into one packet.
+const NAMES: usize = MAX_FDS;
+
+/// Why a request came to nothing.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct Failure {
+    /// The agent's own answer, where it gave one.
+    pub status: Option<Status>,
+    error: Error,
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Error {
+        failure.error
+    }
+}
+
+impl Failure {
+    /// Whether the agent says that no object has the name.
+    pub fn is_absent(&self) -> bool {
+        self.status == Some(Status::Absent)
+    }
+}
+
+/// An object that the agent handed out, with what it says of it.
+#[derive(Debug)]
+pub struct Got {
+    pub record: Record,
+    pub object: Object,
+}
+
+/// A connection to the agent at a path, made anew where it is lost.
+pub struct Client<'s> {
+    path: PathBuf,
+    bounds: Bounds<'s>,
+    connection: Option<Connection>,
+    /// Of the last request.
+    number: u32,
+}
+
+impl<'s> Client<'s> {
+    /// Connects to the agent that listens at `path`. `bounds` hold for all that is asked.
+    pub fn connect(path: &Path, bounds: Bounds<'s>) -> Result<Client<'s>, Failure> {
+        let mut client = Client { path: path.into(), bounds, connection: None, number: 0 };
+        client.connection = Some(client.reconnect()?);
+        Ok(client)
+    }
+
+    /// The records of all names that match, in the agent's order; an empty glob stands for all.
+    pub fn list(&mut self, glob: &[u8]) -> Result<Vec<Record>, Failure> {
+        self.records(Operation::List { glob: glob.to_vec() })
+    }
+
+    /// The objects of these names, in their order. A map's descriptor has no more access
+    /// than is wanted, and may have less.
+    pub fn get(&mut self, names: &[Vec<u8>], wanted: Mode) -> Result<Vec<Got>, Failure> {
+        let mut budget = Budget::default();
+        let mut all = Vec::new();
+        for names in names.chunks(NAMES) {
+            let operation = Operation::Get { names: names.to_vec(), wanted };
+            let subject = self.subject(&operation);
+            for (record, fd) in self.ask(operation, None, &mut budget)? {
+                let object =
+                    check_object(&record, fd, wanted).map_err(|cause| subject.fail(cause))?;
+                all.push(Got { record, object });
+            }
+        }
+        Ok(all)
+    }
+
+    /// Stores what `fd` leads to.
+    pub fn put(
+        &mut self,
+        name: &[u8],
+        fd: BorrowedFd,
+        layout: &[u8],
+        replace: bool,
+    ) -> Result<(), Failure> {
+        let (name, layout) = (name.to_vec(), layout.to_vec());
+        let operation = Operation::Put { name, layout, replace };
+        self.ask(operation, Some(fd), &mut Budget::default()).map(drop)
+    }
+
+    /// Forgets these names: all of them, or none.
+    pub fn remove(&mut self, names: &[Vec<u8>]) -> Result<(), Failure> {
+        self.records(Operation::Remove { names: names.to_vec() }).map(drop)
+    }
+
+    /// The record of a name, with what its pin leads to at this moment.
+    pub fn id(&mut self, name: &[u8]) -> Result<Record, Failure> {
+        let operation = Operation::Id { name: name.to_vec() };
+        let subject = self.subject(&operation);
+        // The reply to a request with one name has one record, or was refused.
+        self.records(operation)?.pop().ok_or_else(|| subject.fail("a reply without a record"))
+    }
+
+    /// The records of these names, as soon as all are there, within the time limit.
+    pub fn wait(&mut self, names: &[Vec<u8>]) -> Result<Vec<Record>, Failure> {
+        self.records(Operation::Wait { names: names.to_vec(), milliseconds: 0 })
+    }
+
+    fn records(&mut self, operation: Operation) -> Result<Vec<Record>, Failure> {
+        let reply = self.ask(operation, None, &mut Budget::default())?;
+        Ok(reply.into_iter().map(|(record, _)| record).collect())
+    }
+
+    /// Asks, and asks again where the connection ends without a reply: what the agent has not
+    /// answered it has not done, and to do the same again changes nothing.
+    fn ask(
+        &mut self,
+        mut operation: Operation,
+        fd: Option<BorrowedFd>,
+        budget: &mut Budget,
+    ) -> Result<Held, Failure> {
+        let subject = self.subject(&operation);
+        for _ in 0..=RETRIES {
+            if let Operation::Wait { milliseconds, .. } = &mut operation {
+                *milliseconds = self.milliseconds();
+            }
+            self.number = self.number.wrapping_add(1);
+            let request = Request { number: self.number, operation };
+            let mut connection = match self.connection.take() {
+                Some(connection) => connection,
+                None => self.reconnect()?,
+            };
+            let asked = self.exchange(&mut connection, &request, fd, budget);
+            operation = request.operation;
+            match asked {
+                Ok(Ok(records)) => {
+                    self.connection = Some(connection);
+                    return Ok(records);
+                }
+                Ok(Err((status, reason))) => {
+                    self.connection = Some(connection);
+                    return Err(self.refusal(&subject, status, &reason));
+                }
+                Err(Trouble::Ended) => {}
+                Err(trouble) => return Err(self.explain(&subject, trouble)),
+            }
+        }
+        Err(self.explain(&subject, Trouble::Ended))
+    }
+
+    /// Sends a request and receives the whole reply to it.
+    fn exchange(
+        &self,
+        connection: &mut Connection,
+        request: &Request,
+        fd: Option<BorrowedFd>,
+        budget: &mut Budget,
+    ) -> Result<Result<Held, (Status, String)>, Trouble> {
+        let wrong = |cause: String| Trouble::Other(cause.into());
+        let bytes = request.encode();
+        if bytes.len() > MAX_PACKET {
+            let cause =
+                format!("a request of {} bytes, where at most {MAX_PACKET} are taken", bytes.len());
+            return Err(wrong(cause));
+        }
+        connection.send(&bytes, fd.as_slice(), self.bounds)?;
+        let is_get = matches!(request.operation, Operation::Get { .. });
+        let mut all = Held::new();
+        loop {
+            let (bytes, fds) = connection.receive(if is_get { MAX_FDS } else { 0 }, self.bounds)?;
+            budget.take(bytes.len()).map_err(wrong)?;
+            let part = packet(bytes, fds, request.number, is_get).map_err(wrong)?;
+            let (records, more) = match part {
+                Part::Records(records, more) => (records, more),
+                Part::Refusal(status, reason) => return Ok(Err((status, reason))),
+            };
+            all.extend(records);
+            let names = all.iter().map(|(record, _)| record.name.as_slice());
+            check_names(&request.operation, names, more).map_err(wrong)?;
+            if !more {
+                return Ok(Ok(all));
+            }
+        }
+    }
+
+    fn reconnect(&self) -> Result<Connection, Failure> {
+        let subject = Subject { object: self.path.as_os_str().into(), what: "connect" };
+        Connection::new(&self.path, self.bounds).map_err(|trouble| self.explain(&subject, trouble))
+    }
+
+    /// What is left of the time, as a WAIT tells it: 0 for ever, or for longer than it can tell.
+    fn milliseconds(&self) -> u32 {
+        let Some(left) = self.bounds.limit.left() else { return 0 };
+        u32::try_from(left.as_millis() + 1).unwrap_or(0)
+    }
+
+    fn explain(&self, subject: &Subject, trouble: Trouble) -> Failure {
+        match trouble {
+            Trouble::Ended => subject.fail("the agent ended the connection"),
+            Trouble::Late => {
+                let limit = self.bounds.limit.text();
+                subject.fail(format!("nothing came of it within {limit}"))
+            }
+            Trouble::Other(cause) => subject.fail(cause),
+        }
+    }
+
+    fn refusal(&self, subject: &Subject, status: Status, reason: &str) -> Failure {
+        let failure = match (status, reason) {
+            // The agent's clock, or ours: whichever was first.
+            (Status::Late, _) => self.explain(subject, Trouble::Late),
+            (_, "") => subject.fail("refused without a reason"),
+            (_, reason) => subject.fail(escape(reason.as_bytes())),
+        };
+        Failure { status: Some(status), ..failure }
+    }
+
+    fn subject(&self, operation: &Operation) -> Subject {
+        let (what, names) = match operation {
+            Operation::List { .. } => ("list", &[][..]),
+            Operation::Get { names, .. } => ("get", &names[..]),
+            Operation::Put { name, .. } => ("put", std::slice::from_ref(name)),
+            Operation::Remove { names } => ("remove", &names[..]),
+            Operation::Info { name } | Operation::Id { name } => {
+                ("look up", std::slice::from_ref(name))
+            }
+            Operation::Wait { names, .. } => ("wait", &names[..]),
+        };
+        let mut object = self.path.as_os_str().to_owned();
+        if let [name] = names {
+            object.push("#");
+            object.push(OsStr::from_bytes(name));
+        }
+        Subject { object, what }
+    }
+}
+
+/// What a message is about: the agent's path, with the name where there is one, and the
+/// operation.
+struct Subject {
+    object: OsString,
+    what: &'static str,
+}
+
+impl Subject {
+    fn fail(&self, cause: impl Into<Cause>) -> Failure {
+        Failure { status: None, error: Error::new(self.object.as_bytes(), self.what, cause) }
+    }
+}

@@ -1,0 +1,196 @@
+//! A connection to an agent: packets out and in, within a time limit, until a signal comes.
+
+use crate::error::Cause;
+use crate::source::limit::Limit;
+use crate::source::socket::{MAX_PATH, Signals};
+use crate::sys::Errno;
+use crate::sys::scm::{self, Received};
+use crate::wire::agent::MAX_PACKET;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, poll};
+use nix::sys::socket::sockopt::SendTimeout;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, setsockopt, socket};
+use nix::sys::time::{TimeVal, TimeValLike};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::Duration;
+
+/// What bounds every wait for an agent.
+#[derive(Clone, Copy)]
+pub struct Bounds<'s> {
+    pub limit: Limit,
+    /// Signals that are held back, and are to end the wait: others end the process anyway.
+    pub signals: Option<&'s Signals>,
+}
+
+/// Why nothing was sent or received.
+#[derive(Debug)]
+pub enum Trouble {
+    /// The agent ended the connection: what it had not answered it has not done.
+    Ended,
+    /// The time is over.
+    Late,
+    Other(Cause),
+}
+
+impl From<Errno> for Trouble {
+    fn from(errno: Errno) -> Trouble {
+        match errno {
+            Errno::ECONNRESET | Errno::EPIPE => Trouble::Ended,
+            errno => Trouble::Other(errno.into()),
+        }
+    }
+}
+
+/// A connected socket that does not block, and room for one packet.
+#[derive(Debug)]
+pub struct Connection {
+    socket: OwnedFd,
+    packet: Vec<u8>,
+}
+
+impl Connection {
+    /// Connects to the agent that listens at `path`.
+    pub fn new(path: &Path, bounds: Bounds) -> Result<Connection, Trouble> {
+        let length = path.as_os_str().as_bytes().len();
+        if length > MAX_PATH {
+            let cause = format!("{length} bytes, where a socket's path has at most {MAX_PATH}");
+            return Err(Trouble::Other(cause.into()));
+        }
+        let address = UnixAddr::new(path)?;
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let socket = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)?;
+        loop {
+            // While its queue is full, connecting waits in the kernel; only there it can be
+            // bounded, since nothing tells poll(2) of a queue with room.
+            setsockopt(&socket, SendTimeout, &slice(bounds))?;
+            match connect(socket.as_raw_fd(), &address) {
+                Ok(()) => break,
+                Err(Errno::EAGAIN | Errno::EINTR) => bounds.check()?,
+                Err(errno) => return Err(Trouble::Other(explain(errno))),
+            }
+        }
+        fcntl(&socket, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        Ok(Connection { socket, packet: vec![0; MAX_PACKET] })
+    }
+
+    /// Sends one packet with these descriptors.
+    pub fn send(&self, bytes: &[u8], fds: &[BorrowedFd], bounds: Bounds) -> Result<(), Trouble> {
+        loop {
+            match scm::send(self.socket.as_fd(), bytes, fds) {
+                Err(Errno::EAGAIN) => self.wait(PollFlags::POLLOUT, bounds)?,
+                result => return Ok(result?),
+            }
+        }
+    }
+
+    /// Receives one packet, with at most `room` descriptors.
+    pub fn receive(
+        &mut self,
+        room: usize,
+        bounds: Bounds,
+    ) -> Result<(&[u8], Vec<OwnedFd>), Trouble> {
+        let received = loop {
+            match scm::receive_at_most(self.socket.as_fd(), &mut self.packet, room) {
+                Err(Errno::EAGAIN) => self.wait(PollFlags::POLLIN, bounds)?,
+                Err(Errno::EINTR) => {}
+                received => break received?,
+            }
+            // Also where packets never cease.
+            bounds.check()?;
+        };
+        let Received { length, fds, payload_truncated, control_truncated, .. } = received;
+        if payload_truncated {
+            return Err(Trouble::Other(format!("a reply of more than {MAX_PACKET} bytes").into()));
+        }
+        if control_truncated && room == 0 {
+            return Err(Trouble::Other(
+                "a reply with descriptors, where none was asked for".into(),
+            ));
+        }
+        if control_truncated {
+            let cause = "descriptors were lost: too many for the limit on open files";
+            return Err(Trouble::Other(cause.into()));
+        }
+        // The protocol has no empty packets: this is the end of the connection.
+        if length == 0 { Err(Trouble::Ended) } else { Ok((&self.packet[..length], fds)) }
+    }
+
+    /// Waits until the socket is ready, or tells why it is not.
+    fn wait(&self, events: PollFlags, bounds: Bounds) -> Result<(), Trouble> {
+        let mut fds = vec![PollFd::new(self.socket.as_fd(), events)];
+        fds.extend(bounds.signals.map(|signals| PollFd::new(signals.as_fd(), PollFlags::POLLIN)));
+        match poll(&mut fds, bounds.limit.remaining()) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        if fds[0].any() == Some(true) { Ok(()) } else { bounds.check() }
+    }
+}
+
+impl Bounds<'_> {
+    /// An error if the time is over, or a signal has come.
+    pub fn check(&self) -> Result<(), Trouble> {
+        if self.limit.is_over() {
+            return Err(Trouble::Late);
+        }
+        if self.signals.is_some_and(has_come) {
+            return Err(Trouble::Other("ended by a signal".into()));
+        }
+        Ok(())
+    }
+}
+
+fn has_come(signals: &Signals) -> bool {
+    let mut fds = [PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
+    poll(&mut fds, 0u8) == Ok(1)
+}
+
+/// How long connecting may wait before it is looked whether it should go on: for ever where
+/// nothing can end it but a signal that ends the process.
+fn slice(bounds: Bounds) -> TimeVal {
+    const LOOK: Duration = Duration::from_millis(100);
+    let left = match (bounds.limit.left(), bounds.signals) {
+        (None, None) => return TimeVal::microseconds(0),
+        (left, Some(_)) => left.unwrap_or(LOOK).min(LOOK),
+        (Some(left), None) => left,
+    };
+    // Zero would be for ever; a day is as good as more.
+    let left = left.clamp(Duration::from_micros(1), Duration::from_secs(86_400));
+    TimeVal::microseconds(left.as_micros() as i64)
+}
+
+/// Why nobody could be reached, as far as the kernel's answer tells it.
+fn explain(errno: Errno) -> Cause {
+    match errno {
+        // Also of a file that is no socket.
+        Errno::ECONNREFUSED => "nobody listens there".into(),
+        Errno::EPROTOTYPE => "not an agent's socket".into(),
+        errno => errno.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::socket::{Backlog, bind, listen};
+
+    /// What cannot be had from outside without a race: nobody accepts, and the queue is full.
+    #[test]
+    fn a_full_queue_is_waited_for_until_the_time_is_over() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let listener = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None).unwrap();
+        bind(listener.as_raw_fd(), &UnixAddr::new(&path).unwrap()).unwrap();
+        listen(&listener, Backlog::new(0).unwrap()).unwrap();
+        let bounds = |milliseconds| Bounds {
+            limit: Limit::new(Some(Duration::from_millis(milliseconds))),
+            signals: None,
+        };
+        let _first = Connection::new(&path, bounds(10_000)).unwrap();
+        let second = Connection::new(&path, bounds(50));
+        assert!(matches!(second, Err(Trouble::Late)), "{second:?}");
+    }
+}
