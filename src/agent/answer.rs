@@ -10,6 +10,7 @@ use crate::sys::object::Object;
 use crate::sys::peer;
 use crate::text::{count, quote};
 use crate::wire::agent::{MAX_NAME, Mode, Operation, Record, Reply, Status};
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, OwnedFd};
 
 /// Bytes of the longest glob that means anything: a star before each byte of a name, and one
@@ -165,7 +166,8 @@ impl Agent {
     }
 
     fn put(&mut self, peer: &Peer, name: &[u8], incoming: Incoming) -> Result<Begun, Trouble> {
-        let is_new = self.store.put(name, incoming)?;
+        let put = self.store.put(vec![(name, incoming)]).map_err(|(_, trouble)| trouble)?;
+        let is_new = put == [true];
         self.news |= is_new;
         let record = self.record(peer, name).into_iter().collect::<Vec<_>>();
         if let Some(Record { class, id, bound, .. }) = record.first() {
@@ -184,8 +186,10 @@ impl Agent {
             self.demand(peer, name, Rights::REMOVE).map_err(trouble)?;
             self.store.get(name).ok_or_else(|| absent(name)).map_err(trouble)?;
         }
+        let names: BTreeSet<&[u8]> = names.iter().map(Vec::as_slice).collect();
+        let first = names.first().map(quote).unwrap_or_default();
+        self.store.remove(&names).map_err(|t| (first, t))?;
         for name in names {
-            self.store.remove(name).map_err(|t| (quote(name), t))?;
             self.log.line(format_args!("remove {}: {peer}: removed", quote(name)));
         }
         Ok(whole(Vec::new()))

@@ -1,5 +1,6 @@
 //! Maps that tc sends (`tc filter … export PATH`): transfer after transfer, each stored whole.
 
+use super::Trouble;
 use super::access::{Peer, Rights};
 use super::answer::Agent;
 use super::server::Socket;
@@ -158,17 +159,26 @@ impl Import {
             let limit = count(agent.limits.objects, "object");
             return Err(format!("{} more than the {limit} that may be stored", count(new, "name")));
         }
-        for (name, map) in named {
-            let Peer { uid, gid, pid, .. } = sender;
-            let (id, object) = (map.info().id, Object::Map(map));
-            let incoming = Incoming { object, layout: Vec::new(), replace: true, uid, gid, pid };
-            agent
-                .store
-                .put(&name, incoming)
-                .map_err(|t| format!("{}: {}", quote(&name), t.reason))?;
-            agent.news = true;
-            let (label, name) = (&self.label, escape(&name));
-            agent.log.line(format_args!("import {label}: {sender}: stored map {id} as \"{name}\""));
+        let Peer { uid, gid, pid, .. } = sender;
+        let names: Vec<Vec<u8>> = named.iter().map(|(name, _)| name.clone()).collect();
+        let told = named.iter().map(|(name, map)| (map.info().id, escape(name)));
+        let told: Vec<(u32, String)> = told.collect();
+        let incoming = named.into_iter().map(|(_, map)| {
+            let object = Object::Map(map);
+            Incoming { object, layout: Vec::new(), replace: true, uid, gid, pid }
+        });
+        let all = names.iter().map(Vec::as_slice).zip(incoming).collect();
+        let put = agent.store.put(all);
+        put.map_err(|(at, Trouble { reason, .. })| match at {
+            Some(at) => format!("{}: {reason}", quote(&names[at])),
+            None => reason,
+        })?;
+        agent.news = true;
+        for (id, name) in told {
+            agent.log.line(format_args!(
+                "import {}: {sender}: stored map {id} as \"{name}\"",
+                self.label
+            ));
         }
         Ok(())
     }

@@ -1,51 +1,28 @@
 //! Where objects are kept so that they outlive the agent: nowhere, as pins, or with systemd.
 
 use super::about::About;
-use super::state::{Saved, StateDir};
-use super::systemd;
+use super::state::{Change, Saved, StateDir};
+use super::systemd::FdStore;
 use crate::error::Cause;
 use crate::sys::bpf::Access;
 use crate::sys::object::Object;
 use crate::wire::agent::{Class, State};
-use std::os::fd::BorrowedFd;
 
 /// The keeper of all that is stored.
 #[derive(Debug)]
 pub enum Keeper {
     Memory,
     Pins(StateDir),
-    Systemd,
+    Systemd(FdStore),
 }
 
 impl Keeper {
-    /// Keeps an object under `name`; in the place of another, which is then given up.
-    pub fn keep(
-        &self,
-        name: &[u8],
-        about: &About,
-        layout: &[u8],
-        fd: BorrowedFd,
-        instead: Option<&About>,
-    ) -> Result<(), Cause> {
+    /// Keeps what comes and gives up what goes, all or nothing, where `held` objects are kept.
+    pub fn apply(&self, changes: &[Change], held: usize) -> Result<(), Cause> {
         match self {
             Keeper::Memory => Ok(()),
-            Keeper::Pins(state) => state.save(name, about, layout, fd, instead.is_some()),
-            Keeper::Systemd => {
-                systemd::store(name, about, fd)?;
-                match instead {
-                    Some(old) if old != about => systemd::remove(name, old),
-                    _ => Ok(()),
-                }
-            }
-        }
-    }
-
-    /// Gives up what is kept under `name`.
-    pub fn forget(&self, name: &[u8], about: &About) -> Result<(), Cause> {
-        match self {
-            Keeper::Memory => Ok(()),
-            Keeper::Pins(state) => state.remove(name),
-            Keeper::Systemd => systemd::remove(name, about),
+            Keeper::Pins(state) => state.apply(changes),
+            Keeper::Systemd(store) => store.apply(changes, held),
         }
     }
 
@@ -58,7 +35,7 @@ impl Keeper {
     ) -> Option<Result<Object, Cause>> {
         match self {
             Keeper::Pins(state) => Some(state.open_pin(name, class, access)),
-            Keeper::Memory | Keeper::Systemd => None,
+            Keeper::Memory | Keeper::Systemd(_) => None,
         }
     }
 
@@ -67,14 +44,14 @@ impl Keeper {
         match self {
             Keeper::Memory => State::Memory,
             Keeper::Pins(_) => State::Pinned,
-            Keeper::Systemd => State::Systemd,
+            Keeper::Systemd(_) => State::Systemd,
         }
     }
 
     /// Whether a name is kept as it was stored, and the id that its pin leads to now, or 0.
     pub fn look(&self, name: &[u8], about: &About) -> (State, u32) {
         match self {
-            Keeper::Memory | Keeper::Systemd => (self.state(), 0),
+            Keeper::Memory | Keeper::Systemd(_) => (self.state(), 0),
             // Its pins are there as long as the agent is, and no longer.
             Keeper::Pins(state) if !state.is_reachable() => (State::Gone, 0),
             // A link's pin can be opened for reading and writing only.

@@ -13,7 +13,6 @@ use mio::{Events, Interest, Poll, Token};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::socket::{SockFlag, accept4};
-use sd_notify::NotifyState;
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -208,7 +207,7 @@ impl Server {
                 stops = true;
                 continue;
             }
-            systemd::tell(NotifyState::Reloading);
+            systemd::tell_reloading();
             match (self.reload)() {
                 Ok(access) => {
                     self.agent.access = access;
@@ -218,14 +217,14 @@ impl Server {
                     self.agent.log.line(format_args!("rules stay as they were: {error:#}"));
                 }
             }
-            systemd::tell(NotifyState::Ready);
+            systemd::tell("READY=1\n");
         }
         stops
     }
 
     /// Answers what has been asked, and takes no more.
     fn drain(&mut self) {
-        systemd::tell(NotifyState::Stopping);
+        systemd::tell("STOPPING=1\n");
         for import in &mut self.imports {
             let _ = (0..LAST_TURNS).all(|_| import.turn(&mut self.agent));
         }

@@ -3,42 +3,40 @@
 //!
 //! `DIR/NAME/map` (or `prog`, `link`) is the pin, the target of the symbolic link
 //! `DIR/NAME/about` is [`About`], and those of `layout-0` and its followers are the layout in
-//! pieces. Such a directory is built as `%new-N` and renamed into place in one step, and
-//! renamed to `%old-N` before it is taken apart: who reads the state after a crash finds
-//! every name as it was before, or as it was to be.
+//! pieces. How it is changed is [`change`]'s.
+
+mod change;
+
+pub use change::{Change, New};
 
 use super::about::{About, decode_name, encode_name};
 use crate::error::{Cause, Error};
-use crate::sys::bpf::{Access, obj_get, obj_pin};
+use crate::sys::bpf::{Access, obj_get};
 use crate::sys::fd::Kind;
 use crate::sys::object::Object;
 use crate::sys::{Errno, fd};
 use crate::text::escape;
 use crate::wire::agent::{Class, MAX_LAYOUT};
-use nix::fcntl::{AT_FDCWD, Flock, FlockArg, OFlag, RenameFlags, open, readlinkat, renameat2};
+use nix::fcntl::{AT_FDCWD, Flock, FlockArg, OFlag, open, readlinkat};
 use nix::sys::stat::{Mode, fstat, mkdirat, stat};
 use nix::sys::statfs::{BPF_FS_MAGIC, fstatfs, statfs};
-use nix::unistd::{UnlinkatFlags, geteuid, symlinkat, unlinkat};
+use nix::unistd::geteuid;
 use std::cell::Cell;
-use std::ffi::{CString, OsStr};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::ffi::{CString, OsStr, OsString};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 const OPEN: &str = "open state";
 const NOT_BPFFS: &str = "not on a bpf file system";
 const ABOUT: &str = "about";
-/// Bytes of a symbolic link's target at most, without its NUL (path_resolution(7)).
-const MAX_TARGET: usize = 4095;
-/// Bytes of a file's name at most.
-const MAX_FILE: usize = 255;
 
 /// The state of one agent, which nobody else can open while this lives.
 #[derive(Debug)]
 pub struct StateDir {
     path: PathBuf,
     dir: Flock<OwnedFd>,
-    /// The N of the next `%new-N`.
+    /// The N of the next `%new-N`, `%all-N` or `%old-N`.
     next: Cell<u32>,
 }
 
@@ -116,22 +114,16 @@ impl StateDir {
     }
 
     /// Everything that is stored, by rising name, and a line for each thing that is strange.
-    /// What a crash left unfinished is removed.
+    /// What a crash left unfinished is finished or removed.
     pub fn load(&self) -> Result<(Vec<Saved>, Vec<String>), Error> {
-        let fail = |e: std::io::Error| Error::new(self.path.as_os_str().as_bytes(), OPEN, e);
-        let (mut saved, mut warnings) = (Vec::new(), Vec::new());
-        for entry in self.in_proc("").read_dir().map_err(fail)? {
-            let file = entry.map_err(fail)?.file_name();
-            if file.as_bytes().starts_with(b"%new-") || file.as_bytes().starts_with(b"%old-") {
-                if let Err(errno) = self.take_apart(&file) {
-                    let cause = Cause::from(errno);
-                    warnings
-                        .push(format!("{}: remove what is left over: {cause}", self.show(&file)));
-                }
-                continue;
-            }
+        let fail = |errno: Errno| Error::new(self.path.as_os_str().as_bytes(), OPEN, errno);
+        let mut warnings = self.clear_up().map_err(fail)?;
+        let mut saved = Vec::new();
+        for file in self.files("".as_ref()).map_err(fail)? {
             match self.read(&file) {
                 Ok(one) => saved.push(one),
+                // It has been told of already.
+                Err(_) if change::is_aside(&file) => {}
                 Err(reason) => warnings.push(format!("{}: {reason}, left alone", self.show(&file))),
             }
         }
@@ -155,6 +147,15 @@ impl StateDir {
         Ok(Saved { name, about, layout, object })
     }
 
+    /// The names of the files in a directory of the state; none if it is not there.
+    fn files(&self, below: &OsStr) -> Result<Vec<OsString>, Errno> {
+        let entries = match self.in_proc("").join(below).read_dir() {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(crate::sys::errno)?,
+        };
+        entries.map(|entry| Ok(entry.map_err(crate::sys::errno)?.file_name())).collect()
+    }
+
     fn target(&self, file: &OsStr, link: &str) -> Result<Vec<u8>, Errno> {
         readlinkat(&*self.dir, &Path::new(file).join(link)).map(OsStringExt::into_vec)
     }
@@ -169,91 +170,6 @@ impl StateDir {
         Object::identify(obj_get(&path, access)?)?.map_err(|kind| kind.describe().into())
     }
 
-    /// Stores an object under `name`, or in the place of what has it.
-    pub fn save(
-        &self,
-        name: &[u8],
-        about: &About,
-        layout: &[u8],
-        object: BorrowedFd,
-        replace: bool,
-    ) -> Result<(), Cause> {
-        let to = encode_name(name);
-        if to.len() > MAX_FILE {
-            let length = to.len();
-            return Err(
-                format!("a name of {length} bytes for a file, which takes {MAX_FILE}").into()
-            );
-        }
-        self.check_reachable()?;
-        let new = self.aside("new");
-        let rename = |flag| renameat2(&*self.dir, &*new, &*self.dir, &*to, flag);
-        let done = self.build(&new, about, layout, object).and_then(|()| {
-            let renamed = match replace {
-                true => rename(RenameFlags::RENAME_EXCHANGE),
-                false => Err(Errno::ENOENT),
-            };
-            // What is to be replaced may have been removed by hand.
-            let renamed = match renamed {
-                Err(Errno::ENOENT) => rename(RenameFlags::RENAME_NOREPLACE),
-                renamed => renamed,
-            };
-            renamed.map_err(|errno| match errno {
-                Errno::EEXIST => Cause::from(format!("{}: in the way", self.show(to.as_ref()))),
-                errno => errno.into(),
-            })
-        });
-        // What was replaced, or what was not finished. A crash here is for the next start.
-        if done.is_err() || replace {
-            let _ = self.take_apart(new.as_ref());
-        }
-        done
-    }
-
-    fn build(
-        &self,
-        new: &str,
-        about: &About,
-        layout: &[u8],
-        object: BorrowedFd,
-    ) -> Result<(), Cause> {
-        mkdirat(&*self.dir, new, Mode::S_IRWXU)?;
-        let link = |target: &[u8], name: &str| {
-            symlinkat(OsStr::from_bytes(target), &*self.dir, &Path::new(new).join(name))
-        };
-        link(about.encode().as_bytes(), ABOUT)?;
-        for (n, piece) in layout.chunks(MAX_TARGET).enumerate() {
-            link(piece, &format!("layout-{n}"))?;
-        }
-        let pin = self.in_proc(&format!("{new}/{}", about.class.name()));
-        let pin = CString::new(pin.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)?;
-        Ok(obj_pin(object, &pin)?)
-    }
-
-    /// Removes what is stored under `name`. That it is gone already is no error.
-    pub fn remove(&self, name: &[u8]) -> Result<(), Cause> {
-        let old = self.aside("old");
-        let from = encode_name(name);
-        match renameat2(&*self.dir, &*from, &*self.dir, &*old, RenameFlags::RENAME_NOREPLACE) {
-            Ok(()) => Ok(self.take_apart(old.as_ref())?),
-            Err(Errno::ENOENT) => Ok(()),
-            Err(errno) => Err(errno.into()),
-        }
-    }
-
-    /// Removes the files of a directory of the state, and the directory.
-    fn take_apart(&self, file: &OsStr) -> Result<(), Errno> {
-        let entries = match self.in_proc("").join(file).read_dir() {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            entries => entries.map_err(crate::sys::errno)?,
-        };
-        for entry in entries {
-            let path = Path::new(file).join(entry.map_err(crate::sys::errno)?.file_name());
-            unlinkat(&*self.dir, &path, UnlinkatFlags::NoRemoveDir)?;
-        }
-        unlinkat(&*self.dir, file, UnlinkatFlags::RemoveDir)
-    }
-
     /// Whether the directory is what its path leads to still: else what is stored in it goes
     /// with the agent.
     pub fn is_reachable(&self) -> bool {
@@ -261,23 +177,6 @@ impl StateDir {
             (Ok(own), Ok(there)) => (there.st_dev, there.st_ino) == (own.st_dev, own.st_ino),
             _ => false,
         }
-    }
-
-    fn check_reachable(&self) -> Result<(), Cause> {
-        let path = || escape(self.path.as_os_str().as_bytes());
-        match self.is_reachable() {
-            true => Ok(()),
-            false => {
-                Err(format!("{}: not the state any more: unmounted, or replaced", path()).into())
-            }
-        }
-    }
-
-    /// A name that nothing has: whatever an earlier agent left is removed at the start.
-    fn aside(&self, what: &str) -> String {
-        let n = self.next.get();
-        self.next.set(n.wrapping_add(1));
-        format!("%{what}-{n}")
     }
 
     /// By way of /proc: bpf(2) wants a path, and this one stays with the directory.

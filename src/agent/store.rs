@@ -3,16 +3,15 @@
 use super::Trouble;
 use super::about::About;
 use super::keep::Keeper;
-use super::state::{Saved, access_of, bound_of, class_of};
+use super::state::{Change, New, Saved, access_of, bound_of, class_of};
 use crate::error::{Cause, describe};
 use crate::layout::{Layout, Type};
 use crate::sys::Errno;
-use crate::sys::bpf::{Access, MapInfo, map_by_id};
-use crate::sys::elem::MapFd;
-use crate::sys::object::Object;
+use crate::sys::bpf::{Access, MapInfo, map_by_id, prog_by_id};
+use crate::sys::object::{Object, link_by_id};
 use crate::text::{count, quote};
 use crate::wire::agent::{Class, Mode, Record, State, Status};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -100,70 +99,95 @@ impl Store {
         self.objects.range::<[u8], _>((from, Bound::Unbounded))
     }
 
-    /// Stores an object; true unless the very same one is stored under this name already.
-    pub fn put(&mut self, name: &[u8], incoming: Incoming) -> Result<bool, Trouble> {
+    /// Stores objects under names that differ, all or none; of each, whether anything changed:
+    /// not where the very same object is stored under its name already. With an error that is
+    /// about one of them comes its place.
+    pub fn put(
+        &mut self,
+        all: Vec<(&[u8], Incoming)>,
+    ) -> Result<Vec<bool>, (Option<usize>, Trouble)> {
+        let mut coming = Vec::new();
+        let mut changed = Vec::new();
+        for (at, (name, incoming)) in all.into_iter().enumerate() {
+            let admitted = self.admit(name, incoming, &coming);
+            let admitted = admitted.map_err(|trouble| (Some(at), trouble))?;
+            changed.push(admitted.is_some());
+            coming.extend(admitted.map(|stored| (name, stored)));
+        }
+        let about = |name: &[u8]| self.objects.get(name).map(|stored| &stored.about);
+        let changes: Vec<Change> = coming
+            .iter()
+            .filter_map(|(name, stored)| {
+                let object = stored.object.as_ref()?.as_fd();
+                let new = Some(New { about: &stored.about, layout: &stored.layout, object });
+                Some(Change { name, old: about(name), new })
+            })
+            .collect();
+        self.keeper.apply(&changes, self.objects.len()).map_err(|cause| (None, failed(cause)))?;
+        self.objects.extend(coming.into_iter().map(|(name, stored)| (name.to_vec(), stored)));
+        Ok(changed)
+    }
+
+    /// What an object will be here, if it may be stored beside those that are coming; None where
+    /// it is stored already.
+    fn admit(
+        &self,
+        name: &[u8],
+        incoming: Incoming,
+        coming: &[(&[u8], Stored)],
+    ) -> Result<Option<Stored>, Trouble> {
         let Incoming { object, layout, replace, uid, gid, pid } = incoming;
-        let failed = |cause: Cause| Trouble::new(Status::Failed, cause.to_string());
         let class = class_of(object.kind())
             .ok_or_else(|| Trouble::new(Status::Unfit, "not a BPF object"))?;
         check_layout(&layout, &object).map_err(|why| Trouble::new(Status::Unfit, why))?;
         let bound = bound_of(&object).map_err(|errno| failed(errno.into()))?;
         let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_secs());
         let about = About { class, id: object.id(), bound, uid, gid, pid, time };
-        let old = self.objects.get(name);
-        if let Some(old) = old {
-            let told = (old.about.class, old.about.id, old.about.bound, &old.layout);
-            let is_same = told == (class, about.id, bound, &layout);
+        if let Some(old) = self.objects.get(name) {
+            // systemd does not keep layouts: who puts an object again brings its own.
+            let is_lost = old.layout.is_empty() && matches!(self.keeper, Keeper::Systemd(_));
+            let is_same = (old.about.class, old.about.id, old.about.bound)
+                == (class, about.id, bound)
+                && (old.layout == layout || is_lost);
             // Whoever had no answer to a put asks again. What is not kept any more as it was
             // is kept anew.
             let is_kept = || self.keeper.look(name, &old.about).0 == self.keeper.state();
-            if is_same && old.object.is_some() && is_kept() {
-                return Ok(false);
+            if is_same && old.layout == layout && old.object.is_some() && is_kept() {
+                return Ok(None);
             }
             if !is_same && !replace {
                 let held = format!("{} {}", old.about.class.name(), old.about.id);
                 let reason = format!("{} is the name of {held} already", quote(name));
                 return Err(Trouble::new(Status::Exists, reason));
             }
-        } else if self.objects.len() >= self.limit {
-            let reason = format!("{} are stored, as many as may be", count(self.limit, "object"));
-            return Err(Trouble::new(Status::Full, reason));
-        }
-        let object = self.unshared(object, &about).map_err(failed)?;
-        let old = old.map(|old| &old.about);
-        self.keeper.keep(name, &about, &layout, object.as_fd(), old).map_err(failed)?;
-        let stored = Stored { about, layout, object: Some(object), lost: (State::Gone, 0) };
-        self.objects.insert(name.to_vec(), stored);
-        Ok(true)
-    }
-
-    /// systemd stores one open file once, under one name: another name for it wants a
-    /// descriptor that was opened anew.
-    fn unshared(&self, object: Object, about: &About) -> Result<Object, Cause> {
-        let shared =
-            |stored: &Stored| (stored.about.class, stored.about.id) == (about.class, about.id);
-        if !matches!(self.keeper, Keeper::Systemd) || !self.objects.values().any(shared) {
-            return Ok(object);
-        }
-        match object {
-            Object::Map(map) => {
-                let anew = map_by_id(map.info().id, access_of(about.bound)).and_then(MapFd::new);
-                Ok(Object::Map(anew.map_err(|errno| match errno {
-                    Errno::EPERM => "it has another name here, and systemd stores it once".into(),
-                    errno => Cause::from(errno),
-                })?))
+        } else {
+            let is_new = |(name, _): &&(&[u8], Stored)| !self.objects.contains_key(*name);
+            if self.objects.len() + coming.iter().filter(is_new).count() >= self.limit {
+                let limit = count(self.limit, "object");
+                let reason = format!("{limit} are stored, as many as may be");
+                return Err(Trouble::new(Status::Full, reason));
             }
-            _ => Err("it has another name here, and systemd stores it once".into()),
         }
+        let mut others = self.objects.values().chain(coming.iter().map(|(_, stored)| stored));
+        let is_shared =
+            others.any(|other| (other.about.class, other.about.id) == (class, about.id));
+        // systemd stores one open file once, under one name.
+        let object = match is_shared && matches!(self.keeper, Keeper::Systemd(_)) {
+            true => opened_anew(object, bound).map_err(failed)?,
+            false => object,
+        };
+        Ok(Some(Stored { about, layout, object: Some(object), lost: (State::Gone, 0) }))
     }
 
-    /// Forgets a name; false where nothing has it.
-    pub fn remove(&mut self, name: &[u8]) -> Result<bool, Trouble> {
-        let Some(stored) = self.objects.get(name) else { return Ok(false) };
-        let failed = |cause: Cause| Trouble::new(Status::Failed, cause.to_string());
-        self.keeper.forget(name, &stored.about).map_err(failed)?;
-        self.objects.remove(name);
-        Ok(true)
+    /// Forgets names, all or none; those that nothing has are passed over.
+    pub fn remove(&mut self, names: &BTreeSet<&[u8]>) -> Result<(), Trouble> {
+        let named = names.iter().filter_map(|&name| Some((name, self.objects.get(name)?)));
+        let changes: Vec<Change> = named
+            .map(|(name, stored)| Change { name, old: Some(&stored.about), new: None })
+            .collect();
+        self.keeper.apply(&changes, self.objects.len()).map_err(failed)?;
+        self.objects.retain(|name, _| !names.contains(&name[..]));
+        Ok(())
     }
 
     /// A descriptor of an object with this access, which is within its bound.
@@ -246,6 +270,27 @@ fn trouble(about: &About, lost: (State, u32)) -> Trouble {
         _ => format!("the pin of {class} {id} is gone, or cannot be opened"),
     };
     Trouble::new(Status::Changed, reason)
+}
+
+fn failed(cause: Cause) -> Trouble {
+    Trouble::new(Status::Failed, cause.to_string())
+}
+
+/// Another open file for an object that has a name here.
+fn opened_anew(object: Object, bound: Mode) -> Result<Object, Cause> {
+    let id = object.id();
+    let opened = match object {
+        Object::Map(_) => map_by_id(id, access_of(bound)),
+        Object::Prog(..) => prog_by_id(id),
+        Object::Link(..) => link_by_id(id),
+    };
+    match opened {
+        Ok(fd) => Object::identify(fd)?.map_err(|kind| kind.describe().into()),
+        Err(Errno::EPERM) => Err(
+            "it has another name here, systemd stores it once, and to open it anew needs CAP_SYS_ADMIN".into(),
+        ),
+        Err(errno) => Err(errno.into()),
+    }
 }
 
 /// That no object has a name.

@@ -12,7 +12,7 @@ use crate::agent::log::Log;
 use crate::agent::server::{Server, Socket, hold_signals};
 use crate::agent::state::{Saved, StateDir};
 use crate::agent::store::Store;
-use crate::agent::systemd;
+use crate::agent::systemd::{self, FdStore};
 use crate::error::{Cause, Error};
 use crate::handoff::place::OpenFiles;
 use crate::source::socket::Bound;
@@ -24,7 +24,6 @@ use arguments::Plan;
 use nix::fcntl::{F_GETFL, FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{SockType, getsockopt, sockopt};
 use nix::unistd::geteuid;
-use sd_notify::NotifyState;
 use std::ffi::OsString;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
@@ -103,13 +102,17 @@ fn run(plan: Plan, listed: Vec<(OwnedFd, String)>) -> anyhow::Result<()> {
         count(sockets, "socket"),
         count(objects, "object")
     ));
-    systemd::tell(NotifyState::Ready);
+    systemd::tell("READY=1\n");
     Ok(server.run().map_err(|e| Error::new("sockets", "watch", e))?)
 }
 
 /// Where objects are kept, and what is kept there.
 fn keeper(plan: &Plan, stored: Vec<Saved>, log: &mut Log) -> anyhow::Result<(Keeper, Vec<Saved>)> {
     if let Some(path) = &plan.state {
+        if !stored.is_empty() {
+            let number = count(stored.len(), "descriptor");
+            log.line(format_args!("warning: {number} of systemd's left alone: --state is given"));
+        }
         let state = StateDir::open(path)?;
         let (saved, warnings) = state.load()?;
         for warning in warnings {
@@ -117,8 +120,12 @@ fn keeper(plan: &Plan, stored: Vec<Saved>, log: &mut Log) -> anyhow::Result<(Kee
         }
         return Ok((Keeper::Pins(state), saved));
     }
-    if systemd::is_there() {
-        return Ok((Keeper::Systemd, stored));
+    let (stored, warnings) = systemd::latest(stored);
+    for warning in warnings {
+        log.line(warning);
+    }
+    if let Some(store) = FdStore::find() {
+        return Ok((Keeper::Systemd(store), stored));
     }
     log.line("warning: without --state what is stored goes with the agent");
     Ok((Keeper::Memory, stored))
