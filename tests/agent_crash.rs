@@ -1,0 +1,283 @@
+//! The agent killed between any two system calls: the next one finds what was asked for done, or
+//! not begun, and never loses what was answered.
+
+mod common;
+
+use common::agent::*;
+use common::fds::*;
+use common::sender::Datagram;
+use common::traced::{Stop, Traced};
+use common::*;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// An object as clients are told of it, and as they get it. The time is left out.
+type Held = (Record, (String, u32, i32));
+
+/// What is asked for, and how it is seen to be done.
+struct Request<'a> {
+    /// What is there before.
+    prepare: &'a dyn Fn(&Lab, &Client),
+    ask: &'a dyn Fn(&Lab, &Client),
+    /// Whether whoever asked knows that it is done, as of this stop.
+    is_answered: &'a dyn Fn(&Client, Stop) -> bool,
+}
+
+fn start(lab: &Lab, state: &str) -> Agent {
+    Agent::start(&mut lab.agent(["--socket", "agent", "--import", "in", "--state", state]))
+}
+
+fn held(client: &Client) -> Vec<Held> {
+    let records = client.list().into_iter().map(|r| Record { time: 0, ..r });
+    let fd = |r: &Record| what_is(&client.get(&[&r.name], 0).fds[0]);
+    records.map(|r| (r.clone(), fd(&r))).collect()
+}
+
+fn has_answer(client: &Client, _: Stop) -> bool {
+    // SAFETY: open as long as the client is.
+    let fd = unsafe { BorrowedFd::borrow_raw(client.fd()) };
+    poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], PollTimeout::ZERO).expect("poll") == 1
+}
+
+/// Runs an agent through the request and kills it at the given stop, or where it has answered;
+/// returns what was held before, and whether it has answered.
+fn killed_at(stop: usize, lab: &Lab, state: &str, request: &Request) -> (Vec<Held>, bool) {
+    let agent = start(lab, state);
+    let client = Client::connect(&lab.path("agent"));
+    (request.prepare)(lab, &client);
+    let old = held(&client);
+    let traced = Traced::seize(agent.pid());
+    (request.ask)(lab, &client);
+    let answered = (0..stop).any(|_| (request.is_answered)(&client, traced.step()));
+    agent.kill();
+    (old, answered)
+}
+
+/// What the next agent holds. That it has nothing to say, and that it leaves nothing unfinished
+/// in the state.
+#[track_caller]
+fn found_by_the_next(lab: &Lab, state: &str, at: usize) -> Vec<Held> {
+    let agent = start(lab, state);
+    assert_eq!(agent.log.len(), 1, "stop {at}: {:#?}", agent.log);
+    let held = held(&Client::connect(&lab.path("agent")));
+    let mut files: Vec<String> = std::fs::read_dir(state)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    files.sort();
+    let name = |(r, _): &Held| r.name.replace('.', "%2E").replace(':', "%3A");
+    let mut names: Vec<String> = held.iter().map(name).collect();
+    names.sort();
+    assert_eq!(files, names, "stop {at}");
+    for (record, fd) in &held {
+        assert_eq!((record.state, record.pin_id, record.id), (1, record.id, fd.1), "stop {at}");
+    }
+    assert_eq!(agent.stop().status, 0);
+    std::fs::remove_dir_all(state).unwrap();
+    held
+}
+
+/// Kills an agent at each stop on the way to the answer. Returns how many there are, and the last
+/// at which what was asked for was not done.
+fn at_every_stop(lab: &Lab, request: &Request) -> (usize, usize) {
+    let state = format!("{BPFFS}/agent");
+    let (_, answered) = killed_at(usize::MAX, lab, &state, request);
+    assert!(answered);
+    let new = found_by_the_next(lab, &state, 0);
+    let mut last = 0;
+    for at in 1.. {
+        let (old, answered) = killed_at(at, lab, &state, request);
+        assert_ne!(old, new, "nothing is asked for");
+        let found = found_by_the_next(lab, &state, at);
+        if found == old {
+            assert!(!answered, "stop {at}: what was answered is lost");
+            last = at;
+        } else {
+            assert_eq!(found, new, "stop {at}: neither as it was nor as it was to be");
+        }
+        if answered {
+            println!("{at} stops; done after stop {last}");
+            return (at, last);
+        }
+    }
+    unreachable!()
+}
+
+/// Two layouts that take more than one piece each.
+fn layout(letter: char) -> String {
+    format!("u32 -> enum:u64{{{}=0}}", letter.to_string().repeat(9000))
+}
+
+#[track_caller]
+fn put(client: &Client, flags: u16, name: &str, layout: &str, fd: &OwnedFd) {
+    done(client.ask(PUT, flags, &strings(&[name, layout]), &[fd.as_fd()]));
+}
+
+#[test]
+fn killed_while_it_stores_a_map() {
+    let lab = Lab::new();
+    let (other, map) = (new_map("other"), new_map("map"));
+    let (stops, _) = at_every_stop(
+        &lab,
+        &Request {
+            prepare: &|_, client| put(client, 0, "other", "", &other),
+            ask: &|_, client| {
+                let body = strings(&["map", &layout('a')]);
+                client.send(&packet(PUT, 0, 1, &body), &[map.as_fd()]).unwrap();
+            },
+            is_answered: &has_answer,
+        },
+    );
+    // A directory, four links, the pin, and the rename: two stops each.
+    assert!(stops > 2 * 7, "{stops} stops");
+}
+
+#[test]
+fn killed_while_it_replaces_a_map() {
+    let lab = Lab::new();
+    let (old, new) = (new_map("old"), new_map("new"));
+    let (stops, last) = at_every_stop(
+        &lab,
+        &Request {
+            prepare: &|_, client| put(client, 0, "map", &layout('a'), &old),
+            ask: &|_, client| {
+                let body = strings(&["map", &layout('b')]);
+                client.send(&packet(PUT, REPLACE, 1, &body), &[new.as_fd()]).unwrap();
+            },
+            is_answered: &has_answer,
+        },
+    );
+    // The old one is taken apart when the new one is in place.
+    assert!(last > 2 * 7 && stops > last + 2 * 6, "{stops} stops, {last}");
+}
+
+#[test]
+fn killed_while_it_removes_a_map() {
+    let lab = Lab::new();
+    let (other, map) = (new_map("other"), new_map("map"));
+    let (stops, last) = at_every_stop(
+        &lab,
+        &Request {
+            prepare: &|_, client| {
+                put(client, 0, "other", "", &other);
+                put(client, 0, "map", &layout('a'), &map);
+            },
+            ask: &|_, client| {
+                client.send(&packet(REMOVE, 0, 1, &string("map")), &[]).unwrap();
+            },
+            is_answered: &has_answer,
+        },
+    );
+    assert!(stops > last + 2 * 6, "{stops} stops, {last}");
+}
+
+#[test]
+fn killed_while_it_removes_several_maps() {
+    let lab = Lab::new();
+    let (other, map) = (new_map("other"), new_map("map"));
+    let (stops, last) = at_every_stop(
+        &lab,
+        &Request {
+            prepare: &|_, client| {
+                for name in ["a", "b", "c"] {
+                    put(client, 0, name, "", &map);
+                }
+                put(client, 0, "other", "", &other);
+            },
+            ask: &|_, client| {
+                client.send(&packet(REMOVE, 0, 1, &strings(&["a", "b", "c"])), &[]).unwrap();
+            },
+            is_answered: &has_answer,
+        },
+    );
+    // A directory for all and one for each, and the rename; and then as many as for one of each.
+    assert!(last >= 2 * 4 && stops > last + 2 * 9, "{stops} stops, {last}");
+}
+
+/// A transfer of three maps, one of which takes the place of another; with the last map goes the
+/// name `test.o:3`.
+struct Transfer {
+    old: OwnedFd,
+    new: [OwnedFd; 3],
+}
+
+impl Transfer {
+    fn new() -> Transfer {
+        Transfer { old: new_map("old"), new: ["a", "b", "c"].map(new_map) }
+    }
+
+    fn prepare(&self, client: &Client) {
+        put(client, 0, "test.o:2", &layout('a'), &self.old);
+        put(client, 0, "other", "", &self.old);
+    }
+
+    fn send(&self, lab: &Lab) {
+        let entries = [1, 2, 3].map(|id| [ARRAY, 4, 8, 1, 0, id, 0, 0, 0]);
+        let fds = self.new.each_ref().map(AsFd::as_fd);
+        Datagram::of(entries.into()).send(&lab.path("in"), &fds);
+    }
+}
+
+/// Nobody answers an import: it has happened once the log says so of the last map.
+fn says_three_lines() -> impl Fn(&Client, Stop) -> bool {
+    let lines = std::cell::Cell::new(0);
+    move |_, stop| {
+        lines.set(lines.get() + usize::from(stop.is(libc::SYS_write, 2)));
+        lines.get() == 3
+    }
+}
+
+#[test]
+fn killed_while_it_stores_a_transfer() {
+    let lab = Lab::new();
+    let transfer = Transfer::new();
+    let lines = std::cell::RefCell::new(says_three_lines());
+    let (stops, last) = at_every_stop(
+        &lab,
+        &Request {
+            prepare: &|_, client| transfer.prepare(client),
+            ask: &|lab, _| {
+                *lines.borrow_mut() = says_three_lines();
+                transfer.send(lab);
+            },
+            is_answered: &|client, stop| lines.borrow()(client, stop),
+        },
+    );
+    assert!(last > 2 * 11 && stops > last + 2 * 12, "{stops} stops, {last}");
+}
+
+#[test]
+fn killed_again_while_it_finishes_what_a_kill_left() {
+    let lab = Lab::new();
+    let transfer = Transfer::new();
+    let state = format!("{BPFFS}/agent");
+    let request = Request {
+        prepare: &|_, client| transfer.prepare(client),
+        ask: &|lab, _| transfer.send(lab),
+        // Where the transfer has been built, and has yet to take its place.
+        is_answered: &|_, _| {
+            let files = std::fs::read_dir(&state).unwrap();
+            let mut files = files.map(|entry| entry.unwrap().file_name());
+            files.any(|file| file.to_string_lossy().starts_with("%all-"))
+        },
+    };
+    assert!(killed_at(usize::MAX, &lab, &state, &request).1);
+    let new = found_by_the_next(&lab, &state, 0);
+    assert_eq!(new.len(), 4);
+    for at in 1.. {
+        killed_at(usize::MAX, &lab, &state, &request);
+        let mut command = lab.agent(["--socket", "agent", "--state", &state]);
+        let agent = Agent::spawn(Traced::prepare(&mut command));
+        let traced = Traced::executed(agent.pid());
+        // The lock is where it begins, and the line that it serves is where it ends.
+        while !matches!(traced.step(), Stop::Entry { number: libc::SYS_flock, .. }) {}
+        let is_over = (0..at).any(|_| traced.step().is(libc::SYS_write, 2));
+        agent.kill();
+        assert_eq!(found_by_the_next(&lab, &state, at), new, "stop {at}");
+        if is_over {
+            println!("{at} stops");
+            assert!(at > 2 * 12, "{at} stops");
+            break;
+        }
+    }
+}

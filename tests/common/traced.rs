@@ -1,0 +1,91 @@
+//! A process that is led from one system call to the next (ptrace(2)), and so can be killed
+//! between any two of them. It is to be led by the thread that took hold of it.
+
+use nix::sys::ptrace::{self, Options};
+use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+pub struct Traced {
+    pid: Pid,
+}
+
+/// Where it stops: before a system call, with its number and arguments, or behind one, with
+/// what it returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    Entry { number: libc::c_long, arguments: [u64; 6] },
+    Exit { returned: i64 },
+}
+
+impl Stop {
+    /// Whether a system call of this number is about to be made with this first argument.
+    pub fn is(&self, wanted: libc::c_long, first: u64) -> bool {
+        matches!(self, Stop::Entry { number, arguments } if (*number, arguments[0]) == (wanted, first))
+    }
+}
+
+impl Traced {
+    /// Takes hold of a process, which stops.
+    #[track_caller]
+    pub fn seize(pid: u32) -> Traced {
+        let pid = Pid::from_raw(pid as i32);
+        ptrace::seize(pid, options()).expect("ptrace (are you root?)");
+        ptrace::interrupt(pid).expect("a process");
+        let stop = waitpid(pid, Some(WaitPidFlag::__WALL)).expect("a stop");
+        assert!(matches!(stop, WaitStatus::PtraceEvent(..)), "{stop:?}");
+        Traced { pid }
+    }
+
+    /// Has a command stop before its first instruction.
+    pub fn prepare(command: &mut Command) -> &mut Command {
+        // SAFETY: one system call.
+        unsafe { command.pre_exec(|| Ok(ptrace::traceme()?)) }
+    }
+
+    /// Takes hold of a process that was prepared so.
+    #[track_caller]
+    pub fn executed(pid: u32) -> Traced {
+        let pid = Pid::from_raw(pid as i32);
+        let stop = waitpid(pid, Some(WaitPidFlag::__WALL)).expect("a stop");
+        assert_eq!(stop, WaitStatus::Stopped(pid, Signal::SIGTRAP));
+        ptrace::setoptions(pid, options()).expect("a process");
+        Traced { pid }
+    }
+
+    /// Lets it run to the next stop.
+    #[track_caller]
+    pub fn step(&self) -> Stop {
+        loop {
+            ptrace::syscall(self.pid, None).expect("a process");
+            match waitpid(self.pid, Some(WaitPidFlag::__WALL)).expect("a stop") {
+                WaitStatus::PtraceSyscall(_) => break,
+                // What it was stopped with.
+                WaitStatus::PtraceEvent(..) | WaitStatus::Stopped(_, Signal::SIGTRAP) => {}
+                stop => panic!("{stop:?}"),
+            }
+        }
+        let info = ptrace::syscall_info(self.pid).expect("a stop at a system call");
+        // SAFETY: the kernel says which of the two it wrote.
+        unsafe {
+            match info.op {
+                libc::PTRACE_SYSCALL_INFO_ENTRY => {
+                    let libc::__c_anonymous_ptrace_syscall_info_entry { nr, args } = info.u.entry;
+                    Stop::Entry { number: nr as libc::c_long, arguments: args }
+                }
+                _ => Stop::Exit { returned: info.u.exit.sval },
+            }
+        }
+    }
+
+    /// Lets it run on by itself.
+    pub fn release(self) {
+        ptrace::detach(self.pid, None).expect("a process");
+    }
+}
+
+fn options() -> Options {
+    Options::PTRACE_O_TRACESYSGOOD | Options::PTRACE_O_EXITKILL
+}
