@@ -30,6 +30,8 @@ pub struct Client {
     unread: usize,
     /// It is to go on once others have received theirs.
     pub starved: bool,
+    /// It has closed its end. That is told once, and may be before what it asked is read.
+    pub gone: bool,
 }
 
 /// A client that waits for names.
@@ -71,6 +73,7 @@ impl Client {
             active,
             unread: 0,
             starved: false,
+            gone: false,
         })
     }
 

@@ -302,13 +302,10 @@ impl Server {
 
     /// A client's socket tells something.
     fn hear(&mut self, at: usize, closed: bool) {
-        let waits = |client: &Client| client.wait.is_some() || client.starved;
-        // What it asked before it went is done all the same; only waiting is in vain.
-        if closed && self.clients.get(at).and_then(Option::as_ref).is_some_and(waits) {
-            self.end(at);
-        } else {
-            self.serve(at);
+        if let Some(client) = self.clients.get_mut(at).and_then(Option::as_mut) {
+            client.gone |= closed;
         }
+        self.serve(at);
     }
 
     fn serve(&mut self, at: usize) {
@@ -317,6 +314,8 @@ impl Server {
         let turn = client.turn(&mut self.agent, &mut self.packet);
         client.starved = turn == Turn::Starved;
         match turn {
+            // What it asked before it went is done all the same; only waiting is in vain.
+            _ if client.gone && (client.wait.is_some() || client.starved) => self.end(at),
             Turn::Idle => {}
             Turn::Again | Turn::Starved => drop(self.again.insert(at)),
             Turn::Over => self.end(at),
