@@ -116,8 +116,9 @@ impl FdStore {
             return stored;
         }
         goes.iter().for_each(|name| forget(name));
-        // What comes is stored by now, and is the later of the two if both are there.
-        if comes.is_empty() && !goes.is_empty() { barrier() } else { Ok(()) }
+        let gone = if goes.is_empty() { Ok(()) } else { barrier() };
+        // What comes is stored by now, and is the later of the two where both are.
+        if comes.is_empty() { gone } else { Ok(()) }
     }
 }
 

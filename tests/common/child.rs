@@ -18,6 +18,8 @@ use std::process::{Child, Command, Stdio};
 pub struct Start {
     /// Numbers on which /dev/null is open.
     pub open: Vec<RawFd>,
+    /// Descriptors of ours that it finds at 3 and onwards.
+    pub given: Vec<RawFd>,
     /// Numbers that are closed: for the standard streams.
     pub closed: Vec<RawFd>,
     /// The soft and the hard limit on open files.
@@ -36,8 +38,10 @@ impl Start {
         let words = words.map(|word| CString::new(word.as_bytes()).expect("no NUL")).collect();
         let words = Strings::new(words);
         let environment = self.environment.clone().map(Strings::new);
+        let mut given = self.given.clone();
         let prepare = move || -> std::io::Result<()> {
             close_on_exec()?;
+            give(&mut given)?;
             start.open.iter().try_for_each(|&number| open_null(number))?;
             for &number in &start.closed {
                 nix::unistd::close(number)?;
@@ -65,6 +69,20 @@ fn close_on_exec() -> std::io::Result<()> {
     let marked =
         unsafe { libc::close_range(3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC as libc::c_int) };
     Ok(Errno::result(marked).map(drop)?)
+}
+
+/// Puts descriptors at 3 and onwards; first out of each other's way.
+fn give(fds: &mut [RawFd]) -> std::io::Result<()> {
+    let end = 3 + fds.len() as RawFd;
+    for fd in fds.iter_mut() {
+        // SAFETY: no pointers; between fork and exec no descriptor has an owner.
+        *fd = Errno::result(unsafe { libc::fcntl(*fd, libc::F_DUPFD_CLOEXEC, end) })?;
+    }
+    for (number, &fd) in (3..).zip(fds.iter()) {
+        // SAFETY: as above.
+        Errno::result(unsafe { libc::dup2(fd, number) })?;
+    }
+    Ok(())
 }
 
 fn open_null(number: RawFd) -> std::io::Result<()> {
