@@ -526,11 +526,12 @@ fn a_signal_ends_the_wait_and_leaves_no_socket() {
         let played = Played::listen(&path);
         let mut command = exec(&lab, &[import, &["--wait", "--agent", "agent#a"]].concat());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let child = command.spawn().unwrap();
+        let mut child = command.spawn().unwrap();
         let client = played.accept();
         client.receive().unwrap();
         assert_eq!(lab.path("uds").exists(), !import.is_empty());
         kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).unwrap();
+        eventually("its end", || child.try_wait().unwrap().is_some());
         let run = Run::from(child.wait_with_output().unwrap());
         let stdout = String::new();
         assert_eq!(run, Run { status: 128 + 15, stdout, stderr: String::new() }, "{import:?}");

@@ -59,7 +59,8 @@ fn give_up_after_20_s(socket: &OwnedFd) {
 pub fn play(path: &Path, command: &mut Command, script: impl FnOnce(&Played) + Send) -> Run {
     let played = Played::listen(path);
     std::thread::scope(|scope| {
-        let script = scope.spawn(|| script(&played));
+        // The socket goes with the script, however that ends: nobody waits for it then.
+        let script = scope.spawn(move || script(&played));
         let run = run(command);
         if let Err(panic) = script.join() {
             eprintln!("{command:?}: {run:?}");
