@@ -12,7 +12,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::socket::{SockFlag, accept4};
+use nix::sys::socket::{Shutdown, SockFlag, accept4, shutdown};
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -229,6 +229,9 @@ impl Server {
             let _ = (0..LAST_TURNS).all(|_| import.turn(&mut self.agent));
         }
         for client in self.clients.iter_mut().flatten() {
+            // What is not read by the end would have the client's kernel say so (ECONNRESET)
+            // before it gives the replies.
+            let _ = shutdown(client.socket().as_raw_fd(), Shutdown::Read);
             let mut turn = || client.turn(&mut self.agent, &mut self.packet);
             let _ = (0..LAST_TURNS).all(|_| turn() == Turn::Again);
         }

@@ -22,11 +22,11 @@ use crate::text::{count, escape};
 use anyhow::{Context, bail};
 use arguments::Plan;
 use nix::fcntl::{F_GETFL, FcntlArg, OFlag, fcntl};
-use nix::sys::socket::{SockType, getsockopt, sockopt};
+use nix::sys::socket::{SockType, UnixAddr, getsockname, getsockopt, sockopt};
 use nix::unistd::geteuid;
 use std::ffi::OsString;
 use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -78,14 +78,14 @@ fn run(plan: Plan, listed: Vec<(OwnedFd, String)>) -> anyhow::Result<()> {
     }
     for path in &plan.imports {
         let bound = Bound::new(path, SockType::Datagram, plan.socket_mode)?;
-        imports.push((Socket::Bound(bound), escape(path.as_os_str().as_bytes())));
+        imports.push((Socket::Bound(bound), path.as_os_str().as_bytes().to_vec()));
     }
     if listeners.is_empty() && imports.is_empty() {
         bail!("nothing to serve: --socket or --import is needed, or a socket from systemd");
     }
-    let imports = imports.into_iter().map(|(socket, label)| {
-        let fail = |errno| Error::new(&label, "import", Cause::Errno(errno));
-        Import::new(socket, label.clone()).map_err(fail)
+    let imports = imports.into_iter().map(|(socket, name)| {
+        let fail = |errno| Error::new(&name, "import", Cause::Errno(errno));
+        Import::new(socket, escape(&name)).map_err(fail)
     });
     let imports = imports.collect::<Result<Vec<_>, _>>()?;
     give_up_privileges(has_pins, &mut log)?;
@@ -136,21 +136,23 @@ fn sort(
     fd: OwnedFd,
     name: &str,
     listeners: &mut Vec<Socket>,
-    imports: &mut Vec<(Socket, String)>,
+    imports: &mut Vec<(Socket, Vec<u8>)>,
 ) -> anyhow::Result<()> {
-    let label = if name.is_empty() { "inherited".to_owned() } else { escape(name.as_bytes()) };
-    let fail = |cause: Cause| Error::new(&label, "serve inherited descriptor", cause);
+    let name = if name.is_empty() { "inherited" } else { name };
+    let fail = |cause: Cause| Error::new(name, "serve inherited descriptor", cause);
     let kind = getsockopt(&fd, sockopt::SockType).map_err(|errno| match errno {
         Errno::ENOTSOCK => fail("not a socket".into()),
         errno => fail(errno.into()),
     })?;
+    // Only a unix socket tells who is at its other end.
+    getsockname::<UnixAddr>(fd.as_raw_fd()).map_err(|_| fail("not a unix socket".into()))?;
     let listens = getsockopt(&fd, sockopt::AcceptConn).map_err(|errno| fail(errno.into()))?;
     let flags = fcntl(fd.as_fd(), F_GETFL).map_err(|errno| fail(errno.into()))?;
     let flags = OFlag::from_bits_retain(flags) | OFlag::O_NONBLOCK;
     fcntl(fd.as_fd(), FcntlArg::F_SETFL(flags)).map_err(|errno| fail(errno.into()))?;
     match kind {
         SockType::SeqPacket if listens => listeners.push(Socket::Inherited(fd)),
-        SockType::Datagram => imports.push((Socket::Inherited(fd), label)),
+        SockType::Datagram => imports.push((Socket::Inherited(fd), name.into())),
         _ => return Err(fail("neither a listening SEQPACKET socket nor a DGRAM one".into()).into()),
     }
     Ok(())

@@ -1,0 +1,226 @@
+//! Sockets that the agent inherits: what comes while no agent runs is for the next one.
+
+mod common;
+
+use common::agent::*;
+use common::fds::*;
+use common::sender::Datagram;
+use common::supervisor::Supervisor;
+use common::*;
+use nix::sys::signal::Signal;
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, setsockopt, socket, sockopt,
+};
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+const STATE: [&str; 2] = ["--state", "/sys/fs/bpf/agent"];
+
+/// A socket as a supervisor makes it.
+fn bound(path: &Path, kind: SockType) -> OwnedFd {
+    let socket = socket(AddressFamily::Unix, kind, SockFlag::SOCK_CLOEXEC, None).unwrap();
+    bind(socket.as_raw_fd(), &UnixAddr::new(path).unwrap()).unwrap();
+    socket
+}
+
+fn listening(path: &Path, kind: SockType) -> OwnedFd {
+    let socket = bound(path, kind);
+    listen(&socket, Backlog::MAXCONN).unwrap();
+    socket
+}
+
+#[test]
+fn inherited_sockets_are_served_and_left_where_they_are() {
+    let lab = Lab::new();
+    let supervisor = Supervisor::new(&lab);
+    let requests = listening(&lab.path("agent"), SockType::SeqPacket);
+    let imports = bound(&lab.path("in"), SockType::Datagram);
+    setsockopt(&imports, sockopt::PassCred, &true).unwrap();
+    let sockets = [("agent", &requests), ("maps from tc", &imports)];
+    let before = lab.files();
+    // What comes before there is an agent is for the first one.
+    let early = Client::connect(&lab.path("agent"));
+    let maps = ["early", "sent", "late"].map(new_map);
+    let body = strings(&["early", ""]);
+    early.send(&packet(PUT, 0, 7, &body), &[maps[0].as_fd()]).unwrap();
+    let datagram = Datagram::of(vec![[ARRAY, 4, 8, 1, 0, 5, 0, 0, 0]]);
+    datagram.send(&lab.path("in"), &[maps[1].as_fd()]);
+    let mut agent = supervisor.start(&lab, &STATE, &sockets);
+    assert_eq!(agent.log, ["bpf-agent: serves on 2 sockets, holds 0 objects"]);
+    done(early.answer(7, false));
+    agent.line("import maps from tc: uid 0 gid 0");
+    // One of its own besides.
+    assert_eq!(agent.stop().status, 0);
+    let both = [&STATE[..], &["--socket", "own"]].concat();
+    let agent = supervisor.start(&lab, &both, &sockets);
+    assert_eq!(agent.log, ["bpf-agent: serves on 3 sockets, holds 2 objects"]);
+    Client::connect(&lab.path("own")).put("late", maps[2].as_fd());
+    let listed = Client::connect(&lab.path("agent")).list();
+    assert_eq!(names(&listed), ["early", "late", "test.o:5"]);
+    assert_eq!(agent.stop().status, 0);
+    let left: Vec<_> = lab.files().difference(&before).cloned().collect();
+    assert!(left.iter().all(|path| path.starts_with("/sys/fs/bpf/agent")), "{left:?}");
+    assert!(lab.path("agent").exists() && lab.path("in").exists());
+}
+
+#[test]
+fn who_sent_before_the_agent_ran_is_known_only_if_the_socket_asks() {
+    let lab = Lab::new();
+    let supervisor = Supervisor::new(&lab);
+    let imports = bound(&lab.path("in"), SockType::Datagram);
+    let datagram = Datagram::of(vec![[ARRAY, 4, 8, 1, 0, 5, 0, 0, 0]]);
+    datagram.send(&lab.path("in"), &[new_map("sent").as_fd()]);
+    let mut agent = supervisor.start(&lab, &STATE, &[("in", &imports)]);
+    agent
+        .line("import in: uid 65534 gid 65534 pid 0: refused: no rule lets uid 65534 put anything");
+    datagram.send(&lab.path("in"), &[new_map("sent").as_fd()]);
+    agent.line("import in: uid 0 gid 0");
+}
+
+#[test]
+fn an_inherited_descriptor_that_cannot_be_served_is_an_error() {
+    let lab = Lab::new();
+    let file = std::fs::File::create(lab.path("file")).unwrap();
+    let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let (sock, unix) = ("not a socket", "not a unix socket");
+    let kind = "neither a listening SEQPACKET socket nor a DGRAM one";
+    let table: [(OwnedFd, &str); 7] = [
+        (std::io::pipe().unwrap().0.into(), sock),
+        (file.into(), sock),
+        (new_map("map"), sock),
+        (udp.into(), unix),
+        (listening(&lab.path("stream"), SockType::Stream), kind),
+        (bound(&lab.path("deaf"), SockType::SeqPacket), kind),
+        (socket(AddressFamily::Unix, SockType::Stream, SockFlag::empty(), None).unwrap(), kind),
+    ];
+    let before = lab.files();
+    for (fd, cause) in table {
+        let supervisor = Supervisor::new(&lab);
+        let mut agent = supervisor.spawn(&lab, &["--socket", "agent"], &[("it's\u{1b}", &fd)]);
+        let line = format!("bpf-agent: it's\\x1b: serve inherited descriptor: {cause}");
+        agent.line(&line);
+        assert_eq!(agent.log, [line]);
+        assert_eq!(agent.wait(), Run { status: 2, stdout: String::new(), stderr: String::new() });
+        drop(supervisor);
+        assert_eq!(lab.files(), before);
+    }
+}
+
+/// Stops an agent so that it hears of requests and of its end at once.
+#[test]
+fn what_was_asked_before_the_end_is_answered() {
+    let lab = Lab::new();
+    let agent = Agent::start(&mut lab.agent(["--socket", "agent", STATE[0], STATE[1]]));
+    let clients: Vec<Client> = (0..3).map(|_| Client::connect(&lab.path("agent"))).collect();
+    let map = new_map("map");
+    for client in &clients {
+        assert!(client.list().is_empty());
+    }
+    agent.signal(Signal::SIGSTOP);
+    for (at, client) in clients.iter().enumerate() {
+        for number in 0..40 {
+            let body = strings(&[&format!("map {at} {number}"), ""]);
+            client.send(&packet(PUT, 0, number, &body), &[map.as_fd()]).unwrap();
+        }
+    }
+    agent.signal(Signal::SIGTERM);
+    agent.signal(Signal::SIGCONT);
+    for client in &clients {
+        for number in 0..40 {
+            done(client.answer(number, false));
+        }
+        assert!(client.receive().expect("the end, in order").bytes.is_empty());
+        let late = client.send(&packet(LIST, 0, 1, &string("")), &[]);
+        assert_eq!(late.unwrap_err().kind(), std::io::ErrorKind::BrokenPipe);
+    }
+    assert_eq!(agent.wait().status, 0);
+    let agent = Agent::start(&mut lab.agent(["--socket", "agent", STATE[0], STATE[1]]));
+    assert_eq!(agent.log, ["bpf-agent: serves on 1 socket, holds 120 objects"]);
+}
+
+/// One that asks on and on. What was answered: names, and ids of maps.
+fn client(
+    path: &Path,
+    which: usize,
+    ends: &AtomicBool,
+    answered: &AtomicUsize,
+) -> BTreeMap<String, u32> {
+    let mut stored = BTreeMap::new();
+    let mut connection = Client::connect(path);
+    for number in 0.. {
+        if ends.load(Ordering::SeqCst) {
+            break;
+        }
+        let (name, map) = (format!("map {which} {number}"), new_map("map"));
+        let request = packet(PUT, 0, number, &strings(&[&name, ""]));
+        loop {
+            let sent = connection.send(&request, &[map.as_fd()]);
+            // Without a reply it was not done, or it does no harm to ask again.
+            match sent.and_then(|_| connection.receive()) {
+                Ok(reply) if !reply.bytes.is_empty() => {
+                    assert_eq!(reply.bytes[..4], [1, 0, 0, 0], "{:?}", reply.bytes);
+                    break;
+                }
+                Ok(_) => {}
+                Err(e) => {
+                    use std::io::ErrorKind::*;
+                    assert!(matches!(e.kind(), BrokenPipe | ConnectionReset), "{e}");
+                }
+            }
+            // Nobody is refused, whether an agent runs or not.
+            connection = Client::connect(path);
+        }
+        stored.insert(name, id_of(&map));
+        answered.fetch_add(1, Ordering::SeqCst);
+        // Some stay, some come anew.
+        if number % 3 == which as u32 {
+            connection = Client::connect(path);
+        }
+    }
+    stored
+}
+
+/// Restarts an agent five times while clients ask.
+fn restarts_unnoticed(lab: &Lab, arguments: &[&str]) {
+    let supervisor = Supervisor::new(lab);
+    let path = lab.path("agent");
+    let socket = listening(&path, SockType::SeqPacket);
+    let sockets = [("agent", &socket)];
+    let (ends, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let mut stored = BTreeMap::new();
+    std::thread::scope(|scope| {
+        let asks = |which| client(&path, which, &ends, &answered);
+        let clients: Vec<_> = (0..3).map(|n| scope.spawn(move || asks(n))).collect();
+        for _ in 0..5 {
+            let agent = supervisor.start(lab, arguments, &sockets);
+            let enough = answered.load(Ordering::SeqCst) + 60;
+            eventually("answers", || answered.load(Ordering::SeqCst) >= enough);
+            let end = agent.stop();
+            assert_eq!(end.status, 0, "{}", end.stderr);
+        }
+        ends.store(true, Ordering::SeqCst);
+        let agent = supervisor.start(lab, arguments, &sockets);
+        clients.into_iter().for_each(|client| stored.extend(client.join().expect("its answers")));
+        drop(agent);
+    });
+    let agent = supervisor.start(lab, arguments, &sockets);
+    let listed = Client::connect(&path).list();
+    let listed: BTreeMap<String, u32> = listed.into_iter().map(|r| (r.name, r.id)).collect();
+    assert!(stored.len() >= 300);
+    for (name, id) in &stored {
+        assert_eq!(listed.get(name), Some(id), "{name}");
+    }
+    assert_eq!(agent.stop().status, 0);
+}
+
+#[test]
+fn restarts_are_not_noticed_by_clients_where_maps_are_pinned() {
+    restarts_unnoticed(&Lab::new(), &STATE);
+}
+
+#[test]
+fn restarts_are_not_noticed_by_clients_where_the_supervisor_stores_maps() {
+    restarts_unnoticed(&Lab::new(), &[]);
+}
