@@ -6,6 +6,7 @@ use common::agent::*;
 use common::fds::*;
 use common::sender::Datagram;
 use common::supervisor::Supervisor;
+use common::traced::Traced;
 use common::*;
 use nix::sys::signal::Signal;
 use nix::sys::socket::{
@@ -108,7 +109,6 @@ fn an_inherited_descriptor_that_cannot_be_served_is_an_error() {
     }
 }
 
-/// Stops an agent so that it hears of requests and of its end at once.
 #[test]
 fn what_was_asked_before_the_end_is_answered() {
     let lab = Lab::new();
@@ -118,6 +118,7 @@ fn what_was_asked_before_the_end_is_answered() {
     for client in &clients {
         assert!(client.list().is_empty());
     }
+    // It hears of requests and of its end at once.
     agent.signal(Signal::SIGSTOP);
     for (at, client) in clients.iter().enumerate() {
         for number in 0..40 {
@@ -138,6 +139,25 @@ fn what_was_asked_before_the_end_is_answered() {
     assert_eq!(agent.wait().status, 0);
     let agent = Agent::start(&mut lab.agent(["--socket", "agent", STATE[0], STATE[1]]));
     assert_eq!(agent.log, ["bpf-agent: serves on 1 socket, holds 120 objects"]);
+}
+
+#[test]
+fn who_asks_too_late_is_told_so_and_gets_the_replies_from_before() {
+    let lab = Lab::new();
+    let agent = Agent::start(&mut lab.agent(["--quiet", "--socket", "agent", STATE[0], STATE[1]]));
+    let client = Client::connect(&lab.path("agent"));
+    assert!(client.list().is_empty());
+    let traced = Traced::seize(agent.pid());
+    client.send(&packet(LIST, 0, 1, &string("")), &[]).unwrap();
+    agent.signal(Signal::SIGTERM);
+    // The last that it does before it closes everything is to say so.
+    while !traced.step().is(libc::SYS_write, 2) {}
+    let late = client.send(&packet(LIST, 0, 2, &string("")), &[]);
+    assert_eq!(late.unwrap_err().kind(), std::io::ErrorKind::BrokenPipe);
+    traced.release();
+    assert!(done(client.answer(1, false)).is_empty());
+    assert!(client.receive().expect("the end, in order").bytes.is_empty());
+    assert_eq!(agent.wait().status, 0);
 }
 
 /// One that asks on and on. What was answered: names, and ids of maps.

@@ -62,6 +62,11 @@ impl Traced {
         self.next().expect("a stop, not its end")
     }
 
+    /// Lets it run on by itself.
+    pub fn release(self) {
+        ptrace::detach(self.pid, None).expect("a process");
+    }
+
     /// Hides the kernel's shared page of functions from a process that has just been executed:
     /// then it asks for the time by a system call, where it can be told another one.
     pub fn hide_vdso(&self) {
