@@ -1,11 +1,10 @@
 //! A request becomes an answer, or a refusal: access asked, and the store asked.
 
-use super::access::{Access, Peer, Rights};
-use super::in_flight::InFlight;
-use super::log::Log;
+use super::Trouble;
+use super::access::{Peer, Rights};
 use super::packet::Answer;
-use super::store::{Incoming, Store, absent};
-use super::{Limits, Trouble};
+use super::shared::Agent;
+use super::store::{Incoming, absent};
 use crate::sys::object::Object;
 use crate::sys::peer;
 use crate::text::{count, quote};
@@ -16,18 +15,6 @@ use std::os::fd::{AsFd, OwnedFd};
 /// Bytes of the longest glob that means anything: a star before each byte of a name, and one
 /// behind. A longer one would only take time.
 const MAX_GLOB: usize = 2 * MAX_NAME + 1;
-
-/// What all clients share.
-#[derive(Debug)]
-pub struct Agent {
-    pub access: Access,
-    pub store: Store,
-    pub log: Log,
-    pub limits: Limits,
-    pub in_flight: InFlight,
-    /// A name has come since those who wait were last looked at.
-    pub news: bool,
-}
 
 /// What a request comes to.
 pub enum Begun {

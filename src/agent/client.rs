@@ -2,8 +2,9 @@
 
 use super::Trouble;
 use super::access::Peer;
-use super::answer::{Agent, Begun};
+use super::answer::Begun;
 use super::packet::Answer;
+use super::shared::Agent;
 use crate::sys::{Errno, Result as SysResult, peer, scm};
 use crate::wire::agent::{Malformed, Reply, Request, Status, number_of};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

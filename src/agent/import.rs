@@ -2,8 +2,8 @@
 
 use super::Trouble;
 use super::access::{Peer, Rights};
-use super::answer::Agent;
-use super::server::Socket;
+use super::shared::Agent;
+use super::socket::Socket;
 use super::store::Incoming;
 use crate::source::tc::check;
 use crate::sys::elem::MapFd;
@@ -15,7 +15,7 @@ use crate::wire::agent::check_name;
 use crate::wire::tc::{Datagram, ENTRY, HEADER, Header};
 use std::collections::BTreeSet;
 use std::os::fd::AsFd;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Transfers whose rest is yet to come.
 const MAX_PARTIAL: usize = 16;
@@ -184,7 +184,8 @@ impl Import {
     }
 
     /// Gives up transfers whose rest does not come.
-    pub fn tidy(&mut self, agent: &mut Agent, now: Instant, patience: Duration) {
+    pub fn tidy(&mut self, agent: &mut Agent, now: Instant) {
+        let patience = agent.limits.patience;
         for old in self.partial.extract_if(.., |t| now.duration_since(t.since) >= patience) {
             let (come, total) = (old.maps.len(), old.header.total);
             agent.log.line(format_args!(

@@ -2,14 +2,17 @@
 
 mod about;
 pub mod access;
-pub mod answer;
+mod answer;
 mod client;
+mod crowd;
 pub mod import;
 pub mod in_flight;
 pub mod keep;
 pub mod log;
 mod packet;
 pub mod server;
+pub mod shared;
+pub mod socket;
 pub mod state;
 pub mod store;
 pub mod systemd;

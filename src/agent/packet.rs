@@ -3,7 +3,7 @@
 
 use super::Trouble;
 use super::access::{Peer, Rights, matches};
-use super::answer::Agent;
+use super::shared::Agent;
 use super::store::{Handout, absent};
 use crate::sys::scm::MAX_FDS;
 use crate::text::quote;

@@ -4,12 +4,13 @@ mod arguments;
 
 use super::exit;
 use crate::agent::access::{Access, Rule, parse_file};
-use crate::agent::answer::Agent;
 use crate::agent::import::Import;
 use crate::agent::in_flight::InFlight;
 use crate::agent::keep::Keeper;
 use crate::agent::log::Log;
-use crate::agent::server::{Server, Socket, hold_signals};
+use crate::agent::server::{Server, hold_signals};
+use crate::agent::shared::Agent;
+use crate::agent::socket::Socket;
 use crate::agent::state::{Saved, StateDir};
 use crate::agent::store::Store;
 use crate::agent::systemd::{self, FdStore};
