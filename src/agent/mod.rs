@@ -15,6 +15,7 @@ pub mod shared;
 pub mod socket;
 pub mod state;
 pub mod store;
+mod stored;
 pub mod systemd;
 
 use crate::wire::agent::Status;

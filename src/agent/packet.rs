@@ -4,7 +4,8 @@
 use super::Trouble;
 use super::access::{Peer, Rights, matches};
 use super::shared::Agent;
-use super::store::{Handout, absent};
+use super::store::absent;
+use super::stored::Handout;
 use crate::sys::scm::MAX_FDS;
 use crate::text::quote;
 use crate::wire::agent::{Mode, Record, Reply, Status};

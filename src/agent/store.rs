@@ -4,28 +4,15 @@ use super::Trouble;
 use super::about::About;
 use super::keep::Keeper;
 use super::state::{Change, New, Saved, access_of, bound_of, class_of};
-use crate::error::{Cause, describe};
-use crate::layout::{Layout, Type};
-use crate::sys::Errno;
-use crate::sys::bpf::{Access, MapInfo, map_by_id, prog_by_id};
-use crate::sys::object::{Object, link_by_id};
+use super::stored::{Handout, Stored, by_id, check_layout, opened_anew, trouble};
+use crate::error::Cause;
+use crate::sys::object::Object;
 use crate::text::{count, quote};
-use crate::wire::agent::{Class, Mode, Record, State, Status};
+use crate::wire::agent::{Mode, Record, State, Status};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::time::{SystemTime, UNIX_EPOCH};
-
-/// One object.
-#[derive(Debug)]
-pub struct Stored {
-    pub about: About,
-    pub layout: Vec<u8>,
-    /// Its access is the bound. None where its pin led to something else at the start.
-    object: Option<Object>,
-    /// What its pin leads to instead, in that case.
-    lost: (State, u32),
-}
 
 /// A new object, on its way in.
 #[derive(Debug)]
@@ -37,22 +24,6 @@ pub struct Incoming {
     pub uid: u32,
     pub gid: u32,
     pub pid: u32,
-}
-
-/// A descriptor on its way out.
-#[derive(Debug)]
-pub enum Handout<'a> {
-    Held(BorrowedFd<'a>),
-    Opened(OwnedFd),
-}
-
-impl AsFd for Handout<'_> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Handout::Held(fd) => *fd,
-            Handout::Opened(fd) => fd.as_fd(),
-        }
-    }
 }
 
 /// All objects of an agent.
@@ -190,6 +161,16 @@ impl Store {
         Ok(())
     }
 
+    /// The record of an object, for a peer that gets it with `access`. Only with `look` is it
+    /// found out what its pin leads to now.
+    pub fn record(&self, name: &[u8], stored: &Stored, access: Mode, look: bool) -> Record {
+        let found = match look {
+            true => self.keeper.look(name, &stored.about),
+            false => (self.keeper.state(), 0),
+        };
+        stored.record(name, access, found)
+    }
+
     /// A descriptor of an object with this access, which is within its bound.
     pub fn hand_out(&self, name: &[u8], mode: Mode) -> Result<Handout<'_>, Trouble> {
         let stored = self.objects.get(name).ok_or_else(|| absent(name))?;
@@ -210,126 +191,13 @@ impl Store {
             (None, _) => by_id(stored.about.id, access).map(Handout::Opened),
         }
     }
-
-    /// What a reply tells of an object, to a peer that gets it with `access`. Only with `look`
-    /// is it found out what its pin leads to now.
-    pub fn record(&self, name: &[u8], stored: &Stored, access: Mode, look: bool) -> Record {
-        let about = &stored.about;
-        let (state, pin_id) = match (look, &stored.object) {
-            (true, _) => self.keeper.look(name, about),
-            (false, _) => (self.keeper.state(), 0),
-        };
-        let (kind, details) = match &stored.object {
-            Some(Object::Map(map)) => (map.info().kind, details(map.info())),
-            Some(Object::Prog(_, info)) => (info.kind, [0; 4]),
-            Some(Object::Link(_, info)) => (info.kind, [info.prog_id, 0, 0, 0]),
-            None => (0, [0; 4]),
-        };
-        Record {
-            class: about.class,
-            access: access.and(about.bound),
-            bound: about.bound,
-            state,
-            id: about.id,
-            pin_id,
-            kind,
-            details,
-            uid: about.uid,
-            gid: about.gid,
-            pid: about.pid,
-            time: about.time,
-            name: name.to_vec(),
-            layout: stored.layout.clone(),
-        }
-    }
-}
-
-impl Stored {
-    /// The access that a peer with these rights to the elements gets: programs and links have
-    /// no lesser one than both.
-    pub fn access(&self, mode: Mode) -> Mode {
-        match self.about.class {
-            Class::Map => mode.and(self.about.bound),
-            Class::Prog | Class::Link if mode == Mode::BOTH => mode,
-            Class::Prog | Class::Link => Mode::NONE,
-        }
-    }
-
-    fn trouble(&self) -> Trouble {
-        trouble(&self.about, self.lost)
-    }
-}
-
-/// What a pin leads to, where that is not what was stored.
-fn trouble(about: &About, lost: (State, u32)) -> Trouble {
-    let (class, id) = (about.class.name(), about.id);
-    let reason = match lost {
-        (State::Changed, now) => {
-            format!("its pin leads to id {now}, where {class} {id} was stored")
-        }
-        _ => format!("the pin of {class} {id} is gone, or cannot be opened"),
-    };
-    Trouble::new(Status::Changed, reason)
 }
 
 fn failed(cause: Cause) -> Trouble {
     Trouble::new(Status::Failed, cause.to_string())
 }
 
-/// Another open file for an object that has a name here.
-fn opened_anew(object: Object, bound: Mode) -> Result<Object, Cause> {
-    let id = object.id();
-    let opened = match object {
-        Object::Map(_) => map_by_id(id, access_of(bound)),
-        Object::Prog(..) => prog_by_id(id),
-        Object::Link(..) => link_by_id(id),
-    };
-    match opened {
-        Ok(fd) => Object::identify(fd)?.map_err(|kind| kind.describe().into()),
-        Err(Errno::EPERM) => Err(
-            "it has another name here, systemd stores it once, and to open it anew needs CAP_SYS_ADMIN".into(),
-        ),
-        Err(errno) => Err(errno.into()),
-    }
-}
-
 /// That no object has a name.
 pub fn absent(name: &[u8]) -> Trouble {
     Trouble::new(Status::Absent, format!("nothing is stored as {}", quote(name)))
-}
-
-fn details(info: &MapInfo) -> [u32; 4] {
-    [info.key_size, info.value_size, info.max_entries, info.flags]
-}
-
-/// A descriptor of a map of which no pin can be opened.
-fn by_id(id: u32, access: Access) -> Result<OwnedFd, Trouble> {
-    map_by_id(id, access).map_err(|errno| match errno {
-        Errno::EPERM => Trouble::new(
-            Status::Failed,
-            "a descriptor with less access cannot be made: that needs a pin (--state), or CAP_SYS_ADMIN",
-        ),
-        errno => Trouble::new(Status::Failed, describe(errno)),
-    })
-}
-
-/// An error unless a layout is one, and is as long as the map's keys and values. Other objects
-/// have none.
-fn check_layout(text: &[u8], object: &Object) -> Result<(), String> {
-    if text.is_empty() {
-        return Ok(());
-    }
-    let Object::Map(map) = object else {
-        return Err(format!("a layout for {}", object.kind().describe()));
-    };
-    let text = std::str::from_utf8(text).map_err(|_| "a layout that is not UTF-8")?;
-    let layout: Layout = text.parse().map_err(|e| format!("layout: {e}"))?;
-    let key = layout.key.as_ref().map_or(0, Type::size);
-    let (info, value) = (map.info(), layout.value.size());
-    for (what, told, real) in [("key", key, info.key_size), ("value", value, info.value_size)] {
-        if told != real as usize {
-            return Err(format!("layout: a {what} of {told} bytes, where the map's is {real}"));
-        }
-    }
-    Ok(())
 }
