@@ -50,7 +50,7 @@ pub mod internals {
     pub use crate::cli::map::main as bpf_map;
     pub use crate::sys::entry::enter;
     pub use crate::sys::{batch, bpf, elem, mmap, scm};
-    pub use crate::wire::tc;
+    pub use crate::wire::{agent, tc};
 }
 
 pub use take::{InheritedMap, InheritedMaps, InheritedObject, InheritedObjects, TakeError, take};

@@ -1,0 +1,23 @@
+//! The agent's packets: whatever comes is read or refused, and what is read is what would be
+//! written for it. The first byte says whether it is a request or a reply.
+
+#![no_main]
+
+use bpf_exec::internals::agent::{Reply, Request, number_of};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    let Some((&first, bytes)) = data.split_first() else { return };
+    if first & 1 == 0 {
+        let Ok(request) = Request::decode(bytes) else { return };
+        let encoded = request.encode();
+        assert_eq!(request.number, number_of(bytes));
+        assert_eq!(Request::decode(&encoded).as_ref(), Ok(&request));
+        // Of the flags alone two spellings mean the same.
+        assert_eq!((&encoded[..2], &encoded[4..]), (&bytes[..2], &bytes[4..]));
+    } else {
+        let Ok((number, reply)) = Reply::decode(bytes) else { return };
+        let encoded = reply.encode(number);
+        assert_eq!(Reply::decode(&encoded), Ok((number, reply)));
+    }
+});
