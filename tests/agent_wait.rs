@@ -220,25 +220,3 @@ fn who_has_said_all_still_gets_every_answer() {
     assert_eq!(client.receive().unwrap().bytes, b"", "the end");
     eventually("the end of the connection", || agent.fds() == before + 1);
 }
-
-/// The kernel tells the agent of room in a socket a moment before the room is there.
-#[test]
-fn no_answer_of_several_packets_is_held_up() {
-    let lab = Lab::new();
-    let (_agent, path) = serve(&lab);
-    let client = Client::connect(&path);
-    let map = new_map("several");
-    let all: Vec<String> = (0..254).map(|n| format!("n{n}")).collect();
-    for name in &all {
-        done(client.put(name, map.as_fd()));
-    }
-    let words: Vec<&str> = all.iter().map(String::as_str).collect();
-    let mut longest = Duration::ZERO;
-    for _ in 0..1500 {
-        let begun = Instant::now();
-        assert_eq!(client.get(&words, 0).packets, 2);
-        longest = longest.max(begun.elapsed());
-    }
-    // A packet that is held up goes out when the idle are looked for, a second later.
-    assert!(longest < Duration::from_millis(500), "{longest:?}");
-}
