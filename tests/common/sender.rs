@@ -1,7 +1,13 @@
 //! A sender of tc's wire format, byte by byte, which shares no code with the receiver.
 
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
+use nix::unistd::{
+    ForkResult, Gid, Pid, Uid, fork, pipe, read, setgroups, setresgid, setresuid, write,
+};
 use sendfd::SendWithFd;
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::mem::zeroed;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
@@ -59,4 +65,105 @@ pub fn send(path: &Path, bytes: &[u8], fds: &[BorrowedFd]) {
         false => socket.send_with_fd(bytes, &numbers),
     };
     assert_eq!(sent.expect("sent"), bytes.len());
+}
+
+/// A process of its own that sends what it was given, one message each time it is told to.
+pub struct Sender {
+    pub pid: Pid,
+    tell: OwnedFd,
+    told: OwnedFd,
+}
+
+/// A message as sendmsg(2) takes it, with descriptors.
+struct Message {
+    bytes: Vec<u8>,
+    control: Vec<u64>,
+    length: usize,
+}
+
+impl Message {
+    fn new(bytes: Vec<u8>, fds: &[BorrowedFd]) -> Message {
+        let size = size_of_val(fds) as u32;
+        // SAFETY: these only compute.
+        let (space, length) = unsafe { (libc::CMSG_SPACE(size), libc::CMSG_LEN(size)) };
+        let mut control = vec![0u64; (space as usize).div_ceil(8)];
+        // SAFETY: the buffer has room for a header and the descriptors.
+        unsafe {
+            let header = control.as_mut_ptr().cast::<libc::cmsghdr>();
+            (*header).cmsg_len = length as _;
+            ((*header).cmsg_level, (*header).cmsg_type) = (libc::SOL_SOCKET, libc::SCM_RIGHTS);
+            let data = libc::CMSG_DATA(header).cast::<RawFd>();
+            for (at, fd) in fds.iter().enumerate() {
+                data.add(at).write_unaligned(fd.as_raw_fd());
+            }
+        }
+        Message { bytes, control, length: length as usize }
+    }
+
+    /// With nothing but a system call.
+    fn send(&mut self, socket: RawFd) -> nix::Result<()> {
+        let (base, length) = (self.bytes.as_mut_ptr().cast(), self.bytes.len());
+        let mut part = libc::iovec { iov_base: base, iov_len: length };
+        // SAFETY: integers and pointers, for which zeroes are valid.
+        let mut header: libc::msghdr = unsafe { zeroed() };
+        (header.msg_iov, header.msg_iovlen) = (&raw mut part, 1);
+        (header.msg_control, header.msg_controllen) =
+            (self.control.as_mut_ptr().cast(), self.length as _);
+        // SAFETY: header leads to live buffers.
+        Errno::result(unsafe { libc::sendmsg(socket, &raw const header, 0) }).map(drop)
+    }
+}
+
+impl Sender {
+    /// A process of this user, and of the group of the same number, that is to send these.
+    pub fn new(uid: u32, path: &Path, messages: &[(Vec<u8>, &[BorrowedFd])]) -> Sender {
+        let address = UnixAddr::new(path).expect("an address");
+        let message = |(bytes, fds): &(Vec<u8>, &[BorrowedFd])| Message::new(bytes.clone(), fds);
+        let mut messages: Vec<Message> = messages.iter().map(message).collect();
+        let (kind, flags) = (SockType::Datagram, SockFlag::SOCK_CLOEXEC);
+        let socket = socket(AddressFamily::Unix, kind, flags, None).expect("a socket");
+        let (hears, tell) = pipe().expect("a pipe");
+        let (told, tells) = pipe().expect("a pipe");
+        // SAFETY: the child makes system calls only, with memory that was set aside before.
+        match unsafe { fork() }.expect("a process") {
+            ForkResult::Parent { child } => Sender { pid: child, tell, told },
+            ForkResult::Child => {
+                // SAFETY: no pointers. What this process does not write to ends with the test.
+                unsafe { (libc::close(tell.as_raw_fd()), libc::close(told.as_raw_fd())) };
+                let (user, group) = (Uid::from_raw(uid), Gid::from_raw(uid));
+                let mut send = || {
+                    setgroups(&[])?;
+                    setresgid(group, group, group)?;
+                    setresuid(user, user, user)?;
+                    connect(socket.as_raw_fd(), &address)?;
+                    for message in &mut messages {
+                        if read(&hears, &mut [0])? == 0 {
+                            break;
+                        }
+                        let sent = message.send(socket.as_raw_fd());
+                        write(&tells, &[sent.map_or_else(|errno| errno as u8, |()| 0)])?;
+                    }
+                    read(&hears, &mut [0])
+                };
+                let end = send();
+                // SAFETY: ends the process, and runs nothing of the test.
+                unsafe { libc::_exit(end.map_or_else(|errno| errno as i32, |_| 0)) }
+            }
+        }
+    }
+
+    /// Has it send the next message.
+    pub fn send(&self) -> nix::Result<()> {
+        write(&self.tell, &[1]).expect("told");
+        let mut errno = [0];
+        assert_eq!(read(&self.told, &mut errno), Ok(1), "it has ended");
+        if errno[0] == 0 { Ok(()) } else { Err(Errno::from_raw(errno[0].into())) }
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        let _ = nix::sys::signal::kill(self.pid, nix::sys::signal::Signal::SIGKILL);
+        let _ = nix::sys::wait::waitpid(self.pid, None);
+    }
 }
