@@ -88,14 +88,19 @@ pub fn mode_of(fd: impl AsFd) -> OFlag {
 
 /// BPF_MAP_LOOKUP_ELEM and BPF_MAP_UPDATE_ELEM of element 0 of a map of u32 to u64.
 pub fn lookup(map: impl AsFd) -> nix::Result<u64> {
-    element(map, 1, 0)
+    lookup_at(map, 0)
+}
+
+/// Of another element.
+pub fn lookup_at(map: impl AsFd, key: u32) -> nix::Result<u64> {
+    element(map, 1, key, 0)
 }
 
 pub fn update(map: impl AsFd, value: u64) -> nix::Result<()> {
-    element(map, 2, value).map(drop)
+    element(map, 2, 0, value).map(drop)
 }
 
-fn element(map: impl AsFd, command: libc::c_long, mut value: u64) -> nix::Result<u64> {
+fn element(map: impl AsFd, command: libc::c_long, key: u32, mut value: u64) -> nix::Result<u64> {
     #[repr(C)]
     struct Attr {
         map_fd: u32,
@@ -104,7 +109,6 @@ fn element(map: impl AsFd, command: libc::c_long, mut value: u64) -> nix::Result
         value: u64,
         flags: u64,
     }
-    let key = 0u32;
     let attr = Attr {
         map_fd: map.as_fd().as_raw_fd() as u32,
         unused: 0,
