@@ -131,11 +131,16 @@ fn a_wrong_datagram_spoils_its_transfer() {
     let pipe = std::io::pipe().unwrap().0;
     let part = |id: u32| Datagram { total: 2, ..Datagram::of(vec![entry(id)]) };
     let fds = agent.fds();
-    part(0).send(&lab.path("in"), &[map.as_fd()]);
-    part(1).send(&lab.path("in"), &[pipe.as_fd()]);
-    let why = refused(&mut agent, 0, std::process::id());
-    assert_eq!(why, "descriptor 2 of 2 is a pipe, not a map");
-    assert_eq!(agent.fds(), fds);
+    let garbage = "a datagram of 1 byte, shorter than the header's 88";
+    for (bytes, with, why) in [
+        (part(1).bytes(), &[pipe.as_fd()][..], "descriptor 2 of 2 is a pipe, not a map"),
+        (vec![1], &[], garbage),
+    ] {
+        part(0).send(&lab.path("in"), &[map.as_fd()]);
+        send(&lab.path("in"), &bytes, with);
+        assert_eq!(refused(&mut agent, 0, std::process::id()), why);
+        assert_eq!(agent.fds(), fds);
+    }
     for id in [0, 1] {
         part(id).send(&lab.path("in"), &[map.as_fd()]);
     }
