@@ -2,6 +2,7 @@
 //! code with the agent.
 
 use super::{Lab, Run, child::Start};
+use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 use nix::unistd::Pid;
@@ -257,8 +258,15 @@ impl Client {
         message.msg_iovlen = 1;
         message.msg_control = control.as_mut_ptr().cast();
         message.msg_controllen = size_of_val(&control) as _;
-        // SAFETY: message leads to live buffers.
-        let length = unsafe { libc::recvmsg(self.fd(), &raw mut message, libc::MSG_CMSG_CLOEXEC) };
+        // A time limit on the socket makes a call that is interrupted fail (signal(7)).
+        let length = loop {
+            // SAFETY: message leads to live buffers.
+            let length =
+                unsafe { libc::recvmsg(self.fd(), &raw mut message, libc::MSG_CMSG_CLOEXEC) };
+            if length >= 0 || Errno::last() != Errno::EINTR {
+                break length;
+            }
+        };
         if length < 0 {
             return Err(std::io::Error::last_os_error());
         }

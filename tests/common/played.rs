@@ -2,6 +2,7 @@
 
 use super::agent::{Client, Record, packet, string};
 use super::{Run, run};
+use nix::errno::Errno;
 use nix::sys::socket::sockopt::ReceiveTimeout;
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, UnixAddr, accept4, bind, listen, setsockopt, socket,
@@ -33,7 +34,13 @@ impl Played {
     /// The next client.
     #[track_caller]
     pub fn accept(&self) -> Client {
-        let fd = accept4(self.listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC).expect("a client");
+        let fd = loop {
+            // A time limit makes a call that is interrupted fail (signal(7)).
+            match accept4(self.listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC) {
+                Err(Errno::EINTR) => {}
+                accepted => break accepted.expect("a client"),
+            }
+        };
         // SAFETY: the kernel has just made it for us.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
         give_up_after_20_s(&fd);
