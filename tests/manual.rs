@@ -45,7 +45,10 @@ fn examples(page: &str) -> Vec<Example> {
 /// What the pages speak of: a pinned counter that stands at 42, a daemon that holds it, and a
 /// pinned program.
 fn surroundings(lab: &Lab) -> Daemon {
-    let pin = lab.array("hits", 4);
+    let pin = Path::new(BPFFS).join("hits");
+    // The kernel's names are of the whole machine, so this one is of nobody else.
+    let spec = "nic0_hits=array,key=4,value=8,entries=4";
+    stdout_of(&mut lab.map(["create", spec, "--pin", pin.to_str().unwrap()]));
     stdout_of(&mut lab.map(["set", pin.to_str().unwrap(), "0", "42"]));
     pin_program("filter");
     mount(Some("run"), "/run", Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
