@@ -3,6 +3,7 @@
 
 mod common;
 
+use common::agent::Agent;
 use common::fds::pin_program;
 use common::sender::Datagram;
 use common::waiting::Waiting;
@@ -93,10 +94,18 @@ fn agent(lab: &Lab) -> Waiting {
 #[test]
 fn every_example_of_the_manual_pages_prints_what_the_page_says() {
     let mut run_in_all = 0;
-    for page in ["bpf-exec.1", "bpf-map.1", "bpf-layout.7"] {
+    for page in ["bpf-exec.1", "bpf-map.1", "bpf-agent.1", "bpf-layout.7"] {
         let lab = Lab::new();
         let _daemon = surroundings(&lab);
+        let mut agents = Vec::new();
         for Example { command, output } in examples(page) {
+            // Runs until the page ends.
+            if let Some(command) = command.strip_suffix(" &") {
+                assert_eq!(output, "", "{page}: {command}");
+                let command = format!("exec {command}");
+                agents.push(Agent::start(&mut lab.program("/bin/sh", ["-c", &command])));
+                continue;
+            }
             let sender =
                 command.contains("--import").then(|| send_hits(&Path::new(BPFFS).join("hits")));
             let agent = command.contains("bpf-map send").then(|| agent(&lab));
@@ -109,6 +118,9 @@ fn every_example_of_the_manual_pages_prints_what_the_page_says() {
             agent.into_iter().for_each(|agent| assert_eq!(agent.stdout(), "42\n", "{command}"));
             sender.into_iter().for_each(|sender| sender.join().unwrap());
             run_in_all += 1;
+        }
+        for agent in agents {
+            assert_eq!(agent.stop().status, 0, "{page}");
         }
     }
     assert!(run_in_all >= 10, "the pages have lost their examples: {run_in_all}");
