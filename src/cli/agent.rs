@@ -26,10 +26,11 @@ use nix::fcntl::{F_GETFL, FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{SockType, UnixAddr, getsockname, getsockopt, sockopt};
 use nix::unistd::geteuid;
 use std::ffi::OsString;
+use std::fs::OpenOptions;
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 const PROGRAM: &str = "bpf-agent";
@@ -175,8 +176,14 @@ fn read_access(rules: &[Rule], file: Option<&Path>) -> anyhow::Result<Access> {
 fn read_rules(path: &Path) -> Result<Vec<u8>, Error> {
     const MAX: u64 = 1 << 20;
     let fail = |cause: Cause| Error::new(path.as_os_str().as_bytes(), "read rules", cause);
-    let file = std::fs::File::open(path).map_err(|e| fail(e.into()))?;
+    // Opening a FIFO would wait for who writes to it, and reading a device might not end.
+    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path);
+    let file = file.map_err(|e| fail(e.into()))?;
     let about = file.metadata().map_err(|e| fail(e.into()))?;
+    if !about.is_file() {
+        return Err(fail("not a regular file".into()));
+    }
     if about.uid() != 0 && about.uid() != geteuid().as_raw() {
         return Err(fail(format!("it belongs to uid {}", about.uid()).into()));
     }

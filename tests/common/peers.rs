@@ -1,6 +1,7 @@
 //! Connections that are made as somebody else, and what a map's descriptor lets one do.
 
-use super::agent::Client;
+use super::Lab;
+use super::agent::{Agent, Client};
 use nix::errno::Errno;
 use nix::fcntl::{F_GETFL, OFlag, fcntl, open};
 use nix::sched::{CloneFlags, unshare};
@@ -8,7 +9,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, soc
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Gid, Uid, fork, setgroups, setresgid, setresuid, write};
 use std::os::fd::{AsFd, AsRawFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Who connects.
 #[derive(Clone, Debug, Default)]
@@ -79,6 +80,15 @@ impl Client {
             }
         }
     }
+}
+
+/// Serves everybody who can reach the socket, within these rules; and the path of the socket.
+#[track_caller]
+pub fn serve_all(lab: &Lab, options: &[&str], rules: &[&str]) -> (Agent, PathBuf) {
+    let fixed = ["--socket", "agent", "--socket-mode", "0666"];
+    let rules = rules.iter().flat_map(|rule| ["--allow", rule]);
+    let words = fixed.into_iter().chain(options.iter().copied()).chain(rules);
+    (Agent::start(&mut lab.agent(words)), lab.path("agent"))
 }
 
 /// The access mode of a descriptor.
