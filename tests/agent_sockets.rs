@@ -65,10 +65,7 @@ fn what_a_killed_agent_left_is_replaced_and_nothing_else() {
     let before = lab.files();
     for path in ["file", "link", "dir"] {
         for option in ["--socket", "--import"] {
-            let line = format!(
-                "bpf-agent: warning: without --state what is stored goes with the agent\n\
-                 bpf-agent: {path}: bind socket: exists, and is not a socket"
-            );
+            let line = format!("bpf-agent: {path}: bind socket: exists, and is not a socket");
             fails(&mut lab.agent([option, path]), 2, &line);
             assert_eq!(lab.files(), before);
         }

@@ -159,7 +159,7 @@ impl Client {
         let is_trusted = agent.access.is_trusted(&self.peer);
         // One packet with descriptors at a time, so that whoever does not read holds no more.
         let blocked = count > 0
-            && (self.unread > 0 || !agent.in_flight.has_room(self.peer.uid, is_trusted, count));
+            && (self.unread > 0 || agent.in_flight.room(self.peer.uid, is_trusted) < count);
         let bytes = reply.encode(self.number);
         let sent = match blocked {
             true => Err(Errno::ETOOMANYREFS),

@@ -21,15 +21,12 @@ impl InFlight {
         self.total
     }
 
-    /// As many as one user may have: half, so that nobody can keep all others from theirs, of
-    /// those who are not trusted.
-    pub fn share(&self, is_trusted: bool) -> usize {
-        if is_trusted { self.most } else { (self.most / 2).max(1) }
-    }
-
-    pub fn has_room(&self, uid: u32, is_trusted: bool, count: usize) -> bool {
+    /// How many more a user may have. Of those who are not trusted nobody gets more than half,
+    /// so that nobody keeps all others from theirs.
+    pub fn room(&self, uid: u32, is_trusted: bool) -> usize {
+        let share = if is_trusted { self.most } else { (self.most / 2).max(1) };
         let own = self.of_users.get(&uid).copied().unwrap_or(0);
-        self.total + count <= self.most && own + count <= self.share(is_trusted)
+        (self.most - self.total).min(share.saturating_sub(own))
     }
 
     pub fn add(&mut self, uid: u32, count: usize) {

@@ -1,5 +1,6 @@
 //! The log: a line on stderr for each decision. It never holds the agent up.
 
+use crate::text::count;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fmt::{Display, Write as _};
 use std::io::Write;
@@ -14,7 +15,7 @@ pub struct Log {
     /// Leave out what was granted.
     quiet: bool,
     /// Lines that nobody could read.
-    lost: u64,
+    lost: usize,
 }
 
 impl Log {
@@ -34,7 +35,7 @@ impl Log {
     pub fn line(&mut self, message: impl Display) {
         let mut text = String::new();
         if self.lost > 0 {
-            let _ = writeln!(text, "bpf-agent: {} lines were lost", self.lost);
+            let _ = writeln!(text, "bpf-agent: {} lost", count(self.lost, "line"));
         }
         let _ = write!(text, "bpf-agent: {message}"); // a String takes everything
         if let Some((end, _)) = text.char_indices().nth(MAX_LINE) {

@@ -143,7 +143,8 @@ impl Agent {
         sent: usize,
     ) -> Result<Packet<'_>, Trouble> {
         let (mut records, mut fds, mut bytes) = (Vec::new(), Vec::new(), 0);
-        let room = MAX_FDS.min(self.in_flight.share(self.access.is_trusted(peer)));
+        // Where there is no room for one it is made all the same, to be sent when there is.
+        let room = self.in_flight.room(peer.uid, self.access.is_trusted(peer)).clamp(1, MAX_FDS);
         for name in names[sent..].iter().take(room) {
             if bytes >= PACKET {
                 break;

@@ -69,8 +69,13 @@ fn run(plan: Plan, listed: Vec<(OwnedFd, String)>) -> anyhow::Result<()> {
             Err(fd) => sort(fd, &name, &mut listeners, &mut imports)?,
         }
     }
+    let inherits = !listeners.is_empty() || !imports.is_empty();
+    if !inherits && plan.socket.is_none() && plan.imports.is_empty() {
+        bail!("nothing to serve: --socket or --import is needed, or a socket from systemd");
+    }
     let (keeper, saved) = keeper(&plan, stored, &mut log)?;
     let has_pins = matches!(keeper, Keeper::Pins(_));
+    let forgets = matches!(keeper, Keeper::Memory);
     let mut store = Store::new(keeper, plan.limits.objects);
     for warning in store.restore(saved) {
         log.line(warning);
@@ -82,14 +87,15 @@ fn run(plan: Plan, listed: Vec<(OwnedFd, String)>) -> anyhow::Result<()> {
         let bound = Bound::new(path, SockType::Datagram, plan.socket_mode)?;
         imports.push((Socket::Bound(bound), path.as_os_str().as_bytes().to_vec()));
     }
-    if listeners.is_empty() && imports.is_empty() {
-        bail!("nothing to serve: --socket or --import is needed, or a socket from systemd");
-    }
     let imports = imports.into_iter().map(|(socket, name)| {
         let fail = |errno| Error::new(&name, "import", Cause::Errno(errno));
         Import::new(socket, escape(&name)).map_err(fail)
     });
     let imports = imports.collect::<Result<Vec<_>, _>>()?;
+    // Not before: an agent that does not start says why, and nothing else.
+    if forgets {
+        log.line("warning: without --state what is stored goes with the agent");
+    }
     give_up_privileges(has_pins, &mut log)?;
     let (sockets, objects) = (listeners.len() + imports.len(), store.len());
     let limits = plan.limits;
@@ -129,7 +135,6 @@ fn keeper(plan: &Plan, stored: Vec<Saved>, log: &mut Log) -> anyhow::Result<(Kee
     if let Some(store) = FdStore::find() {
         return Ok((Keeper::Systemd(store), stored));
     }
-    log.line("warning: without --state what is stored goes with the agent");
     Ok((Keeper::Memory, stored))
 }
 

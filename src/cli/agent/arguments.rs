@@ -119,7 +119,10 @@ fn patience(matches: &ArgMatches) -> anyhow::Result<Duration> {
     match time {
         // A year is long enough, and is no overflow anywhere.
         Some(time) if !time.is_zero() && time <= Duration::from_secs(366 * 86400) => Ok(time),
-        _ => bail!("--client-timeout {}: not a number of seconds above 0", escape(text.as_bytes())),
+        _ => bail!(
+            "--client-timeout {}: not a number of seconds above 0, at most a year",
+            escape(text.as_bytes())
+        ),
     }
 }
 

@@ -1,0 +1,150 @@
+//! Clients that send an agent descriptors that are none of its business: it tells what they are,
+//! and keeps none.
+
+mod common;
+
+use common::agent::*;
+use common::fds::*;
+use common::peers::*;
+use common::traced::{Stop, Traced};
+use common::*;
+use std::io::Read;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// What is no map, no program and no link; and what it is called.
+fn other_things(lab: &Lab) -> Vec<(OwnedFd, &'static str)> {
+    use std::fs::File;
+    let bpf = |command: libc::c_long, number: u32| {
+        let attr = [number, 0, 0, 0];
+        // SAFETY: no pointers.
+        let fd =
+            unsafe { libc::syscall(libc::SYS_bpf, command, &raw const attr, size_of_val(&attr)) };
+        made(fd)
+    };
+    let link = open_pin(&pin_link("link", &lab.array("map", 1)));
+    let pipe = std::io::pipe().expect("a pipe");
+    // A software event that never happens: PERF_COUNT_SW_DUMMY.
+    let mut event = [0u64; 16];
+    (event[0], event[1]) = (1 | 128 << 32, 9);
+    // SAFETY: an attribute of the size that it tells.
+    let event = unsafe { libc::syscall(libc::SYS_perf_event_open, &raw const event, 0, -1, -1, 0) };
+    let path_only = nix::fcntl::OFlag::O_PATH;
+    let path_only =
+        nix::fcntl::open(&lab.array("pin", 1), path_only, nix::sys::stat::Mode::empty());
+    // SAFETY: no pointers but a name that ends with a NUL.
+    let (memory, count) =
+        unsafe { (libc::memfd_create(c"bpf-map".as_ptr(), 0), libc::eventfd(0, 0)) };
+    const BTF_GET_FD_BY_ID: libc::c_long = 19;
+    const ITER_CREATE: libc::c_long = 33;
+    vec![
+        (pipe.0.into(), "a pipe"),
+        (pipe.1.into(), "a pipe"),
+        (std::net::TcpListener::bind("127.0.0.1:0").expect("a socket").into(), "a socket"),
+        (File::open("/dev/null").expect("a file").into(), "a file"),
+        (File::open(lab.dir.path()).expect("a directory").into(), "a file"),
+        (path_only.expect("a file"), "a file"),
+        (made(memory.into()), "a file"),
+        (made(count.into()), "something else"),
+        (made(event), "a perf event"),
+        (bpf(BTF_GET_FD_BY_ID, 1), "a BTF object"),
+        (bpf(ITER_CREATE, link.as_raw_fd() as u32), "a BPF iterator"),
+    ]
+}
+
+/// What a system call has returned.
+#[track_caller]
+fn made(fd: libc::c_long) -> OwnedFd {
+    assert!(fd >= 0, "{}", std::io::Error::last_os_error());
+    // SAFETY: the kernel has just made it for us.
+    unsafe { OwnedFd::from_raw_fd(fd as i32) }
+}
+
+#[test]
+fn one_descriptor_of_an_object_is_put_and_nothing_else() {
+    let lab = Lab::new();
+    let (agent, path) = serve(&lab);
+    let client = Client::connect(&path);
+    client.list();
+    let before = agent.fds();
+    let map = new_map("one");
+    let put = |fds: &[BorrowedFd]| refusal(client.ask(PUT, 0, &strings(&["hits", ""]), fds));
+    let unfit = |reason: &str| (5, reason.to_owned());
+    assert_eq!(put(&[]), unfit("no descriptor came along"));
+    for count in [2, 3, 253] {
+        let fds = vec![map.as_fd(); count];
+        assert_eq!(put(&fds), unfit("more than one descriptor came along"), "{count}");
+    }
+    for (fd, what) in &other_things(&lab) {
+        assert_eq!(put(&[fd.as_fd()]), unfit(&format!("{what}, not a BPF object")));
+        assert_eq!(put(&[fd.as_fd(), map.as_fd()]).0, 5);
+    }
+    // The connection itself, which would keep itself open.
+    // SAFETY: open as long as the client.
+    let own = unsafe { BorrowedFd::borrow_raw(client.fd()) };
+    assert_eq!(put(&[own]), unfit("a socket, not a BPF object"));
+    assert_eq!((client.list(), agent.fds()), (vec![], before));
+}
+
+#[test]
+fn a_descriptor_that_is_not_asked_for_is_closed() {
+    let lab = Lab::new();
+    let (agent, path) = serve_all(&lab, &[], &["*:uid=1001:list,read", "*:uid=1002:list,put"]);
+    let root = Client::connect(&path);
+    done(root.put("hits", new_map("asked").as_fd()));
+    let clients = [1001, 1002, 65534].map(|uid| Client::connect_as(&path, &User::new(uid)));
+    clients.iter().for_each(|client| drop(client.list()));
+    let before = agent.fds();
+    let hits = string("hits");
+    let wait = [&0u32.to_ne_bytes()[..], &hits].concat();
+    for client in clients.iter().chain([&root]) {
+        let requests = [(LIST, &string("")), (GET, &hits), (REMOVE, &hits), (INFO, &hits)];
+        for (operation, body) in requests.into_iter().chain([(ID, &hits), (WAIT, &wait)]) {
+            for count in [1, 5, 253] {
+                // Its other end tells when nobody has it any more.
+                let (mut end, given) = std::io::pipe().expect("a pipe");
+                let answer = client.ask(operation, 0, body, &vec![given.as_fd(); count]);
+                let want = "a descriptor came along that this operation does not take";
+                assert_eq!(refusal(answer), (1, want.into()), "{operation}");
+                drop(given);
+                assert_eq!(end.read(&mut [0]).expect("the end"), 0);
+            }
+        }
+    }
+    assert_eq!((root.list().len(), agent.fds()), (1, before));
+}
+
+/// From whoever may not put anything no descriptor is even taken: at no moment does the agent
+/// have it open.
+#[test]
+fn a_descriptor_of_who_may_put_nothing_is_never_opened() {
+    let lab = Lab::new();
+    let (agent, path) =
+        serve_all(&lab, &[], &["*:uid=1001:list,read,write,remove", "x:uid=1002:put"]);
+    let root = Client::connect(&path);
+    let map = new_map("never");
+    for (uid, most) in [(1001, 0), (65534, 0), (1002, 1)] {
+        let client = Client::connect_as(&path, &User::new(uid));
+        client.list();
+        let before = agent.fds();
+        let traced = Traced::seize(agent.pid());
+        client.send(&packet(PUT, 0, 3, &strings(&["hits", ""])), &[map.as_fd()]).expect("sent");
+        let (mut seen, mut received) = (before, false);
+        loop {
+            let stop = traced.step();
+            // What it opens to tell whose request it is comes after that.
+            if matches!(stop, Stop::Entry { number: libc::SYS_recvmsg, .. }) {
+                traced.step();
+                seen = seen.max(agent.fds());
+                received = true;
+            }
+            if received && matches!(stop, Stop::Entry { number: libc::SYS_sendmsg, .. }) {
+                break;
+            }
+        }
+        traced.release();
+        assert_eq!(seen - before, most, "{uid}");
+        assert_eq!(refusal(client.answer(3, false)).0, 2);
+        eventually("the end of the request", || agent.fds() == before);
+    }
+    assert_eq!(root.list(), []);
+}
