@@ -8,8 +8,7 @@ use common::fds::*;
 use common::sender::Datagram;
 use common::traced::{Stop, Traced};
 use common::*;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 /// An object as clients are told of it, and as they get it. The time is left out.
 type Held = (Record, (String, u32, i32));
@@ -28,15 +27,11 @@ fn start(lab: &Lab, state: &str) -> Agent {
 }
 
 fn held(client: &Client) -> Vec<Held> {
-    let records = client.list().into_iter().map(|r| Record { time: 0, ..r });
-    let fd = |r: &Record| what_is(&client.get(&[&r.name], 0).fds[0]);
-    records.map(|r| (r.clone(), fd(&r))).collect()
+    client.held().into_iter().map(|(r, fd)| (Record { time: 0, ..r }, fd)).collect()
 }
 
 fn has_answer(client: &Client, _: Stop) -> bool {
-    // SAFETY: open as long as the client is.
-    let fd = unsafe { BorrowedFd::borrow_raw(client.fd()) };
-    poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], PollTimeout::ZERO).expect("poll") == 1
+    client.has_something()
 }
 
 /// Runs an agent through the request and kills it at the given stop, or where it has answered;
@@ -108,11 +103,6 @@ fn layout(letter: char) -> String {
     format!("u32 -> enum:u64{{{}=0}}", letter.to_string().repeat(9000))
 }
 
-#[track_caller]
-fn put(client: &Client, flags: u16, name: &str, layout: &str, fd: &OwnedFd) {
-    done(client.ask(PUT, flags, &strings(&[name, layout]), &[fd.as_fd()]));
-}
-
 #[test]
 fn killed_while_it_stores_a_map() {
     let lab = Lab::new();
@@ -120,7 +110,7 @@ fn killed_while_it_stores_a_map() {
     let (stops, _) = at_every_stop(
         &lab,
         &Request {
-            prepare: &|_, client| put(client, 0, "other", "", &other),
+            prepare: &|_, client| drop(client.put_with(0, "other", "", &other)),
             ask: &|_, client| {
                 let body = strings(&["map", &layout('a')]);
                 client.send(&packet(PUT, 0, 1, &body), &[map.as_fd()]).unwrap();
@@ -139,7 +129,7 @@ fn killed_while_it_replaces_a_map() {
     let (stops, last) = at_every_stop(
         &lab,
         &Request {
-            prepare: &|_, client| put(client, 0, "map", &layout('a'), &old),
+            prepare: &|_, client| drop(client.put_with(0, "map", &layout('a'), &old)),
             ask: &|_, client| {
                 let body = strings(&["map", &layout('b')]);
                 client.send(&packet(PUT, REPLACE, 1, &body), &[new.as_fd()]).unwrap();
@@ -159,8 +149,8 @@ fn killed_while_it_removes_a_map() {
         &lab,
         &Request {
             prepare: &|_, client| {
-                put(client, 0, "other", "", &other);
-                put(client, 0, "map", &layout('a'), &map);
+                client.put_with(0, "other", "", &other);
+                client.put_with(0, "map", &layout('a'), &map);
             },
             ask: &|_, client| {
                 client.send(&packet(REMOVE, 0, 1, &string("map")), &[]).unwrap();
@@ -180,9 +170,9 @@ fn killed_while_it_removes_several_maps() {
         &Request {
             prepare: &|_, client| {
                 for name in ["a", "b", "c"] {
-                    put(client, 0, name, "", &map);
+                    client.put_with(0, name, "", &map);
                 }
-                put(client, 0, "other", "", &other);
+                client.put_with(0, "other", "", &other);
             },
             ask: &|_, client| {
                 client.send(&packet(REMOVE, 0, 1, &strings(&["a", "b", "c"])), &[]).unwrap();
@@ -207,8 +197,8 @@ impl Transfer {
     }
 
     fn prepare(&self, client: &Client) {
-        put(client, 0, "test.o:2", &layout('a'), &self.old);
-        put(client, 0, "other", "", &self.old);
+        client.put_with(0, "test.o:2", &layout('a'), &self.old);
+        client.put_with(0, "other", "", &self.old);
     }
 
     fn send(&self, lab: &Lab) {

@@ -1,15 +1,16 @@
 //! A running `bpf-agent`, and a client of it that builds its packets byte by byte: it shares no
 //! code with the agent.
 
-use super::{Lab, Run, child::Start};
+use super::{Lab, Run, child::Start, fds::what_is};
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 use nix::unistd::Pid;
 use sendfd::SendWithFd;
 use std::io::{BufRead, BufReader};
 use std::mem::{size_of, zeroed};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -332,6 +333,25 @@ impl Client {
     #[track_caller]
     pub fn get(&self, names: &[&str], flags: u16) -> Answer {
         self.ask(GET, flags, &strings(names), &[])
+    }
+
+    /// A put with all that it can have, which must be done.
+    #[track_caller]
+    pub fn put_with(&self, flags: u16, name: &str, layout: &str, fd: impl AsFd) -> Vec<Record> {
+        done(self.ask(PUT, flags, &strings(&[name, layout]), &[fd.as_fd()]))
+    }
+
+    /// All that there is, as it is told of, and as it is handed out: kind, id and access mode.
+    #[track_caller]
+    pub fn held(&self) -> Vec<(Record, (String, u32, i32))> {
+        let fd = |r: &Record| what_is(&self.get(&[&r.name], 0).fds[0]);
+        self.list().into_iter().map(|r| (r.clone(), fd(&r))).collect()
+    }
+
+    /// Whether a packet has come, or the end.
+    pub fn has_something(&self) -> bool {
+        let mut ready = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
+        poll(&mut ready, PollTimeout::ZERO).expect("poll") == 1
     }
 
     #[track_caller]

@@ -2,7 +2,7 @@
 //! descriptors for it, and hands them back with its sockets when it starts it again
 //! (sd_listen_fds(3), sd_pid_notify_with_fds(3)).
 
-use super::agent::{Agent, Client};
+use super::agent::{Agent, Client, Record};
 use super::child::Start;
 use super::{Lab, after};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -189,4 +189,14 @@ pub fn is_same_file(a: &OwnedFd, b: &OwnedFd) -> bool {
     let order = unsafe { libc::syscall(libc::SYS_kcmp, pid, pid, 0, a, b) };
     assert!(order >= 0, "kcmp: {}", std::io::Error::last_os_error());
     order == 0
+}
+
+/// The name under which an agent has this stored, where `name` is as a file would have it.
+pub fn stored_as(record: &Record, name: &str) -> String {
+    let Record { id, uid, gid, pid, time, .. } = record;
+    let class = ["map", "prog", "link"][usize::from(record.class) - 1];
+    let access = ["-", "r", "w", "rw"][usize::from(record.bound)];
+    format!(
+        "bpf-agent v1 {class} id={id} access={access} uid={uid} gid={gid} pid={pid} time={time} {name}"
+    )
 }
