@@ -215,12 +215,13 @@ fn what_cannot_be_a_name_is_refused_by_every_operation() {
     let client = Client::connect(&path);
     let map = new_map("named");
     let (longest, too_long) = (FULL.repeat(19) + "012345678x", FULL.repeat(20) + "x");
-    for name in ["0x1", "a b", "ä", "%", "..", "-", "*", &longest, "\"\\"] {
+    for name in ["0x1", "a b", "ä", "%", "..", "_-", "id", "*", &longest, "\"\\"] {
         assert_eq!(done(client.put(name, map.as_fd()))[0].name, name);
         assert_eq!(client.get(&[name], 0).fds.len(), 1, "{name}");
     }
     let stored = client.list();
     let kind = "holds '/', '=', ',' or a control byte";
+    let other = "looks like an option, or like another reference to a map";
     for (name, want) in [
         ("", "is empty"),
         ("12", "is a number"),
@@ -231,6 +232,13 @@ fn what_cannot_be_a_name_is_refused_by_every_operation() {
         ("\0", kind),
         ("\u{7f}", kind),
         (&too_long, "is longer than 200 bytes"),
+        ("-x", other),
+        ("id:5", other),
+        ("fd:0", other),
+        ("env:x", other),
+        ("name:x", other),
+        ("prog:x", other),
+        ("link:x", other),
     ] {
         let want = (1, format!("a name {want}"));
         for operation in [GET, REMOVE, INFO, ID] {

@@ -6,7 +6,6 @@ mod common;
 use common::agent::*;
 use common::fds::*;
 use common::peers::*;
-use common::traced::{Stop, Traced};
 use common::*;
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -111,40 +110,4 @@ fn a_descriptor_that_is_not_asked_for_is_closed() {
         }
     }
     assert_eq!((root.list().len(), agent.fds()), (1, before));
-}
-
-/// From whoever may not put anything no descriptor is even taken: at no moment does the agent
-/// have it open.
-#[test]
-fn a_descriptor_of_who_may_put_nothing_is_never_opened() {
-    let lab = Lab::new();
-    let (agent, path) =
-        serve_all(&lab, &[], &["*:uid=1001:list,read,write,remove", "x:uid=1002:put"]);
-    let root = Client::connect(&path);
-    let map = new_map("never");
-    for (uid, most) in [(1001, 0), (65534, 0), (1002, 1)] {
-        let client = Client::connect_as(&path, &User::new(uid));
-        client.list();
-        let before = agent.fds();
-        let traced = Traced::seize(agent.pid());
-        client.send(&packet(PUT, 0, 3, &strings(&["hits", ""])), &[map.as_fd()]).expect("sent");
-        let (mut seen, mut received) = (before, false);
-        loop {
-            let stop = traced.step();
-            // What it opens to tell whose request it is comes after that.
-            if matches!(stop, Stop::Entry { number: libc::SYS_recvmsg, .. }) {
-                traced.step();
-                seen = seen.max(agent.fds());
-                received = true;
-            }
-            if received && matches!(stop, Stop::Entry { number: libc::SYS_sendmsg, .. }) {
-                break;
-            }
-        }
-        traced.release();
-        assert_eq!(seen - before, most, "{uid}");
-        assert_eq!(refusal(client.answer(3, false)).0, 2);
-        eventually("the end of the request", || agent.fds() == before);
-    }
-    assert_eq!(root.list(), []);
 }

@@ -92,6 +92,10 @@ fn a_request_that_is_too_long_is_refused_whole() {
     client.send(&request(131073), &[]).expect("sent");
     let want = (1, "a request of more than 131072 bytes".to_owned());
     assert_eq!(refusal(client.answer(9, true)), want);
+    // As many names as may be, and one more.
+    assert_eq!(refusal(client.ask(GET, 0, &strings(&["x"; 1024]), &[])).0, 3);
+    let want = (1, "more than 1024 names".to_owned());
+    assert_eq!(refusal(client.ask(GET, 0, &strings(&["x"; 1025]), &[])), want);
     client.send(&vec![0xff; 200_000], &[new_map("long").as_fd()]).expect("sent");
     assert_eq!(refusal(client.answer(u32::MAX, true)).0, 10);
     assert_eq!((client.list(), agent.fds()), (vec![], before));

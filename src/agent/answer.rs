@@ -5,6 +5,7 @@ use super::access::{Peer, Rights};
 use super::packet::Answer;
 use super::shared::Agent;
 use super::store::{Incoming, absent};
+use crate::sys::fd::{self, Kind};
 use crate::sys::object::Object;
 use crate::sys::peer;
 use crate::text::{count, quote};
@@ -33,13 +34,14 @@ impl From<Trouble> for Reply {
 }
 
 impl Agent {
-    /// Takes up a request that came with `fds`; `lost` of them did not fit.
+    /// Takes up a request that came with `fds`, of which it takes what it stores; `lost` says
+    /// that there were more.
     pub fn begin(
         &mut self,
         peer: &Peer,
         socket: impl AsFd,
         operation: Operation,
-        fds: Vec<OwnedFd>,
+        fds: &mut Vec<OwnedFd>,
         lost: bool,
     ) -> Begun {
         let verb = verb(&operation);
@@ -55,7 +57,7 @@ impl Agent {
         &mut self,
         peer: &Peer,
         operation: Operation,
-        mut fds: Vec<OwnedFd>,
+        fds: &mut Vec<OwnedFd>,
         lost: bool,
     ) -> Result<Begun, (String, Trouble)> {
         let is_put = matches!(operation, Operation::Put { .. });
@@ -103,7 +105,7 @@ impl Agent {
                 let trouble = |t| (quote(&name), t);
                 let needed = if replace { Rights::PUT.or(Rights::REMOVE) } else { Rights::PUT };
                 self.demand(peer, &name, needed).map_err(trouble)?;
-                let object = one_object(&mut fds, lost).map_err(trouble)?;
+                let object = one_object(fds, lost).map_err(trouble)?;
                 let Peer { uid, gid, pid, .. } = *peer;
                 let incoming = Incoming { object, layout, replace, uid, gid, pid };
                 self.put(peer, &name, incoming).map_err(trouble)
@@ -200,20 +202,24 @@ fn whole(records: Vec<Record>) -> Begun {
     Begun::Answer(Answer::Whole(Reply::Records { records, more: false }))
 }
 
-/// The one descriptor of a put, if it is of an object.
+/// The one descriptor of a put, if it is of an object. Whatever else came stays in `fds`.
 fn one_object(fds: &mut Vec<OwnedFd>, lost: bool) -> Result<Object, Trouble> {
     let unfit = |reason: &str| Trouble::new(Status::Unfit, reason);
-    let fd = match (fds.pop(), lost) {
-        (Some(fd), false) => fd,
-        (None, false) => return Err(unfit("no descriptor came along")),
-        (Some(_), true) => return Err(unfit("more than one descriptor came along")),
-        (None, true) => return Err(unfit("the descriptor was lost: too many are open here")),
-    };
-    match Object::identify(fd) {
-        Ok(Ok(object)) => Ok(object),
-        Ok(Err(other)) => Err(unfit(&format!("{}, not a BPF object", other.describe()))),
-        Err(errno) => Err(Trouble::new(Status::Failed, crate::error::describe(errno))),
+    let failed = |errno| Trouble::new(Status::Failed, crate::error::describe(errno));
+    match &fds[..] {
+        _ if lost && fds.is_empty() => {
+            return Err(unfit("the descriptor was lost: too many are open here"));
+        }
+        [] => return Err(unfit("no descriptor came along")),
+        [one] => {
+            if let other @ Kind::Other(_) = fd::kind(one.as_fd()).map_err(failed)? {
+                return Err(unfit(&format!("{}, not a BPF object", other.describe())));
+            }
+        }
+        _ => return Err(unfit("more than one descriptor came along")),
     }
+    let object = Object::identify(fds.remove(0)).map_err(failed)?;
+    object.map_err(|other| unfit(&format!("{}, not a BPF object", other.describe())))
 }
 
 fn verb(operation: &Operation) -> &'static str {

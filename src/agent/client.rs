@@ -7,11 +7,14 @@ use super::packet::Answer;
 use super::shared::Agent;
 use crate::sys::{Errno, Result as SysResult, peer, scm};
 use crate::wire::agent::{Malformed, Reply, Request, Status, number_of};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use nix::sys::socket::{Shutdown, shutdown};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-/// Requests that are answered before others get their turn.
-const REQUESTS: usize = 64;
+/// How long a client has its turn, if it has more to do: others wait meanwhile.
+const TURN: Duration = Duration::from_millis(5);
+/// Packets that are read of a connection that ends: more than fit in a socket's buffer.
+const LEFT_OVER: usize = 4096;
 /// Fewer bytes than any packet takes of a socket's buffer. The kernel tells of the room that it
 /// is about to free with one byte of it still counted (sock_wfree of net/core/sock.c).
 const LEAST_UNREAD: usize = 64;
@@ -31,6 +34,8 @@ pub struct Client {
     unread: usize,
     /// It is to go on once others have received theirs.
     pub starved: bool,
+    /// Its connection is over for us, and what it has not received counts until it has.
+    pub lingers: bool,
     /// It has closed its end. That is told once, and may be before what it asked is read.
     pub gone: bool,
 }
@@ -74,6 +79,7 @@ impl Client {
             active,
             unread: 0,
             starved: false,
+            lingers: false,
             gone: false,
         })
     }
@@ -85,7 +91,11 @@ impl Client {
     /// Answers what can be answered now. `packet` is where requests are received.
     pub fn turn(&mut self, agent: &mut Agent, packet: &mut [u8]) -> Turn {
         self.settle(agent);
-        for _ in 0..REQUESTS {
+        if self.lingers {
+            return if self.unread == 0 { Turn::Over } else { Turn::Idle };
+        }
+        let start = Instant::now();
+        while start.elapsed() < TURN {
             if let Some(answer) = self.answer.take() {
                 match self.send(agent, answer) {
                     Turn::Again => {}
@@ -105,34 +115,44 @@ impl Client {
 
     /// Takes up one request, if one has come.
     fn receive(&mut self, agent: &mut Agent, packet: &mut [u8]) -> Turn {
-        // From a client that may not put anything no descriptor is taken.
-        let room = usize::from(agent.access.may_put_something(&self.peer));
-        let received = match scm::receive_at_most(self.socket.as_fd(), packet, room) {
+        // All descriptors are taken: those that are not, the kernel would close here.
+        let mut received = match scm::receive(self.socket.as_fd(), packet) {
             Err(Errno::EAGAIN) => return Turn::Idle,
             Err(Errno::EINTR) => return Turn::Again,
-            // The end, or an empty packet, which is no request either.
-            Ok(received) if received.length == 0 => return Turn::Over,
             Err(_) => return Turn::Over,
             Ok(received) => received,
         };
+        let turn = self.take_up(agent, packet, &mut received);
+        agent.closer.close(self.peer.uid, received.fds);
+        turn
+    }
+
+    /// Takes up what was received. Descriptors that are not stored stay with it.
+    fn take_up(&mut self, agent: &mut Agent, packet: &[u8], received: &mut scm::Received) -> Turn {
+        // The end, or an empty packet, which is no request either; or one who keeps those busy
+        // that close what it sent.
+        if received.length == 0 || agent.closer.is_behind(self.peer.uid) {
+            return Turn::Over;
+        }
         self.active = Instant::now();
         let bytes = &packet[..received.length];
         self.number = number_of(bytes);
-        let request = match received.payload_truncated {
-            true => Err(format!("a request of more than {} bytes", packet.len())),
-            false => Request::decode(bytes).map_err(|e| e.to_string()),
+        let request = match Request::decode(bytes) {
+            Err(Malformed::Version(version)) => Err(Malformed::Version(version)),
+            _ if received.payload_truncated => Err(Malformed::TooLong(packet.len())),
+            request => request,
         };
         let begun = match request {
             Ok(request) => {
                 let lost = received.control_truncated;
-                agent.begin(&self.peer, &self.socket, request.operation, received.fds, lost)
+                let fds = &mut received.fds;
+                agent.begin(&self.peer, &self.socket, request.operation, fds, lost)
             }
-            Err(reason) => {
-                let version =
-                    Request::decode(bytes).is_err_and(|e| matches!(e, Malformed::Version(_)));
-                let status = if version { Status::Version } else { Status::Malformed };
-                agent.log.line(format_args!("request: {}: refused: {reason}", self.peer));
-                Begun::Answer(Answer::Whole(Trouble::new(status, reason).into()))
+            Err(why) => {
+                let is_version = matches!(why, Malformed::Version(_));
+                let status = if is_version { Status::Version } else { Status::Malformed };
+                agent.log.line(format_args!("request: {}: refused: {why}", self.peer));
+                Begun::Answer(Answer::Whole(Trouble::new(status, why.to_string()).into()))
             }
         };
         match begun {
@@ -149,6 +169,17 @@ impl Client {
 
     /// Sends the next packet of an answer, and keeps what is left of it.
     fn send(&mut self, agent: &mut Agent, answer: Answer) -> Turn {
+        // Asked before descriptors are opened. One packet with descriptors at a time, so that
+        // whoever does not read holds no more.
+        let is_trusted = agent.access.is_trusted(&self.peer);
+        if answer.carries() && self.unread > 0 {
+            self.answer = Some(answer);
+            return Turn::Idle;
+        }
+        if answer.carries() && agent.in_flight.room(self.peer.uid, is_trusted) == 0 {
+            self.answer = Some(answer);
+            return Turn::Starved;
+        }
         let packet = agent.packet(&self.peer, &answer);
         let Some(reply) = &packet.reply else {
             self.answer = answer.advance(packet.next);
@@ -156,15 +187,7 @@ impl Client {
         };
         let count = packet.fds.len();
         let fds: Vec<BorrowedFd> = packet.fds.iter().map(AsFd::as_fd).collect();
-        let is_trusted = agent.access.is_trusted(&self.peer);
-        // One packet with descriptors at a time, so that whoever does not read holds no more.
-        let blocked = count > 0
-            && (self.unread > 0 || agent.in_flight.room(self.peer.uid, is_trusted) < count);
-        let bytes = reply.encode(self.number);
-        let sent = match blocked {
-            true => Err(Errno::ETOOMANYREFS),
-            false => scm::send(self.socket.as_fd(), &bytes, &fds),
-        };
+        let sent = scm::send(self.socket.as_fd(), &reply.encode(self.number), &fds);
         let next = packet.next;
         match sent {
             Ok(()) => {
@@ -178,9 +201,10 @@ impl Client {
                 self.answer = Some(answer);
                 Turn::Idle
             }
+            // The kernel's own limit.
             Err(Errno::ETOOMANYREFS) => {
                 self.answer = Some(answer);
-                if self.unread > 0 { Turn::Idle } else { Turn::Starved }
+                Turn::Starved
             }
             Err(_) => Turn::Over,
         }
@@ -194,10 +218,40 @@ impl Client {
     }
 
     /// What was sent to it is not in flight any more; false if there was nothing.
-    pub fn release(&mut self, agent: &mut Agent) -> bool {
+    fn release(&mut self, agent: &mut Agent) -> bool {
         let unread = std::mem::take(&mut self.unread);
         agent.in_flight.release(self.peer.uid, unread);
         unread > 0
+    }
+
+    /// Ends the connection, as far as that can be done now: true if all is done. Descriptors
+    /// that were sent and that nobody has received stay in flight, whoever holds them there.
+    pub fn end(&mut self, agent: &mut Agent, packet: &mut [u8]) -> bool {
+        self.settle(agent);
+        // That it has shut its end down does not say that it has let go of what was sent.
+        self.lingers = self.unread > 0;
+        if self.lingers {
+            (self.answer, self.wait, self.starved) = (None, None, false);
+            let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Read);
+        } else {
+            self.empty(agent, packet);
+        }
+        !self.lingers
+    }
+
+    /// Receives what is left, so that the kernel has no descriptor to close with the socket.
+    fn empty(&self, agent: &mut Agent, packet: &mut [u8]) {
+        // With that every packet tells its sender, and the end alone does not.
+        let _ = peer::pass_credentials(self.socket.as_fd());
+        let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Read);
+        for _ in 0..LEFT_OVER {
+            match scm::receive(self.socket.as_fd(), packet) {
+                Ok(left) if left.credentials.is_some() => {
+                    agent.closer.close(self.peer.uid, left.fds);
+                }
+                _ => return,
+            }
+        }
     }
 
     /// Answers a client that waits, if what it waits for is there; true if so.
@@ -238,6 +292,9 @@ impl Client {
     /// Whether it has done nothing for longer than `patience`. Who waits is to be idle, and who
     /// is kept waiting by others is not to blame.
     pub fn dawdles(&self, now: Instant, patience: Duration) -> bool {
-        self.wait.is_none() && !self.starved && now.duration_since(self.active) >= patience
+        self.wait.is_none()
+            && !self.starved
+            && !self.lingers
+            && now.duration_since(self.active) >= patience
     }
 }

@@ -34,16 +34,26 @@ impl Crowd {
         self.clients.len() - self.free.len()
     }
 
-    /// Takes in a client that has connected, and says where; None where its user has too many.
+    /// Takes in a client that has connected, and says where; None where there are too many, of
+    /// its user or in all. Those who are trusted are kept out by nobody.
     pub fn admit(&mut self, client: Client, agent: &mut Agent) -> Option<usize> {
         let peer = &client.peer;
-        let same = |other: &&Client| other.peer.uid == peer.uid;
-        let many = self.clients.iter().flatten().filter(same).count();
-        // So that one user cannot keep all others out.
-        if !agent.access.is_trusted(peer) && many >= (agent.limits.clients / 2).max(1) {
-            let line = format!("connect: {peer}: refused: {many} connections of one user");
-            agent.log.line(line);
-            return None;
+        if !agent.access.is_trusted(peer) {
+            let same = |other: &&Client| other.peer.uid == peer.uid;
+            let many = self.clients.iter().flatten().filter(same).count();
+            let why = if many >= (agent.limits.clients / 2).max(1) {
+                format!("{many} connections of one user")
+            } else if self.len() >= agent.limits.clients {
+                format!("{} connections, as many as may be", self.len())
+            } else if agent.closer.is_behind(peer.uid) {
+                "what it sent is not closed yet".into()
+            } else {
+                String::new()
+            };
+            if !why.is_empty() {
+                agent.log.line(format_args!("connect: {peer}: refused: {why}"));
+                return None;
+            }
         }
         let at = self.free.pop().unwrap_or_else(|| {
             self.clients.push(None);
@@ -63,9 +73,13 @@ impl Crowd {
 
     /// Gives those their turn who have more to do.
     pub fn go_on(&mut self, agent: &mut Agent) {
-        self.fed = false;
+        let fed = std::mem::take(&mut self.fed);
         for at in std::mem::take(&mut self.again) {
-            self.serve(at, agent);
+            if fed || !self.is_starved(at) {
+                self.serve(at, agent);
+            } else {
+                self.again.insert(at);
+            }
         }
     }
 
@@ -91,7 +105,9 @@ impl Crowd {
         client.starved = turn == Turn::Starved;
         match turn {
             // What it asked before it went is done all the same; only waiting is in vain.
-            _ if client.gone && (client.wait.is_some() || client.starved) => self.end(at, agent),
+            _ if client.gone && (client.wait.is_some() || client.starved || client.lingers) => {
+                self.end(at, agent);
+            }
             Turn::Idle => {}
             Turn::Again | Turn::Starved => drop(self.again.insert(at)),
             Turn::Over => self.end(at, agent),
@@ -101,9 +117,13 @@ impl Crowd {
 
     /// Ends a connection.
     pub fn end(&mut self, at: usize, agent: &mut Agent) {
-        let Some(mut client) = self.clients.get_mut(at).and_then(Option::take) else { return };
-        self.fed |= client.release(agent);
-        self.free.push(at);
+        let Some(client) = self.clients.get_mut(at).and_then(Option::as_mut) else { return };
+        let before = agent.in_flight.total();
+        if client.end(agent, &mut self.packet) {
+            self.clients[at] = None;
+            self.free.push(at);
+        }
+        self.fed |= agent.in_flight.total() < before;
     }
 
     /// Answers those who wait for what has come.

@@ -1,6 +1,7 @@
 //! How many descriptors were sent that nobody is known to have received: the kernel keeps them
 //! for whoever does not read.
 
+use crate::sys::scm::MAX_FDS;
 use std::collections::BTreeMap;
 
 /// Descriptors in flight, in all and of each user.
@@ -22,11 +23,14 @@ impl InFlight {
     }
 
     /// How many more a user may have. Of those who are not trusted nobody gets more than half,
-    /// so that nobody keeps all others from theirs.
+    /// and for those who are there is a packet's worth beyond what all others may have together.
     pub fn room(&self, uid: u32, is_trusted: bool) -> usize {
-        let share = if is_trusted { self.most } else { (self.most / 2).max(1) };
+        if is_trusted {
+            return (self.most + MAX_FDS).saturating_sub(self.total);
+        }
         let own = self.of_users.get(&uid).copied().unwrap_or(0);
-        (self.most - self.total).min(share.saturating_sub(own))
+        let share = (self.most / 2).max(1).saturating_sub(own);
+        self.most.saturating_sub(self.total).min(share)
     }
 
     pub fn add(&mut self, uid: u32, count: usize) {

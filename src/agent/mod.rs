@@ -4,6 +4,7 @@ mod about;
 pub mod access;
 mod answer;
 mod client;
+pub mod closer;
 mod crowd;
 pub mod import;
 pub mod in_flight;

@@ -13,7 +13,7 @@ use crate::wire::agent::{Mode, Record, Reply, Status};
 /// Bytes after which a packet is closed; one record more fits in any case.
 const PACKET: usize = 32 << 10;
 /// Objects of a list that are looked at in one go: others are served in between.
-const LOOKS: usize = 256;
+const LOOKS: usize = 64;
 
 /// What is yet to be sent to a client.
 #[derive(Debug)]
@@ -46,6 +46,11 @@ pub enum Next {
 }
 
 impl Answer {
+    /// Whether its next packet is to carry descriptors.
+    pub fn carries(&self) -> bool {
+        matches!(self, Answer::Get { .. })
+    }
+
     /// What is left once a packet is sent.
     pub fn advance(self, next: Next) -> Option<Answer> {
         match (self, next) {
@@ -143,8 +148,7 @@ impl Agent {
         sent: usize,
     ) -> Result<Packet<'_>, Trouble> {
         let (mut records, mut fds, mut bytes) = (Vec::new(), Vec::new(), 0);
-        // Where there is no room for one it is made all the same, to be sent when there is.
-        let room = self.in_flight.room(peer.uid, self.access.is_trusted(peer)).clamp(1, MAX_FDS);
+        let room = self.in_flight.room(peer.uid, self.access.is_trusted(peer)).min(MAX_FDS);
         for name in names[sent..].iter().take(room) {
             if bytes >= PACKET {
                 break;

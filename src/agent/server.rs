@@ -43,6 +43,8 @@ pub struct Server {
 const SIGNALS: Token = Token(0);
 /// Events taken at a time.
 const EVENTS: usize = 256;
+/// Connections beyond the limit, for those who are trusted.
+const RESERVE: usize = 16;
 /// How often those who dawdle are looked for, at most.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -209,7 +211,7 @@ impl Server {
                     (self.knocking, self.crowded) = (true, true);
                     break;
                 }
-                if self.crowd.len() >= self.agent.limits.clients {
+                if self.crowd.len() >= self.agent.limits.clients + RESERVE {
                     // The others wait where they are, until one of these ends.
                     self.knocking = true;
                     return;

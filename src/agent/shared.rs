@@ -2,6 +2,7 @@
 
 use super::Limits;
 use super::access::Access;
+use super::closer::Closer;
 use super::in_flight::InFlight;
 use super::log::Log;
 use super::store::Store;
@@ -14,6 +15,7 @@ pub struct Agent {
     pub log: Log,
     pub limits: Limits,
     pub in_flight: InFlight,
+    pub closer: Closer,
     /// A name has come since those who wait were last looked at.
     pub news: bool,
 }

@@ -4,6 +4,7 @@ mod arguments;
 
 use super::exit;
 use crate::agent::access::{Access, Rule, parse_file};
+use crate::agent::closer::Closer;
 use crate::agent::import::Import;
 use crate::agent::in_flight::InFlight;
 use crate::agent::keep::Keeper;
@@ -100,7 +101,8 @@ fn run(plan: Plan, listed: Vec<(OwnedFd, String)>) -> anyhow::Result<()> {
     let (sockets, objects) = (listeners.len() + imports.len(), store.len());
     let limits = plan.limits;
     let in_flight = InFlight::new(limits.in_flight);
-    let agent = Agent { access, store, log, limits, in_flight, news: false };
+    let agent =
+        Agent { access, store, log, limits, in_flight, closer: Closer::default(), news: false };
     let (rules, file) = (plan.rules, plan.rules_file);
     let reload = Box::new(move || read_access(&rules, file.as_deref()));
     let mut server = Server::new(agent, signals, listeners, imports, reload)

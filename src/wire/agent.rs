@@ -21,6 +21,8 @@ pub const VERSION: u8 = 1;
 pub const MAX_PACKET: usize = 128 << 10;
 /// Bytes of the longest name.
 pub const MAX_NAME: usize = 200;
+/// Names in one request at most.
+pub const MAX_NAMES: usize = 1024;
 /// Bytes of the longest layout, as in the environment.
 pub const MAX_LAYOUT: usize = 64 << 10;
 
@@ -101,6 +103,9 @@ const ID: u8 = 7;
 /// PUT: take the place of what has the name.
 const REPLACE: u16 = 4;
 
+/// What another kind of reference begins with, to a map or a program.
+const REFERENCES: [&[u8]; 6] = [b"id:", b"name:", b"fd:", b"env:", b"prog:", b"link:"];
+
 /// Why a packet is refused.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Malformed {
@@ -114,6 +119,10 @@ pub enum Malformed {
     Operation(u8),
     #[error("flags {0:#x} are not known here")]
     Flags(u16),
+    #[error("a request of more than {}", count(*.0, "byte"))]
+    TooLong(usize),
+    #[error("more than {MAX_NAMES} names")]
+    Names,
     #[error("no name is given")]
     NoName,
     #[error("a name {0}")]
@@ -135,6 +144,8 @@ pub fn check_name(name: &[u8]) -> Result<(), Malformed> {
         "is a number"
     } else if name.iter().any(|b| matches!(b, b'/' | b'=' | b',') || b.is_ascii_control()) {
         "holds '/', '=', ',' or a control byte"
+    } else if name[0] == b'-' || REFERENCES.iter().any(|prefix| name.starts_with(prefix)) {
+        "looks like an option, or like another reference to a map"
     } else {
         return Ok(());
     }))
@@ -235,6 +246,9 @@ fn name(rest: &mut Reader) -> Result<Vec<u8>, Malformed> {
 fn names(rest: &mut Reader) -> Result<Vec<Vec<u8>>, Malformed> {
     let mut names = Vec::new();
     while !rest.0.is_empty() {
+        if names.len() == MAX_NAMES {
+            return Err(Malformed::Names);
+        }
         names.push(name(rest)?);
     }
     if names.is_empty() { Err(Malformed::NoName) } else { Ok(names) }
