@@ -172,7 +172,7 @@ impl Client {
         // Asked before descriptors are opened. One packet with descriptors at a time, so that
         // whoever does not read holds no more.
         let is_trusted = agent.access.is_trusted(&self.peer);
-        if answer.carries() && self.unread > 0 {
+        if answer.carries() && self.unread > 0 && !agent.ends {
             self.answer = Some(answer);
             return Turn::Idle;
         }
@@ -239,8 +239,10 @@ impl Client {
         !self.lingers
     }
 
-    /// Receives what is left, so that the kernel has no descriptor to close with the socket.
-    fn empty(&self, agent: &mut Agent, packet: &mut [u8]) {
+    /// Receives what is left, so that the kernel has no descriptor to close with the socket, and
+    /// does not tell the client of what was left (ECONNRESET) before the replies that it has
+    /// not read.
+    pub fn empty(&self, agent: &mut Agent, packet: &mut [u8]) {
         // With that every packet tells its sender, and the end alone does not.
         let _ = peer::pass_credentials(self.socket.as_fd());
         let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Read);

@@ -161,12 +161,13 @@ impl Crowd {
 
     /// Answers what has been asked, and takes no more.
     pub fn drain(&mut self, agent: &mut Agent) {
+        agent.ends = true;
         for client in self.clients.iter_mut().flatten() {
-            // What is not read by the end would have the client's kernel say so (ECONNRESET)
-            // before it gives the replies.
+            // From now on it can send no more, and so this ends.
             let _ = shutdown(client.socket().as_raw_fd(), Shutdown::Read);
             let mut turn = || client.turn(agent, &mut self.packet);
             let _ = (0..LAST_TURNS).all(|_| turn() == Turn::Again);
+            client.empty(agent, &mut self.packet);
         }
     }
 }

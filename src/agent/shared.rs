@@ -16,6 +16,8 @@ pub struct Agent {
     pub limits: Limits,
     pub in_flight: InFlight,
     pub closer: Closer,
+    /// It is about to end: nobody is waited for.
+    pub ends: bool,
     /// A name has come since those who wait were last looked at.
     pub news: bool,
 }

@@ -101,8 +101,8 @@ fn run(plan: Plan, listed: Vec<(OwnedFd, String)>) -> anyhow::Result<()> {
     let (sockets, objects) = (listeners.len() + imports.len(), store.len());
     let limits = plan.limits;
     let in_flight = InFlight::new(limits.in_flight);
-    let agent =
-        Agent { access, store, log, limits, in_flight, closer: Closer::default(), news: false };
+    let closer = Closer::default();
+    let agent = Agent { access, store, log, limits, in_flight, closer, ends: false, news: false };
     let (rules, file) = (plan.rules, plan.rules_file);
     let reload = Box::new(move || read_access(&rules, file.as_deref()));
     let mut server = Server::new(agent, signals, listeners, imports, reload)

@@ -240,6 +240,12 @@ impl Client {
         self.socket.as_raw_fd()
     }
 
+    /// Whether there is something to be received at this moment, if only the end.
+    pub fn is_answered(&self) -> bool {
+        let mut ready = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
+        poll(&mut ready, PollTimeout::ZERO).expect("polled") > 0
+    }
+
     /// Sends any bytes with any descriptors.
     pub fn send(&self, bytes: &[u8], fds: &[BorrowedFd]) -> std::io::Result<usize> {
         let numbers: Vec<RawFd> = fds.iter().map(|fd| fd.as_raw_fd()).collect();
