@@ -25,12 +25,12 @@ fn the_directory_is_made_for_the_agent_alone_whatever_the_umask_is() {
     let lab = Lab::new();
     let command = lab.agent(["--socket", "agent", "--state", STATE]);
     let agent = Agent::start(&mut after("umask 0", &command));
-    assert_eq!(mode_of(STATE), 0o700);
+    assert_eq!(mode_of(STATE), 0o1700);
     assert_eq!(agent.log, ["bpf-agent: serves on 1 socket, holds 0 objects"]);
     let end = agent.stop();
     assert_eq!((end.status, end.stderr.as_str()), (0, "bpf-agent: ends\n"));
     // An empty state is kept for the next one.
-    assert_eq!(mode_of(STATE), 0o700);
+    assert_eq!(mode_of(STATE), 0o1700);
 }
 
 #[test]

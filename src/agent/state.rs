@@ -11,6 +11,7 @@ pub use change::{Change, New};
 
 use super::about::{About, decode_name, encode_name};
 use crate::error::{Cause, Error};
+use crate::source::pin::APART;
 use crate::sys::bpf::{Access, obj_get};
 use crate::sys::fd::Kind;
 use crate::sys::object::Object;
@@ -18,7 +19,7 @@ use crate::sys::{Errno, fd};
 use crate::text::escape;
 use crate::wire::agent::{Class, MAX_LAYOUT};
 use nix::fcntl::{AT_FDCWD, Flock, FlockArg, OFlag, open, readlinkat};
-use nix::sys::stat::{Mode, fstat, mkdirat, stat};
+use nix::sys::stat::{Mode, fchmod, fstat, mkdirat, stat};
 use nix::sys::statfs::{BPF_FS_MAGIC, fstatfs, statfs};
 use nix::unistd::geteuid;
 use std::cell::Cell;
@@ -118,6 +119,10 @@ impl StateDir {
     pub fn load(&self) -> Result<(Vec<Saved>, Vec<String>), Error> {
         let fail = |errno: Errno| Error::new(self.path.as_os_str().as_bytes(), OPEN, errno);
         let mut warnings = self.clear_up().map_err(fail)?;
+        warnings.extend(self.set_apart().err().map(|errno| {
+            let path = escape(self.path.as_os_str().as_bytes());
+            format!("{path}: set mode {APART:04o}: {}", Cause::from(errno))
+        }));
         let mut saved = Vec::new();
         for file in self.files("".as_ref()).map_err(fail)? {
             match self.read(&file) {
@@ -129,6 +134,15 @@ impl StateDir {
         }
         saved.sort_by(|a, b| a.name.cmp(&b.name));
         Ok((saved, warnings))
+    }
+
+    /// Has those who look for pins pass over it: an earlier agent may have made it, or its user,
+    /// and neither a umask nor the directory above is to change that.
+    fn set_apart(&self) -> Result<(), Errno> {
+        match fstat(&*self.dir)?.st_mode & 0o7777 {
+            APART => Ok(()),
+            _ => fchmod(&*self.dir, Mode::from_bits_truncate(APART)),
+        }
     }
 
     fn read(&self, file: &OsStr) -> Result<Saved, &'static str> {
@@ -195,7 +209,7 @@ fn make(path: &Path) -> Result<(), Cause> {
     if statfs(parent.unwrap_or(Path::new(".")))?.filesystem_type() != BPF_FS_MAGIC {
         return Err(NOT_BPFFS.into());
     }
-    Ok(mkdirat(AT_FDCWD, path, Mode::S_IRWXU)?)
+    Ok(mkdirat(AT_FDCWD, path, Mode::from_bits_truncate(APART))?)
 }
 
 /// The access mode of a map's descriptor, as the protocol has it; both for all else.

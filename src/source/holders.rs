@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 /// Whether a pin in this mount namespace, or a descriptor of another process, was found to
 /// lead to the map with this id.
 ///
-/// That none was found does not prove that there is none: another namespace's pins, the
-/// descriptors of processes that we may not look at, and those in flight over a socket are
-/// not seen.
+/// That none was found does not prove that there is none: another namespace's pins, those in
+/// directories of mode [`pin::APART`], the descriptors of processes that we may not look at, and
+/// those in flight over a socket are not seen.
 pub fn found(id: u32) -> bool {
     roots().iter().any(|root| pin::find_read_only(root, id).is_some()) || in_a_process(id)
 }

@@ -9,12 +9,17 @@ use crate::sys::object::Object;
 use crate::sys::{Errno, fd};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use std::ffi::{CString, OsString};
+use std::fs::DirEntry;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Where the bpf file system is, unless something else is said.
 pub const ROOT: &str = "/sys/fs/bpf";
+/// The mode of a directory whose pins are nobody's but its owner's, such as an agent's state:
+/// a walk that comes by passes over it. Nothing but this can be told of it from outside.
+pub const APART: u32 = 0o1700;
 const OPEN: &str = "open pin";
 const WALK: &str = "read directory";
 
@@ -43,8 +48,8 @@ fn access(class: Class, read_only: bool) -> Access {
 
 /// Opens everything of this class that is pinned below the directory `root`.
 ///
-/// Sorted bytewise, directory by directory; symbolic links are not followed, and
-/// other classes and what vanishes meanwhile are passed over.
+/// Sorted bytewise, directory by directory; symbolic links are not followed, and other classes,
+/// directories of mode [`APART`] and what vanishes meanwhile are passed over.
 fn open_below(
     class: Class,
     root: &Path,
@@ -112,8 +117,9 @@ pub(super) const NOT_BPFFS: &str = "not on a bpf file system";
 const NO_BPFFS: &str = "no bpf file system is mounted there";
 
 /// The names in a directory, sorted, each with whether it is a directory.
-/// Symbolic links are left out, and names with a dot: the kernel makes no pin of such a
-/// name, but has files of its own, such as maps.debug, which only root may open.
+/// Symbolic links are left out, directories of mode [`APART`], and names with a dot: the kernel
+/// makes no pin of such a name, but has files of its own, such as maps.debug, which only root
+/// may open.
 pub(super) fn list(directory: &Path) -> std::io::Result<Vec<(OsString, bool)>> {
     let mut names = Vec::new();
     for entry in directory.read_dir()? {
@@ -123,12 +129,18 @@ pub(super) fn list(directory: &Path) -> std::io::Result<Vec<(OsString, bool)>> {
             kind => kind?,
         };
         let of_the_kernel = entry.file_name().as_bytes().contains(&b'.');
-        if !of_the_kernel && (kind.is_file() || kind.is_dir()) {
+        let walked = kind.is_file() || (kind.is_dir() && !is_apart(&entry));
+        if walked && !of_the_kernel {
             names.push((entry.file_name(), kind.is_dir()));
         }
     }
     names.sort_by(|a, b| a.0.as_bytes().cmp(b.0.as_bytes()));
     Ok(names)
+}
+
+fn is_apart(directory: &DirEntry) -> bool {
+    // What cannot be told is walked, which tells why.
+    directory.metadata().is_ok_and(|about| about.mode() & 0o7777 == APART)
 }
 
 /// Adds to `found` everything of this class among `entries` of `directory` and below them.
