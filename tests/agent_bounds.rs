@@ -137,7 +137,7 @@ fn without_pins_and_privileges_there_is_no_less_access() {
     done(root.put("both", open_pin(&pin).as_fd()));
     done(root.put("ro", open_pin_with(&pin, 8).as_fd()));
     let before = agent.fds();
-    let reason = "a descriptor with less access cannot be made: that needs a pin (--state), or CAP_SYS_ADMIN";
+    let reason = "\"both\": a descriptor with less access cannot be made: that needs a pin (--state), or CAP_SYS_ADMIN";
     assert_eq!(refusal(user.get(&["both"], 0)), (9, reason.into()));
     assert_eq!(refusal(root.get(&["both"], READ)), (9, reason.into()));
     assert_eq!(refusal(user.get(&["ro", "both"], 0)), (9, reason.into()));

@@ -15,6 +15,10 @@ const PIN: &str = "/sys/fs/bpf/agent/hits/map";
 const PINNED: u8 = 1;
 const CHANGED: u8 = 3;
 const GONE: u8 = 4;
+/// Accesses of a record.
+const NONE: u8 = 0;
+const READ_ONLY: u8 = 1;
+const READ_WRITE: u8 = 3;
 /// Statuses of a reply.
 const EXISTS: u8 = 4;
 const MISTAKEN: u8 = 8;
@@ -37,11 +41,17 @@ fn replace(client: &Client, name: &str, fd: BorrowedFd) -> Answer {
     client.ask(PUT, REPLACE, &strings(&[name, ""]), &[fd])
 }
 
-/// That LIST, INFO and ID tell the same of `hits`.
+/// That LIST, INFO and ID tell the same of `hits`: to root, for which it is there.
 #[track_caller]
 fn tells(client: &Client, id: u32, state: u8, pin_id: u32) {
-    let told = |r: &Record| (r.name.clone(), r.id, r.state, r.pin_id);
-    let want = [("hits".to_owned(), id, state, pin_id)];
+    tells_with(client, READ_WRITE, id, state, pin_id);
+}
+
+/// Likewise, to whoever can have it with this access.
+#[track_caller]
+fn tells_with(client: &Client, access: u8, id: u32, state: u8, pin_id: u32) {
+    let told = |r: &Record| (r.name.clone(), r.access, r.bound, r.id, r.state, r.pin_id);
+    let want = [("hits".to_owned(), access, READ_WRITE, id, state, pin_id)];
     assert_eq!(client.list().iter().map(told).collect::<Vec<_>>(), want);
     for operation in [INFO, ID] {
         let answer = client.ask(operation, 0, &string("hits"), &[]);
@@ -79,13 +89,13 @@ fn a_pin_that_was_swapped_is_told_and_what_was_stored_is_handed_out() {
     let other_id = map_id(&other);
     rename(&other, PIN).unwrap();
     tells(&client, id, CHANGED, other_id);
-    let why = format!("its pin leads to id {other_id}, where map {id} was stored");
+    let why = format!("\"hits\": its pin leads to id {other_id}, where map {id} was stored");
     still_hands_out(&mut agent, &client, &map, &why);
     // An object of another kind, too.
     rename(pin_program("program"), PIN).unwrap();
     let program = what_is(open_pin(PIN.as_ref())).1;
     tells(&client, id, CHANGED, program);
-    let why = format!("its pin leads to id {program}, where map {id} was stored");
+    let why = format!("\"hits\": its pin leads to id {program}, where map {id} was stored");
     still_hands_out(&mut agent, &client, &map, &why);
     // Whoever puts the same map again is not told that all is well while it is not.
     is_done(&client.put("hits", map.as_fd()));
@@ -99,7 +109,7 @@ fn a_pin_that_is_gone_is_told_and_what_was_stored_is_handed_out() {
     let lab = Lab::new();
     let (mut agent, client, map) = with_hits(&lab);
     let id = id_of(&map);
-    let why = format!("the pin of map {id} is gone, or cannot be opened");
+    let why = format!("\"hits\": the pin of map {id} is gone, or cannot be opened");
     let vanish: [fn(); 2] = [
         || remove_file(PIN).unwrap(),
         || {
@@ -138,14 +148,14 @@ fn mistaken(lab: &Lab, state: u8, meddle: impl Fn() -> u32) -> Mistaken {
     agent.stop();
     let (id, pin_id) = (id_of(&map), meddle());
     let why = match pin_id {
-        0 => format!("the pin of map {id} is gone, or cannot be opened"),
-        _ => format!("its pin leads to id {pin_id}, where map {id} was stored"),
+        0 => format!("\"hits\": the pin of map {id} is gone, or cannot be opened"),
+        _ => format!("\"hits\": its pin leads to id {pin_id}, where map {id} was stored"),
     };
     let agent = start(lab);
-    let warning = format!("bpf-agent: \"hits\": {why}");
+    let warning = format!("bpf-agent: {why}");
     assert_eq!(agent.log, [&warning, "bpf-agent: serves on 1 socket, holds 1 object"]);
     let client = Client::connect(&lab.path("agent"));
-    tells(&client, id, state, pin_id);
+    tells_with(&client, NONE, id, state, pin_id);
     Mistaken { agent, client, map, why }
 }
 
@@ -218,4 +228,64 @@ fn without_its_file_system_the_agent_hands_out_what_it_holds_and_takes_nothing()
     }
     assert_eq!(client.list().len(), 1);
     assert_eq!(agent.stop().status, 0);
+}
+
+/// An agent that holds maps as `hits`, whose pin leads elsewhere since, as `kept` and as `shut`,
+/// which was put for writing alone; and the ids of `hits` and of what took its place.
+fn with_one_changed(lab: &Lab) -> (Agent, [u32; 2]) {
+    let rule = ["--allow", "*:uid=65534:list,read", "--socket-mode", "0666"];
+    let words = ["--socket", "agent", "--state", STATE];
+    let agent = Agent::start(&mut lab.agent([&words[..], &rule].concat()));
+    let client = Client::connect(&lab.path("agent"));
+    let map = new_map("hits");
+    is_done(&client.put("hits", map.as_fd()));
+    is_done(&client.put("kept", new_map("kept").as_fd()));
+    let pin = lab.array("other", 1);
+    is_done(&client.put("shut", open_pin_with(&pin, 16).as_fd()));
+    let other = map_id(&pin);
+    rename(pin, PIN).unwrap();
+    (agent, [id_of(&map), other])
+}
+
+/// What `bpf-exec --agent` with these words, and without names, hands over.
+fn handed_over(lab: &Lab, wrapper: &[&str], words: &[&str]) -> Run {
+    let rest = ["--agent", "agent", "--", "sh", "-c", "env | grep ^BPF_.*_NAME= | sort"];
+    let command = lab.program(&lab.reachable("bpf-exec"), [words, &rest].concat());
+    run(&mut wrapped(&[wrapper, &["env"]].concat(), &command))
+}
+
+#[test]
+fn without_names_what_cannot_be_had_is_passed_over() {
+    let lab = Lab::new();
+    let (agent, [id, other]) = with_one_changed(&lab);
+    let done = |stdout: &str| Run { status: 0, stdout: stdout.into(), stderr: String::new() };
+    let all = done("BPF_MAP0_NAME=hits\nBPF_MAP1_NAME=kept\nBPF_MAP2_NAME=shut\n");
+    let kept = done("BPF_MAP0_NAME=kept\n");
+    // What is held can be had as it was put; a read-only descriptor takes the pin.
+    assert_eq!(handed_over(&lab, &[], &[]), all);
+    assert_eq!(handed_over(&lab, &[], &["-r"]), kept);
+    assert_eq!(handed_over(&lab, &NOBODY, &[]), kept);
+    let nobody = peers::User::new(65534);
+    let client = Client::connect_as(&lab.path("agent"), &nobody);
+    let accesses = |client: &Client| client.list().iter().map(|r| r.access).collect::<Vec<_>>();
+    assert_eq!(accesses(&client), [NONE, READ_ONLY, NONE]);
+    let why = format!("\"hits\": its pin leads to id {other}, where map {id} was stored");
+    let less = format!("{why}: no descriptor with less access can be made of it");
+    let words = ["-r", "--agent", "agent#kept,hits", "--", "echo", "ran"];
+    fails(&mut lab.exec(words), 125, &format!("bpf-exec: agent: get: {less}"));
+    // After a restart nothing of it is held.
+    agent.kill();
+    let (_agent, path) = (start(&lab), lab.path("agent"));
+    assert_eq!(handed_over(&lab, &[], &[]), done("BPF_MAP0_NAME=kept\nBPF_MAP1_NAME=shut\n"));
+    assert_eq!(handed_over(&lab, &[], &["-r"]), kept);
+    let root = Client::connect(&path);
+    assert_eq!(accesses(&root), [NONE, READ_WRITE, 2]);
+    let table = stdout_of(&mut lab.map(["agent", "agent", "hits"]));
+    let words: Vec<&str> = table.lines().nth(1).unwrap().split_whitespace().collect();
+    // Behind the type, "type 0": it cannot be told any more.
+    assert_eq!((words[2], &words[5..8]), (&*format!("{id}->{other}"), &["-", "rw", "changed"][..]));
+    let words = ["--agent", "agent#kept,hits", "--", "echo", "ran"];
+    fails(&mut lab.exec(words), 125, &format!("bpf-exec: agent: get: {why}"));
+    let all = root.get(&["kept", "hits"], 0);
+    assert_eq!((all.status, all.reason, all.fds.len()), (MISTAKEN, why, 0));
 }

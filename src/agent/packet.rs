@@ -90,7 +90,7 @@ impl Agent {
     pub fn record(&self, peer: &Peer, name: &[u8]) -> Option<Record> {
         let stored = self.store.get(name)?;
         let mode = self.access.granted(peer, name).rights.mode();
-        Some(self.store.record(name, stored, stored.access(mode), true))
+        Some(self.store.look(name, stored, stored.access(mode)))
     }
 
     /// The next packet of an answer.
@@ -131,7 +131,7 @@ impl Agent {
             }
             if is_seen {
                 let access = stored.access(rights.mode());
-                let record = self.store.record(name, stored, access, true);
+                let record = self.store.look(name, stored, access);
                 bytes += record.encoded_len();
                 found.push(record);
             }
@@ -160,7 +160,7 @@ impl Agent {
                 return Err(not_any_more(name));
             }
             fds.push(self.store.hand_out(name, access)?);
-            let record = self.store.record(name, stored, access, false);
+            let record = self.store.record(name, stored, access);
             bytes += record.encoded_len();
             records.push(record);
         }

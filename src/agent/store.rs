@@ -49,7 +49,7 @@ impl Store {
             };
             let stored = Stored { about, layout, object, lost };
             if stored.object.is_none() {
-                warnings.push(format!("{}: {}", quote(&name), stored.trouble().reason));
+                warnings.push(stored.trouble(&name).reason);
             }
             self.objects.insert(name, stored);
         }
@@ -161,20 +161,23 @@ impl Store {
         Ok(())
     }
 
-    /// The record of an object, for a peer that gets it with `access`. Only with `look` is it
-    /// found out what its pin leads to now.
-    pub fn record(&self, name: &[u8], stored: &Stored, access: Mode, look: bool) -> Record {
-        let found = match look {
-            true => self.keeper.look(name, &stored.about),
-            false => (self.keeper.state(), 0),
-        };
-        stored.record(name, access, found)
+    /// The record of an object, for a peer that gets it with `access`, without a look at its pin.
+    pub fn record(&self, name: &[u8], stored: &Stored, access: Mode) -> Record {
+        stored.record(name, access, (self.keeper.state(), 0))
+    }
+
+    /// The record of an object, for a peer that could get it with `access`: if it can be handed
+    /// out so at this moment. With what its pin leads to now.
+    pub fn look(&self, name: &[u8], stored: &Stored, access: Mode) -> Record {
+        let can = access != Mode::NONE && self.hand_out(name, access).is_ok();
+        let access = if can { access } else { Mode::NONE };
+        stored.record(name, access, self.keeper.look(name, &stored.about))
     }
 
     /// A descriptor of an object with this access, which is within its bound.
     pub fn hand_out(&self, name: &[u8], mode: Mode) -> Result<Handout<'_>, Trouble> {
         let stored = self.objects.get(name).ok_or_else(|| absent(name))?;
-        let object = stored.object.as_ref().ok_or_else(|| stored.trouble())?;
+        let object = stored.object.as_ref().ok_or_else(|| stored.trouble(name))?;
         if mode == stored.about.bound {
             return Ok(Handout::Held(object.as_fd()));
         }
@@ -184,11 +187,11 @@ impl Store {
         match (pinned, &self.keeper) {
             (Some(object), _) => Ok(Handout::Opened(object.into())),
             (None, Keeper::Pins(_)) => {
-                let lost = trouble(&stored.about, self.keeper.look(name, &stored.about));
+                let lost = trouble(name, &stored.about, self.keeper.look(name, &stored.about));
                 let why = "no descriptor with less access can be made of it";
                 Err(Trouble::new(lost.status, format!("{}: {why}", lost.reason)))
             }
-            (None, _) => by_id(stored.about.id, access).map(Handout::Opened),
+            (None, _) => by_id(name, stored.about.id, access).map(Handout::Opened),
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::map::typed::told;
 use crate::sys::Errno;
 use crate::sys::bpf::{Access, MapInfo, map_by_id, prog_by_id};
 use crate::sys::object::{Object, link_by_id};
+use crate::text::quote;
 use crate::wire::agent::{Class, Mode, Record, State, Status};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -78,14 +79,14 @@ impl Stored {
         }
     }
 
-    /// Why nothing is held, where nothing is.
-    pub fn trouble(&self) -> Trouble {
-        trouble(&self.about, self.lost)
+    /// Why nothing is held as `name`, where nothing is.
+    pub fn trouble(&self, name: &[u8]) -> Trouble {
+        trouble(name, &self.about, self.lost)
     }
 }
 
-/// What a pin leads to, where that is not what was stored.
-pub fn trouble(about: &About, lost: (State, u32)) -> Trouble {
+/// What a name's pin leads to, where that is not what was stored.
+pub fn trouble(name: &[u8], about: &About, lost: (State, u32)) -> Trouble {
     let (class, id) = (about.class.name(), about.id);
     let reason = match lost {
         (State::Changed, now) => {
@@ -93,7 +94,7 @@ pub fn trouble(about: &About, lost: (State, u32)) -> Trouble {
         }
         _ => format!("the pin of {class} {id} is gone, or cannot be opened"),
     };
-    Trouble::new(Status::Changed, reason)
+    Trouble::new(Status::Changed, format!("{}: {reason}", quote(name)))
 }
 
 /// Another open file for an object that has a name here.
@@ -117,13 +118,12 @@ fn details(info: &MapInfo) -> [u32; 4] {
     [info.key_size, info.value_size, info.max_entries, info.flags]
 }
 
-/// A descriptor of a map of which no pin can be opened.
-pub fn by_id(id: u32, access: Access) -> Result<OwnedFd, Trouble> {
+/// A descriptor of a map, stored as `name`, of which there are no pins.
+pub fn by_id(name: &[u8], id: u32, access: Access) -> Result<OwnedFd, Trouble> {
+    let why = "a descriptor with less access cannot be made: \
+               that needs a pin (--state), or CAP_SYS_ADMIN";
     map_by_id(id, access).map_err(|errno| match errno {
-        Errno::EPERM => Trouble::new(
-            Status::Failed,
-            "a descriptor with less access cannot be made: that needs a pin (--state), or CAP_SYS_ADMIN",
-        ),
+        Errno::EPERM => Trouble::new(Status::Failed, format!("{}: {why}", quote(name))),
         errno => Trouble::new(Status::Failed, describe(errno)),
     })
 }

@@ -92,14 +92,15 @@ fn all(client: &mut Client, spec: &Spec, wanted: Mode) -> Result<Vec<Got>, Error
     let mut names: Vec<Vec<u8>> = records.into_iter().map(|record| record.name).collect();
     names.sort_unstable();
     match client.get(&names, wanted) {
-        Err(failure) if failure.is_absent() => {}
+        Err(failure) if failure.is_lost() => {}
         got => return Ok(got?),
     }
-    // Some went after they were listed: those are passed over, as pins are.
+    // Some went after they were listed, or can be had with more access alone: those are passed
+    // over, as pins are.
     let mut found = Vec::new();
     for name in &names {
         match client.get(std::slice::from_ref(name), wanted) {
-            Err(failure) if failure.is_absent() => {}
+            Err(failure) if failure.is_lost() => {}
             got => found.extend(got?),
         }
     }

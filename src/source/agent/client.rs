@@ -37,6 +37,12 @@ impl Failure {
     pub fn is_absent(&self) -> bool {
         self.status == Some(Status::Absent)
     }
+
+    /// Whether it says that there is nothing that it could hand out: no object has the name, or
+    /// its pin does not lead to it any more.
+    pub fn is_lost(&self) -> bool {
+        matches!(self.status, Some(Status::Absent | Status::Changed))
+    }
 }
 
 /// An object that the agent handed out, with what it says of it.
