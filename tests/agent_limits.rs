@@ -20,9 +20,10 @@ fn ask_list(client: &Client) {
 fn who_comes_when_all_places_are_taken_waits_until_one_is_free() {
     let lab = Lab::new();
     let (agent, path) = serve_all(&lab, &["--max-clients", "2"], &[]);
-    let (first, second) = (Client::connect(&path), Client::connect(&path));
-    first.list();
-    second.list();
+    // Sixteen more than the limit are root's.
+    let mut all: Vec<Client> = (0..18).map(|_| Client::connect(&path)).collect();
+    all.iter().for_each(|client| drop(client.list()));
+    let (first, second) = (all.remove(0), all.remove(0));
     let full = agent.fds();
     let waiting: Vec<Client> = (0..3).map(|_| Client::connect(&path)).collect();
     waiting.iter().for_each(ask_list);
@@ -38,9 +39,23 @@ fn who_comes_when_all_places_are_taken_waits_until_one_is_free() {
     assert!(!waiting[1].is_answered());
     drop(second);
     assert_eq!(done(waiting[1].answer(1, false)), []);
-    drop(waiting);
-    eventually("the end of all connections", || agent.fds() == full - 2);
+    drop((waiting, all));
+    eventually("the end of all connections", || agent.fds() == full - 18);
     Client::connect(&path).list();
+}
+
+#[test]
+fn users_that_take_all_places_keep_root_from_none() {
+    let lab = Lab::new();
+    let (mut agent, path) = serve_all(&lab, &["--max-clients", "4"], &[]);
+    let users = [1001, 1001, 1002, 1002].map(|uid| Client::connect_as(&path, &User::new(uid)));
+    users.iter().for_each(|client| drop(client.list()));
+    let third = Client::connect_as(&path, &User::new(1003));
+    let line = agent.line("connect: uid 1003");
+    assert!(line.ends_with(": refused: 4 connections, as many as may be"), "{line}");
+    assert_eq!(third.receive().expect("the end").bytes, b"");
+    let roots: Vec<Client> = (0..16).map(|_| Client::connect(&path)).collect();
+    roots.iter().for_each(|client| drop(client.list()));
 }
 
 #[test]
