@@ -114,7 +114,7 @@ fn fill(lab: &Lab, client: &Client) -> Vec<Vec<u8>> {
         put(name.as_bytes(), "", client.get(&["map"], mode).fds[0].as_fd());
     }
     put(b"a.prog", "", open_pin(&program).as_fd());
-    put(b"link:1", "", open_pin(&link).as_fd());
+    put(b"li:nk", "", open_pin(&link).as_fd());
     // Three bytes each in the name of its file, which has 255 at most.
     let long = [b'.'; 85];
     let hard: [&[u8]; 8] =
@@ -122,7 +122,7 @@ fn fill(lab: &Lab, client: &Client) -> Vec<Vec<u8>> {
     for name in hard {
         put(name, "", new_map("hard").as_fd());
     }
-    let plain = ["map", "long", "reads", "writes", "a.prog", "link:1"].map(|n| n.into()).to_vec();
+    let plain = ["map", "long", "reads", "writes", "a.prog", "li:nk"].map(|n| n.into()).to_vec();
     [plain, hard.map(Vec::from).to_vec()].concat()
 }
 
@@ -140,7 +140,7 @@ fn all_that_was_put_is_held_after_a_stop_and_after_a_kill() {
         assert_eq!((record.uid, record.gid, record.pid), (0, 0, std::process::id()));
         assert!(now.as_secs().abs_diff(record.time) < 60, "{record:?}");
     }
-    let bounds: Vec<u8> = ["map", "reads", "writes", "a.prog", "link:1"]
+    let bounds: Vec<u8> = ["map", "reads", "writes", "a.prog", "li:nk"]
         .map(|name| before.iter().find(|r| r.name == name).unwrap().bound)
         .into();
     assert_eq!(bounds, [3, 1, 2, 3, 3]);
