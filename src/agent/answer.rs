@@ -107,7 +107,8 @@ impl Agent {
                 self.demand(peer, &name, needed).map_err(trouble)?;
                 let object = one_object(fds, lost).map_err(trouble)?;
                 let Peer { uid, gid, pid, .. } = *peer;
-                let incoming = Incoming { object, layout, replace, uid, gid, pid };
+                let is_trusted = self.access.is_trusted(peer);
+                let incoming = Incoming { object, layout, replace, uid, gid, pid, is_trusted };
                 self.put(peer, &name, incoming).map_err(trouble)
             }
         }

@@ -1,6 +1,7 @@
 //! All clients at a time, and whose turn it is.
 
 use super::client::{Client, Turn};
+use super::share;
 use super::shared::Agent;
 use nix::sys::socket::{Shutdown, shutdown};
 use std::collections::BTreeSet;
@@ -41,7 +42,7 @@ impl Crowd {
         if !agent.access.is_trusted(peer) {
             let same = |other: &&Client| other.peer.uid == peer.uid;
             let many = self.clients.iter().flatten().filter(same).count();
-            let why = if many >= (agent.limits.clients / 2).max(1) {
+            let why = if many >= share(agent.limits.clients, false) {
                 format!("{many} connections of one user")
             } else if self.len() >= agent.limits.clients {
                 format!("{} connections, as many as may be", self.len())

@@ -2,6 +2,7 @@
 
 use super::Trouble;
 use super::access::{Peer, Rights};
+use super::share;
 use super::shared::Agent;
 use super::socket::Socket;
 use super::store::Incoming;
@@ -93,8 +94,9 @@ impl Import {
         let Datagram { header, entries } =
             Datagram::decode(payload, message.fds.len()).map_err(|e| e.to_string())?;
         let total = header.total as usize;
-        if total > agent.limits.objects {
-            let limit = agent.limits.objects;
+        let is_trusted = agent.access.is_trusted(sender);
+        let limit = share(agent.limits.objects, is_trusted);
+        if total > limit {
             return Err(format!(
                 "a transfer of {}, where {limit} may be stored",
                 count(total, "map")
@@ -104,11 +106,10 @@ impl Import {
         let mut transfer = match self.partial.iter().position(known) {
             Some(at) => self.partial.swap_remove(at),
             None => {
-                // One user cannot keep all others out.
                 let own = |t: &&Transfer| t.sender.uid == sender.uid;
                 let own = self.partial.iter().filter(own).count();
-                let is_trusted = agent.access.is_trusted(sender);
-                if self.partial.len() >= MAX_PARTIAL || (!is_trusted && own >= MAX_PARTIAL / 2) {
+                let most = share(MAX_PARTIAL, is_trusted);
+                if self.partial.len() >= MAX_PARTIAL || own >= most {
                     return Err("too many transfers are unfinished already".into());
                 }
                 let since = Instant::now();
@@ -166,13 +167,15 @@ impl Import {
             let limit = count(agent.limits.objects, "object");
             return Err(format!("{} more than the {limit} that may be stored", count(new, "name")));
         }
+        let is_trusted = agent.access.is_trusted(&sender);
         let Peer { uid, gid, pid, .. } = sender;
         let names: Vec<Vec<u8>> = named.iter().map(|(name, _)| name.clone()).collect();
         let told = named.iter().map(|(name, map)| (map.info().id, escape(name)));
         let told: Vec<(u32, String)> = told.collect();
         let incoming = named.into_iter().map(|(_, map)| {
             let object = Object::Map(map);
-            Incoming { object, layout: Vec::new(), replace: true, uid, gid, pid }
+            let layout = Vec::new();
+            Incoming { object, layout, replace: true, uid, gid, pid, is_trusted }
         });
         let all = names.iter().map(Vec::as_slice).zip(incoming).collect();
         let put = agent.store.put(all);

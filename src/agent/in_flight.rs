@@ -1,6 +1,7 @@
 //! How many descriptors were sent that nobody is known to have received: the kernel keeps them
 //! for whoever does not read.
 
+use super::share;
 use crate::sys::scm::MAX_FDS;
 use std::collections::BTreeMap;
 
@@ -29,7 +30,7 @@ impl InFlight {
             return (self.most + MAX_FDS).saturating_sub(self.total);
         }
         let own = self.of_users.get(&uid).copied().unwrap_or(0);
-        let share = (self.most / 2).max(1).saturating_sub(own);
+        let share = share(self.most, false).saturating_sub(own);
         self.most.saturating_sub(self.total).min(share)
     }
 

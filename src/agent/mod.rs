@@ -37,6 +37,12 @@ pub struct Limits {
     pub patience: Duration,
 }
 
+/// How much one user gets of what there is at most: so that nobody but root and the agent's own
+/// user, who are trusted, keeps all others out.
+pub fn share(most: usize, is_trusted: bool) -> usize {
+    if is_trusted { most } else { (most / 2).max(1) }
+}
+
 /// Why a request is not fulfilled: what its reply says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {

@@ -1,10 +1,10 @@
 //! What the agent holds: objects by name, and how they come in and go out.
 
-use super::Trouble;
 use super::about::About;
 use super::keep::Keeper;
 use super::state::{Change, New, Saved, access_of, bound_of, class_of};
 use super::stored::{Handout, Stored, by_id, check_layout, opened_anew, trouble};
+use super::{Trouble, share};
 use crate::error::Cause;
 use crate::sys::object::Object;
 use crate::text::{count, quote};
@@ -24,6 +24,8 @@ pub struct Incoming {
     pub uid: u32,
     pub gid: u32,
     pub pid: u32,
+    /// Root or the agent's own user puts it, who may fill all the room that there is.
+    pub is_trusted: bool,
 }
 
 /// All objects of an agent.
@@ -77,6 +79,9 @@ impl Store {
         &mut self,
         all: Vec<(&[u8], Incoming)>,
     ) -> Result<Vec<bool>, (Option<usize>, Trouble)> {
+        // All are from one sender.
+        let user = all.iter().find(|(_, incoming)| !incoming.is_trusted);
+        let user = user.map(|(_, incoming)| incoming.uid);
         let mut coming = Vec::new();
         let mut changed = Vec::new();
         for (at, (name, incoming)) in all.into_iter().enumerate() {
@@ -85,6 +90,7 @@ impl Store {
             changed.push(admitted.is_some());
             coming.extend(admitted.map(|stored| (name, stored)));
         }
+        self.check_room(&coming, user).map_err(|trouble| (None, trouble))?;
         let about = |name: &[u8]| self.objects.get(name).map(|stored| &stored.about);
         let changes: Vec<Change> = coming
             .iter()
@@ -107,7 +113,7 @@ impl Store {
         incoming: Incoming,
         coming: &[(&[u8], Stored)],
     ) -> Result<Option<Stored>, Trouble> {
-        let Incoming { object, layout, replace, uid, gid, pid } = incoming;
+        let Incoming { object, layout, replace, uid, gid, pid, .. } = incoming;
         let class = class_of(object.kind())
             .ok_or_else(|| Trouble::new(Status::Unfit, "not a BPF object"))?;
         check_layout(&layout, &object).map_err(|why| Trouble::new(Status::Unfit, why))?;
@@ -131,13 +137,6 @@ impl Store {
                 let reason = format!("{} is the name of {held} already", quote(name));
                 return Err(Trouble::new(Status::Exists, reason));
             }
-        } else {
-            let is_new = |(name, _): &&(&[u8], Stored)| !self.objects.contains_key(*name);
-            if self.objects.len() + coming.iter().filter(is_new).count() >= self.limit {
-                let limit = count(self.limit, "object");
-                let reason = format!("{limit} are stored, as many as may be");
-                return Err(Trouble::new(Status::Full, reason));
-            }
         }
         let mut others = self.objects.values().chain(coming.iter().map(|(_, stored)| stored));
         let is_shared =
@@ -148,6 +147,28 @@ impl Store {
             false => object,
         };
         Ok(Some(Stored { about, layout, object: Some(object), lost: (State::Gone, 0) }))
+    }
+
+    /// An error where there is no room for what is coming; nor for more than the share of `user`,
+    /// if it has one. What it replaces of others' is its own from then on.
+    fn check_room(&self, coming: &[(&[u8], Stored)], user: Option<u32>) -> Result<(), Trouble> {
+        let full = |reason: String| Err(Trouble::new(Status::Full, reason));
+        let limit = |limit: usize| count(limit, "object");
+        let is_new = |(name, _): &&(&[u8], Stored)| !self.objects.contains_key(*name);
+        let new = coming.iter().filter(is_new).count();
+        if new > 0 && self.objects.len() + new > self.limit {
+            return full(format!("{} are stored, as many as may be", limit(self.limit)));
+        }
+        let Some(uid) = user else { return Ok(()) };
+        let is_own = |stored: &&Stored| stored.about.uid == uid;
+        let is_new =
+            |(name, _): &&(&[u8], Stored)| self.objects.get(*name).filter(is_own).is_none();
+        let new = coming.iter().filter(is_new).count();
+        let share = share(self.limit, false);
+        if new > 0 && self.objects.values().filter(is_own).count() + new > share {
+            return full(format!("uid {uid} may store {} at most", limit(share)));
+        }
+        Ok(())
     }
 
     /// Forgets names, all or none; those that nothing has are passed over.
