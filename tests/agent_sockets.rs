@@ -114,6 +114,40 @@ fn the_file_has_the_mode_that_is_asked_for_whatever_the_umask_is() {
 }
 
 #[test]
+fn an_agent_that_does_not_start_says_why_and_warns_of_nothing() {
+    let lab = Lab::new();
+    let idle = "nothing to serve: --socket or --import is needed, or a socket from systemd";
+    let (missing, taken) = (lab.path("no/agent"), lab.path("taken"));
+    std::fs::write(&taken, "").unwrap();
+    let bind = |path: &Path, why: &str| format!("{}: bind socket: {why}", path.display());
+    let missing_line = bind(&missing, "no such file or directory");
+    let taken_line = bind(&taken, "exists, and is not a socket");
+    let (missing, taken) = (missing.to_str().unwrap(), taken.to_str().unwrap());
+    let before = lab.files();
+    let program = lab.reachable("bpf-agent");
+    for (words, line) in [
+        (&[][..], idle),
+        (&["-q", "--allow", "*:uid=1:all"], idle),
+        (&["--socket", missing], &missing_line),
+        (&["--socket", taken], &taken_line),
+        // The other one is bound by then.
+        (&["--socket", "agent", "--import", missing], &missing_line),
+    ] {
+        let line = format!("bpf-agent: {line}");
+        fails(&mut lab.program(&program, words), 2, &line);
+        fails(&mut wrapped(&NOBODY, &lab.program(&program, words)), 2, &line);
+        assert_eq!(lab.files(), before, "{words:?}");
+    }
+    let agent = Agent::start(&mut wrapped(&NOBODY, &lab.program(&program, ["--socket", "agent"])));
+    let want = [
+        "warning: without --state what is stored goes with the agent",
+        "warning: neither pins nor CAP_SYS_ADMIN: no descriptor can be made with less access",
+        "serves on 1 socket, holds 0 objects",
+    ];
+    assert_eq!(agent.log, want.map(|line| format!("bpf-agent: {line}")));
+}
+
+#[test]
 fn paths_as_long_as_an_address_is_are_served_and_longer_ones_refused() {
     let lab = Lab::new();
     let room = 107 - lab.path("").as_os_str().len();

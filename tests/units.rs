@@ -109,9 +109,8 @@ fn the_agent_understands_the_example_rules() {
     std::fs::write(&path, rules.join("\n")).unwrap();
     // It has read them when it finds that it has nothing else to do.
     let idle = "nothing to serve: --socket or --import is needed, or a socket from systemd";
-    let last = |found: &Run| found.stderr.lines().last().unwrap_or_default().to_owned();
-    assert_eq!(last(&run(&mut command)), format!("bpf-agent: {idle}"));
+    fails(&mut command, 2, &format!("bpf-agent: {idle}"));
     std::fs::write(&path, rules.join("\n") + ",x").unwrap();
-    let told = last(&run(&mut command));
-    assert!(told.contains("line 3: \"x\": not one of list, read"), "{told}");
+    let why = "line 3: \"x\": not one of list, read, write, put, remove, all";
+    fails(&mut command, 2, &format!("bpf-agent: {}: {why}", path.display()));
 }
