@@ -11,11 +11,12 @@ use crate::error::Error;
 use crate::sys::Errno;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::socket::{SockFlag, accept4};
 use std::collections::BTreeSet;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 /// How new rules are read on SIGHUP.
@@ -222,8 +223,10 @@ impl Server {
                     Ok(socket) => self.admit(crate::sys::fd::accepted(socket)),
                     Err(Errno::EAGAIN) => break,
                     Err(Errno::EINTR | Errno::ECONNABORTED) => {}
+                    // Without a descriptor left it fails before it looks whether anybody knocks.
+                    Err(_) if !is_readable(self.listeners[at].as_fd()) => break,
                     Err(errno) => {
-                        // No descriptor is left, most likely: another try when one is.
+                        // Another try when a descriptor is left.
                         self.knocking = true;
                         if !std::mem::replace(&mut self.complained, true) {
                             let cause = crate::error::describe(errno);
@@ -248,4 +251,9 @@ impl Server {
             self.crowd.end(at, &mut self.agent);
         }
     }
+}
+
+fn is_readable(fd: BorrowedFd) -> bool {
+    let mut ready = [PollFd::new(fd, PollFlags::POLLIN)];
+    poll(&mut ready, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
 }

@@ -5,7 +5,10 @@ use super::{Lab, Run, child::Start, fds::what_is};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, UnixAddr, connect, setsockopt, socket, sockopt,
+};
+use nix::sys::time::{TimeVal, TimeValLike};
 use nix::unistd::Pid;
 use sendfd::SendWithFd;
 use std::io::{BufRead, BufReader};
@@ -228,11 +231,14 @@ impl Client {
         let socket =
             socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None)?;
         connect(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
-        Ok(Client { socket })
+        Ok(Client::of(socket))
     }
 
-    /// A socket that is connected already.
+    /// A socket that is connected already. A test that waits for what does not come fails, and
+    /// does not hang.
     pub fn of(socket: OwnedFd) -> Client {
+        let patience = TimeVal::seconds(30);
+        setsockopt(&socket, sockopt::ReceiveTimeout, &patience).expect("a socket");
         Client { socket }
     }
 
