@@ -157,3 +157,23 @@ impl Drop for Killed {
         let _ = self.0.wait();
     }
 }
+
+/// A terminal takes a byte when it says so, and not a line.
+#[test]
+fn a_terminal_that_nobody_reads_holds_nobody_up() {
+    let lab = Lab::new();
+    let pty = nix::pty::openpty(None, None).expect("a terminal");
+    let mut command = lab.agent(["--socket", "agent", "--state", "/sys/fs/bpf/agent"]);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::from(pty.slave));
+    let mut child = command.spawn().expect("started");
+    let path = lab.path("agent");
+    eventually("a socket", || path.exists());
+    let client = Client::connect(&path);
+    for _ in 0..2000 {
+        assert_eq!(client.get(&["absent"], 0).status, 3);
+    }
+    assert_eq!(client.list(), []);
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).expect("a process");
+    assert!(child.wait().expect("an end").success());
+    drop(pty.master);
+}

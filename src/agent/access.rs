@@ -183,6 +183,9 @@ pub fn matches(glob: &[u8], name: &[u8]) -> bool {
     glob[g..].iter().all(|&b| b == b'*')
 }
 
+/// Rules that a message names: there may be as many as a file holds.
+const MAX_TOLD: usize = 4;
+
 /// All rules that are in force.
 #[derive(Debug, Default)]
 pub struct Access {
@@ -241,9 +244,14 @@ impl Granted<'_> {
 impl fmt::Display for Granted<'_> {
     /// `rule GLOB:uid=N:RIGHTS`, of which there may be several.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let rules: Vec<String> = self.rules.iter().map(|rule| format!("rule {rule}")).collect();
+        let first = self.rules.iter().take(MAX_TOLD);
+        let rules: Vec<String> = first.map(|rule| format!("rule {rule}")).collect();
         f.write_str(if self.always { "the default rule" } else { "" })?;
-        f.write_str(&rules.join(" and "))
+        f.write_str(&rules.join(" and "))?;
+        match self.rules.len().saturating_sub(MAX_TOLD) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use crate::sys::{Errno, Result as SysResult, peer};
 use crate::text::{count, escape, quote};
 use crate::wire::agent::check_name;
 use crate::wire::tc::{Datagram, ENTRY, HEADER, Header};
+use nix::sys::socket::{getsockopt, sockopt::PassCred};
 use std::collections::BTreeSet;
 use std::os::fd::AsFd;
 use std::time::Instant;
@@ -29,6 +30,8 @@ pub struct Import {
     pub socket: Socket,
     label: String,
     partial: Vec<Transfer>,
+    /// Datagrams that had come before their senders were asked for, not yet told of.
+    dropped: usize,
 }
 
 /// What has come of a transfer. Of several at a time each is known by its sender and header.
@@ -43,12 +46,24 @@ struct Transfer {
 
 impl Import {
     pub fn new(socket: Socket, label: impl Into<String>) -> SysResult<Import> {
-        peer::pass_credentials(socket.as_fd())?;
-        Ok(Import { socket, label: label.into(), partial: Vec::new() })
+        let mut dropped = 0;
+        if !getsockopt(&socket, PassCred)? {
+            peer::pass_credentials(socket.as_fd())?;
+            // Of what came before nobody knows who sent it.
+            while scm::receive(socket.as_fd(), &mut [0]).is_ok() {
+                dropped += 1;
+            }
+        }
+        Ok(Import { socket, label: label.into(), partial: Vec::new(), dropped })
     }
 
     /// Takes what has come; true if there may be more.
     pub fn turn(&mut self, agent: &mut Agent) -> bool {
+        if let dropped @ 1.. = std::mem::take(&mut self.dropped) {
+            let (label, dropped) = (&self.label, count(dropped, "datagram"));
+            let line = format!("import {label}: {dropped} dropped: who sent it is not known");
+            agent.log.line(line);
+        }
         let mut payload = [0; HEADER + ENTRY * MAX_FDS];
         for _ in 0..DATAGRAMS {
             match scm::receive(self.socket.as_fd(), &mut payload) {

@@ -22,7 +22,7 @@ use nix::fcntl::{AT_FDCWD, Flock, FlockArg, OFlag, open, readlinkat};
 use nix::sys::stat::{Mode, fchmod, fstat, mkdirat, stat};
 use nix::sys::statfs::{BPF_FS_MAGIC, fstatfs, statfs};
 use nix::unistd::geteuid;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ffi::{CString, OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -39,6 +39,8 @@ pub struct StateDir {
     dir: Flock<OwnedFd>,
     /// The N of the next `%new-N`, `%all-N` or `%old-N`.
     next: Cell<u32>,
+    /// The `%all-N` of a change of several names that is made, and not yet finished.
+    unfinished: RefCell<Option<String>>,
 }
 
 /// An object as the state has it.
@@ -111,7 +113,8 @@ impl StateDir {
                 errno => errno.into(),
             })
         })?;
-        Ok(StateDir { path: path.into(), dir, next: Cell::new(0) })
+        let unfinished = RefCell::new(None);
+        Ok(StateDir { path: path.into(), dir, next: Cell::new(0), unfinished })
     }
 
     /// Everything that is stored, by rising name, and a line for each thing that is strange.

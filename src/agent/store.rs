@@ -49,7 +49,7 @@ impl Store {
                 Some(_) => (State::Gone, 0),
                 None => self.keeper.look(&name, &about),
             };
-            let stored = Stored { about, layout, object, lost };
+            let stored = Stored { about, layout, object, lost, restored: true };
             if stored.object.is_none() {
                 warnings.push(stored.trouble(&name).reason);
             }
@@ -118,11 +118,20 @@ impl Store {
             .ok_or_else(|| Trouble::new(Status::Unfit, "not a BPF object"))?;
         check_layout(&layout, &object).map_err(|why| Trouble::new(Status::Unfit, why))?;
         let bound = bound_of(&object).map_err(|errno| failed(errno.into()))?;
-        let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_secs());
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_secs());
+        // Later than what it replaces, whatever the clock says: of two that systemd has the
+        // later counts.
+        let time = self.objects.get(name).map_or(now, |old| match self.keeper {
+            Keeper::Systemd(_) => now.max(old.about.time.saturating_add(1)),
+            _ => now,
+        });
         let about = About { class, id: object.id(), bound, uid, gid, pid, time };
         if let Some(old) = self.objects.get(name) {
             // systemd does not keep layouts: who puts an object again brings its own.
-            let is_lost = old.layout.is_empty() && matches!(self.keeper, Keeper::Systemd(_));
+            let is_lost = old.layout.is_empty()
+                && old.restored
+                && old.about.uid == uid
+                && matches!(self.keeper, Keeper::Systemd(_));
             let is_same = (old.about.class, old.about.id, old.about.bound)
                 == (class, about.id, bound)
                 && (old.layout == layout || is_lost);
@@ -138,15 +147,17 @@ impl Store {
                 return Err(Trouble::new(Status::Exists, reason));
             }
         }
-        let mut others = self.objects.values().chain(coming.iter().map(|(_, stored)| stored));
-        let is_shared =
-            others.any(|other| (other.about.class, other.about.id) == (class, about.id));
+        let is_shared = || {
+            let mut all = self.objects.values().chain(coming.iter().map(|(_, stored)| stored));
+            all.any(|other| (other.about.class, other.about.id) == (class, about.id))
+        };
         // systemd stores one open file once, under one name.
-        let object = match is_shared && matches!(self.keeper, Keeper::Systemd(_)) {
+        let object = match matches!(self.keeper, Keeper::Systemd(_)) && is_shared() {
             true => opened_anew(object, bound).map_err(failed)?,
             false => object,
         };
-        Ok(Some(Stored { about, layout, object: Some(object), lost: (State::Gone, 0) }))
+        let (object, lost) = (Some(object), (State::Gone, 0));
+        Ok(Some(Stored { about, layout, object, lost, restored: false }))
     }
 
     /// An error where there is no room for what is coming; nor for more than the share of `user`,

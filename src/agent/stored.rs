@@ -21,6 +21,8 @@ pub struct Stored {
     pub object: Option<Object>,
     /// What its pin leads to instead, in that case.
     pub lost: (State, u32),
+    /// It was taken back at the start, from where it was kept.
+    pub restored: bool,
 }
 
 /// A descriptor on its way out.

@@ -25,6 +25,7 @@ use anyhow::{Context, bail};
 use arguments::Plan;
 use nix::fcntl::{F_GETFL, FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{SockType, UnixAddr, getsockname, getsockopt, sockopt};
+use nix::sys::stat::{Mode, umask};
 use nix::unistd::geteuid;
 use std::ffi::OsString;
 use std::fs::OpenOptions;
@@ -56,6 +57,8 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
 }
 
 fn run(plan: Plan, listed: Vec<(OwnedFd, String)>) -> anyhow::Result<()> {
+    // What it makes is its own user's, and it needs all rights to that itself.
+    umask(Mode::from_bits_truncate(0o077));
     shut_off().map_err(|errno| Error::new("privileges", "give up", errno))?;
     // Stays raised: descriptors are what the agent is there to hold.
     let _limit = OpenFiles::raise();

@@ -1,6 +1,7 @@
 //! A bound unix socket's file: made whole, put in place of a dead one only, and removed.
 
 use crate::error::{Cause, Error};
+use crate::sys::peer::pass_credentials;
 use crate::sys::{Errno, process::is_ignored};
 use nix::fcntl::{AT_FDCWD, OFlag, RenameFlags, openat, renameat2};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
@@ -108,6 +109,10 @@ impl Bound {
     fn temporary(directory: OwnedFd, kind: SockType, mode: u32) -> Result<Bound, Errno> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let socket = socket(AddressFamily::Unix, kind, flags, None)?;
+        // Before anything can be sent: what comes without its sender's credentials never has them.
+        if kind == SockType::Datagram {
+            pass_credentials(socket.as_fd())?;
+        }
         let mut attempts = 0..ATTEMPTS;
         loop {
             let name = aside(attempts.next().unwrap_or(ATTEMPTS));

@@ -71,6 +71,7 @@ impl StateDir {
             let path = escape(self.path.as_os_str().as_bytes());
             return Err(format!("{path}: not the state any more: unmounted, or replaced").into());
         }
+        self.finish_earlier()?;
         match changes {
             [] => Ok(()),
             [Change { name, old, new: Some(new) }] => self.save(name, new, old.is_some()),
@@ -122,7 +123,7 @@ impl StateDir {
         let (new, all) = (self.aside("%new-"), self.aside(ALL));
         let build = |change: &Change| {
             let to = encode_name(change.name);
-            if change.old.is_none() && self.exists(to.as_ref()) {
+            if change.old.is_none() && self.exists(to.as_ref())? {
                 return Err(self.in_the_way(&to));
             }
             let path = format!("{new}/{to}");
@@ -140,7 +141,24 @@ impl StateDir {
             let _ = self.take_apart(new.as_ref());
             return done;
         }
-        Ok(self.finish(all.as_ref())?)
+        // From here on the change is made: what is left to be done is done before any other.
+        *self.unfinished.borrow_mut() = Some(all);
+        let _ = self.finish_earlier();
+        Ok(())
+    }
+
+    /// Finishes a change that is made, and of which something could not be done yet. Until then
+    /// there can be no other: it would be undone by the next start.
+    fn finish_earlier(&self) -> Result<(), Cause> {
+        let mut unfinished = self.unfinished.borrow_mut();
+        if let Some(all) = unfinished.as_deref() {
+            let done = self.finish(all.as_ref());
+            done.map_err(|errno| {
+                format!("an earlier change is not finished: {}", Cause::from(errno))
+            })?;
+            *unfinished = None;
+        }
+        Ok(())
     }
 
     /// Moves what is in an `%all-N` to its place. Where that was begun before it goes on.
@@ -149,7 +167,7 @@ impl StateDir {
             let from = Path::new(all).join(&file);
             // First what has the name: as long as this one is here, that is to be done.
             self.remove(&file)?;
-            match self.exists(&from.join(ABOUT)) {
+            match self.exists(&from.join(ABOUT))? {
                 true => self.rename(from.as_ref(), &file, RenameFlags::RENAME_NOREPLACE)?,
                 false => self.take_apart(from.as_ref())?,
             }
@@ -210,8 +228,11 @@ impl StateDir {
         renameat2(&*self.dir, from, &*self.dir, to, flag)
     }
 
-    fn exists(&self, path: &Path) -> bool {
-        fstatat(&*self.dir, path, AtFlags::AT_SYMLINK_NOFOLLOW).is_ok()
+    fn exists(&self, path: &Path) -> Result<bool, Errno> {
+        match fstatat(&*self.dir, path, AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Err(Errno::ENOENT) => Ok(false),
+            found => found.map(|_| true),
+        }
     }
 
     fn in_the_way(&self, file: &str) -> Cause {
