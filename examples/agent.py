@@ -101,6 +101,14 @@ def reply(connection, operation, fds):
     return records
 
 
+def trust(connection):
+    """An error if this is root and the agent is not: it could hand out anything under any name."""
+    peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    _, uid, _ = struct.unpack("=iII", peer)
+    if os.geteuid() == 0 and uid != 0:
+        raise Failure(f"the agent runs as uid {uid}, which root does not trust")
+
+
 def ask(path, operation, body, send=()):
     """The records and descriptors that answer one request."""
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", send))] if send else []
@@ -109,6 +117,7 @@ def ask(path, operation, body, send=()):
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
                 connection.connect(path)
+                trust(connection)
                 header = struct.pack("=BBHI", 1, operation, 0, NUMBER)
                 connection.sendmsg([header, body], rights)
                 return reply(connection, operation, fds), fds

@@ -4,6 +4,7 @@ mod common;
 
 use common::agent::{Agent, Client, string};
 use common::fds::{id_of, new_map, pin_link, pin_program};
+use common::played::{no, play_as};
 use common::*;
 use nix::sys::socket::sockopt::ReceiveTimeout;
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr};
@@ -156,6 +157,20 @@ fn a_user_without_privileges_gets_what_the_rules_allow() {
     fails(&mut client(&lab, &["put", "x", "99"]), 2, "agent.py: Bad file descriptor");
     assert_eq!(agent.stop().status, 0);
     fails(&mut client(&lab, &["list"]), 2, "agent.py: No such file or directory");
+    // Root does not trust nobody's agent, which nobody may use.
+    for (mut command, stderr) in [
+        (client(&lab, &["get", "hits"]), "the agent runs as uid 65534, which root does not trust"),
+        (nobody(&["get", "hits"]), "no"),
+    ] {
+        let run = play_as(65534, &lab.path("agent"), &mut command, |played| {
+            let client = played.accept();
+            let asked = !client.receive().unwrap().bytes.is_empty();
+            assert_eq!(asked, stderr == "no");
+            let _ = client.send(&no(2, 1, "no"), &[]);
+        });
+        let stderr = format!("agent.py: {stderr}\n");
+        assert_eq!(run, Run { status: 2, stdout: String::new(), stderr });
+    }
 }
 
 /// A socket that listens as `agent` in the lab's directory.

@@ -8,7 +8,9 @@ use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, UnixAddr, accept4, bind, listen, setsockopt, socket,
 };
 use nix::sys::time::{TimeVal, TimeValLike};
+use std::fs::Permissions;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -22,11 +24,27 @@ pub struct Played {
 
 impl Played {
     pub fn listen(path: &Path) -> Played {
+        Played::listen_as(0, path)
+    }
+
+    /// Where everybody may connect, and the kernel takes `uid` for the agent's: the credentials are those of whoever called
+    /// listen(2).
+    pub fn listen_as(uid: u32, path: &Path) -> Played {
         let _ = std::fs::remove_file(path); // of the play before
         let (flags, kind) = (SockFlag::SOCK_CLOEXEC, SockType::SeqPacket);
         let listener = socket(AddressFamily::Unix, kind, flags, None).expect("a socket");
         bind(listener.as_raw_fd(), &UnixAddr::new(path).expect("a path")).expect("bound");
-        listen(&listener, Backlog::new(16).expect("a number")).expect("listening");
+        std::fs::set_permissions(path, Permissions::from_mode(0o666)).expect("chmod");
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let (keep, uid) = (-1i32, uid as i32);
+                // SAFETY: integers. The call itself changes its own thread alone, which ends here;
+                // the C library's function would change all threads.
+                let done = unsafe { libc::syscall(libc::SYS_setresuid, keep, uid, keep) };
+                assert_eq!(done, 0, "setresuid");
+                listen(&listener, Backlog::new(16).expect("a number")).expect("listening");
+            });
+        });
         give_up_after_20_s(&listener);
         Played { listener }
     }
@@ -64,7 +82,18 @@ fn give_up_after_20_s(socket: &OwnedFd) {
 /// Runs `command` while `script` plays the agent at `path`.
 #[track_caller]
 pub fn play(path: &Path, command: &mut Command, script: impl FnOnce(&Played) + Send) -> Run {
-    let played = Played::listen(path);
+    play_as(0, path, command, script)
+}
+
+/// Likewise, an agent of another user.
+#[track_caller]
+pub fn play_as(
+    uid: u32,
+    path: &Path,
+    command: &mut Command,
+    script: impl FnOnce(&Played) + Send,
+) -> Run {
+    let played = Played::listen_as(uid, path);
     std::thread::scope(|scope| {
         // The socket goes with the script, however that ends: nobody waits for it then.
         let script = scope.spawn(move || script(&played));

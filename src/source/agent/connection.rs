@@ -4,6 +4,7 @@ use crate::error::Cause;
 use crate::source::limit::Limit;
 use crate::source::socket::{MAX_PATH, Signals};
 use crate::sys::Errno;
+use crate::sys::peer::credentials;
 use crate::sys::scm::{self, Received};
 use crate::wire::agent::MAX_PACKET;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -11,6 +12,7 @@ use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::socket::sockopt::SendTimeout;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, setsockopt, socket};
 use nix::sys::time::{TimeVal, TimeValLike};
+use nix::unistd::geteuid;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -51,7 +53,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects to the agent that listens at `path`.
+    /// Connects to the agent that listens at `path`, which root does only if that is root's.
     pub fn new(path: &Path, bounds: Bounds) -> Result<Connection, Trouble> {
         let length = path.as_os_str().as_bytes().len();
         if length > MAX_PATH {
@@ -71,6 +73,7 @@ impl Connection {
                 Err(errno) => return Err(Trouble::Other(explain(errno))),
             }
         }
+        check_agent(socket.as_fd())?;
         fcntl(&socket, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         Ok(Connection { socket, packet: vec![0; MAX_PACKET] })
     }
@@ -159,6 +162,22 @@ fn slice(bounds: Bounds) -> TimeVal {
     // Zero would be for ever; a day is as good as more.
     let left = left.clamp(Duration::from_micros(1), Duration::from_secs(86_400));
     TimeVal::microseconds(left.as_micros() as i64)
+}
+
+/// An error if we are root and the agent is not: whoever can make a socket where root's tools
+/// look for an agent could hand them any object under any name.
+fn check_agent(socket: BorrowedFd) -> Result<(), Trouble> {
+    if !geteuid().is_root() {
+        return Ok(());
+    }
+    // Of a listening socket's other end the kernel tells who began to listen.
+    match credentials(socket)? {
+        (_, 0, _) => Ok(()),
+        (_, uid, _) => {
+            let cause = format!("the agent runs as uid {uid}, which root does not trust");
+            Err(Trouble::Other(cause.into()))
+        }
+    }
 }
 
 /// Why nobody could be reached, as far as the kernel's answer tells it.
