@@ -52,8 +52,14 @@ fn maps_programs_and_links_go_from_the_agent_into_the_environment() {
     let mut command = lab.exec(["-r", "--agent", "agent#hits", "--dry-run", "--json"]);
     let json: serde_json::Value = serde_json::from_str(&stdout_of(&mut command)).unwrap();
     assert_eq!((&json[0]["access"], &json[0]["name"]), (&"r".into(), &"hits".into()));
-    let message = "bpf-exec: agent#filter: open read-only: a program has no read-only descriptor";
-    fails(&mut lab.exec(["-r", "--agent", "agent", "--dry-run"]), 125, message);
+    let message = "bpf-exec: agent#filter: get: \"filter\" is a prog, which has no descriptor with \
+                   access r alone";
+    fails(&mut lab.exec(["-r", "--agent", "agent#filter", "--dry-run"]), 125, message);
+    // Of all that is there, what has a read-only descriptor.
+    let mut command = lab.exec(["-r", "--agent", "agent", "--", "sh", "-c", ENV]);
+    let want = "BPF_MAP0=64\nBPF_MAP0_NAME=hits\nBPF_MAP1=65\n\
+                BPF_MAP1_LAYOUT=u32 -> struct{a: u32}\nBPF_MAP1_NAME=typed\nBPF_NUM_MAPS=2\n";
+    assert_eq!(stdout_of(&mut command), want);
 }
 
 #[test]

@@ -7,7 +7,7 @@ mod reply;
 pub use client::{Client, Failure};
 pub use connection::Bounds;
 
-use super::{Opened, Settings, readonly};
+use super::{Opened, Settings};
 use crate::error::Error;
 use crate::map::typed;
 use crate::sys::object::Object;
@@ -69,7 +69,7 @@ pub fn open(
     let wanted = if settings.read_only { Mode::READ } else { Mode::BOTH };
     let mut client = Client::connect(&spec.path, bounds)?;
     let got = match &spec.names[..] {
-        [] => all(&mut client, spec, wanted)?,
+        [] => all(&mut client, wanted)?,
         names => {
             if settings.wait {
                 client.wait(names)?;
@@ -80,15 +80,12 @@ pub fn open(
     Ok(got.into_iter().map(|got| opened(got, spec, warnings)).collect())
 }
 
-/// All that may be had, whatever else there is.
-fn all(client: &mut Client, spec: &Spec, wanted: Mode) -> Result<Vec<Got>, Error> {
+/// All that may be had as it is wanted, whatever else there is.
+fn all(client: &mut Client, wanted: Mode) -> Result<Vec<Got>, Error> {
     let mut records = client.list(b"")?;
-    records.retain(|record| record.access.and(wanted) != Mode::NONE);
-    if wanted == Mode::READ {
-        for record in &records {
-            readonly::class(class(record.class), spec.with(&record.name))?;
-        }
-    }
+    // Only maps can be had for reading alone: a directory's other pins are passed over, too.
+    let fits = |class| class == Class::Map || wanted == Mode::BOTH;
+    records.retain(|record| record.access.and(wanted) != Mode::NONE && fits(record.class));
     let mut names: Vec<Vec<u8>> = records.into_iter().map(|record| record.name).collect();
     names.sort_unstable();
     match client.get(&names, wanted) {
@@ -125,14 +122,6 @@ fn opened(got: Got, spec: &Spec, warnings: &mut Vec<String>) -> Opened {
         _ => None,
     };
     Opened { object, name: Some(record.name), layout, declared: None }
-}
-
-fn class(class: Class) -> crate::handoff::environ::Class {
-    match class {
-        Class::Map => crate::handoff::environ::Class::Map,
-        Class::Prog => crate::handoff::environ::Class::Prog,
-        Class::Link => crate::handoff::environ::Class::Link,
-    }
 }
 
 #[cfg(test)]
