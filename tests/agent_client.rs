@@ -296,7 +296,7 @@ fn a_reply_to_bpf_map_is_checked_too() {
         (&[], &list, (one("hits"), vec![0]), with_fd),
         (&[], &list, (reply(0, 7, &[]), vec![]), "a reply to request 7, where 1 was asked"),
         (&["--remove", "hits"], &packet(REMOVE, 0, 1, &string("hits")), (one("hits"), vec![]), {
-            "a reply with 1 record for 0 names"
+            "a reply with 1 record for 0 names: whether it was done is not known"
         }),
     ];
     for (arguments, request, sent, message) in cases {

@@ -1,4 +1,5 @@
-//! Who is reached at an agent's socket, and believed.
+//! Who is reached at an agent's socket, and believed, and what is said of a change that nobody
+//! answered.
 
 mod common;
 
@@ -60,4 +61,56 @@ fn other_users_may_use_anybodys_agent_and_root_only_its_own() {
     }
     let message = "agent: connect: the agent runs as uid 65534, which root does not trust";
     assert_eq!(as_user("0", &["agent", "agent"]), failed("bpf-map", message));
+}
+
+#[test]
+fn a_change_that_has_no_answer_may_have_been_done() {
+    let lab = Lab::new();
+    let path = lab.path("agent");
+    let pin = lab.array("hits", 1);
+    let put = || lab.map(["put", pin.to_str().unwrap(), "agent", "--timeout", "0.5"]);
+    let remove = || lab.map(["agent", "agent", "--remove", "hits", "--timeout", "0.5"]);
+    let unknown = "whether it was done is not known";
+    for (mut command, what) in [(put(), "put"), (remove(), "remove")] {
+        let failed = |cause: &str| {
+            failed(
+                "bpf-map",
+                &format!("agent#hits: {what}: {cause}: whether it was done is not known"),
+            )
+        };
+        let run = play(&path, &mut command, |played| {
+            let client = played.accept();
+            client.receive().unwrap();
+            assert!(client.receive().unwrap().bytes.is_empty(), "it goes without another word");
+        });
+        assert_eq!(run, failed("no answer within 0.5 seconds"));
+        let run = play(&path, &mut command, |played| {
+            for _ in 0..6 {
+                played.accept().receive().unwrap();
+            }
+        });
+        assert_eq!(run, failed("the agent ended the connection"));
+        // It goes, and does not come back.
+        let run = play(&path, &mut command, |played| {
+            let client = played.accept();
+            client.receive().unwrap();
+            std::fs::remove_file(&path).unwrap();
+        });
+        assert_eq!(run, failed("connect again: no such file or directory"));
+        let run = play(&path, &mut command, |played| {
+            let client = played.accept();
+            client.receive().unwrap();
+            client.send(&reply(0, 9, &[]), &[]).unwrap();
+        });
+        assert_eq!(run, failed("a reply to request 9, where 1 was asked"));
+        // An answer is one, and so is that nothing was sent.
+        let run = play(&path, &mut command, |played| {
+            let client = played.accept();
+            client.receive().unwrap();
+            client.send(&no(6, 1, "full"), &[]).unwrap();
+        });
+        assert_eq!(run.stderr, format!("bpf-map: agent#hits: {what}: full\n"));
+        std::fs::remove_file(&path).unwrap();
+        assert!(!common::run(&mut command).stderr.contains(unknown));
+    }
 }

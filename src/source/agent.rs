@@ -2,10 +2,12 @@
 
 mod client;
 mod connection;
+mod failure;
 mod reply;
 
-pub use client::{Client, Failure};
+pub use client::Client;
 pub use connection::Bounds;
+pub use failure::Failure;
 
 use super::{Opened, Settings};
 use crate::error::Error;

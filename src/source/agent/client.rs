@@ -1,49 +1,20 @@
 //! A client of bpf-agent: one request at a time, and nothing of the reply believed unchecked.
 
 use super::connection::{Bounds, Connection, Trouble};
+use super::failure::{Failure, Subject};
 use super::reply::{Budget, Held, Part, check_names, check_object, packet};
-use crate::error::{Cause, Error};
+use crate::error::Cause;
 use crate::sys::object::Object;
 use crate::sys::scm::MAX_FDS;
 use crate::text::escape;
 use crate::wire::agent::{MAX_PACKET, Mode, Operation, Record, Request, Status};
-use std::ffi::{OsStr, OsString};
 use std::os::fd::BorrowedFd;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// How often a request is sent again when the connection ends without a reply.
 const RETRIES: u32 = 5;
 /// Names of one GET: as many as descriptors fit into one packet.
 const NAMES: usize = MAX_FDS;
-
-/// Why a request came to nothing.
-#[derive(Debug, thiserror::Error)]
-#[error("{error}")]
-pub struct Failure {
-    /// The agent's own answer, where it gave one.
-    pub status: Option<Status>,
-    error: Error,
-}
-
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Error {
-        failure.error
-    }
-}
-
-impl Failure {
-    /// Whether the agent says that no object has the name.
-    pub fn is_absent(&self) -> bool {
-        self.status == Some(Status::Absent)
-    }
-
-    /// Whether it says that there is nothing that it could hand out: no object has the name, or
-    /// its pin does not lead to it any more.
-    pub fn is_lost(&self) -> bool {
-        matches!(self.status, Some(Status::Absent | Status::Changed))
-    }
-}
 
 /// An object that the agent handed out, with what it says of it.
 #[derive(Debug)]
@@ -65,7 +36,7 @@ impl<'s> Client<'s> {
     /// Connects to the agent that listens at `path`. `bounds` hold for all that is asked.
     pub fn connect(path: &Path, bounds: Bounds<'s>) -> Result<Client<'s>, Failure> {
         let mut client = Client { path: path.into(), bounds, connection: None, number: 0 };
-        client.connection = Some(client.reconnect()?);
+        client.connection = Some(client.reconnect().map_err(|c| client.unreachable(c))?);
         Ok(client)
     }
 
@@ -81,7 +52,7 @@ impl<'s> Client<'s> {
         let mut all = Vec::new();
         for names in names.chunks(NAMES) {
             let operation = Operation::Get { names: names.to_vec(), wanted };
-            let subject = self.subject(&operation);
+            let subject = Subject::of(&self.path, &operation);
             for (record, fd) in self.ask(operation, None, &mut budget)? {
                 let object =
                     check_object(&record, fd, wanted).map_err(|cause| subject.fail(cause))?;
@@ -112,7 +83,7 @@ impl<'s> Client<'s> {
     /// The record of a name, with what its pin leads to at this moment.
     pub fn id(&mut self, name: &[u8]) -> Result<Record, Failure> {
         let operation = Operation::Id { name: name.to_vec() };
-        let subject = self.subject(&operation);
+        let subject = Subject::of(&self.path, &operation);
         // The reply to a request with one name has one record, or was refused.
         self.records(operation)?.pop().ok_or_else(|| subject.fail("a reply without a record"))
     }
@@ -127,50 +98,52 @@ impl<'s> Client<'s> {
         Ok(reply.into_iter().map(|(record, _)| record).collect())
     }
 
-    /// Asks, and asks again where the connection ends without a reply: what the agent has not
-    /// answered it has not done, and to do the same again changes nothing.
+    /// Asks, and asks again where the connection ends without a reply: to do the same again
+    /// changes nothing.
     fn ask(
         &mut self,
         mut operation: Operation,
         fd: Option<BorrowedFd>,
         budget: &mut Budget,
     ) -> Result<Held, Failure> {
-        let subject = self.subject(&operation);
-        for _ in 0..=RETRIES {
+        let subject = Subject::of(&self.path, &operation);
+        let changes = matches!(operation, Operation::Put { .. } | Operation::Remove { .. });
+        let mut sent = false;
+        let mut tries = 0;
+        loop {
             if let Operation::Wait { milliseconds, .. } = &mut operation {
                 *milliseconds = self.milliseconds();
             }
             self.number = self.number.wrapping_add(1);
             let request = Request { number: self.number, operation };
-            let mut connection = match self.connection.take() {
-                Some(connection) => connection,
-                None => self.reconnect()?,
-            };
-            let asked = self.exchange(&mut connection, &request, fd, budget);
+            let connection = self.connection.take().map_or_else(|| self.reconnect(), Ok);
+            let mut connection = connection.map_err(|cause| match sent && changes {
+                true => subject.unsure(format_args!("connect again: {cause}")),
+                false => self.unreachable(cause),
+            })?;
+            let asked = self.exchange(&mut connection, &request, fd, budget, &mut sent);
             operation = request.operation;
-            match asked {
-                Ok(Ok(records)) => {
+            tries += 1;
+            let trouble = match asked {
+                Ok(reply) => {
                     self.connection = Some(connection);
-                    return Ok(records);
+                    return reply.map_err(|(status, why)| self.refusal(&subject, status, &why));
                 }
-                Ok(Err((status, reason))) => {
-                    self.connection = Some(connection);
-                    return Err(self.refusal(&subject, status, &reason));
-                }
-                Err(Trouble::Ended) => {}
-                Err(trouble) => return Err(self.explain(&subject, trouble)),
-            }
+                Err(Trouble::Ended) if tries <= RETRIES => continue,
+                Err(trouble) => trouble,
+            };
+            return Err(self.unanswered(&subject, trouble, sent && changes));
         }
-        Err(self.explain(&subject, Trouble::Ended))
     }
 
-    /// Sends a request and receives the whole reply to it.
+    /// Sends a request, of which `sent` tells from then on, and receives the whole reply to it.
     fn exchange(
         &self,
         connection: &mut Connection,
         request: &Request,
         fd: Option<BorrowedFd>,
         budget: &mut Budget,
+        sent: &mut bool,
     ) -> Result<Result<Held, (Status, String)>, Trouble> {
         let wrong = |cause: String| Trouble::Other(cause.into());
         let bytes = request.encode();
@@ -180,6 +153,7 @@ impl<'s> Client<'s> {
             return Err(wrong(cause));
         }
         connection.send(&bytes, fd.as_slice(), self.bounds)?;
+        *sent = true;
         let is_get = matches!(request.operation, Operation::Get { .. });
         let mut all = Held::new();
         loop {
@@ -199,9 +173,13 @@ impl<'s> Client<'s> {
         }
     }
 
-    fn reconnect(&self) -> Result<Connection, Failure> {
-        let subject = Subject { object: self.path.as_os_str().into(), what: "connect" };
-        Connection::new(&self.path, self.bounds).map_err(|trouble| self.explain(&subject, trouble))
+    /// A new connection, or why there is none.
+    fn reconnect(&self) -> Result<Connection, Cause> {
+        Connection::new(&self.path, self.bounds).map_err(|trouble| self.cause(trouble))
+    }
+
+    fn unreachable(&self, cause: Cause) -> Failure {
+        Subject::new(&self.path, "connect").fail(cause)
     }
 
     /// What is left of the time, as a WAIT tells it: 0 for ever, or for longer than it can tell.
@@ -210,56 +188,34 @@ impl<'s> Client<'s> {
         u32::try_from(left.as_millis() + 1).unwrap_or(0)
     }
 
-    fn explain(&self, subject: &Subject, trouble: Trouble) -> Failure {
+    /// Why there is no answer; `unsure` if it may have been done all the same.
+    fn unanswered(&self, subject: &Subject, trouble: Trouble, unsure: bool) -> Failure {
         match trouble {
-            Trouble::Ended => subject.fail("the agent ended the connection"),
-            Trouble::Late => {
-                let limit = self.bounds.limit.text();
-                subject.fail(format!("nothing came of it within {limit}"))
+            Trouble::Late if unsure => {
+                subject.unsure(format_args!("no answer within {}", self.bounds.limit.text()))
             }
-            Trouble::Other(cause) => subject.fail(cause),
+            trouble if unsure => subject.unsure(self.cause(trouble)),
+            trouble => subject.fail(self.cause(trouble)),
+        }
+    }
+
+    fn cause(&self, trouble: Trouble) -> Cause {
+        match trouble {
+            Trouble::Ended => "the agent ended the connection".into(),
+            Trouble::Late => {
+                format!("nothing came of it within {}", self.bounds.limit.text()).into()
+            }
+            Trouble::Other(cause) => cause,
         }
     }
 
     fn refusal(&self, subject: &Subject, status: Status, reason: &str) -> Failure {
         let failure = match (status, reason) {
             // The agent's clock, or ours: whichever was first.
-            (Status::Late, _) => self.explain(subject, Trouble::Late),
+            (Status::Late, _) => subject.fail(self.cause(Trouble::Late)),
             (_, "") => subject.fail("refused without a reason"),
             (_, reason) => subject.fail(escape(reason.as_bytes())),
         };
-        Failure { status: Some(status), ..failure }
-    }
-
-    fn subject(&self, operation: &Operation) -> Subject {
-        let (what, names) = match operation {
-            Operation::List { .. } => ("list", &[][..]),
-            Operation::Get { names, .. } => ("get", &names[..]),
-            Operation::Put { name, .. } => ("put", std::slice::from_ref(name)),
-            Operation::Remove { names } => ("remove", &names[..]),
-            Operation::Info { name } | Operation::Id { name } => {
-                ("look up", std::slice::from_ref(name))
-            }
-            Operation::Wait { names, .. } => ("wait", &names[..]),
-        };
-        let mut object = self.path.as_os_str().to_owned();
-        if let [name] = names {
-            object.push("#");
-            object.push(OsStr::from_bytes(name));
-        }
-        Subject { object, what }
-    }
-}
-
-/// What a message is about: the agent's path, with the name where there is one, and the
-/// operation.
-struct Subject {
-    object: OsString,
-    what: &'static str,
-}
-
-impl Subject {
-    fn fail(&self, cause: impl Into<Cause>) -> Failure {
-        Failure { status: None, error: Error::new(self.object.as_bytes(), self.what, cause) }
+        failure.answered(status)
     }
 }

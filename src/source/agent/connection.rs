@@ -29,7 +29,7 @@ pub struct Bounds<'s> {
 /// Why nothing was sent or received.
 #[derive(Debug)]
 pub enum Trouble {
-    /// The agent ended the connection: what it had not answered it has not done.
+    /// The agent ended the connection, perhaps in the middle of a reply.
     Ended,
     /// The time is over.
     Late,

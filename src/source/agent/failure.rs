@@ -1,0 +1,82 @@
+//! Why a request to an agent came to nothing, in a line that tells what was asked.
+
+use crate::error::{Cause, Error};
+use crate::wire::agent::{Operation, Status};
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// Why a request came to nothing.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct Failure {
+    /// The agent's own answer, where it gave one.
+    status: Option<Status>,
+    error: Error,
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Error {
+        failure.error
+    }
+}
+
+impl Failure {
+    /// Whether the agent says that no object has the name.
+    pub fn is_absent(&self) -> bool {
+        self.status == Some(Status::Absent)
+    }
+
+    /// Whether it says that there is nothing that it could hand out: no object has the name, or
+    /// its pin does not lead to it any more.
+    pub fn is_lost(&self) -> bool {
+        matches!(self.status, Some(Status::Absent | Status::Changed))
+    }
+
+    /// As the agent's answer.
+    pub fn answered(self, status: Status) -> Failure {
+        Failure { status: Some(status), ..self }
+    }
+}
+
+/// What a message is about: the agent's path, with the name where there is one, and the
+/// operation.
+pub struct Subject {
+    object: OsString,
+    what: &'static str,
+}
+
+impl Subject {
+    pub fn new(path: &Path, what: &'static str) -> Subject {
+        Subject { object: path.into(), what }
+    }
+
+    pub fn of(path: &Path, operation: &Operation) -> Subject {
+        let (what, names) = match operation {
+            Operation::List { .. } => ("list", &[][..]),
+            Operation::Get { names, .. } => ("get", &names[..]),
+            Operation::Put { name, .. } => ("put", std::slice::from_ref(name)),
+            Operation::Remove { names } => ("remove", &names[..]),
+            Operation::Info { name } | Operation::Id { name } => {
+                ("look up", std::slice::from_ref(name))
+            }
+            Operation::Wait { names, .. } => ("wait", &names[..]),
+        };
+        let mut subject = Subject::new(path, what);
+        if let [name] = names {
+            subject.object.push("#");
+            subject.object.push(OsStr::from_bytes(name));
+        }
+        subject
+    }
+
+    pub fn fail(&self, cause: impl Into<Cause>) -> Failure {
+        Failure { status: None, error: Error::new(self.object.as_bytes(), self.what, cause) }
+    }
+
+    /// The failure of a change that was sent, and of which no answer tells.
+    pub fn unsure(&self, cause: impl fmt::Display) -> Failure {
+        self.fail(format!("{cause}: whether it was done is not known"))
+    }
+}
