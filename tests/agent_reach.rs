@@ -1,11 +1,15 @@
-//! Who is reached at an agent's socket, and believed, and what is said of a change that nobody
-//! answered.
+//! Who is reached at an agent's socket: whom root believes, what is waited for, and what is said
+//! of a change that nobody answered.
 
 mod common;
 
 use common::agent::*;
+use common::fds::*;
 use common::played::*;
+use common::waiting::Waiting;
 use common::*;
+use nix::sys::signal::Signal;
+use std::os::fd::AsFd;
 use std::process::Command;
 
 fn failed(program: &str, message: &str) -> Run {
@@ -15,6 +19,10 @@ fn failed(program: &str, message: &str) -> Run {
 
 fn exec(lab: &Lab, arguments: &[&str]) -> Command {
     lab.exec([arguments, &["--", "echo", "ran"]].concat())
+}
+
+fn ran() -> Run {
+    Run { status: 0, stdout: "ran\n".into(), stderr: String::new() }
 }
 
 #[test]
@@ -112,5 +120,108 @@ fn a_change_that_has_no_answer_may_have_been_done() {
         assert_eq!(run.stderr, format!("bpf-map: agent#hits: {what}: full\n"));
         std::fs::remove_file(&path).unwrap();
         assert!(!common::run(&mut command).stderr.contains(unknown));
+    }
+}
+
+/// Starts a command, and returns when it sleeps in poll(2): for an agent that is not there, or
+/// for an answer.
+fn asleep(command: &mut Command) -> Waiting {
+    let mut waiting = Waiting::start(command, &[]);
+    let wchan = format!("/proc/{}/wchan", waiting.child().id());
+    eventually("a command that sleeps", || {
+        std::fs::read_to_string(&wchan).is_ok_and(|place| place.contains("poll_schedule"))
+    });
+    waiting
+}
+
+#[test]
+fn with_wait_an_agent_that_is_not_there_yet_is_waited_for() {
+    let lab = Lab::new();
+    let map = new_map("held");
+    drop(Played::listen(&lab.path("dead")));
+    for socket in ["none", "dead", "later/agent"] {
+        let argument = format!("{socket}#hits");
+        let waiting = asleep(&mut exec(&lab, &["--wait", "--agent", &argument]));
+        let _ = std::fs::create_dir(lab.path("later"));
+        let _agent = Agent::start(&mut lab.agent(["--socket", socket]));
+        let client = Client::connect(&lab.path(socket));
+        assert_eq!(client.put("hits", map.as_fd()).status, 0);
+        assert_eq!(waiting.run(), ran(), "{socket}");
+    }
+}
+
+#[test]
+fn with_wait_an_agent_that_goes_is_waited_for_until_it_has_all_names() {
+    let lab = Lab::new();
+    let path = lab.path("agent");
+    let map = new_map("held");
+    let hits = [record("hits", id_of(&map))];
+    let mut command = exec(&lab, &["--wait", "--agent", "agent#hits"]);
+    let waiting = {
+        let played = Played::listen(&path);
+        let waiting = asleep(&mut command);
+        let client = played.accept();
+        client.receive().unwrap();
+        waiting
+    };
+    let played = Played::listen(&path);
+    // More often than anything is asked again otherwise.
+    for _ in 0..8 {
+        played.accept().receive().unwrap();
+    }
+    let client = played.accept();
+    let names = string("hits");
+    let wait = |number| packet(WAIT, 0, number, &[&[0; 4], &names[..]].concat());
+    let get = |number| packet(GET, READ | WRITE, number, &names);
+    assert_eq!(client.receive().unwrap().bytes, wait(10));
+    client.send(&reply(0, 10, &hits), &[]).unwrap();
+    assert_eq!(client.receive().unwrap().bytes, get(11));
+    // It goes between the two, comes back, and has lost what it had, for a while.
+    drop((client, played));
+    let played = Played::listen(&path);
+    let client = played.asked(&get(12));
+    client.send(&no(3, 12, "nothing is stored as \"hits\""), &[]).unwrap();
+    assert_eq!(client.receive().unwrap().bytes, wait(13));
+    client.send(&reply(0, 13, &hits), &[]).unwrap();
+    assert_eq!(client.receive().unwrap().bytes, get(14));
+    client.send(&reply(0, 14, &hits), &[map.as_fd()]).unwrap();
+    assert_eq!(waiting.run(), ran());
+}
+
+#[test]
+fn the_wait_for_an_agent_ends_with_the_time_and_with_a_signal() {
+    let lab = Lab::new();
+    let path = lab.path("dead");
+    drop(Played::listen(&path));
+    let with = |words: &[&str]| exec(&lab, &[&["--wait", "--timeout", "0.2"], words].concat());
+    for (socket, cause) in [("none", "no such file or directory"), ("dead", "nobody listens there")]
+    {
+        let argument = format!("{socket}#hits");
+        let message = format!("{socket}: connect: no agent came within 0.2 seconds: {cause}");
+        let run = run(&mut with(&["--agent", &argument]));
+        assert_eq!(run, failed("bpf-exec", &message));
+    }
+    // One that ends every connection is there.
+    let played = Played::listen(&lab.path("agent"));
+    std::thread::scope(|scope| {
+        scope.spawn(|| while !played.accept().receive().unwrap().bytes.is_empty() {});
+        let run = run(&mut with(&["--agent", "agent#hits"]));
+        drop(Client::connect(&lab.path("agent"))); // the last one, which says nothing
+        let message = "agent#hits: wait: nothing came of it within 0.2 seconds";
+        assert_eq!(run, failed("bpf-exec", message));
+    });
+    // What no patience mends is told at once.
+    let _stream = std::os::unix::net::UnixListener::bind(lab.path("stream")).unwrap();
+    let run = run(&mut exec(&lab, &["--wait", "--agent", "stream#hits"]));
+    assert_eq!(run, failed("bpf-exec", "stream: connect: not an agent's socket"));
+    let before = lab.files();
+    for import in [&[][..], &["--import", "uds"]] {
+        let mut command = exec(&lab, &[import, &["--wait", "--agent", "none#hits"]].concat());
+        let mut waiting = asleep(&mut command);
+        assert_eq!(lab.path("uds").exists(), !import.is_empty());
+        waiting.signal(Signal::SIGTERM);
+        let end = Run { status: 128 + 15, stdout: String::new(), stderr: String::new() };
+        assert_eq!(waiting.run(), end, "{import:?}");
+        assert_eq!(lab.files(), before);
     }
 }

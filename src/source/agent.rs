@@ -69,15 +69,12 @@ pub fn open(
     warnings: &mut Vec<String>,
 ) -> Result<Vec<Opened>, Error> {
     let wanted = if settings.read_only { Mode::READ } else { Mode::BOTH };
-    let mut client = Client::connect(&spec.path, bounds)?;
     let got = match &spec.names[..] {
-        [] => all(&mut client, wanted)?,
-        names => {
-            if settings.wait {
-                client.wait(names)?;
-            }
-            client.get(names, wanted)?
+        names if settings.wait => {
+            Client::connect_when_there(&spec.path, bounds)?.get_when_there(names, wanted)?
         }
+        [] => all(&mut Client::connect(&spec.path, bounds)?, wanted)?,
+        names => Client::connect(&spec.path, bounds)?.get(names, wanted)?,
     };
     Ok(got.into_iter().map(|got| opened(got, spec, warnings)).collect())
 }

@@ -27,6 +27,8 @@ pub struct Got {
 pub struct Client<'s> {
     path: PathBuf,
     bounds: Bounds<'s>,
+    /// Whether an agent that is not there, or goes, is waited for.
+    patient: bool,
     connection: Option<Connection>,
     /// Of the last request.
     number: u32,
@@ -35,7 +37,17 @@ pub struct Client<'s> {
 impl<'s> Client<'s> {
     /// Connects to the agent that listens at `path`. `bounds` hold for all that is asked.
     pub fn connect(path: &Path, bounds: Bounds<'s>) -> Result<Client<'s>, Failure> {
-        let mut client = Client { path: path.into(), bounds, connection: None, number: 0 };
+        Client::new(path, bounds, false)
+    }
+
+    /// Likewise, as soon as somebody listens there, now and whenever the agent goes.
+    pub fn connect_when_there(path: &Path, bounds: Bounds<'s>) -> Result<Client<'s>, Failure> {
+        Client::new(path, bounds, true)
+    }
+
+    fn new(path: &Path, bounds: Bounds<'s>, patient: bool) -> Result<Client<'s>, Failure> {
+        let path = path.to_owned();
+        let mut client = Client { path, bounds, patient, connection: None, number: 0 };
         client.connection = Some(client.reconnect().map_err(|c| client.unreachable(c))?);
         Ok(client)
     }
@@ -88,9 +100,19 @@ impl<'s> Client<'s> {
         self.records(operation)?.pop().ok_or_else(|| subject.fail("a reply without a record"))
     }
 
-    /// The records of these names, as soon as all are there, within the time limit.
-    pub fn wait(&mut self, names: &[Vec<u8>]) -> Result<Vec<Record>, Failure> {
-        self.records(Operation::Wait { names: names.to_vec(), milliseconds: 0 })
+    /// The objects of these names, as soon as all are there, within the time limit; one that
+    /// goes before it is handed out is waited for again.
+    pub fn get_when_there(&mut self, names: &[Vec<u8>], wanted: Mode) -> Result<Vec<Got>, Failure> {
+        loop {
+            let wait = Operation::Wait { names: names.to_vec(), milliseconds: 0 };
+            let subject = Subject::of(&self.path, &wait);
+            self.records(wait)?;
+            match self.get(names, wanted) {
+                Err(failure) if failure.is_absent() => {}
+                got => return got,
+            }
+            self.bounds.pause().map_err(|trouble| self.unanswered(&subject, trouble, false))?;
+        }
     }
 
     fn records(&mut self, operation: Operation) -> Result<Vec<Record>, Failure> {
@@ -129,6 +151,10 @@ impl<'s> Client<'s> {
                     self.connection = Some(connection);
                     return reply.map_err(|(status, why)| self.refusal(&subject, status, &why));
                 }
+                Err(Trouble::Ended) if self.patient => match self.bounds.pause() {
+                    Ok(()) => continue,
+                    Err(trouble) => trouble,
+                },
                 Err(Trouble::Ended) if tries <= RETRIES => continue,
                 Err(trouble) => trouble,
             };
@@ -173,9 +199,20 @@ impl<'s> Client<'s> {
         }
     }
 
-    /// A new connection, or why there is none.
+    /// A new connection, waited for if there is nobody and that is wanted; else why there is none.
     fn reconnect(&self) -> Result<Connection, Cause> {
-        Connection::new(&self.path, self.bounds).map_err(|trouble| self.cause(trouble))
+        loop {
+            let why = match Connection::new(&self.path, self.bounds) {
+                Err(Trouble::Nobody(why)) if self.patient => why,
+                result => return result.map_err(|trouble| self.cause(trouble)),
+            };
+            self.bounds.pause().map_err(|trouble| match trouble {
+                Trouble::Late => {
+                    format!("no agent came within {}: {why}", self.bounds.limit.text()).into()
+                }
+                trouble => self.cause(trouble),
+            })?;
+        }
     }
 
     fn unreachable(&self, cause: Cause) -> Failure {
@@ -205,7 +242,7 @@ impl<'s> Client<'s> {
             Trouble::Late => {
                 format!("nothing came of it within {}", self.bounds.limit.text()).into()
             }
-            Trouble::Other(cause) => cause,
+            Trouble::Nobody(cause) | Trouble::Other(cause) => cause,
         }
     }
 

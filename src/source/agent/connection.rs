@@ -18,6 +18,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
+/// How long it is waited before an agent that is not there is looked for again.
+const PAUSE: Duration = Duration::from_millis(50);
+
 /// What bounds every wait for an agent.
 #[derive(Clone, Copy)]
 pub struct Bounds<'s> {
@@ -31,6 +34,8 @@ pub struct Bounds<'s> {
 pub enum Trouble {
     /// The agent ended the connection, perhaps in the middle of a reply.
     Ended,
+    /// There is nobody to connect to: perhaps not yet.
+    Nobody(Cause),
     /// The time is over.
     Late,
     Other(Cause),
@@ -70,7 +75,7 @@ impl Connection {
             match connect(socket.as_raw_fd(), &address) {
                 Ok(()) => break,
                 Err(Errno::EAGAIN | Errno::EINTR) => bounds.check()?,
-                Err(errno) => return Err(Trouble::Other(explain(errno))),
+                Err(errno) => return Err(explain(errno)),
             }
         }
         check_agent(socket.as_fd())?;
@@ -143,6 +148,16 @@ impl Bounds<'_> {
         }
         Ok(())
     }
+
+    /// Lets some time pass before something is tried again; the same errors.
+    pub fn pause(&self) -> Result<(), Trouble> {
+        let mut fds: Vec<PollFd> = Vec::new();
+        fds.extend(self.signals.map(|signals| PollFd::new(signals.as_fd(), PollFlags::POLLIN)));
+        let pause = self.limit.left().map_or(PAUSE, |left| left.min(PAUSE));
+        // Rounded up; that a signal cuts it short does no harm.
+        let _ = poll(&mut fds, pause.as_millis() as u16 + 1);
+        self.check()
+    }
 }
 
 fn has_come(signals: &Signals) -> bool {
@@ -181,12 +196,13 @@ fn check_agent(socket: BorrowedFd) -> Result<(), Trouble> {
 }
 
 /// Why nobody could be reached, as far as the kernel's answer tells it.
-fn explain(errno: Errno) -> Cause {
+fn explain(errno: Errno) -> Trouble {
     match errno {
+        Errno::ENOENT => Trouble::Nobody(errno.into()),
         // Also of a file that is no socket.
-        Errno::ECONNREFUSED => "nobody listens there".into(),
-        Errno::EPROTOTYPE => "not an agent's socket".into(),
-        errno => errno.into(),
+        Errno::ECONNREFUSED => Trouble::Nobody("nobody listens there".into()),
+        Errno::EPROTOTYPE => Trouble::Other("not an agent's socket".into()),
+        errno => Trouble::Other(errno.into()),
     }
 }
 
