@@ -6,7 +6,7 @@ use common::agent::*;
 use common::fds::*;
 use common::sender::Datagram;
 use common::supervisor::Supervisor;
-use common::traced::{Stop, Traced};
+use common::traced::Traced;
 use common::*;
 use nix::sys::signal::Signal;
 use nix::sys::socket::{
@@ -151,7 +151,7 @@ fn who_asks_too_late_is_told_so_and_gets_the_replies_from_before() {
     client.send(&packet(LIST, 0, 1, &string("")), &[]).unwrap();
     agent.signal(Signal::SIGTERM);
     // The last that it does before it closes everything is to say so.
-    while !matches!(traced.step(), Stop::Entry { number: libc::SYS_write, .. }) {}
+    while !traced.step().is(libc::SYS_write) {}
     let late = client.send(&packet(LIST, 0, 2, &string("")), &[]);
     assert_eq!(late.unwrap_err().kind(), std::io::ErrorKind::BrokenPipe);
     traced.release();

@@ -212,7 +212,7 @@ impl Transfer {
 fn says_three_lines() -> impl Fn(&Client, Stop) -> bool {
     let lines = std::cell::Cell::new(0);
     move |_, stop| {
-        lines.set(lines.get() + usize::from(stop.is(libc::SYS_write, 2)));
+        lines.set(lines.get() + usize::from(stop.is(libc::SYS_write)));
         lines.get() == 3
     }
 }
@@ -261,7 +261,7 @@ fn killed_again_while_it_finishes_what_a_kill_left() {
         let traced = Traced::executed(agent.pid());
         // The lock is where it begins, and the line that it serves is where it ends.
         while !matches!(traced.step(), Stop::Entry { number: libc::SYS_flock, .. }) {}
-        let is_over = (0..at).any(|_| traced.step().is(libc::SYS_write, 2));
+        let is_over = (0..at).any(|_| traced.step().is(libc::SYS_write));
         agent.kill();
         assert_eq!(found_by_the_next(&lab, &state, at), new, "stop {at}");
         if is_over {

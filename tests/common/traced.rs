@@ -22,9 +22,9 @@ pub enum Stop {
 }
 
 impl Stop {
-    /// Whether a system call of this number is about to be made with this first argument.
-    pub fn is(&self, wanted: libc::c_long, first: u64) -> bool {
-        matches!(self, Stop::Entry { number, arguments } if (*number, arguments[0]) == (wanted, first))
+    /// Whether a system call of this number is about to be made.
+    pub fn is(&self, wanted: libc::c_long) -> bool {
+        matches!(self, Stop::Entry { number, .. } if *number == wanted)
     }
 }
 
