@@ -81,7 +81,9 @@ fn one_descriptor_of_an_object_is_put_and_nothing_else() {
     // SAFETY: open as long as the client.
     let own = unsafe { BorrowedFd::borrow_raw(client.fd()) };
     assert_eq!(put(&[own]), unfit("a socket, not a BPF object"));
-    assert_eq!((client.list(), agent.fds()), (vec![], before));
+    assert_eq!(client.list(), []);
+    // What is no object is closed in its own time.
+    eventually("the end of the descriptors", || agent.fds() == before);
 }
 
 #[test]
@@ -110,5 +112,6 @@ fn a_descriptor_that_is_not_asked_for_is_closed() {
             }
         }
     }
-    assert_eq!((root.list().len(), agent.fds()), (1, before));
+    assert_eq!(root.list().len(), 1);
+    eventually("the end of the descriptors", || agent.fds() == before);
 }
