@@ -77,7 +77,14 @@ fn request(kind: &str, value: &OsStr) -> anyhow::Result<Request> {
             }
         }
         "import" => Source::Import(path()),
-        "agent" => Source::Agent(agent::Spec::parse(rest).with_context(wrong)?),
+        "agent" => {
+            let spec = agent::Spec::parse(rest).with_context(wrong)?;
+            // Known before anybody is asked; what an agent holds may be one object by chance.
+            if name.is_some() && spec.names.len() != 1 {
+                return Err(anyhow!("NAME= needs one name after #")).with_context(wrong);
+            }
+            Source::Agent(spec)
+        }
         "name" => Source::KernelName(rest.to_vec()),
         "id" => Source::Id(Class::Map, decimal(rest, id_of(Class::Map)).with_context(wrong)?),
         _ => {
