@@ -8,6 +8,7 @@ mod common;
 
 use bpf_exec::internals::scm;
 use common::kernel::{BPFFS, create, last_error, private_bpffs};
+use common::report::{line, median};
 use common::{Options, Result, start};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket, socketpair};
 use std::fs;
@@ -84,17 +85,6 @@ fn run(options: &Options) -> Result<bool> {
 
 fn show(title: &str, value: f64) {
     println!("{title:<40}{value:>10.2}");
-}
-
-fn line(title: &str, value: f64, bound: f64) -> bool {
-    let over = value > bound;
-    println!("{title:<40}{value:>10.2}  at most {bound:<7}{}", if over { "over" } else { "ok" });
-    over
-}
-
-fn median(mut times: Vec<f64>) -> f64 {
-    times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
 }
 
 /// An agent that runs, with its state in a bpffs. It logs every decision, to nobody.

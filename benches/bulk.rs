@@ -7,6 +7,7 @@
 mod common;
 
 use common::kernel::{last_error, private_bpffs};
+use common::report::{line, median};
 use common::{Options, Result, start};
 use std::ffi::CString;
 use std::fs;
@@ -64,17 +65,6 @@ fn run(options: &Options) -> Result<bool> {
         line("us a get in a batch, over its bpf(2)", (batch - calls) * 1e6 / gets, 3.0),
     ];
     Ok(over.contains(&true))
-}
-
-fn line(title: &str, value: f64, bound: f64) -> bool {
-    let over = value > bound;
-    println!("{title:<40}{value:>10.2}  at most {bound:<7}{}", if over { "over" } else { "ok" });
-    over
-}
-
-fn median(mut times: Vec<f64>) -> f64 {
-    times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
 }
 
 /// The same updates, and gets of some of them, in three languages.

@@ -6,6 +6,7 @@
 
 mod common;
 
+use common::report::median;
 use common::{Options, Result, start};
 use std::error::Error;
 use std::ffi::{CStr, CString, OsString};
@@ -176,11 +177,6 @@ fn measure(programs: &[Program], rounds: usize) -> Result<Vec<Run>> {
         println!("{:<36}{:>10.0}{:>10}", program.title, run.us, run.peak_kib);
     }
     Ok(runs)
-}
-
-fn median(mut times: Vec<f64>) -> f64 {
-    times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
 }
 
 fn find(program: &str) -> Result<OsString> {

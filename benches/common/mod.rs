@@ -1,6 +1,7 @@
 //! What the benches share: their options, and how they end.
 
 pub mod kernel;
+pub mod report;
 
 use std::error::Error;
 use std::path::{Path, PathBuf};

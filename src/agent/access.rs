@@ -223,7 +223,7 @@ impl Access {
         Granted { rights, rules, always: false }
     }
 
-    /// Whether a rule lets this peer store anything at all: from others no descriptor is taken.
+    /// Whether a rule lets this peer store anything at all.
     pub fn may_put_something(&self, peer: &Peer) -> bool {
         let puts = |rule: &Rule| rule.is_about(peer) && rule.rights.has(Rights::PUT);
         self.is_trusted(peer) || self.rules.iter().any(puts)
