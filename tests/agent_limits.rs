@@ -202,13 +202,18 @@ fn half_of_what_was_sent_ahead_is_done_when_the_client_goes() {
     let maps: Vec<OwnedFd> = (0..60).map(|_| new_map("half")).collect();
     for half in [&maps[..30], &maps[30..]] {
         let client = Client::connect(&path);
+        client.list();
         for (at, map) in half.iter().enumerate() {
             let body = strings(&[format!("n{at:02}").as_str(), ""]);
             client.send(&packet(PUT, REPLACE, 1, &body), &[map.as_fd()]).expect("sent");
         }
         drop(client);
         // As many as it got to, from the first on.
-        eventually("the end of the connection", || agent.fds() == before + other.list().len());
+        eventually("the end of the connection", || {
+            // The same before and after: nothing is stored in between.
+            let stored = other.list().len();
+            agent.fds() == before + stored && other.list().len() == stored
+        });
         let listed = other.list();
         let want: Vec<String> = (0..listed.len()).map(|at| format!("n{at:02}")).collect();
         assert_eq!(names(&listed), want);
