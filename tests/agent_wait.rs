@@ -94,7 +94,6 @@ fn waiting_ends_with_its_time_and_not_with_the_patience_for_the_idle() {
         assert_eq!(answer, (7, "the time to wait is over".into()));
         let took = begun.elapsed();
         assert!(took >= Duration::from_millis(milliseconds.into()), "{took:?}");
-        assert!(took < Duration::from_secs(10), "{took:?}");
     };
     let client = Client::connect(&path);
     late(&client, 1);

@@ -21,6 +21,15 @@ pub enum Stop {
     Exit { returned: i64 },
 }
 
+/// What a traced process reads from its clocks, in seconds.
+#[derive(Default)]
+pub struct Clocks {
+    /// How far its wall clock is ahead of ours.
+    pub ahead: AtomicI64,
+    /// How much time has passed on its monotonic clock, which stands still otherwise.
+    pub passed: AtomicI64,
+}
+
 impl Stop {
     /// Whether a system call of this number is about to be made.
     pub fn is(&self, wanted: libc::c_long) -> bool {
@@ -70,45 +79,58 @@ impl Traced {
     /// Hides the kernel's shared page of functions from a process that has just been executed:
     /// then it asks for the time by a system call, where it can be told another one.
     pub fn hide_vdso(&self) {
-        const IGNORE: libc::c_long = 1;
+        const IGNORE: i64 = 1;
         let info = ptrace::syscall_info(self.pid).expect("a stop");
-        let word = |at: u64| ptrace::read(self.pid, at as ptrace::AddressType).expect("memory");
         // The number of arguments, they and the environment, each ended by a null, then pairs.
-        let mut at = info.stack_pointer + 8 * (word(info.stack_pointer) as u64 + 2);
-        while word(at) != 0 {
+        let mut at = info.stack_pointer + 8 * (self.word(info.stack_pointer) as u64 + 2);
+        while self.word(at) != 0 {
             at += 8;
         }
         at += 8;
-        while word(at) != libc::AT_SYSINFO_EHDR as libc::c_long {
-            assert_ne!(word(at), libc::AT_NULL as libc::c_long, "no vDSO");
+        while self.word(at) != libc::AT_SYSINFO_EHDR as i64 {
+            assert_ne!(self.word(at), libc::AT_NULL as i64, "no vDSO");
             at += 16;
         }
-        ptrace::write(self.pid, at as ptrace::AddressType, IGNORE).expect("memory");
+        self.set_word(at, IGNORE);
     }
 
-    /// Lets it run to its end, with a wall clock that is ahead by so many seconds as of now.
-    /// Returns how often it has looked at that.
-    pub fn run_ahead(&self, seconds: &AtomicI64) -> usize {
-        let (mut looks, mut result) = (0, None);
+    /// Runs the process to its end with clocks of its own, and returns how often it read the
+    /// wall clock.
+    pub fn run_with_clocks(&self, clocks: &Clocks) -> usize {
+        let (mut readings, mut started, mut result) = (0, None, None);
         loop {
             match self.next() {
                 Some(Stop::Entry {
                     number: libc::SYS_clock_gettime,
                     arguments: [clock, time, ..],
-                }) => {
-                    result = (clock == libc::CLOCK_REALTIME as u64).then_some(time);
-                }
-                Some(Stop::Exit { returned: 0 }) if result.is_some() => {
-                    let time = result.take().expect("an address") as ptrace::AddressType;
-                    let now = ptrace::read(self.pid, time).expect("memory");
-                    let now = now + seconds.load(Ordering::SeqCst) as libc::c_long;
-                    ptrace::write(self.pid, time, now).expect("memory");
-                    looks += 1;
-                }
+                }) => result = Some((clock as libc::clockid_t, time)),
+                Some(Stop::Exit { returned: 0 }) => match result.take() {
+                    Some((libc::CLOCK_REALTIME, time)) => {
+                        let now = self.word(time) + clocks.ahead.load(Ordering::SeqCst);
+                        self.set_word(time, now);
+                        readings += 1;
+                    }
+                    Some((libc::CLOCK_MONOTONIC, time)) => {
+                        let (seconds, nanoseconds) =
+                            *started.get_or_insert_with(|| (self.word(time), self.word(time + 8)));
+                        let passed = clocks.passed.load(Ordering::SeqCst);
+                        self.set_word(time, seconds + passed);
+                        self.set_word(time + 8, nanoseconds);
+                    }
+                    _ => {}
+                },
                 Some(_) => result = None,
-                None => return looks,
+                None => return readings,
             }
         }
+    }
+
+    fn word(&self, address: u64) -> i64 {
+        ptrace::read(self.pid, address as ptrace::AddressType).expect("memory")
+    }
+
+    fn set_word(&self, address: u64, word: i64) {
+        ptrace::write(self.pid, address as ptrace::AddressType, word).expect("memory");
     }
 
     /// The next stop, or None at its end.
