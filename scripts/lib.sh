@@ -37,11 +37,29 @@ need() {
 	command -v apt-get >/dev/null || die "missing, and no apt-get to install: ${missing[*]}"
 	need_root
 	echo "${0##*/}: installing ${missing[*]}" >&2
-	# A list that cannot be refreshed is no failure: the packages may still be there.
-	output=$("${sudo[@]}" apt-get -qq update </dev/null 2>&1) || echo "$output" >&2
-	output=$("${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -y \
-		--no-install-recommends install "${missing[@]}" </dev/null 2>&1) ||
-		die "cannot install ${missing[*]}: $output"
+	# Old package lists may still serve, so a failed update is only reported.
+	apt_get update || true
+	apt_get --no-install-recommends install "${missing[@]}" || die "cannot install ${missing[*]}"
+}
+
+# apt-get with arguments. If another process holds a lock of apt or dpkg (unattended upgrades
+# on a new machine), waits up to ten minutes for it. DPkg::Lock::Timeout would wait without a
+# message, and not for the lock of the package lists.
+apt_get() {
+	local output waiting='' deadline=$((SECONDS + 600))
+
+	until output=$("${sudo[@]}" env DEBIAN_FRONTEND=noninteractive LC_ALL=C \
+		apt-get -qq -y "$@" </dev/null 2>&1); do
+		if [[ $output != *'Could not get lock'* ]] || ((SECONDS >= deadline)); then
+			echo "$output" >&2
+			return 1
+		fi
+		if [[ -z $waiting ]]; then
+			waiting=${output##*Could not get lock }
+			echo "${0##*/}: waiting up to 10 minutes for ${waiting%%$'\n'*}" >&2
+		fi
+		sleep 1
+	done
 }
 
 need_cargo() {

@@ -1,0 +1,63 @@
+//! What the scripts share (scripts/lib.sh).
+
+mod common;
+
+use common::*;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::mount::{MsFlags, mount};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, Stdio};
+
+const LOCK: &str = "/var/lib/dpkg/lock-frontend";
+
+/// `apt-get install` of a package, by scripts/lib.sh.
+fn install(lab: &Lab, package: &str) -> Command {
+    let script = ". \"$1/scripts/lib.sh\"; apt_get install \"$2\"";
+    lab.program("bash", ["-c", script, "install", env!("CARGO_MANIFEST_DIR"), package])
+}
+
+/// Gives the test a lock file of its own: the machine's stays free, and nothing else holds ours.
+fn separate_lock(lab: &Lab) {
+    let (file, none) = (lab.path("lock"), None::<&str>);
+    std::fs::write(&file, "").unwrap();
+    mount(Some(&file), LOCK, none, MsFlags::MS_BIND, none).unwrap();
+}
+
+#[test]
+fn held_lock_of_dpkg_is_waited_for_with_a_message() {
+    let lab = Lab::new();
+    separate_lock(&lab);
+    let lock = File::options().write(true).open(LOCK).unwrap();
+    let whole = libc::flock {
+        l_type: libc::F_WRLCK as i16,
+        l_whence: libc::SEEK_SET as i16,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    fcntl(&lock, FcntlArg::F_SETLK(&whole)).unwrap();
+    let mut command = install(&lab, "dpkg");
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    stderr.read_line(&mut line).unwrap();
+    let pid = std::process::id();
+    let want =
+        format!("install: waiting up to 10 minutes for {LOCK}. It is held by process {pid} (");
+    assert!(line.starts_with(&want), "{line}");
+    drop(lock);
+    assert!(child.wait().unwrap().success());
+    let mut rest = String::new();
+    stderr.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "");
+}
+
+#[test]
+fn failure_of_apt_is_reported_at_once() {
+    let lab = Lab::new();
+    separate_lock(&lab);
+    let run = run(&mut install(&lab, "no-such-package-here"));
+    assert_eq!(run.status, 1);
+    assert_eq!(run.stderr, "E: Unable to locate package no-such-package-here\n");
+}
