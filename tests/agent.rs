@@ -27,7 +27,7 @@ fn a_record_tells_all_of_each_kind_by_every_operation() {
     let lab = Lab::new();
     let pin = lab.array("array", 3);
     let (map, prog) = (open_pin(&pin), open_pin(&pin_program("prog")));
-    let link = open_pin(&pin_link("link", &pin));
+    let link = open_pin(&pin_link("link"));
     let (map_id, prog_id, link_id) = (id_of(&map), told(&prog, "prog_id"), told(&link, "link_id"));
     let attached = told(&link, "prog_id");
     let state = format!("{BPFFS}/agent");

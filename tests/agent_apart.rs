@@ -30,7 +30,7 @@ fn with_all_kinds(lab: &Lab) -> Agent {
     let agent = Agent::start(&mut lab.agent(["--socket", "agent", "--state", STATE]));
     let client = Client::connect(&lab.path("agent"));
     let map = lab.hash("hits");
-    let pins = [pin_program("prog"), pin_link("link", &map), map];
+    let pins = [pin_program("prog"), pin_link("link"), map];
     for (name, pin) in ["p", "l", "m"].iter().zip(&pins) {
         done(client.put(name, open_pin(pin).as_fd()));
         chmod(pin, 0o666);

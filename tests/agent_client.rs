@@ -50,7 +50,7 @@ fn a_reply_that_is_not_what_was_asked_for_is_refused_and_nothing_runs() {
     let path = lab.path("agent");
     let pin = lab.array("pinned", 1);
     let prog = open_pin(&pin_program("prog"));
-    let link = open_pin(&pin_link("link", &pin));
+    let link = open_pin(&pin_link("link"));
     let read_only = open_pin_with(&pin, 8);
     let (map, other) = (new_map("held"), new_map("other"));
     let (pipe, _end) = nix::unistd::pipe().unwrap();

@@ -26,7 +26,7 @@ fn maps_programs_and_links_go_from_the_agent_into_the_environment() {
     let lab = Lab::new();
     let _agent = start(&lab, &[]);
     let pin = lab.hash("hits");
-    let (prog, link) = (pin_program("filter"), pin_link("iter", &pin));
+    let (prog, link) = (pin_program("filter"), pin_link("iter"));
     put(&lab, &format!("link:{}", link.display()));
     put(&lab, pin.to_str().unwrap());
     put(&lab, &format!("prog:{}", prog.display()));

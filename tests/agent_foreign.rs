@@ -20,7 +20,7 @@ fn other_things(lab: &Lab) -> Vec<(OwnedFd, &'static str)> {
             unsafe { libc::syscall(libc::SYS_bpf, command, &raw const attr, size_of_val(&attr)) };
         made(fd)
     };
-    let link = open_pin(&pin_link("link", &lab.array("map", 1)));
+    let link = open_pin(&pin_link("link"));
     let pipe = std::io::pipe().expect("a pipe");
     // A software event that never happens: PERF_COUNT_SW_DUMMY.
     let mut event = [0u64; 16];

@@ -37,7 +37,7 @@ fn maps_programs_and_links_are_put_by_every_reference_and_named_after_it() {
     let lab = Lab::new();
     let _agent = agent(&lab);
     let pin = lab.array("pinned", 1);
-    let (prog, link) = (pin_program("prog"), pin_link("link", &pin));
+    let (prog, link) = (pin_program("prog"), pin_link("link"));
     let id = map_id(&pin);
     let prog_id: u32 = id_of_pinned("prog", &prog).parse().unwrap();
     let link_id: u32 = id_of_pinned("link", &link).parse().unwrap();
@@ -84,9 +84,9 @@ fn maps_programs_and_links_are_put_by_every_reference_and_named_after_it() {
 fn what_was_inherited_is_put_under_its_name_with_its_access_and_layout() {
     let lab = Lab::new();
     let _agent = agent(&lab);
-    let pin = lab.array("pinned", 1);
+    lab.array("pinned", 1);
     pin_program("prog");
-    pin_link("link", &pin);
+    pin_link("link");
     let script = "set -e; bpf-map put hits agent; bpf-map put two=$BPF_MAP0 agent; \
                   bpf-map put -r ro=fd:$BPF_MAP0 agent; bpf-map put $BPF_MAP1 agent; \
                   bpf-map put prog:filter agent; bpf-map put z=prog:$BPF_PROG0 agent; \
@@ -149,8 +149,8 @@ fn a_name_that_is_taken_is_kept_unless_it_is_to_be_replaced() {
 #[test]
 fn what_cannot_be_put_is_told_and_not_sent() {
     let lab = Lab::new();
-    let pin = lab.array("pinned", 1);
-    let (prog, link) = (pin_program("prog"), pin_link("link", &pin));
+    lab.array("pinned", 1);
+    let (prog, link) = (pin_program("prog"), pin_link("link"));
     std::fs::rename(lab.array("comma", 1), "/sys/fs/bpf/a,b").unwrap();
     let link_id = id_of_pinned("link", &link);
     let nameless = format!("link:id:{link_id}: it has no name: put NAME= before it");

@@ -104,7 +104,7 @@ fn long_layout() -> String {
 /// Puts objects of all kinds, with names and layouts that are hard to keep.
 fn fill(lab: &Lab, client: &Client) -> Vec<Vec<u8>> {
     let array = lab.array("array", 1);
-    let (program, link) = (pin_program("program"), pin_link("link", &array));
+    let (program, link) = (pin_program("program"), pin_link("link"));
     let layout = long_layout();
     let map = open_pin(&array);
     let put = |name: &[u8], layout: &str, fd: BorrowedFd| {

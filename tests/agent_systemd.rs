@@ -19,7 +19,7 @@ fn all_that_was_put_is_handed_back_after_a_stop_and_after_a_kill() {
     assert_eq!(agent.log, ["bpf-agent: serves on 1 socket, holds 0 objects"]);
     let client = Client::connect(&lab.path("agent"));
     let array = lab.array("array", 1);
-    let (program, link) = (pin_program("program"), pin_link("link", &array));
+    let (program, link) = (pin_program("program"), pin_link("link"));
     client.put_with(0, "map", "", open_pin(&array));
     for (name, mode) in [("reads", READ), ("writes", WRITE)] {
         client.put_with(0, name, "", &client.get(&["map"], mode).fds[0]);
@@ -80,7 +80,7 @@ fn one_object_has_several_names() {
     let client = Client::connect(&lab.path("agent"));
     let array = lab.array("array", 1);
     let program = open_pin(&pin_program("program"));
-    let (map, link) = (open_pin(&array), open_pin(&pin_link("link", &array)));
+    let (map, link) = (open_pin(&array), open_pin(&pin_link("link")));
     for (kind, fd) in [("map", &map), ("prog", &program), ("link", &link)] {
         // One descriptor each time, which the supervisor would store once.
         for n in ["a", "b", "c"] {

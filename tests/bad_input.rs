@@ -45,9 +45,9 @@ fn chmod(path: impl AsRef<std::path::Path>, mode: u32) {
 #[test]
 fn what_is_not_a_pinned_map_is_an_error_that_says_what_it_is() {
     let lab = Lab::new();
-    let map = lab.array("map", 1);
+    lab.array("map", 1);
     pin_program("prog");
-    pin_link("link", &map);
+    pin_link("link");
     std::fs::write(lab.path("file"), "").unwrap();
     std::fs::create_dir(lab.path("directory")).unwrap();
     // Opening it would block.
@@ -118,10 +118,10 @@ fn programs_links_and_symbolic_links_among_pins_are_passed_over() {
     let lab = Lab::new();
     std::fs::create_dir_all("/sys/fs/bpf/all/below").unwrap();
     std::fs::create_dir("/sys/fs/bpf/elsewhere").unwrap();
-    let map = lab.array("all/map", 1);
+    lab.array("all/map", 1);
     lab.array("elsewhere/other", 1);
     pin_program("all/prog");
-    pin_link("all/below/link", &map);
+    pin_link("all/below/link");
     symlink("/sys/fs/bpf/elsewhere", "/sys/fs/bpf/all/to-directory").unwrap();
     symlink("/sys/fs/bpf/elsewhere/other", "/sys/fs/bpf/all/to-map").unwrap();
     symlink("none", "/sys/fs/bpf/all/to-nothing").unwrap();

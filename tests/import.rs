@@ -607,8 +607,7 @@ fn a_datagram_that_does_not_add_up_is_an_error_and_nothing_of_it_is_kept() {
 fn a_descriptor_that_is_no_map_is_an_error_that_says_what_it_is() {
     let lab = Lab::new();
     let socket = lab.path("uds");
-    let pin = lab.array("map", 1);
-    let (program, link) = (pin_program("prog"), pin_link("link", &pin));
+    let (program, link) = (pin_program("prog"), pin_link("link"));
     let before = lab.files();
     let (pipe, _other_end) = std::io::pipe().unwrap();
     let file = std::fs::File::open("/etc/passwd").unwrap();

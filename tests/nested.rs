@@ -121,7 +121,7 @@ fn without_privileges_the_id_is_read_and_the_inner_map_is_not() {
 fn a_program_is_named_by_pin_id_or_descriptor_and_anything_else_refused() {
     let lab = Lab::new();
     let pin = pin_program("prog");
-    pin_link("link", &lab.array("iterated", 1));
+    pin_link("link");
     let shown = bpftool(&["-j", "prog", "show", "pinned", pin.to_str().unwrap()]);
     let id = serde_json::from_str::<serde_json::Value>(&shown).unwrap()["id"].to_string();
     for program in ["prog:I/prog".to_owned(), format!("prog:id:{id}")] {

@@ -66,7 +66,7 @@ fn only_pins_of_maps_are_removed_unless_forced() {
     let lab = Lab::new();
     let pin = lab.hash("m");
     let program = fds::pin_program("prog");
-    let link = fds::pin_link("link", &pin);
+    let link = fds::pin_link("link");
     std::os::unix::fs::symlink("m", "/sys/fs/bpf/symlink").unwrap();
     std::fs::create_dir("/sys/fs/bpf/dir").unwrap();
     std::fs::write(lab.path("file"), "").unwrap();

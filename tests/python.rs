@@ -91,8 +91,7 @@ fn more_descriptors_than_a_packet_holds_and_every_kind_of_them_come() {
     let lab = Lab::new();
     let _agent = agent(&lab, &[]);
     let peer = Client::connect(&lab.path("agent"));
-    let pin = lab.array("iterated", 1);
-    for (name, pin) in [("prog", pin_program("p")), ("link", pin_link("l", &pin))] {
+    for (name, pin) in [("prog", pin_program("p")), ("link", pin_link("l"))] {
         assert_eq!(peer.put(name, open_pin(&pin).as_fd()).status, 0);
     }
     let names: Vec<String> = (0..300).map(|n| format!("m{n:03}")).collect();

@@ -286,7 +286,7 @@ fn a_map_that_cannot_be_opened_is_told_before_anything_is_sent() {
     let path = lab.path("uds");
     let socket = receiver(&path);
     let (pin, program) = (lab.array("pinned", 1), pin_program("prog"));
-    let link = pin_link("iter", &pin);
+    let link = pin_link("iter");
     let pin = text(&pin);
     for (reference, line) in [
         ("/sys/fs/bpf/none", "/sys/fs/bpf/none: open pin: no such file or directory"),

@@ -79,10 +79,9 @@ pub fn id_of_pinned(kind: &str, pin: &Path) -> String {
     json["id"].to_string()
 }
 
-/// Pins an iterator over the map pinned at `map`, which is a link, at `name` below the root.
-pub fn pin_link(name: &str, map: &Path) -> PathBuf {
+/// Pins a link at `name` below the root: an iterator over all maps, which every kernel loads.
+pub fn pin_link(name: &str) -> PathBuf {
     let pin = Path::new(BPFFS).join(name);
-    let (object, path) = (fixture("iter.bpf.o"), pin.to_str().expect("UTF-8"));
-    bpftool(&["iter", "pin", &object, path, "map", "pinned", map.to_str().expect("UTF-8")]);
+    bpftool(&["iter", "pin", &fixture("map_iter.bpf.o"), pin.to_str().expect("UTF-8")]);
     pin
 }
