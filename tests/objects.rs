@@ -4,6 +4,7 @@ mod common;
 
 use common::child::{Running, Start};
 use common::fds::*;
+use common::features::{Feature, element_iterator};
 use common::*;
 use nix::sys::stat::Mode;
 use serde_json::{Value, json};
@@ -87,6 +88,24 @@ fn what_the_command_holds_outlives_its_pin_and_ends_with_the_command() {
     assert!(ids.iter().all(exists));
     assert_eq!(running.end(), NOTHING);
     eventually("their end", || !ids.iter().any(exists));
+}
+
+/// An element iterator holds a reference to its map and reads it without another one.
+#[test]
+fn inherited_element_iterator_keeps_its_map() {
+    needs!(Feature::ElementIterator);
+    let lab = Lab::new();
+    let map = lab.hash("map");
+    let id = map_id(&map);
+    assert_eq!(run(&mut element_iterator(Path::new(LINK), &map)), NOTHING);
+    let running = Running::cat(&Start::default(), &mut lab.exec(["--link", LINK, "--", "cat"]));
+    std::fs::remove_file(map).unwrap();
+    let [key, value] = [1u64, 42].map(u64::to_ne_bytes);
+    assert_eq!(std::fs::read(LINK).unwrap(), [key, value].concat());
+    std::fs::remove_file(LINK).unwrap();
+    assert!(map_exists(id));
+    assert_eq!(running.end(), NOTHING);
+    eventually("the map's end", || !map_exists(id));
 }
 
 #[test]

@@ -9,6 +9,7 @@
 pub mod agent;
 pub mod child;
 pub mod fds;
+pub mod features;
 pub mod peers;
 pub mod played;
 pub mod sender;

@@ -1,0 +1,72 @@
+//! Kernel features that not every kernel has, and the record of tests that could not run.
+//!
+//! A test that needs one says so in its first line: `needs!(Feature::ElementIterator);`. If the
+//! running kernel refuses the feature, the test adds `BINARY TEST FEATURE` to the file that
+//! `$BPF_TEST_REFUSED` names, and ends. `scripts/test` prints that file, and the virtual machine
+//! runs the tests in it. Without the variable the test fails: no test is skipped in silence.
+
+use super::*;
+use std::io::Write;
+
+#[derive(Clone, Copy, Debug)]
+pub enum Feature {
+    /// Iterators over the elements of a map (Linux 5.9); hardened kernels refuse to load them.
+    ElementIterator,
+}
+
+impl Feature {
+    /// Whether the running kernel has it. `lab` provides the bpffs for the attempt.
+    fn is_supported(self, lab: &Lab) -> bool {
+        match self {
+            Feature::ElementIterator => {
+                let map = lab.array("probed", 1);
+                let pin = Path::new(BPFFS).join("probe");
+                let supported = run(&mut element_iterator(&pin, &map)).status == 0;
+                let _ = std::fs::remove_file(pin); // there is none if it is refused
+                std::fs::remove_file(map).expect("a pin");
+                supported
+            }
+        }
+    }
+}
+
+/// `bpftool iter pin` of the fixture that iterates over the elements of the map at `map`.
+pub fn element_iterator(pin: &Path, map: &Path) -> Command {
+    let mut command = Command::new("bpftool");
+    command.args(["iter", "pin", &fixture("elem_iter.bpf.o")]).arg(pin);
+    command.args(["map", "pinned"]).arg(map);
+    command
+}
+
+/// Ends the calling test, and records it, if the running kernel refuses the feature.
+#[macro_export]
+macro_rules! needs {
+    ($feature:expr) => {
+        if !common::features::has($feature, std::any::type_name_of_val(&|| ())) {
+            return;
+        }
+    };
+}
+
+/// Whether the kernel has `feature`; if it has not, records the test that `closure` is part of:
+/// `BINARY::TEST::{{closure}}`.
+#[track_caller]
+pub fn has(feature: Feature, closure: &str) -> bool {
+    if feature.is_supported(&Lab::new()) {
+        return true;
+    }
+    record(closure, feature, std::env::var_os("BPF_TEST_REFUSED").as_deref());
+    false
+}
+
+/// Adds a test to the list of those that the kernel refused.
+#[track_caller]
+pub fn record(closure: &str, feature: Feature, list: Option<&OsStr>) {
+    let path = closure.strip_suffix("::{{closure}}").expect("a closure of a test");
+    let (binary, test) = path.split_once("::").expect("a test");
+    let list = list.unwrap_or_else(|| {
+        panic!("the kernel refuses {feature:?}: run scripts/test, or this test in scripts/vm-test")
+    });
+    let mut file = std::fs::File::options().append(true).create(true).open(list).expect("the list");
+    file.write_all(format!("{binary} {test} {feature:?}\n").as_bytes()).expect("written");
+}
