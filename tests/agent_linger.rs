@@ -13,6 +13,17 @@ use nix::sys::socket::{MsgFlags, Shutdown, recv, setsockopt, shutdown, sockopt};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Held by each test of this file. A process that another test forks has a copy of every fd of
+/// this process until it executes its program: while it has one, no close is the last, and only
+/// the last one lingers.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    // A test that failed does not fail the others.
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A connection that lingers when it is closed, since its other end, which comes with it, does
 /// not read.
@@ -44,6 +55,7 @@ fn threads(agent: &Agent) -> usize {
 
 #[test]
 fn a_descriptor_that_is_slow_to_close_keeps_nobody_waiting() {
+    let _alone = alone();
     let lab = Lab::new();
     let (agent, path) = serve_all(&lab, &[], &["*:uid=1002:put"]);
     let root = Client::connect(&path);
@@ -77,6 +89,7 @@ fn a_descriptor_that_is_slow_to_close_keeps_nobody_waiting() {
 
 #[test]
 fn a_connection_that_ends_before_its_requests_are_read_leaves_nothing_to_close() {
+    let _alone = alone();
     let lab = Lab::new();
     let (agent, path) = serve_all(&lab, &[], &[]);
     let root = Client::connect(&path);
@@ -103,6 +116,7 @@ fn a_connection_that_ends_before_its_requests_are_read_leaves_nothing_to_close()
 
 #[test]
 fn what_was_sent_counts_until_it_is_received_whatever_becomes_of_the_connection() {
+    let _alone = alone();
     let lab = Lab::new();
     let options = ["--max-in-flight", "4"];
     let (mut agent, path) = serve_all(&lab, &options, &["*:uid=1001:read"]);
