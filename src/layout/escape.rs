@@ -1,7 +1,17 @@
-//! Text that others wrote, quoted for JSON and for an error of one line.
+//! Bytes of other programs as text: hex digits, JSON strings, quotations in errors.
 
 use crate::text::is_unsafe;
 use std::fmt;
+
+/// Appends two lower-case hex digits for each byte.
+pub fn hex(bytes: &[u8], out: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    out.reserve(bytes.len() * 2);
+    for byte in bytes {
+        out.push(DIGITS[usize::from(byte >> 4)]);
+        out.push(DIGITS[usize::from(byte & 15)]);
+    }
+}
 
 /// Appends `text` as a JSON string, quotes included, with everything unsafe escaped.
 pub fn json_string(text: &str, out: &mut Vec<u8>) {
@@ -23,7 +33,7 @@ pub fn json_string(text: &str, out: &mut Vec<u8>) {
             _ => {
                 for unit in c.encode_utf16(&mut [0; 2]) {
                     out.extend_from_slice(b"\\u");
-                    super::digits::hex(&unit.to_be_bytes(), out);
+                    hex(&unit.to_be_bytes(), out);
                 }
             }
         }

@@ -8,7 +8,6 @@
 mod atom;
 mod bits;
 mod btf;
-mod digits;
 mod escape;
 mod fit;
 mod lpm;

@@ -6,6 +6,7 @@ mod leaf;
 mod percpu;
 
 pub use change::Change;
+pub(crate) use leaf::decimal;
 pub use leaf::float;
 pub use percpu::PerCpu;
 

@@ -39,8 +39,8 @@ impl Number {
     /// Appends it in decimal; a float as Rust writes it, `nan` and `inf` in lower case.
     pub fn print(self, out: &mut Vec<u8>) {
         match self {
-            Number::Unsigned(n) => super::digits::wide(n, out),
-            Number::Signed(n) => super::digits::signed(n, out),
+            Number::Unsigned(n) => super::print::decimal(n, out),
+            Number::Signed(n) => super::print::decimal(n, out),
             Number::Float(n) => super::print::float(n, out),
         }
     }

@@ -1,8 +1,8 @@
 //! One scalar, text or LPM key as text, quoted as its surroundings need.
 
 use crate::layout::atom::{Atom, Class};
-use crate::layout::escape::json_string;
-use crate::layout::{Lpm, Number, Slot, Type, digits};
+use crate::layout::escape::{hex, json_string};
+use crate::layout::{Lpm, Number, Slot, Type};
 use crate::text::is_unsafe;
 use std::io::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -25,11 +25,11 @@ pub(super) fn print(slot: Slot<'_>, value: &[u8], style: Style, out: &mut Vec<u8
         // What counters are made of, ahead of everything that can carry a number.
         Type::Atom(Atom::U64) if slot.width.is_none() => {
             let word = slot.bytes(value).first_chunk();
-            digits::unsigned(word.map_or(0, |word| u64::from_ne_bytes(*word)), out);
+            decimal(word.map_or(0, |word| u64::from_ne_bytes(*word)), out);
         }
         Type::Atom(Atom::U32) if slot.width.is_none() => {
             let word = slot.bytes(value).first_chunk();
-            digits::unsigned(word.map_or(0, |word| u32::from_ne_bytes(*word)).into(), out);
+            decimal(word.map_or(0, |word| u32::from_ne_bytes(*word)), out);
         }
         Type::Char(_) => text(slot.bytes(value), style, out),
         Type::Enum(e) => {
@@ -61,9 +61,14 @@ pub(super) fn print(slot: Slot<'_>, value: &[u8], style: Style, out: &mut Vec<u8
         },
         Type::Lpm(lpm) => quote(style, out, |out| prefix(lpm, slot.bytes(value), out)),
         Type::Hex(_) | Type::Array(_) | Type::Record(_) => {
-            quote(style, out, |out| digits::hex(slot.bytes(value), out));
+            quote(style, out, |out| hex(slot.bytes(value), out));
         }
     }
+}
+
+/// Appends an integer in decimal; the formatter would take most of the time of a dump.
+pub(crate) fn decimal(number: impl itoa::Integer, out: &mut Vec<u8>) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 /// Quotes what needs no escapes, in JSON only.
@@ -77,7 +82,7 @@ fn quote(style: Style, out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>)) {
 fn raw(bytes: &[u8], style: Style, out: &mut Vec<u8>) {
     quote(style, out, |out| {
         out.extend_from_slice(b"hex:");
-        digits::hex(bytes, out);
+        hex(bytes, out);
     });
 }
 
@@ -118,7 +123,7 @@ fn address(atom: Atom, bytes: &[u8], out: &mut Vec<u8>) {
                 if index > 0 {
                     out.push(b':');
                 }
-                digits::hex(&[*byte], out);
+                hex(&[*byte], out);
             }
         }
     }
@@ -129,7 +134,7 @@ fn ip4(ip: Ipv4Addr, out: &mut Vec<u8>) {
         if index > 0 {
             out.push(b'.');
         }
-        digits::unsigned(byte.into(), out);
+        decimal(byte, out);
     }
 }
 
@@ -147,12 +152,12 @@ fn prefix(lpm: &Lpm, bytes: &[u8], out: &mut Vec<u8>) {
         Type::Atom(atom @ (Atom::Ip4 | Atom::Ip6)) => {
             address(*atom, data, out);
             out.push(b'/');
-            digits::unsigned(len.into(), out);
+            decimal(len, out);
         }
         _ => {
-            digits::unsigned(len.into(), out);
+            decimal(len, out);
             out.push(b':');
-            digits::hex(data, out);
+            hex(data, out);
         }
     }
 }
