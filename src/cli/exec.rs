@@ -93,7 +93,7 @@ fn run(plan: Plan, inheritance: Inheritance) -> anyhow::Result<()> {
     }
     let rows = || objects.iter().map(row).collect::<Vec<Row>>();
     match plan.show {
-        Show::DryRun { json: true } => return exit::print(output::json::list(&rows()).as_bytes()),
+        Show::DryRun { json: true } => return exit::print(&output::document::json(&rows())),
         Show::DryRun { json: false } => {
             return exit::print(output::table::list(&rows()).as_bytes());
         }

@@ -1,12 +1,12 @@
 //! What an agent holds, as a table or as JSON.
 
-use super::json::{string, strings};
+use super::document::{self, optional_text, text};
 use super::table::{align, cut};
 use crate::map::kind::{Kind, flag_names};
 use crate::object;
 use crate::text::escape;
 use crate::wire::agent::{Class, Record, State};
-use std::fmt::Write;
+use serde::Serialize;
 
 const HEADER: [&str; 10] =
     ["NAME", "KIND", "ID", "TYPE", "ACCESS", "BOUND", "STATE", "BY", "SINCE", "LAYOUT"];
@@ -46,47 +46,70 @@ fn cells(record: &Record) -> [String; 10] {
 
 /// One array, an object for each record, a line each. What is not known is null; bytes that
 /// are not UTF-8 become U+FFFD.
-pub fn json(records: &[Record]) -> String {
-    let mut out = String::from("[");
-    for (i, record) in records.iter().enumerate() {
-        out.push_str(if i == 0 { "\n  " } else { ",\n  " });
-        entry(record, &mut out);
-    }
-    out.push_str(if records.is_empty() { "]\n" } else { "\n]\n" });
-    out
+pub fn json(records: &[Record]) -> Vec<u8> {
+    document::json(&records.iter().map(Entry::from).collect::<Vec<_>>())
 }
 
-fn entry(record: &Record, out: &mut String) {
-    let text = |text: &str| string(Some(text.as_bytes()));
-    let mut field = |name: &str, value: String| {
-        let gap = if out.ends_with(' ') { "{" } else { ", " };
-        let _ = write!(out, "{gap}\"{name}\": {value}"); // a String takes everything
-    };
-    field("kind", text(record.class.name()));
-    field("name", string(Some(&record.name)));
-    field("id", record.id.to_string());
-    field("pin_id", if record.pin_id == 0 { "null".into() } else { record.pin_id.to_string() });
-    field("type", text(&type_name(record)));
-    let [first, second, third, fourth] = record.details;
-    match record.class {
-        Class::Map => {
-            field("key_size", first.to_string());
-            field("value_size", second.to_string());
-            field("max_entries", third.to_string());
-            field("flags", strings(&flag_names(fourth)));
+/// A record as it is in JSON.
+#[derive(Serialize)]
+struct Entry<'a> {
+    kind: &'static str,
+    #[serde(serialize_with = "text")]
+    name: &'a [u8],
+    id: u32,
+    pin_id: Option<u32>,
+    r#type: String,
+    #[serde(flatten)]
+    details: Details,
+    access: &'static str,
+    bound: &'static str,
+    state: &'static str,
+    uid: u32,
+    gid: u32,
+    pid: u32,
+    since: String,
+    #[serde(serialize_with = "optional_text")]
+    layout: Option<&'a [u8]>,
+}
+
+/// What only a map has, or only a link.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Details {
+    Map { key_size: u32, value_size: u32, max_entries: u32, flags: Vec<String> },
+    Link { prog_id: u32 },
+    Prog {},
+}
+
+impl<'a> From<&'a Record> for Entry<'a> {
+    fn from(record: &'a Record) -> Entry<'a> {
+        let [first, second, third, fourth] = record.details;
+        Entry {
+            kind: record.class.name(),
+            name: &record.name,
+            id: record.id,
+            pin_id: Some(record.pin_id).filter(|id| *id != 0),
+            r#type: type_name(record),
+            details: match record.class {
+                Class::Map => Details::Map {
+                    key_size: first,
+                    value_size: second,
+                    max_entries: third,
+                    flags: flag_names(fourth),
+                },
+                Class::Link => Details::Link { prog_id: first },
+                Class::Prog => Details::Prog {},
+            },
+            access: record.access.name(),
+            bound: record.bound.name(),
+            state: record.state.name(),
+            uid: record.uid,
+            gid: record.gid,
+            pid: record.pid,
+            since: utc(record.time),
+            layout: Some(record.layout.as_slice()).filter(|layout| !layout.is_empty()),
         }
-        Class::Link => field("prog_id", first.to_string()),
-        Class::Prog => {}
     }
-    field("access", text(record.access.name()));
-    field("bound", text(record.bound.name()));
-    field("state", text(record.state.name()));
-    field("uid", record.uid.to_string());
-    field("gid", record.gid.to_string());
-    field("pid", record.pid.to_string());
-    field("since", text(&utc(record.time)));
-    field("layout", string(Some(record.layout.as_slice()).filter(|layout| !layout.is_empty())));
-    out.push('}');
 }
 
 fn type_name(record: &Record) -> String {

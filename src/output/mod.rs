@@ -1,6 +1,7 @@
 //! Results to text: a file for each format.
 
 pub mod agent;
+pub mod document;
 pub mod element;
 pub mod json;
 pub mod plain;
@@ -14,14 +15,20 @@ use crate::map::kind::Kind;
 use crate::object;
 use crate::sys::bpf::{Access, MapInfo};
 use crate::sys::object::Info;
+use serde::Serialize;
 
-/// What a list tells of.
-#[derive(Debug)]
+/// An object of a list. JSON has the members in the order of the fields here and below.
+#[derive(Debug, Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Row {
     Map(MapRow),
     Prog(ObjectRow),
-    /// With the id of the program that it attaches.
-    Link(ObjectRow, Option<u32>),
+    Link {
+        #[serde(flatten)]
+        row: ObjectRow,
+        /// The program that it attaches.
+        prog_id: Option<u32>,
+    },
 }
 
 impl Row {
@@ -44,50 +51,57 @@ impl Row {
             Info::Link(info) => {
                 let kind = object::link_type(info.kind);
                 let prog_id = Some(info.prog_id).filter(|&id| id != 0);
-                Row::Link(ObjectRow { index, name, fd, id: info.id, kind }, prog_id)
+                Row::Link { row: ObjectRow { index, name, fd, id: info.id, kind }, prog_id }
             }
         }
     }
 }
 
 /// What is told of a program or a link.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub struct ObjectRow {
     /// The n of `BPF_PROG<n>` or `BPF_LINK<n>`.
     pub index: u32,
+    #[serde(serialize_with = "document::optional_text")]
     pub name: Option<Vec<u8>>,
     pub fd: i32,
     pub id: u32,
     /// The type's name.
+    #[serde(rename = "type")]
     pub kind: String,
 }
 
 /// What is told of a map in a list.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub struct MapRow {
     /// The n of `BPF_MAP<n>`, if it is in the environment.
     pub index: Option<u32>,
+    #[serde(serialize_with = "document::optional_text")]
     pub name: Option<Vec<u8>>,
     pub fd: Option<i32>,
     pub id: u32,
     /// The type's name.
+    #[serde(rename = "type")]
     pub kind: String,
     pub key_size: u32,
     pub value_size: u32,
     pub max_entries: u32,
     /// `rw`, `r` or `w`, of the descriptor.
     pub access: Option<&'static str>,
+    #[serde(serialize_with = "document::optional_text")]
     pub layout: Option<Vec<u8>>,
     /// What only a list of all maps tells.
+    #[serde(flatten)]
     pub whole: Option<Whole>,
 }
 
 /// What the kernel knows of a map beside its descriptors.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub struct Whole {
     /// The creation flags, by name.
     pub flags: Vec<String>,
     /// The paths of its pins.
+    #[serde(serialize_with = "document::texts")]
     pub pins: Vec<Vec<u8>>,
 }
 

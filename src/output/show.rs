@@ -1,13 +1,13 @@
 //! One map in full: a line a field for reading, or a JSON object.
 
-use super::Whole;
-use super::json::{number, string, strings};
+use super::{Whole, document};
 use crate::layout::{Layout, Part, Record, Type};
 use crate::map::kind::Kind;
 use crate::map::state::State;
 use crate::object::program_type;
 use crate::sys::bpf::{Access, MapInfo};
 use crate::text::escape;
+use serde::Serialize;
 use std::fmt::Write;
 
 /// All that is known of a map.
@@ -79,32 +79,53 @@ pub fn text(shown: &Shown) -> String {
 }
 
 /// One object, a line a field, with null for what is not known.
-pub fn json(shown: &Shown) -> String {
+pub fn json(shown: &Shown) -> Vec<u8> {
     let Shown { info, state, whole, layout, .. } = shown;
-    let text = |text: String| string(Some(text.as_bytes()));
-    let fields = [
-        ("name", string(Some(&info.name))),
-        ("id", info.id.to_string()),
-        ("type", text(Kind(info.kind).name())),
-        ("key_size", info.key_size.to_string()),
-        ("value_size", info.value_size.to_string()),
-        ("max_entries", info.max_entries.to_string()),
-        ("entries", number(shown.used)),
-        ("percent", number(shown.percent())),
-        ("flags", strings(&whole.flags)),
-        ("map_extra", state.extra.to_string()),
-        ("access", string(Some(shown.access.name().as_bytes()))),
-        ("frozen", state.frozen.to_string()),
-        ("memlock", state.memlock.to_string()),
-        ("btf_id", number(Some(info.btf_id).filter(|id| *id != 0))),
-        ("owner_prog_type", state.owner.map_or("null".into(), |n| text(program_type(n)))),
-        ("owner_jited", number(state.owner_jited)),
-        ("pins", strings(&whole.pins)),
-        ("layout", text(layout.to_string())),
-    ];
-    let lines: Vec<String> =
-        fields.iter().map(|(field, value)| format!("  \"{field}\": {value}")).collect();
-    format!("{{\n{}\n}}\n", lines.join(",\n"))
+    document::json(&Fields {
+        name: &info.name,
+        id: info.id,
+        r#type: Kind(info.kind).name(),
+        key_size: info.key_size,
+        value_size: info.value_size,
+        max_entries: info.max_entries,
+        entries: shown.used,
+        percent: shown.percent(),
+        flags: &whole.flags,
+        map_extra: state.extra,
+        access: shown.access.name(),
+        frozen: state.frozen,
+        memlock: state.memlock,
+        btf_id: Some(info.btf_id).filter(|id| *id != 0),
+        owner_prog_type: state.owner.map(program_type),
+        owner_jited: state.owner_jited,
+        pins: &whole.pins,
+        layout: layout.to_string(),
+    })
+}
+
+/// A map as it is in JSON.
+#[derive(Serialize)]
+struct Fields<'a> {
+    #[serde(serialize_with = "document::text")]
+    name: &'a [u8],
+    id: u32,
+    r#type: String,
+    key_size: u32,
+    value_size: u32,
+    max_entries: u32,
+    entries: Option<u64>,
+    percent: Option<f64>,
+    flags: &'a [String],
+    map_extra: u64,
+    access: &'static str,
+    frozen: bool,
+    memlock: u64,
+    btf_id: Option<u32>,
+    owner_prog_type: Option<String>,
+    owner_jited: Option<bool>,
+    #[serde(serialize_with = "document::texts")]
+    pins: &'a [Vec<u8>],
+    layout: String,
 }
 
 /// The notation with a line for each member of a struct; it still reads as notation.

@@ -22,8 +22,8 @@ pub fn list(rows: &[Row]) -> String {
         match row {
             Row::Map(row) => of_maps.push(row),
             Row::Prog(row) => of_programs.push(object(row).to_vec()),
-            Row::Link(row, program) => {
-                let program = program.map_or("-".into(), |id| id.to_string());
+            Row::Link { row, prog_id } => {
+                let program = prog_id.map_or("-".into(), |id| id.to_string());
                 of_links.push([&object(row)[..], &[program]].concat());
             }
         }

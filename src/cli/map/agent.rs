@@ -65,11 +65,10 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
     } else {
         each(&names, out, |name| client.id(name).map(|record| records.push(record)))?
     };
-    let text = match matches.get_flag("json") {
-        true => agent::json(&records),
-        false => agent::table(&records),
-    };
-    out.data.extend(text.as_bytes());
+    match matches.get_flag("json") {
+        true => out.data.extend(agent::json(&records)),
+        false => out.data.extend(agent::table(&records).as_bytes()),
+    }
     Ok(status)
 }
 

@@ -58,8 +58,10 @@ pub fn run(all: bool, json: bool, out: &mut Output) -> anyhow::Result<u8> {
         rows.iter_mut().for_each(|row| row.whole = None);
     }
     let rows: Vec<Row> = rows.into_iter().map(Row::Map).chain(others).collect();
-    let text = if json { output::json::list(&rows) } else { output::table::list(&rows) };
-    out.data.extend(text.as_bytes());
+    match json {
+        true => out.data.extend(output::document::json(&rows)),
+        false => out.data.extend(output::table::list(&rows).as_bytes()),
+    }
     Ok(0)
 }
 

@@ -41,10 +41,9 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
         whole: Whole { flags: flag_names(map.info().flags), pins: pins.unwrap_or_default() },
         used: usage::used(map).map_err(fail("count"))?,
     };
-    let text = match matches.get_flag("json") {
-        true => show::json(&shown),
-        false => show::text(&shown),
-    };
-    out.data.extend(text.as_bytes());
+    match matches.get_flag("json") {
+        true => out.data.extend(show::json(&shown)),
+        false => out.data.extend(show::text(&shown).as_bytes()),
+    }
     Ok(0)
 }
