@@ -9,6 +9,7 @@ use nix::sys::stat::Mode;
 use nix::sys::statfs::{FsType, fstatfs};
 use std::fs::File;
 use std::io::Read;
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::OnceLock;
 
@@ -19,6 +20,12 @@ const LAST_KIND: u32 = 33;
 /// Whether a type of `enum bpf_map_type` has one value for each CPU in an element.
 pub fn is_per_cpu(kind: u32) -> bool {
     matches!(kind, 5 | 6 | 10 | 21)
+}
+
+/// Bytes that one CPU's value takes, and in memory an element of an array: the kernel rounds
+/// both up to 8, and value_size does not say so.
+pub(super) fn round_up(value_size: u32) -> usize {
+    (value_size as usize).next_multiple_of(8)
 }
 
 /// A descriptor that is known to be a map, with what the kernel tells of it.
@@ -65,15 +72,27 @@ impl MapFd {
         self.info.key_size as usize
     }
 
-    /// Bytes that a lookup writes and an update reads: in a per-CPU map all
-    /// possible CPUs' values, each rounded up to 8; 0 where their number is not to be had.
+    /// Bytes that a lookup writes and an update reads: in a per-CPU map the values of all
+    /// possible CPUs; 0 if their number cannot be determined.
     pub fn value_len(&self) -> usize {
-        let size = self.info.value_size as usize;
         match is_per_cpu(self.info.kind) {
-            // The kernel rounds each CPU's slot up to 8 bytes; value_size does not say so.
-            true => size.next_multiple_of(8) * possible_cpus().map_or(0, <[u32]>::len),
-            false => size,
+            true => self.stride() * possible_cpus().map_or(0, <[u32]>::len),
+            false => self.stride(),
         }
+    }
+
+    /// Bytes from one CPU's value to the next in a per-CPU map; of other maps, bytes of a value.
+    pub fn stride(&self) -> usize {
+        match is_per_cpu(self.info.kind) {
+            true => round_up(self.info.value_size),
+            false => self.info.value_size as usize,
+        }
+    }
+
+    /// The bytes of an element that are the value of the CPU at `place` among the possible ones.
+    pub fn slot(&self, place: usize) -> Range<usize> {
+        let start = place * self.stride();
+        start..start + self.info.value_size as usize
     }
 
     /// Copies the value of `key` into `value`; false where there is none.

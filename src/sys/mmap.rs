@@ -1,7 +1,7 @@
 //! An array's values in memory (mmap(2) on a map made with BPF_F_MMAPABLE).
 
 use super::bpf::MapInfo;
-use super::elem::MapFd;
+use super::elem::{MapFd, round_up};
 use super::{Errno, Result};
 use std::os::fd::{AsFd, AsRawFd};
 use std::ptr::NonNull;
@@ -39,8 +39,7 @@ impl Mapped {
         if !Mapped::is_made_for(info) || count == 0 || !inside {
             return Err(Errno::EINVAL);
         }
-        // The kernel rounds each element up to 8 bytes, and the whole up to pages.
-        let stride = (info.value_size as usize).next_multiple_of(8);
+        let stride = round_up(info.value_size);
         let length = stride.checked_mul(count).ok_or(Errno::EOVERFLOW)?;
         let start = stride.checked_mul(first).ok_or(Errno::EOVERFLOW)?;
         let skip = start % page_size();

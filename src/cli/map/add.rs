@@ -9,7 +9,6 @@ use crate::layout::parse::{self, Integer};
 use crate::layout::print::{PerCpu, Values};
 use crate::layout::{Class, Number, Slot, Type};
 use crate::map::kind::Kind;
-use crate::map::percpu;
 use crate::sys::mmap::Mapped;
 use crate::text::escape;
 use anyhow::{anyhow, bail};
@@ -171,7 +170,6 @@ impl Sum<'_> {
         which: &Which,
         condition: Condition,
     ) -> anyhow::Result<Option<Number>> {
-        let size = target.map.info().value_size;
         let mut number = None;
         let done = target.change("add", key, condition, |element| {
             if !target.is_per_cpu() {
@@ -183,11 +181,11 @@ impl Sum<'_> {
                 Which::One { place, number } => (*place, *number),
                 _ => (0, cpus::first()?),
             };
-            let value = &mut element[percpu::slot(place, size)];
+            let value = &mut element[target.map.slot(place)];
             self.apply(target, value, Some(cpu))?;
             number = match which {
                 Which::One { .. } => self.slot.number(value),
-                _ => PerCpu::new(element, percpu::stride(size)).number(self.slot),
+                _ => PerCpu::new(element, target.map.stride()).number(self.slot),
             };
             Ok(())
         })?;

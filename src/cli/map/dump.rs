@@ -8,7 +8,6 @@ use super::reference::{self, Target};
 use super::walk::{self, Walk};
 use crate::cli::exit::Output;
 use crate::layout::print::PerCpu;
-use crate::map::percpu::stride;
 use crate::output::element::Shown;
 use crate::sys::elem::MapFd;
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -76,7 +75,7 @@ struct View {
 
 impl View {
     fn new(target: &Target, which: Which) -> View {
-        let stride = target.is_per_cpu().then(|| stride(target.map.info().value_size));
+        let stride = target.is_per_cpu().then(|| target.map.stride());
         View { which, stride }
     }
 

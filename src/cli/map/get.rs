@@ -5,7 +5,6 @@ use super::reference::Target;
 use super::{positional, reference};
 use crate::cli::exit::{self, Output};
 use crate::layout::{Slot, print};
-use crate::map::percpu;
 use crate::text::escape;
 use anyhow::Context;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
@@ -138,20 +137,19 @@ impl View {
     /// Appends a line of `found`, which are an element's bytes; with `--per-cpu` a line a CPU,
     /// unless it is JSON.
     pub fn line(&self, target: &Target, slot: Slot, found: &[u8], out: &mut Vec<u8>) {
-        let size = target.map.info().value_size;
         match &self.which {
             Which::Sum if !target.is_per_cpu() => self.value(slot, found, out),
             Which::Sum => {
-                self.value(slot, &print::PerCpu::new(found, percpu::stride(size)), out);
+                self.value(slot, &print::PerCpu::new(found, target.map.stride()), out);
             }
             Which::One { place, .. } => {
-                self.value(slot, &found[percpu::slot(*place, size)], out);
+                self.value(slot, &found[target.map.slot(*place)], out);
             }
             Which::Each(cpus) if self.json => {
                 out.extend(b"{\"values\":");
                 for place in 0..cpus.numbers().len() {
                     out.push(if place == 0 { b'[' } else { b',' });
-                    self.value(slot, &found[percpu::slot(place, size)], out);
+                    self.value(slot, &found[target.map.slot(place)], out);
                 }
                 out.extend(b"]}");
             }
@@ -161,7 +159,7 @@ impl View {
                         out.push(b'\n');
                     }
                     out.extend(format!("{number}\t").bytes());
-                    self.value(slot, &found[percpu::slot(place, size)], out);
+                    self.value(slot, &found[target.map.slot(place)], out);
                 }
             }
         }

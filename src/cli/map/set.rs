@@ -8,7 +8,6 @@ use super::{positional, program, reference, value};
 use crate::cli::exit::{self, Output};
 use crate::layout::{Slot, parse};
 use crate::map::kind::Kind;
-use crate::map::percpu;
 use crate::text::escape;
 use anyhow::{Context, anyhow, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -106,9 +105,8 @@ fn every_cpu(target: &Target, value: &[u8], which: &Which) -> Vec<u8> {
     let mut element = vec![0; target.map.value_len()];
     element[..value.len()].copy_from_slice(value);
     if let Which::Each(cpus) = which {
-        let size = target.map.info().value_size;
         for place in 1..cpus.numbers().len() {
-            element[percpu::slot(place, size)].copy_from_slice(value);
+            element[target.map.slot(place)].copy_from_slice(value);
         }
     }
     element
@@ -122,13 +120,12 @@ fn put(
     which: &Which,
     element: &mut [u8],
 ) -> Result<(), parse::ValueError> {
-    let size = target.map.info().value_size;
     if !target.is_per_cpu() {
         return parse::set(field, text, element);
     }
-    let places = element.len() / percpu::stride(size);
+    let places = element.len() / target.map.stride();
     for place in 0..places {
-        let value = &mut element[percpu::slot(place, size)];
+        let value = &mut element[target.map.slot(place)];
         match which {
             Which::One { place: one, .. } if *one != place => {}
             Which::Sum if place > 0 => zero(field, value)?,

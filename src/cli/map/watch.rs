@@ -91,7 +91,7 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
             title: &title,
             key,
             value,
-            stride: stride(&target),
+            stride: target.map.stride(),
             time: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default(),
             elapsed: clock.elapsed(after.at),
             since: before.as_ref().map(|before| after.at.duration_since(before.at)),
@@ -117,12 +117,6 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
         }
         clock.wait()?;
     }
-}
-
-fn stride(target: &reference::Target) -> usize {
-    let size = target.map.info().value_size as usize;
-    // The kernel rounds each CPU's slot up to 8 bytes.
-    if Kind(target.map.info().kind).is_per_cpu() { size.next_multiple_of(8) } else { size }
 }
 
 fn without_keys(kind: Kind) -> anyhow::Error {

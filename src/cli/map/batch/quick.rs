@@ -79,8 +79,8 @@ fn get(target: &Target, mut keys: &[&OsStr], out: &mut Output) -> anyhow::Result
     for (text, key) in keys.iter().zip(&bytes) {
         match target.lookup(key)? {
             Some(found) if Kind(info.kind).is_per_cpu() => {
-                let stride = (info.value_size as usize).next_multiple_of(8);
-                print::plain(slot, &print::PerCpu::new(&found, stride), &mut out.data);
+                let values = print::PerCpu::new(&found, target.map.stride());
+                print::plain(slot, &values, &mut out.data);
                 out.data.push(b'\n');
             }
             Some(found) => {

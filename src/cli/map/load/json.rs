@@ -45,7 +45,7 @@ impl<'t> Reader<'t> {
             key: vec![0; target.map.key_len()],
             value: vec![0; info.value_size as usize],
             each: vec![0; if per_cpu { target.map.value_len() } else { 0 }],
-            stride: (info.value_size as usize).next_multiple_of(8),
+            stride: target.map.stride(),
             seen: Seen::default(),
         }
     }

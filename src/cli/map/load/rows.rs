@@ -1,28 +1,28 @@
 //! Rows of single CPUs, which together are one element: all of them, one after the other.
 
 use crate::error::describe;
-use crate::map::percpu::{self, Cpus};
+use crate::map::percpu::Cpus;
 use crate::sys::elem::MapFd;
 use crate::text::escape;
 use anyhow::{anyhow, bail};
 
 /// The rows of one key so far.
-pub struct Rows {
+pub struct Rows<'t> {
     possible: Cpus,
-    value_size: u32,
+    map: &'t MapFd,
     key: Vec<u8>,
     /// All CPUs' values, and which of them were given.
     slots: Vec<u8>,
     given: Vec<bool>,
 }
 
-impl Rows {
-    pub fn new(map: &MapFd) -> anyhow::Result<Rows> {
+impl<'t> Rows<'t> {
+    pub fn new(map: &'t MapFd) -> anyhow::Result<Rows<'t>> {
         let possible = Cpus::possible()
             .map_err(|errno| anyhow!("possible CPUs: read: {}", describe(errno)))?;
         let given = vec![false; possible.numbers().len()];
         let slots = vec![0; map.value_len()];
-        Ok(Rows { possible, value_size: map.info().value_size, key: Vec::new(), slots, given })
+        Ok(Rows { possible, map, key: Vec::new(), slots, given })
     }
 
     /// Adds the value of the CPU that a cell names; all CPUs' once they are complete.
@@ -40,7 +40,7 @@ impl Rows {
         if std::mem::replace(&mut self.given[place], true) {
             bail!("cpu: {cpu} is given twice for this key");
         }
-        self.slots[percpu::slot(place, self.value_size)].copy_from_slice(value);
+        self.slots[self.map.slot(place)].copy_from_slice(value);
         if self.given.contains(&false) {
             return Ok(None);
         }

@@ -30,7 +30,7 @@ pub struct Reader<'t> {
     map: &'t MapFd,
     per_cpu: bool,
     /// The column with a CPU's number, and the rows of one key, if the rows are a CPU's each.
-    cpu: Option<(usize, Rows)>,
+    cpu: Option<(usize, Rows<'t>)>,
 }
 
 /// The key's columns, or the value's.
