@@ -1,12 +1,11 @@
-//! A walk from key to key, which the kernel begins again whenever the key it is asked to go
-//! on from is gone.
+//! A walk from key to key. The kernel starts over at the first key if the key that it is
+//! asked to continue from was deleted.
 
 use super::seen::Seen;
 use crate::sys::{Errno, Result};
-use std::collections::VecDeque;
 
-/// How often a key that is gone is asked for again: whoever deletes keys in order to write
-/// them again is soon done. After that, as many keys before it are tried.
+/// How often the same key is asked for again when the kernel started over: a writer that
+/// replaces a key by deleting and adding it does so within microseconds.
 const RETRIES: usize = 8;
 
 /// How many steps a walk may yet take.
@@ -26,19 +25,19 @@ impl Budget {
     }
 }
 
-/// Where a walk stands.
+/// The position of a walk.
 #[derive(Debug, Default)]
 pub struct Steps {
-    last: Option<Vec<u8>>,
-    /// Keys before it, the latest in front.
-    before: VecDeque<Vec<u8>>,
-    /// Where the kernel starts over, once it has.
     first: Option<Vec<u8>>,
+    last: Option<Vec<u8>>,
 }
 
 impl Steps {
-    /// Puts the next key that was not seen into `key`; false at the end. EAGAIN where the
+    /// Puts the next key that was not seen into `key`; false at the end. EAGAIN once the
     /// budget is spent. `next_key` is [`MapFd::next_key`] of the map.
+    ///
+    /// A walk that cannot continue from its last key starts over and skips what was seen, so
+    /// the end is reached only by a walk over all keys that stay.
     ///
     /// [`MapFd::next_key`]: crate::sys::elem::MapFd::next_key
     pub fn next(
@@ -48,51 +47,28 @@ impl Steps {
         budget: &mut Budget,
         key: &mut [u8],
     ) -> Result<bool> {
-        let mut tries = 0;
-        loop {
-            let from = match tries {
-                0..=RETRIES => self.last.as_ref(),
-                _ => self.before.get(tries - RETRIES - 1),
-            };
-            if !next_key(from.map(Vec::as_slice), key)? {
-                return Ok(false);
+        let mut retries = RETRIES;
+        while next_key(self.last.as_deref(), key)? {
+            let is_new = seen.add(key);
+            if !is_new {
+                if !budget.take(1) {
+                    return Err(Errno::EAGAIN);
+                }
+                if retries > 0 && self.first.as_deref() == Some(&*key) {
+                    retries -= 1;
+                    continue;
+                }
             }
-            if seen.add(key) {
-                self.go_to(key, true);
+            self.first.get_or_insert_with(|| key.to_vec());
+            let last = self.last.get_or_insert_default();
+            last.clear();
+            last.extend_from_slice(key);
+            if is_new {
                 return Ok(true);
             }
-            if !budget.take(1) {
-                return Err(Errno::EAGAIN);
-            }
-            let started_over = self.first.as_ref().is_none_or(|first| first == key);
-            if started_over && tries < RETRIES + self.before.len() {
-                tries += 1;
-                continue;
-            }
-            if started_over {
-                self.first = Some(key.to_vec());
-                self.before.clear();
-            }
-            // On, over what was seen already.
-            self.go_to(key, false);
-            tries = 0;
+            retries = RETRIES;
         }
-    }
-
-    fn go_to(&mut self, key: &[u8], is_new: bool) {
-        if is_new {
-            self.first = None;
-        }
-        let mut spare = if self.before.len() >= RETRIES { self.before.pop_back() } else { None };
-        if let Some(last) = &mut self.last {
-            let spare = spare.get_or_insert_default();
-            spare.clear();
-            spare.extend_from_slice(last);
-            self.before.push_front(std::mem::take(spare));
-            last.copy_from_slice(key);
-        } else {
-            self.last = Some(key.to_vec());
-        }
+        Ok(false)
     }
 }
 
