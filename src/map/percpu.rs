@@ -1,25 +1,25 @@
 //! The possible CPUs, and the place of each one's value in an element of a per-CPU map.
 
-use crate::sys::Result;
-use crate::sys::elem::possible_cpus;
+use crate::sys::cpus::CpusError;
+use crate::sys::elem::MapFd;
 
 /// The CPUs that the kernel may ever bring up, by rising number.
 ///
 /// The kernel copies one value for each of them, in this order and without gaps
 /// (`bpf_percpu_array_copy` in `kernel/bpf/arraymap.c`). So where the list has holes, as
 /// `0-3,8`, a CPU's number is not its place: CPU 8 is the fifth.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cpus(Vec<u32>);
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cpus(&'static [u32]);
 
 impl Cpus {
-    /// Asks the kernel, see [`possible_cpus`].
-    pub fn possible() -> Result<Cpus> {
-        possible_cpus().map(|cpus| Cpus(cpus.to_vec()))
+    /// Those of a per-CPU map.
+    pub fn of(map: &MapFd) -> Result<Cpus, CpusError> {
+        map.cpus().map(Cpus)
     }
 
     /// Their numbers, rising.
-    pub fn numbers(&self) -> &[u32] {
-        &self.0
+    pub fn numbers(&self) -> &'static [u32] {
+        self.0
     }
 
     /// The place of CPU `number` among the values; None where it is not possible.
@@ -35,7 +35,7 @@ mod tests {
     #[test]
     fn place_of_a_cpu_is_its_rank() {
         // As of 0-2,8: a list with a hole.
-        let cpus = Cpus(vec![0, 1, 2, 8]);
+        let cpus = Cpus(&[0, 1, 2, 8]);
         for (number, place) in [(0, Some(0)), (2, Some(2)), (8, Some(3)), (3, None), (9, None)] {
             assert_eq!(cpus.place(number), place, "{number}");
         }

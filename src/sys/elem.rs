@@ -1,19 +1,13 @@
 //! bpf(2) on the elements of one map, with buffers checked against its sizes.
 
 use super::bpf::{self, MapInfo};
+use super::cpus::{CpusError, confirmed_cpus, possible_cpus};
 use super::fd;
-use super::{Errno, Result, errno};
+use super::{Errno, Result};
 use aya_obj::generated::{bpf_attr, bpf_cmd};
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
-use nix::sys::stat::Mode;
-use nix::sys::statfs::{FsType, fstatfs};
-use std::fs::File;
-use std::io::Read;
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::sync::OnceLock;
 
-const SYSFS_MAGIC: FsType = FsType(libc::SYSFS_MAGIC);
 /// BPF_MAP_TYPE_ARENA, the last type whose elements are known to be as the sizes say.
 const LAST_KIND: u32 = 33;
 
@@ -153,9 +147,14 @@ impl MapFd {
             return Err(Errno::EOPNOTSUPP);
         }
         if is_per_cpu(self.info.kind) {
-            possible_cpus()?;
+            self.cpus().map_err(|_| Errno::EIO)?;
         }
         Ok(())
+    }
+
+    /// The numbers of the CPUs that have values in an element of this per-CPU map, in its order.
+    pub fn cpus(&self) -> std::result::Result<&'static [u32], CpusError> {
+        confirmed_cpus(self)
     }
 
     /// An error unless a key and a value of these lengths are what the kernel reads and writes.
@@ -165,7 +164,7 @@ impl MapFd {
         if right { Ok(()) } else { Err(Errno::EINVAL) }
     }
 
-    fn attr(&self, key: &[u8], value: u64, flags: u64) -> bpf_attr {
+    pub(super) fn attr(&self, key: &[u8], value: u64, flags: u64) -> bpf_attr {
         // SAFETY: bpf_attr is a union of integers, for which all zeroes is valid.
         let mut attr: bpf_attr = unsafe { std::mem::zeroed() };
         attr.__bindgen_anon_2.map_fd = self.fd.as_raw_fd() as u32;
@@ -190,64 +189,5 @@ fn present(result: Result<libc::c_long>) -> Result<bool> {
         Ok(_) => Ok(true),
         Err(Errno::ENOENT) => Ok(false),
         Err(errno) => Err(errno),
-    }
-}
-
-/// The numbers of the CPUs that the kernel may ever bring up, rising, from
-/// `/sys/devices/system/cpu/possible`, which holds ranges such as `0-3,8`.
-///
-/// The kernel writes a value for each of them into a buffer of ours, so the list is believed
-/// only where it comes from sysfs itself: EIO, or EXDEV, where something else is mounted there.
-pub fn possible_cpus() -> Result<&'static [u32]> {
-    static CPUS: OnceLock<Vec<u32>> = OnceLock::new();
-    if let Some(cpus) = CPUS.get() {
-        return Ok(cpus);
-    }
-    let sysfs = open("/sys", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
-    if fstatfs(&sysfs)?.filesystem_type() != SYSFS_MAGIC {
-        return Err(Errno::EIO);
-    }
-    let how = OpenHow::new()
-        .flags(OFlag::O_RDONLY | OFlag::O_CLOEXEC)
-        .resolve(ResolveFlag::RESOLVE_NO_XDEV);
-    let mut file = File::from(openat2(&sysfs, "devices/system/cpu/possible", how)?);
-    let mut text = String::new();
-    file.read_to_string(&mut text).map_err(errno)?;
-    let cpus = parse_ranges(text.trim()).ok_or(Errno::EIO)?;
-    Ok(CPUS.get_or_init(|| cpus))
-}
-
-fn parse_ranges(text: &str) -> Option<Vec<u32>> {
-    let mut cpus = Vec::new();
-    for range in text.split(',') {
-        let (first, last) = range.split_once('-').unwrap_or((range, range));
-        let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
-        // No kernel has more (NR_CPUS); a wrong list must not cost all memory.
-        if last < first || last - first > 1 << 16 {
-            return None;
-        }
-        cpus.extend(first..=last);
-    }
-    cpus.is_sorted_by(|a, b| a < b).then_some(cpus)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::parse_ranges;
-
-    #[test]
-    fn cpu_ranges_become_numbers_and_nonsense_is_refused() {
-        for (text, want) in [
-            ("0", Some(vec![0])),
-            ("0-3", Some(vec![0, 1, 2, 3])),
-            ("0-1,8", Some(vec![0, 1, 8])),
-            ("", None),
-            ("3-0", None),
-            ("0,0", None),
-            ("x", None),
-            ("0-4294967295", None),
-        ] {
-            assert_eq!(parse_ranges(text), want, "{text:?}");
-        }
     }
 }

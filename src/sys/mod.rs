@@ -10,6 +10,7 @@
 
 pub mod batch;
 pub mod bpf;
+pub mod cpus;
 pub mod elem;
 pub mod entry;
 pub mod fd;

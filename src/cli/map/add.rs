@@ -179,7 +179,7 @@ impl Sum<'_> {
             }
             let (place, cpu) = match which {
                 Which::One { place, number } => (*place, *number),
-                _ => (0, cpus::first()?),
+                _ => (0, target.cpus()?.numbers().first().copied().unwrap_or_default()),
             };
             let value = &mut element[target.map.slot(place)];
             self.apply(target, value, Some(cpu))?;

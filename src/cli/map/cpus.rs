@@ -1,10 +1,9 @@
 //! Which CPUs of a per-CPU map are meant: `--cpu`, `--per-cpu`, `--all-cpus`.
 
 use super::reference::Target;
-use crate::error::describe;
 use crate::map::kind::Kind;
 use crate::map::percpu::Cpus;
-use anyhow::{anyhow, bail};
+use anyhow::{Context, bail};
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
 
 /// The CPUs that a subcommand is about.
@@ -28,19 +27,15 @@ pub fn every(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).help(help).action(ArgAction::SetTrue).conflicts_with("cpu")
 }
 
-fn possible() -> anyhow::Result<Cpus> {
-    Cpus::possible().map_err(|errno| anyhow!("possible CPUs: read: {}", describe(errno)))
-}
-
-/// The number of the first possible CPU.
-pub fn first() -> anyhow::Result<u32> {
-    Ok(possible()?.numbers().first().copied().unwrap_or_default())
-}
-
 impl Target {
     /// Whether an element has a value for each possible CPU.
     pub fn is_per_cpu(&self) -> bool {
         Kind(self.map.info().kind).is_per_cpu()
+    }
+
+    /// The CPUs of a per-CPU map.
+    pub fn cpus(&self) -> anyhow::Result<Cpus> {
+        Cpus::of(&self.map).with_context(|| self.label.clone())
     }
 
     /// Reads `--cpu` and the option called `every`; an error where the map has no CPUs, or
@@ -53,7 +48,7 @@ impl Target {
             let kind = Kind(self.map.info().kind).with_article();
             bail!("{}: --{option}: {kind} has one value for all CPUs", self.label);
         }
-        let cpus = possible()?;
+        let cpus = self.cpus()?;
         let Some(number) = number else { return Ok(Which::Each(cpus)) };
         let Some(place) = cpus.place(number) else {
             let last = cpus.numbers().last().copied().unwrap_or_default();

@@ -1,14 +1,14 @@
 //! Map references: how a map is named, the same in every subcommand.
 
 use super::handed;
-use crate::error::{Error, describe};
+use crate::error::Error;
 use crate::handoff::environ::{Claim, Class};
 use crate::layout::{Layout, Type, lpm_key};
 use crate::map::kind::Kind;
 use crate::map::typed::{Layouts, check_sizes};
 use crate::source::{id, pin, readonly};
-use crate::sys::bpf::{Access, MapInfo};
-use crate::sys::elem::{MapFd, possible_cpus};
+use crate::sys::bpf::Access;
+use crate::sys::elem::MapFd;
 use crate::sys::fd;
 use crate::sys::object::Object;
 use crate::text::escape;
@@ -161,7 +161,7 @@ pub fn open_named(
     if key.is_some() {
         layout.key = key;
     }
-    check(&layout, map.info()).context(label.clone())?;
+    check(&layout, &map).context(label.clone())?;
     Ok(Target { map, label, layout })
 }
 
@@ -171,7 +171,7 @@ pub fn with_layout(map: MapFd, label: String, told: Option<&Layout>) -> anyhow::
         Some(told) => told.clone(),
         None => layout(&map, None).context(label.clone())?,
     };
-    check(&layout, map.info()).context(label.clone())?;
+    check(&layout, &map).context(label.clone())?;
     Ok(Target { map, label, layout })
 }
 
@@ -192,11 +192,10 @@ fn layout(map: &MapFd, told: Option<&[u8]>) -> anyhow::Result<Layout> {
 
 /// An error that names both sizes, unless the layout has those of the map; and one where
 /// the sizes of a per-CPU map cannot be known.
-fn check(layout: &Layout, info: &MapInfo) -> anyhow::Result<()> {
-    check_sizes(layout, info).map_err(anyhow::Error::msg)?;
-    if Kind(info.kind).is_per_cpu() {
-        // Without their number nobody knows how long an element is.
-        possible_cpus().map_err(|errno| anyhow!("possible CPUs: read: {}", describe(errno)))?;
+fn check(layout: &Layout, map: &MapFd) -> anyhow::Result<()> {
+    check_sizes(layout, map.info()).map_err(anyhow::Error::msg)?;
+    if Kind(map.info().kind).is_per_cpu() {
+        map.cpus()?;
     }
     Ok(())
 }

@@ -1,10 +1,9 @@
 //! Rows of single CPUs, which together are one element: all of them, one after the other.
 
-use crate::error::describe;
 use crate::map::percpu::Cpus;
 use crate::sys::elem::MapFd;
 use crate::text::escape;
-use anyhow::{anyhow, bail};
+use anyhow::bail;
 
 /// The rows of one key so far.
 pub struct Rows<'t> {
@@ -18,8 +17,7 @@ pub struct Rows<'t> {
 
 impl<'t> Rows<'t> {
     pub fn new(map: &'t MapFd) -> anyhow::Result<Rows<'t>> {
-        let possible = Cpus::possible()
-            .map_err(|errno| anyhow!("possible CPUs: read: {}", describe(errno)))?;
+        let possible = Cpus::of(map)?;
         let given = vec![false; possible.numbers().len()];
         let slots = vec![0; map.value_len()];
         Ok(Rows { possible, map, key: Vec::new(), slots, given })
