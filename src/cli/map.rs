@@ -25,6 +25,7 @@ mod reference;
 mod send;
 mod set;
 mod show;
+mod values;
 mod walk;
 mod watch;
 

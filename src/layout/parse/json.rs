@@ -5,22 +5,22 @@ mod node;
 use super::error::{Problem, ValueError};
 use super::given::Given;
 use super::sink::{Scratch, Sink};
-use crate::layout::{Slot, Type};
+use crate::layout::Slot;
 use node::{Node, State, complete};
 use serde::de::{DeserializeSeed, Deserializer, Error};
 
-/// Reads one value of a type from any deserializer into a buffer: for a line that holds several.
+/// Reads one value from any deserializer into a slot of a buffer: for a line that holds several.
 ///
-/// The buffer must be as long as the type; on an error its bytes are undefined.
+/// The buffer must reach to the end of the slot; on an error the slot's bytes are undefined.
 pub struct Seed<'a> {
-    ty: &'a Type,
+    slot: Slot<'a>,
     out: &'a mut [u8],
 }
 
 impl<'a> Seed<'a> {
-    /// To read a value of `ty` into `out`.
-    pub fn new(ty: &'a Type, out: &'a mut [u8]) -> Seed<'a> {
-        Seed { ty, out }
+    /// To read a value of a type, or of a part of it, into `out`.
+    pub fn new(what: impl Into<Slot<'a>>, out: &'a mut [u8]) -> Seed<'a> {
+        Seed { slot: what.into(), out }
     }
 }
 
@@ -29,10 +29,9 @@ impl<'de> DeserializeSeed<'de> for Seed<'_> {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         let mut scratch = Scratch::default();
-        let slot = Slot::from(self.ty);
-        let mut sink = scratch.whole(self.ty, self.out).map_err(D::Error::custom)?;
+        let mut sink = scratch.sink(self.slot, self.out).map_err(D::Error::custom)?;
         let mut failed = None;
-        let read = root(slot, deserializer, &mut sink, &mut failed);
+        let read = root(self.slot, deserializer, &mut sink, &mut failed);
         read.map_err(|error| failed.map_or(error, D::Error::custom))
     }
 }

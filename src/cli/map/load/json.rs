@@ -2,12 +2,14 @@
 
 use super::elements::Given;
 use crate::cli::map::reference::Target;
+use crate::cli::map::values::Values;
 use crate::layout::Type;
 use crate::layout::parse::Seed;
 use crate::map::kind::Kind;
+use crate::sys::elem::MapFd;
 use crate::text::escape;
 use anyhow::{anyhow, bail};
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
 use serde_json::error::Category;
 use std::fmt;
 
@@ -20,7 +22,7 @@ pub struct Reader<'t> {
     value: Vec<u8>,
     /// All CPUs' values; empty unless the map has such.
     each: Vec<u8>,
-    stride: usize,
+    map: &'t MapFd,
     seen: Seen,
 }
 
@@ -45,7 +47,7 @@ impl<'t> Reader<'t> {
             key: vec![0; target.map.key_len()],
             value: vec![0; info.value_size as usize],
             each: vec![0; if per_cpu { target.map.value_len() } else { 0 }],
-            stride: target.map.stride(),
+            map: &target.map,
             seen: Seen::default(),
         }
     }
@@ -127,11 +129,11 @@ impl<'de> Visitor<'de> for Members<'_, '_> {
                     let kind = &reader.kind;
                     return Err(A::Error::custom(format_args!("a {kind} has one value a key")));
                 }
-                _ => map.next_value_seed(Each {
-                    ty: reader.value_type,
-                    stride: reader.stride,
-                    slots: &mut reader.each,
-                })?,
+                _ => map.next_value_seed(Values::new(
+                    reader.map,
+                    reader.value_type.into(),
+                    &mut reader.each,
+                ))?,
             }
             reader.seen.within = "";
         }
@@ -174,49 +176,5 @@ impl Visitor<'_> for Name {
                 Err(E::custom(format_args!("\"{start}\", where key, value or values could be")))
             }
         }
-    }
-}
-
-/// The values of all possible CPUs, in their order.
-struct Each<'r> {
-    ty: &'r Type,
-    stride: usize,
-    slots: &'r mut [u8],
-}
-
-impl<'de> DeserializeSeed<'de> for Each<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Each<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array with a value for each possible CPU")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        let cpus = self.slots.len() / self.stride;
-        let mut found = 0;
-        for slot in self.slots.chunks_exact_mut(self.stride) {
-            if seq.next_element_seed(Seed::new(self.ty, &mut slot[..self.ty.size()]))?.is_none() {
-                break;
-            }
-            found += 1;
-        }
-        if found == cpus {
-            while seq.next_element::<IgnoredAny>()?.is_some() {
-                found += 1;
-            }
-        }
-        if found == cpus {
-            return Ok(());
-        }
-        let of = format_args!("{found} of them, where {cpus} CPUs are possible");
-        Err(A::Error::custom(of))
     }
 }
