@@ -83,8 +83,10 @@ const fn row(
     Row { kind: Kind(kind), name, key, value, entries, flags }
 }
 
-/// The flags of BPF_MAP_CREATE, by the kernel's names without `BPF_F_`.
-const FLAGS: [(&str, u32); 15] = [
+/// The flags of BPF_MAP_CREATE, by the kernel's names without `BPF_F_`
+/// (`include/uapi/linux/bpf.h`, Linux 6.19). Bit 14, PATH_FD, is not one of them: it belongs to
+/// BPF_OBJ_GET and BPF_OBJ_PIN.
+const FLAGS: [(&str, u32); 19] = [
     ("NO_PREALLOC", NO_PREALLOC),
     ("NO_COMMON_LRU", 1 << 1),
     ("NUMA_NODE", 1 << 2),
@@ -98,8 +100,12 @@ const FLAGS: [(&str, u32); 15] = [
     ("MMAPABLE", MMAPABLE),
     ("PRESERVE_ELEMS", 1 << 11),
     ("INNER_MAP", 1 << 12),
+    ("LINK", 1 << 13),
+    ("VTYPE_BTF_OBJ_FD", 1 << 15),
+    ("TOKEN_FD", 1 << 16),
     ("SEGV_ON_FAULT", 1 << 17),
     ("NO_USER_CONV", 1 << 18),
+    ("RB_OVERWRITE", 1 << 19),
 ];
 
 /// The bit of a creation flag, by its name with or without `BPF_F_`.
@@ -285,5 +291,10 @@ mod tests {
         assert_eq!(flag("MMAPABLE"), Some(1024));
         assert_eq!(flag("mmapable"), None);
         assert_eq!(flag_names(1 << 10 | 1 | 1 << 30), ["NO_PREALLOC", "MMAPABLE", "0x40000000"]);
+        assert_eq!(flag_names(0x2000), ["LINK"]);
+        assert_eq!(
+            flag_names(0xb_8000),
+            ["VTYPE_BTF_OBJ_FD", "TOKEN_FD", "SEGV_ON_FAULT", "RB_OVERWRITE"]
+        );
     }
 }
