@@ -1,34 +1,66 @@
-//! The layout of a map's keys and values, as far as the kernel's BTF tells it.
+//! The layout of a map's keys and values, from the BTF that the kernel has of the map.
 
 use super::kind::Kind;
 use crate::layout::{Btf, Layout, Type, lpm_key};
 use crate::sys::bpf::{MapInfo, btf_by_id};
+use crate::sys::{Result as SysResult, errno};
 use std::collections::BTreeMap;
 
-/// Layouts by way of BTF, each BTF object fetched once.
+/// The kernel's own BTF, which every user may read.
+const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
+
+/// Layouts from BTF, each BTF object fetched once.
 #[derive(Debug, Default)]
 pub struct Layouts {
-    blobs: BTreeMap<u32, Option<Vec<u8>>>,
+    blobs: BTreeMap<BtfObject, SysResult<Vec<u8>>>,
+}
+
+/// A BTF object of the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum BtfObject {
+    Id(u32),
+    Vmlinux,
+}
+
+impl BtfObject {
+    /// The BTF object that describes the values of a map, and the value's type id in it.
+    fn of(info: &MapInfo) -> Option<(BtfObject, u32)> {
+        match (info.btf_vmlinux_value_type_id, info.btf_value_type_id) {
+            (0, 0) => None,
+            (0, _) if info.btf_id == 0 => None,
+            (0, value) => Some((BtfObject::Id(info.btf_id), value)),
+            // btf_id is that of the programs, and does not have the kernel's structure.
+            (value, _) => Some((BtfObject::Vmlinux, value)),
+        }
+    }
+
+    fn fetch(self) -> SysResult<Vec<u8>> {
+        match self {
+            BtfObject::Id(id) => btf_by_id(id),
+            BtfObject::Vmlinux => std::fs::read(VMLINUX).map_err(errno),
+        }
+    }
 }
 
 impl Layouts {
-    /// The layout of a map in the layout notation. None where it has no BTF,
-    /// where its BTF may not be read (that needs CAP_SYS_ADMIN), or does not fit.
+    /// The layout of a map in the layout notation. None if it has no BTF, if
+    /// its BTF may not be read (that needs CAP_SYS_ADMIN), or does not fit.
     pub fn of(&mut self, info: &MapInfo) -> Option<Vec<u8>> {
         Some(self.layout(info)?.to_string().into_bytes())
     }
 
     /// As [`Layouts::of`], as types.
+    ///
+    /// The type ids of a kernel module begin after those of vmlinux: a struct_ops map of a
+    /// module has no layout here, rather than a wrong one.
     pub fn layout(&mut self, info: &MapInfo) -> Option<Layout> {
-        if info.btf_id == 0 || info.btf_value_type_id == 0 {
-            return None;
-        }
-        let blob = self.blobs.entry(info.btf_id).or_insert_with(|| btf_by_id(info.btf_id).ok());
-        let btf = Btf::parse(blob.as_ref()?).ok()?;
-        let value = btf.layout(info.btf_value_type_id).ok()?;
+        let (object, value) = BtfObject::of(info)?;
+        let blob = self.blobs.entry(object).or_insert_with(|| object.fetch());
+        let btf = Btf::parse(blob.as_ref().ok()?).ok()?;
+        let value = btf.layout(value).ok()?;
         let key = match info.key_size {
             0 => None,
-            // Maps of global data have BTF for the value alone.
+            // Maps of global data, and struct_ops maps, have BTF for the value alone.
             size if info.btf_key_type_id == 0 => Some(Type::of_size(size)),
             _ => Some(btf.layout(info.btf_key_type_id).ok()?),
         };

@@ -59,6 +59,8 @@ pub struct MapInfo {
     pub btf_id: u32,
     pub btf_key_type_id: u32,
     pub btf_value_type_id: u32,
+    /// The value's type in the kernel's own BTF: of a struct_ops map, which has no other.
+    pub btf_vmlinux_value_type_id: u32,
 }
 
 /// What to create, for [`map_create`].
@@ -179,6 +181,7 @@ pub fn map_info(fd: BorrowedFd) -> Result<MapInfo> {
         btf_id: info.btf_id,
         btf_key_type_id: info.btf_key_type_id,
         btf_value_type_id: info.btf_value_type_id,
+        btf_vmlinux_value_type_id: info.btf_vmlinux_value_type_id,
     })
 }
 

@@ -43,6 +43,35 @@ pub fn new_map(name: &str) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(fd as i32) }
 }
 
+/// A new struct_ops map for the kernel's structure `name`, in its initial state, or None if
+/// this kernel has no such structure.
+pub fn new_struct_ops(name: &str) -> Option<OwnedFd> {
+    // `union bpf_attr` of MAP_CREATE, as 32-bit words, and of BTF_LOAD, as 64-bit ones.
+    const MAP_CREATE: libc::c_long = 0;
+    const BTF_LOAD: libc::c_long = 18;
+    let dump = bpftool(&["-j", "btf", "dump", "file", "/sys/kernel/btf/vmlinux"]);
+    let dump: serde_json::Value = serde_json::from_str(&dump).expect("JSON");
+    let mut types = dump["types"].as_array().expect("types").iter();
+    let found = types.find(|ty| ty["kind"] == "STRUCT" && ty["name"] == name)?;
+    let number = |field: &str| found[field].as_u64().expect("a number") as u32;
+    // The kernel wants BTF of the programs too, of which any will do.
+    let blob = std::fs::read(fixture("nasty.btf")).expect("a fixture");
+    let load = [blob.as_ptr() as u64, 0, blob.len() as u64];
+    let system_call = |command: libc::c_long, attr: *const u8, size: usize| {
+        // SAFETY: attr is as long as is said, and leads to what outlives the call.
+        let fd = unsafe { libc::syscall(libc::SYS_bpf, command, attr, size) };
+        assert!(fd >= 0, "bpf command {command}: {}", std::io::Error::last_os_error());
+        // SAFETY: the kernel has just made it for us.
+        unsafe { OwnedFd::from_raw_fd(fd as i32) }
+    };
+    let btf = system_call(BTF_LOAD, load.as_ptr().cast(), 24);
+    let mut create = [0u32; 16];
+    create[..4].copy_from_slice(&[26, 4, number("size"), 1]);
+    create[12] = btf.as_raw_fd() as u32;
+    create[15] = number("id");
+    Some(system_call(MAP_CREATE, create.as_ptr().cast(), 64))
+}
+
 /// The kernel's id of a map, from its fdinfo.
 pub fn id_of(map: impl AsFd) -> u32 {
     let path = format!("/proc/self/fdinfo/{}", map.as_fd().as_raw_fd());
