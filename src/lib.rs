@@ -1,7 +1,7 @@
 //! Take the BPF maps, programs and links that this process inherited from `bpf-exec`.
 //!
-//! `bpf-exec` opens maps, names them in the environment (`BPF_NUM_MAPS`,
-//! `BPF_MAP<n>`, `BPF_MAP<n>_NAME`, `BPF_MAP<n>_LAYOUT`), and becomes a command
+//! `bpf-exec` opens maps, names them in the environment (`BPF_NUM_MAPS`, `BPF_MAP<n>`,
+//! `BPF_MAP<n>_ID`, `BPF_MAP<n>_NAME`, `BPF_MAP<n>_LAYOUT`), and becomes a command
 //! that inherits them as open descriptors. A command written in Rust takes them
 //! as [`OwnedFd`](std::os::fd::OwnedFd), by name or by number, and gives them to
 //! whatever works with maps: aya, libbpf-rs, or bpf(2) itself.

@@ -96,7 +96,8 @@ impl std::error::Error for TakeError {}
 ///
 /// Call it early, and let nothing else in the process use the descriptors that
 /// the variables name. They become close-on-exec; the variables stay as they are.
-/// A variable whose number is closed or leads to something else is left out, with a warning.
+/// A variable whose number is closed, is something else, or is another object than its `_ID`
+/// says, is left out, with a warning.
 ///
 /// # Ownership of descriptors
 /// The numbers come from the environment, and are believed to be this process's to own, as

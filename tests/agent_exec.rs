@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 /// Prints what the contract has, sorted.
-const ENV: &str = "env | grep ^BPF_ | sort";
+const ENV: &str = "env | grep ^BPF_ | grep -v _ID= | sort";
 
 fn start(lab: &Lab, options: &[&str]) -> Agent {
     let state = format!("{BPFFS}/state");

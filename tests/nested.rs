@@ -129,7 +129,7 @@ fn a_program_is_named_by_pin_id_or_descriptor_and_anything_else_refused() {
             format!("bpf-map set j 1 {program} && bpf-map get j 1 && bpf-map get j 0 --default no");
         assert_eq!(stdout_of(&mut with(&lab, &script)), format!("{id}\nno\n"), "{program}");
     }
-    let huge = "bpf-map: j: descriptor -1: duplicate: bad file descriptor";
+    let huge = "bpf-map: j: not a descriptor number";
     for (program, message) in [
         ("5", "bpf-map: j: 5: expected prog:PATH, prog:id:N or prog:fd:N"),
         ("I/prog", "bpf-map: j: /sys/fs/bpf/prog: expected prog:PATH, prog:id:N or prog:fd:N"),
@@ -138,8 +138,8 @@ fn a_program_is_named_by_pin_id_or_descriptor_and_anything_else_refused() {
         ("prog:id:+1", "bpf-map: j: prog:id:+1: not a number"),
         ("prog:id:4294967295", "bpf-map: j: id 4294967295: open program by id: no such program"),
         ("prog:fd:4294967295", huge),
-        ("prog:fd:3", "bpf-map: j: descriptor 3: duplicate: bad file descriptor"),
-        ("prog:fd:64", "bpf-map: j: descriptor 64: duplicate: a BPF map, not a program"),
+        ("prog:fd:3", "bpf-map: j: descriptor 3 is closed"),
+        ("prog:fd:64", "bpf-map: j: descriptor 64 is a BPF map, not a program"),
         ("prog:I/none", "bpf-map: j: /sys/fs/bpf/none: open pin: no such file or directory"),
         ("prog:I/inner", "bpf-map: j: /sys/fs/bpf/inner: open pin: a BPF map, not a program"),
         ("prog:I/link", "bpf-map: j: /sys/fs/bpf/link: open pin: a BPF link, not a program"),

@@ -24,6 +24,8 @@ pub struct Claim {
     pub index: u32,
     /// The descriptor's number in the process whose environment it is.
     pub fd: i32,
+    /// `BPF_MAP<n>_ID`: the kernel's id of the object. None if it is not set: tc sets none.
+    pub id: Option<u32>,
     /// `BPF_MAP<n>_NAME`.
     pub name: Option<Vec<u8>>,
     /// `BPF_MAP<n>_LAYOUT`; only maps have one.
@@ -66,7 +68,7 @@ pub fn claims<'a>(environment: impl IntoIterator<Item = &'a [u8]>) -> Claims {
     let mut seen = BTreeSet::new();
     let mut declared = false;
     let mut claims: BTreeMap<(Class, u32), Claim> = BTreeMap::new();
-    let (mut names, mut layouts) = (BTreeMap::new(), BTreeMap::new());
+    let (mut names, mut layouts, mut ids) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     let mut counts: BTreeMap<Class, &[u8]> = BTreeMap::new();
     let mut warnings = Vec::new();
     for entry in environment {
@@ -78,6 +80,9 @@ pub fn claims<'a>(environment: impl IntoIterator<Item = &'a [u8]>) -> Claims {
             }
             Variable::Name(n) => {
                 names.entry((class, n)).or_insert(value.to_vec());
+            }
+            Variable::Id(n) => {
+                ids.entry((class, n)).or_insert(value);
             }
             Variable::Layout(n) => {
                 layouts.entry((class, n)).or_insert(value.to_vec());
@@ -101,6 +106,15 @@ pub fn claims<'a>(environment: impl IntoIterator<Item = &'a [u8]>) -> Claims {
         claim.name = names.remove(place);
         claim.layout = layouts.remove(place);
     }
+    claims.retain(|place, claim| {
+        let Some(text) = ids.remove(place) else { return true };
+        claim.id = decimal(text);
+        if claim.id.is_none() {
+            let (variable, id) = (claim.variable(), escape(text));
+            warnings.push(format!("{variable}_ID: \"{id}\" is not an id, {variable} is dropped"));
+        }
+        claim.id.is_some()
+    });
     let claims: Vec<Claim> = claims.into_values().collect();
     for class in Class::ALL {
         let found = claims.iter().filter(|claim| claim.class == class).count();
@@ -115,7 +129,7 @@ fn read_number(claim: &Claim, value: &[u8], first: bool) -> Result<i32, String> 
     if !first {
         return Err(format!("{variable}: set more than once, the first counts"));
     }
-    number(value).ok_or_else(|| {
+    decimal(value).ok_or_else(|| {
         format!("{variable}: \"{}\" is not a descriptor number, dropped", escape(value))
     })
 }
@@ -126,7 +140,7 @@ fn doubt(class: Class, count: Option<&[u8]>, found: usize) -> Option<String> {
     match count {
         None if found == 0 => None,
         None => Some(format!("{counter} is not set (found {found_so_many})")),
-        Some(text) => match number(text) {
+        Some(text) => match decimal::<i32>(text) {
             Some(n) if n as usize == found => None,
             Some(n) => Some(format!("{counter} is {n} (found {found_so_many})")),
             None => Some(format!("{counter}: \"{}\" is not a number", escape(text))),
@@ -135,7 +149,7 @@ fn doubt(class: Class, count: Option<&[u8]>, found: usize) -> Option<String> {
 }
 
 /// A decimal number without sign or spaces, as the contract's variables hold it.
-fn number(text: &[u8]) -> Option<i32> {
+fn decimal<T: std::str::FromStr>(text: &[u8]) -> Option<T> {
     let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
     if digits { std::str::from_utf8(text).ok()?.parse().ok() } else { None }
 }
@@ -162,6 +176,9 @@ pub fn build(inherited: Vec<CString>, objects: &[Claim]) -> Vec<CString> {
         for claim in of_class() {
             let variable = claim.variable();
             push(&variable, claim.fd.to_string().as_bytes());
+            if let Some(id) = claim.id {
+                push(&format!("{variable}_ID"), id.to_string().as_bytes());
+            }
             if let Some(value) = &claim.name {
                 push(&format!("{variable}_NAME"), value);
             }

@@ -36,8 +36,25 @@ pub enum Unfit {
     Closed,
     /// It is something else than the class wanted.
     Other(fd::Kind, Class),
+    /// It is another object of that class than the environment says: the number was closed
+    /// and used again.
+    Reused {
+        class: Class,
+        is: u32,
+        was: u32,
+    },
     /// What it is could not be found out.
     Unknown(Errno),
+}
+
+impl Unfit {
+    /// The reason as a sentence about the descriptor.
+    pub fn about(&self, number: RawFd) -> String {
+        match self {
+            Unfit::Reused { .. } => format!("fd {number} is {self}"),
+            _ => format!("descriptor {number} is {self}"),
+        }
+    }
 }
 
 impl fmt::Display for Unfit {
@@ -46,6 +63,10 @@ impl fmt::Display for Unfit {
             Unfit::Closed => f.write_str("closed"),
             Unfit::Other(kind, class) => {
                 write!(f, "{}, not a {}", kind.describe(), class.noun())
+            }
+            Unfit::Reused { class, is, was } => {
+                let noun = class.noun();
+                write!(f, "{noun} {is}, not {noun} {was}")
             }
             Unfit::Unknown(errno) => write!(f, "unusable ({})", describe(*errno)),
         }
@@ -60,11 +81,16 @@ pub fn open<'a>(environment: impl IntoIterator<Item = &'a [u8]>) -> Result<Inher
     let environ::Claims { claims, declared, mut warnings } = environ::claims(environment);
     let mut objects = Vec::new();
     for claim in claims {
-        let place = || format!("{}: descriptor {}", claim.variable(), claim.fd);
-        match check(claim.fd, claim.class) {
+        let variable = claim.variable();
+        match check(claim.fd, claim.class, claim.id) {
             Ok((fd, info)) => objects.push(Inherited { claim, fd, info }),
-            Err(Unfit::Unknown(errno)) => return Err(Error::new(place(), "identify", errno)),
-            Err(reason) => warnings.push(format!("{} is {reason}, dropped", place())),
+            Err(Unfit::Unknown(errno)) => {
+                let object = format!("{variable}: descriptor {}", claim.fd);
+                return Err(Error::new(object, "identify", errno));
+            }
+            Err(reason) => {
+                warnings.push(format!("{variable}: {}, dropped", reason.about(claim.fd)));
+            }
         }
     }
     Ok(Inheritance { objects, declared, warnings })
@@ -75,16 +101,20 @@ pub fn here() -> Result<Inheritance, Error> {
     open(process::environment().iter().map(|entry| entry.as_bytes()))
 }
 
-/// The object of this class behind the descriptor `number` that was inherited, or why there
-/// is none.
-pub fn check(number: RawFd, class: Class) -> Result<(fd::Inherited, Info), Unfit> {
+/// The object of this class, and with this id if one is known, behind the descriptor `number`
+/// that was inherited; or why there is none.
+pub fn check(number: RawFd, class: Class, id: Option<u32>) -> Result<(fd::Inherited, Info), Unfit> {
     let inherited = fd::Inherited::new(number).map_err(|_| Unfit::Closed)?;
     let kind = fd::kind(inherited.as_fd()).map_err(Unfit::Unknown)?;
     let info = match kind == class.kind() {
         true => object::describe(inherited.as_fd(), kind).map_err(Unfit::Unknown)?,
         false => None,
     };
-    info.map(|info| (inherited, info)).ok_or(Unfit::Other(kind, class))
+    let info = info.ok_or(Unfit::Other(kind, class))?;
+    match (info.id(), id) {
+        (is, Some(was)) if is != was => Err(Unfit::Reused { class, is, was }),
+        _ => Ok((inherited, info)),
+    }
 }
 
 /// Every map, program and link that was inherited, declared or not, by rising number.

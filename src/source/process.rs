@@ -97,8 +97,9 @@ fn duplicate(
             Err(Errno::EBADF | Errno::EINVAL) => continue,
             map => map?,
         };
-        let claim = claims.get(&number);
         let id = map.info().id;
+        // A number that was closed and used again has another map's name and layout.
+        let claim = claims.get(&number).filter(|claim| claim.id.is_none_or(|was| was == id));
         let mut opened = Opened::new(map);
         if let Some(claim) = claim {
             opened.name = claim.name.clone().or(opened.name);

@@ -36,6 +36,17 @@ pub enum Info {
     Link(LinkInfo),
 }
 
+impl Info {
+    /// The kernel's id, unique among objects of its kind.
+    pub fn id(&self) -> u32 {
+        match self {
+            Info::Map(info, _) => info.id,
+            Info::Prog(info) => info.id,
+            Info::Link(info) => info.id,
+        }
+    }
+}
+
 /// Describes the object behind `fd`, which is of this kind; None for one that is no object.
 pub fn describe(fd: BorrowedFd, kind: fd::Kind) -> Result<Option<Info>> {
     Ok(Some(match kind {

@@ -199,11 +199,11 @@ impl Running {
         all.split_inclusive(|&b| b == 0).map(|entry| entry[..entry.len() - 1].to_vec()).collect()
     }
 
-    /// The entries of its environment that are part of the contract.
+    /// The entries of its environment that are part of the contract, without the ids.
     pub fn contract(&self) -> Vec<String> {
         let entries = self.environment().into_iter();
         let entries = entries.map(|entry| String::from_utf8_lossy(&entry).into_owned());
-        entries.filter(|entry| entry.starts_with("BPF_")).collect()
+        entries.filter(|entry| super::is_contract(entry)).collect()
     }
 
     /// A field of its status.

@@ -42,7 +42,8 @@ pub fn assemble(
         let info = opened.object.info();
         let info =
             info.map_err(|errno| Error::new(format!("id {id}"), "read access mode", errno))?;
-        let claim = Claim { class, index, fd, name: opened.name, layout: opened.layout };
+        let claim =
+            Claim { class, index, fd, id: Some(id), name: opened.name, layout: opened.layout };
         all.push(Handed { claim, info, place: Place::New(opened.object.into()) });
     }
     all.sort_by_key(|handed| (handed.claim.class, handed.claim.index));
@@ -84,6 +85,7 @@ pub fn keep(
     layouts: &mut Layouts,
 ) -> Result<Vec<Handed>, Error> {
     let keep = |Inherited { mut claim, fd, info }: Inherited| {
+        claim.id = Some(info.id());
         if settings.read_only {
             readonly::class(claim.class, claim.variable())?;
         }

@@ -10,8 +10,9 @@ use anyhow::{Context, anyhow, bail};
 /// The object behind a descriptor's number, with what the environment says of it.
 pub fn descriptor(class: Class, number: &str) -> anyhow::Result<(Object, Option<Claim>)> {
     let number = number.parse().map_err(|_| anyhow!("not a descriptor number"))?;
-    let object = duplicate(class, number)?;
-    Ok((object, claims(class).find(|claim| claim.fd == number)))
+    let claim = claims(class).find(|claim| claim.fd == number);
+    let object = duplicate(class, number, claim.as_ref().and_then(|claim| claim.id))?;
+    Ok((object, claim))
 }
 
 /// The inherited object of this name, with what the environment says of it.
@@ -23,7 +24,7 @@ pub fn by_name(class: Class, name: &[u8]) -> anyhow::Result<(Object, Claim)> {
         0 => bail!("no inherited {noun} has this name"),
         1 => {
             let claim = found.remove(0);
-            let object = duplicate(class, claim.fd).with_context(|| claim.variable())?;
+            let object = duplicate(class, claim.fd, claim.id).with_context(|| claim.variable())?;
             Ok((object, claim))
         }
         several => {
@@ -33,10 +34,10 @@ pub fn by_name(class: Class, name: &[u8]) -> anyhow::Result<(Object, Claim)> {
     }
 }
 
-/// A descriptor of our own for what was inherited as `number`.
-fn duplicate(class: Class, number: i32) -> anyhow::Result<Object> {
-    let (fd, _) =
-        inherited::check(number, class).map_err(|what| anyhow!("descriptor {number} is {what}"))?;
+/// A descriptor of our own for what was inherited as `number`, if it has the id that was declared.
+fn duplicate(class: Class, number: i32, id: Option<u32>) -> anyhow::Result<Object> {
+    let unfit = |reason: inherited::Unfit| anyhow!(reason.about(number));
+    let (fd, _) = inherited::check(number, class, id).map_err(unfit)?;
     let fail = |errno| anyhow!("duplicate descriptor {number}: {}", describe(errno));
     let object = Object::identify_as(class.kind(), fd.duplicate().map_err(fail)?).map_err(fail)?;
     object.map_err(|other| anyhow!("descriptor {number} is {}", other.describe()))

@@ -1,7 +1,9 @@
 //! Programs as values: how one is named, and whether a program array keeps it.
 
+use super::handed;
 use super::reference::Target;
 use crate::cli::exit::Output;
+use crate::handoff::environ::Class;
 use crate::source::{holders, program};
 use crate::text::escape;
 use anyhow::bail;
@@ -21,7 +23,11 @@ pub fn open(text: &OsStr) -> anyhow::Result<OwnedFd> {
     };
     let opened = match std::str::from_utf8(rest).ok().and_then(|rest| rest.split_once(':')) {
         Some(("id", id)) => program::open_by_id(number(id)?),
-        Some(("fd", fd)) => program::duplicate(i32::try_from(number(fd)?).unwrap_or(-1)),
+        Some(("fd", fd)) => {
+            number(fd)?;
+            let (object, _) = handed::descriptor(Class::Prog, fd)?;
+            return Ok(object.into());
+        }
         _ => program::open_pinned(Path::new(OsStr::from_bytes(rest))),
     };
     Ok(opened?)

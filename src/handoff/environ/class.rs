@@ -65,6 +65,7 @@ impl Class {
 pub(super) enum Variable {
     Count,
     Descriptor(u32),
+    Id(u32),
     Name(u32),
     Layout(u32),
     /// `BPF_MAP<digits>` whose number has leading zeroes or is over 32 bits.
@@ -92,6 +93,7 @@ fn of_class(class: Class, name: &[u8]) -> Option<Variable> {
     let canonical = digits.len() == 1 || digits[0] != b'0';
     let of = match suffix {
         b"" => Variable::Descriptor,
+        b"_ID" => Variable::Id,
         b"_NAME" => Variable::Name,
         b"_LAYOUT" if class == Class::Map => Variable::Layout,
         _ => return None,
@@ -112,6 +114,8 @@ mod tests {
             ("BPF_MAP7_LAYOUT", Some((Class::Map, Layout(7)))),
             ("BPF_NUM_PROGS", Some((Class::Prog, Count))),
             ("BPF_PROG0", Some((Class::Prog, Descriptor(0)))),
+            ("BPF_MAP7_ID", Some((Class::Map, Id(7)))),
+            ("BPF_LINK0_ID", Some((Class::Link, Id(0)))),
             ("BPF_PROG12_NAME", Some((Class::Prog, Name(12)))),
             ("BPF_PROG3_LAYOUT", None),
             ("BPF_PROG01", Some((Class::Prog, Strange))),

@@ -6,24 +6,29 @@ fn read(entries: &[&str]) -> (Vec<Claim>, Vec<String>) {
 }
 
 fn claim(class: Class, index: u32, fd: i32, name: Option<&[u8]>) -> Claim {
-    Claim { class, index, fd, name: name.map(<[u8]>::to_vec), layout: None }
+    Claim { class, index, fd, id: None, name: name.map(<[u8]>::to_vec), layout: None }
 }
 
 #[test]
 fn what_build_writes_is_what_claims_reads() {
     let objects = [
         claim(Class::Map, 0, 64, Some(b"hits")),
-        Claim { layout: Some(b"u32 -> u64".to_vec()), ..claim(Class::Map, 9, 65, None) },
+        Claim {
+            id: Some(u32::MAX),
+            layout: Some(b"u32 -> u64".to_vec()),
+            ..claim(Class::Map, 9, 65, None)
+        },
         claim(Class::Prog, 0, 66, Some(b"filter")),
         claim(Class::Prog, 2, 67, None),
         claim(Class::Link, 0, 68, Some(b"hits")),
     ];
-    let stale = [c"BPF_MAP3=9", c"BPF_PROG3=9", c"BPF_NUM_LINKS=7", c"BPF_LINK0_NAME=x"];
+    let stale =
+        [c"BPF_MAP3=9", c"BPF_MAP0_ID=5", c"BPF_PROG3=9", c"BPF_NUM_LINKS=7", c"BPF_LINK0_NAME=x"];
     let others = [c"HOME=/", c"odd", c"BPF_PROG3_LAYOUT=u8 -> u8", c"BPF_MAPS=1"];
     let before = [&others[..2], &stale, &others[2..]].concat();
     let env = build(before.into_iter().map(CString::from).collect(), &objects);
     assert_eq!(env[..4], others.map(CString::from));
-    assert_eq!(env.len(), 4 + 3 + 5 + 3 + 1); // counts, numbers, names, a layout
+    assert_eq!(env.len(), 4 + 3 + 5 + 3 + 2); // counts, numbers, names, an id, a layout
     let Claims { claims: read, warnings, .. } = claims(env.iter().map(|e| e.as_bytes()));
     assert_eq!(read, objects);
     assert_eq!(warnings, [""; 0]);
@@ -79,7 +84,17 @@ fn what_is_not_as_it_should_be_is_a_warning() {
             1,
             Some("BPF_MAP0: set more than once, the first counts"),
         ),
-        (&["BPF_MAP7_NAME=stale"], 0, None),
+        (&["BPF_MAP7_NAME=stale", "BPF_MAP7_ID=x"], 0, None),
+        (
+            &["BPF_NUM_MAPS=0", "BPF_MAP1=5", "BPF_MAP1_ID=-1"],
+            0,
+            Some("BPF_MAP1_ID: \"-1\" is not an id, BPF_MAP1 is dropped"),
+        ),
+        (
+            &["BPF_NUM_LINKS=0", "BPF_LINK1=5", "BPF_LINK1_ID="],
+            0,
+            Some("BPF_LINK1_ID: \"\" is not an id, BPF_LINK1 is dropped"),
+        ),
         (&["BPF_NUM_PROGS=0", "BPF_NUM_LINKS=0", "BPF_PROG7_NAME=stale"], 0, None),
         (&["BPF_PROG9=64"], 1, Some("BPF_NUM_PROGS is not set (found 1 program)")),
         (&["BPF_NUM_LINKS=2"], 0, Some("BPF_NUM_LINKS is 2 (found 0 links)")),
