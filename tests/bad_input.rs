@@ -526,8 +526,8 @@ fn a_closed_descriptor_below_sudo_has_a_hint() {
         command.envs([("BPF_NUM_MAPS", "1"), ("BPF_MAP0", "900")]);
         let stderr = format!(
             "bpf-exec: warning: BPF_MAP0: descriptor 900 is closed, dropped{hint}\n\
-             bpf-exec: warning: nothing is left of what was inherited \
-             (--clean starts as if there had been nothing)\n"
+             bpf-exec: warning: nothing is handed over: what the environment declares is gone \
+             (--pin /sys/fs/bpf names all)\n"
         );
         assert_eq!(run(&mut command), Run { status: 0, stdout: "ran\n".into(), stderr });
     }
@@ -541,7 +541,11 @@ fn a_map_that_was_declared_and_is_gone_is_not_replaced_by_all_there_are() {
         (&[][..], ("BPF_MAP0", "900"), "BPF_NUM_MAPS=0"),
         (&[], ("BPF_MAP00", "900"), "BPF_NUM_MAPS=0"),
         (&["--clean"], ("BPF_MAP0", "900"), "BPF_NUM_MAPS=1"),
-        (&[], ("BPF_NUM_MAPS", "0"), "BPF_NUM_MAPS=1"),
+        (&[], ("BPF_NUM_MAPS", "0"), "BPF_NUM_MAPS=0"),
+        (&["--clean"], ("BPF_NUM_MAPS", "0"), "BPF_NUM_MAPS=1"),
+        (&[], ("BPF_NUM_PROGS", "0"), "BPF_NUM_MAPS=0"),
+        (&[], ("BPF_LINK0", "900"), "BPF_NUM_MAPS=0"),
+        (&[], ("BPF_MAP0_NAME", "stale"), "BPF_NUM_MAPS=1"),
     ] {
         let run = run(lab.exec(options).args(["--", "env"]).envs([variable]));
         assert_eq!((run.status, contract(&run.stdout)[0]), (0, want), "{variable:?} {run:?}");

@@ -7,7 +7,7 @@ mod requests;
 pub use arguments::mode as socket_mode;
 
 use super::exit::{self, warn};
-use crate::handoff::environ::{self, Class};
+use crate::handoff::environ::{self, Class, Scope};
 use crate::handoff::launch::{self, Failure, Handed, Handover};
 use crate::handoff::lock;
 use crate::handoff::place::OpenFiles;
@@ -15,9 +15,11 @@ use crate::map::typed::Layouts;
 use crate::output::{self, Row};
 use crate::source::inherited::{self, Inheritance};
 use crate::source::{self, Request, Settings, Source};
+use crate::text::escape;
 use arguments::{Plan, Show};
 use assemble::{assemble, keep, restrict_strays};
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 
 const PROGRAM: &str = "bpf-exec";
 
@@ -63,9 +65,13 @@ fn sudo_hint(warning: &str) -> &'static str {
 fn run(plan: Plan, inheritance: Inheritance) -> anyhow::Result<()> {
     let limit = OpenFiles::raise();
     let mut layouts = Layouts::default();
-    let (inherited, declared, dropped) = match plan.clean {
-        true => (Vec::new(), false, inherited::every()?.into_iter().map(|(fd, _)| fd).collect()),
-        false => (inheritance.objects, inheritance.declared, Vec::new()),
+    let (inherited, scope, dropped) = match plan.clean {
+        true => (
+            Vec::new(),
+            Scope::Undeclared,
+            inherited::every()?.into_iter().map(|(fd, _)| fd).collect(),
+        ),
+        false => (inheritance.objects, inheritance.scope, Vec::new()),
     };
     let kept = keep(inherited, &plan.settings, &mut layouts)?;
     let replaced = match plan.settings.read_only && !plan.clean {
@@ -73,14 +79,18 @@ fn run(plan: Plan, inheritance: Inheritance) -> anyhow::Result<()> {
         false => Vec::new(),
     };
     let requests = match plan.requests {
-        requests if requests.is_empty() && !declared => vec![everything(&plan.settings)],
+        requests if requests.is_empty() && scope == Scope::Undeclared => {
+            vec![everything(&plan.settings)]
+        }
         requests => requests,
     };
     if requests.is_empty() && kept.is_empty() {
-        warn(
-            PROGRAM,
-            "nothing is left of what was inherited (--clean starts as if there had been nothing)",
-        );
+        let reason = match scope {
+            Scope::Objects => "what the environment declares is gone",
+            _ => "the environment declares no map, program or link",
+        };
+        let root = escape(plan.settings.bpffs.as_os_str().as_bytes());
+        warn(PROGRAM, format_args!("nothing is handed over: {reason} (--pin {root} names all)"));
     }
     let (groups, doubts) = source::open_all(&requests, &plan.settings, &mut layouts)?;
     for (request, _) in requests.iter().zip(&groups).filter(|(_, group)| group.is_empty()) {
@@ -109,7 +119,7 @@ fn run(plan: Plan, inheritance: Inheritance) -> anyhow::Result<()> {
     Err(launch::launch(handover, plan.command, limit).into())
 }
 
-/// Without a source, and with no map declared, be it one that is gone: every map pinned below the bpffs root.
+/// Without a source and without a declared scope: every map pinned below the bpffs root.
 fn everything(settings: &Settings) -> Request {
     Request { name: None, source: Source::Pin(Class::Map, settings.bpffs.clone()) }
 }

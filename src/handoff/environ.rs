@@ -44,13 +44,25 @@ fn split(entry: &[u8]) -> (&[u8], &[u8]) {
     (&entry[..equals], entry.get(equals + 1..).unwrap_or_default())
 }
 
+/// Whether an environment bounds what a command without sources is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// No count and no descriptor of any class is set.
+    #[default]
+    Undeclared,
+    /// Counts of 0 are set, and nothing else.
+    Empty,
+    /// There are, or were, objects.
+    Objects,
+}
+
 /// What an environment says of maps, programs and links.
 #[derive(Debug, Default)]
 pub struct Claims {
     /// By class, then by index.
     pub claims: Vec<Claim>,
-    /// Whether a `BPF_MAP<digits>` is set at all, to whatever.
-    pub declared: bool,
+    /// As declared, whether or not the descriptors are there.
+    pub scope: Scope,
     /// A line for each thing that is not as the contract has it.
     pub warnings: Vec<String>,
 }
@@ -66,7 +78,7 @@ impl Claims {
 /// getenv(3) has it.
 pub fn claims<'a>(environment: impl IntoIterator<Item = &'a [u8]>) -> Claims {
     let mut seen = BTreeSet::new();
-    let mut declared = false;
+    let mut scope = Scope::Undeclared;
     let mut claims: BTreeMap<(Class, u32), Claim> = BTreeMap::new();
     let (mut names, mut layouts, mut ids) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     let mut counts: BTreeMap<Class, &[u8]> = BTreeMap::new();
@@ -77,6 +89,11 @@ pub fn claims<'a>(environment: impl IntoIterator<Item = &'a [u8]>) -> Claims {
         match variable {
             Variable::Count => {
                 counts.entry(class).or_insert(value);
+                if decimal(value) != Some(0u32) {
+                    scope = Scope::Objects;
+                } else if scope == Scope::Undeclared {
+                    scope = Scope::Empty;
+                }
             }
             Variable::Name(n) => {
                 names.entry((class, n)).or_insert(value.to_vec());
@@ -88,12 +105,12 @@ pub fn claims<'a>(environment: impl IntoIterator<Item = &'a [u8]>) -> Claims {
                 layouts.entry((class, n)).or_insert(value.to_vec());
             }
             Variable::Strange => {
-                declared |= class == Class::Map;
+                scope = Scope::Objects;
                 let (name, noun) = (escape(name), class.noun());
                 warnings.push(format!("{name}: not a number for a {noun}, dropped"));
             }
             Variable::Descriptor(index) => {
-                declared |= class == Class::Map;
+                scope = Scope::Objects;
                 let claim = Claim { class, index, ..Claim::default() };
                 match read_number(&claim, value, seen.insert((class, index))) {
                     Ok(fd) => drop(claims.insert((class, index), Claim { fd, ..claim })),
@@ -120,7 +137,7 @@ pub fn claims<'a>(environment: impl IntoIterator<Item = &'a [u8]>) -> Claims {
         let found = claims.iter().filter(|claim| claim.class == class).count();
         warnings.extend(doubt(class, counts.remove(&class), found));
     }
-    Claims { claims, declared, warnings }
+    Claims { claims, scope, warnings }
 }
 
 /// The descriptor that a variable names, which must be its first; else a warning.

@@ -2,7 +2,7 @@
 //! which are open.
 
 use crate::error::{Error, describe};
-use crate::handoff::environ::{self, Claim, Class};
+use crate::handoff::environ::{self, Claim, Class, Scope};
 use crate::sys::object::{self, Info};
 use crate::sys::{Errno, fd, process};
 use std::fmt;
@@ -24,8 +24,8 @@ pub struct Inherited {
 pub struct Inheritance {
     /// What the environment declares, by class and index.
     pub objects: Vec<Inherited>,
-    /// Whether it declares any map, be it one that is not there.
-    pub declared: bool,
+    /// What it declares, whether or not the descriptors are there.
+    pub scope: Scope,
     /// A line for each number that is closed or something else, and for a wrong count.
     pub warnings: Vec<String>,
 }
@@ -78,7 +78,7 @@ impl fmt::Display for Unfit {
 ///
 /// Call it before anything else is opened.
 pub fn open<'a>(environment: impl IntoIterator<Item = &'a [u8]>) -> Result<Inheritance, Error> {
-    let environ::Claims { claims, declared, mut warnings } = environ::claims(environment);
+    let environ::Claims { claims, scope, mut warnings } = environ::claims(environment);
     let mut objects = Vec::new();
     for claim in claims {
         let variable = claim.variable();
@@ -93,7 +93,7 @@ pub fn open<'a>(environment: impl IntoIterator<Item = &'a [u8]>) -> Result<Inher
             }
         }
     }
-    Ok(Inheritance { objects, declared, warnings })
+    Ok(Inheritance { objects, scope, warnings })
 }
 
 /// As [`open`], of this process's own environment: for the binaries, see [`process::environment`].

@@ -2,6 +2,7 @@
 
 use crate::cli::exit::{Output, warn};
 use crate::error::describe;
+use crate::handoff::environ::Scope;
 use crate::map::kind::flag_names;
 use crate::map::typed::Layouts;
 use crate::output::{self, MapRow, Row, Whole};
@@ -23,7 +24,7 @@ pub fn arguments(command: Command) -> Command {
     command.args([
         Arg::new("all")
             .long("all")
-            .help("List every map that may be seen, inherited or not")
+            .help("List every map that may be seen, whatever the environment declares")
             .action(ArgAction::SetTrue),
         Arg::new("json").long("json").help("Print JSON").action(ArgAction::SetTrue),
     ])
@@ -42,7 +43,15 @@ pub fn run(all: bool, json: bool, out: &mut Output) -> anyhow::Result<u8> {
             other => others.push(other),
         }
     }
-    let all = all || rows.is_empty() && others.is_empty();
+    let nothing = rows.is_empty() && others.is_empty();
+    let all = all || nothing && inherited.scope == Scope::Undeclared;
+    if nothing && !all {
+        let reason = match inherited.scope {
+            Scope::Objects => "what the environment declares is gone",
+            _ => "the environment declares no map, program or link",
+        };
+        out.report(format_args!("list: nothing to list: {reason} (--all lists every map)"))?;
+    }
     if all || json {
         let pinned = pins::by_id(Path::new(BPFFS));
         if all {

@@ -44,15 +44,21 @@ fn programs_and_links_are_counted_only_where_there_are_any() {
 }
 
 #[test]
-fn only_a_map_counts_as_declared() {
-    for (entry, want) in [
-        ("BPF_MAP0=x", true),
-        ("BPF_MAP00=5", true),
-        ("BPF_PROG0=5", false),
-        ("BPF_LINK00=5", false),
-        ("BPF_NUM_MAPS=1", false),
+fn count_or_descriptor_declares_a_scope() {
+    for (entries, want) in [
+        (&[][..], Scope::Undeclared),
+        (&["BPF_MAP0_NAME=stale", "BPF_MAP0_ID=1"], Scope::Undeclared),
+        (&["BPF_NUM_MAPS=0"], Scope::Empty),
+        (&["BPF_NUM_LINKS=0", "BPF_NUM_PROGS=0"], Scope::Empty),
+        (&["BPF_NUM_MAPS=1"], Scope::Objects),
+        (&["BPF_NUM_MAPS=x"], Scope::Objects),
+        (&["BPF_NUM_PROGS=1", "BPF_NUM_MAPS=0"], Scope::Objects),
+        (&["BPF_MAP0=x"], Scope::Objects),
+        (&["BPF_PROG0=5"], Scope::Objects),
+        (&["BPF_LINK00=5"], Scope::Objects),
     ] {
-        assert_eq!(claims([entry.as_bytes()]).declared, want, "{entry}");
+        let entries = entries.iter().map(|entry: &&str| entry.as_bytes());
+        assert_eq!(claims(entries.clone()).scope, want, "{:?}", entries.collect::<Vec<_>>());
     }
 }
 
