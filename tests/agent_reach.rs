@@ -6,11 +6,17 @@ mod common;
 use common::agent::*;
 use common::fds::*;
 use common::played::*;
-use common::waiting::Waiting;
+use common::waiting::{Waiting, sleeps_in};
 use common::*;
 use nix::sys::signal::Signal;
 use std::os::fd::AsFd;
 use std::process::Command;
+
+/// poll(3) is a system call of its own on some architectures only.
+#[cfg(target_arch = "x86_64")]
+const POLL: [libc::c_long; 2] = [libc::SYS_poll, libc::SYS_ppoll];
+#[cfg(not(target_arch = "x86_64"))]
+const POLL: [libc::c_long; 1] = [libc::SYS_ppoll];
 
 fn failed(program: &str, message: &str) -> Run {
     let status = if program == "bpf-exec" { 125 } else { 2 };
@@ -127,10 +133,8 @@ fn a_change_that_has_no_answer_may_have_been_done() {
 /// for an answer.
 fn asleep(command: &mut Command) -> Waiting {
     let mut waiting = Waiting::start(command, &[]);
-    let wchan = format!("/proc/{}/wchan", waiting.child().id());
-    eventually("a command that sleeps", || {
-        std::fs::read_to_string(&wchan).is_ok_and(|place| place.contains("poll_schedule"))
-    });
+    let pid = waiting.child().id();
+    eventually("a command that sleeps", || sleeps_in(pid, &POLL));
     waiting
 }
 

@@ -3,7 +3,7 @@
 mod common;
 
 use common::fds::*;
-use common::waiting::Waiting;
+use common::waiting::{Waiting, sleeps_in};
 use common::*;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sched::{CloneFlags, unshare};
@@ -481,11 +481,9 @@ fn a_slow_receiver_is_waited_for() {
     let mut send = lab.map(["send"]);
     send.args(&references).arg("uds").stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = send.spawn().unwrap();
-    // Asleep where the kernel waits for room in another's queue.
-    let waits = format!("/proc/{}/wchan", child.id());
-    eventually("the wait", || {
-        std::fs::read_to_string(&waits).is_ok_and(|name| name.starts_with("unix_"))
-    });
+    // It waits for room in the receiver's queue.
+    let pid = child.id();
+    eventually("the wait", || sleeps_in(pid, &[libc::SYS_sendmsg]));
     let mut received = 0;
     eventually("the rest", || {
         received += usize::from(receive(&socket).is_some());

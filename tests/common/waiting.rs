@@ -63,6 +63,14 @@ impl Waiting {
     }
 }
 
+/// Whether the process sleeps in one of these system calls. /proc/PID/wchan would give the name
+/// of a kernel function, which differs between kernels.
+pub fn sleeps_in(pid: u32, calls: &[libc::c_long]) -> bool {
+    let call = std::fs::read_to_string(format!("/proc/{pid}/syscall"));
+    let number = call.ok().and_then(|call| call.split(' ').next()?.parse().ok());
+    number.is_some_and(|number| calls.contains(&number))
+}
+
 impl Drop for Waiting {
     fn drop(&mut self) {
         if let Some(mut child) = self.0.take() {
