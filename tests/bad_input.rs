@@ -182,11 +182,12 @@ fn what_a_user_may_not_open_is_an_error_that_says_what_would_help() {
 fn the_kernels_own_files_below_the_root_do_not_keep_a_user_from_its_pins() {
     let lab = Lab::new();
     chmod(lab.array("map", 1), 0o644);
-    // A kernel without CONFIG_BPF_PRELOAD has none of them.
+    // A kernel without CONFIG_BPF_PRELOAD has neither file, and some refuse every name with a dot.
     for path in ["/sys/fs/bpf/maps.debug", "/sys/fs/bpf/progs.debug"] {
-        let cause = match std::path::Path::new(path).exists() {
-            true => "neither a map, a program nor a link",
-            false => "no such file or directory",
+        let cause = match std::fs::symlink_metadata(path).map_err(|e| e.raw_os_error()) {
+            Ok(_) => "neither a map, a program nor a link",
+            Err(Some(libc::EPERM)) => "operation not permitted",
+            Err(_) => "no such file or directory",
         };
         own_failure(&lab, &["--pin", path], &format!("{path}: open pin: {cause}"));
     }
