@@ -329,10 +329,11 @@ pub fn map_exists(id: u32) -> bool {
 }
 
 /// Waits until `condition` holds: for what the kernel does in its own time and
-/// tells nobody of, such as freeing a map. Fails after ten seconds.
+/// tells nobody of, such as freeing a map. Fails after a minute, which is long enough for an
+/// emulated machine.
 #[track_caller]
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(10);
+    let end = Instant::now() + Duration::from_secs(60);
     while !condition() {
         assert!(Instant::now() < end, "{what} did not come about");
         std::thread::yield_now();
