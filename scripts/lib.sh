@@ -11,6 +11,11 @@ PATH=$PATH:/usr/sbin:/sbin:${CARGO_HOME:-${HOME-}/.cargo}/bin
 sudo=()
 ((EUID == 0)) || sudo=(sudo)
 
+# Programs that the tests use, and their packages.
+# shellcheck disable=SC2034 # for scripts that source this
+test_programs=(bpftool:bpftool tc:iproute2 ip:iproute2 ping:iputils-ping unshare:util-linux
+	zsh:zsh fish:fish strace:strace systemd-analyze:systemd /usr/bin/python3:python3)
+
 die() {
 	echo "${0##*/}: $*" >&2
 	exit 1
