@@ -75,8 +75,11 @@ fn what_the_service_asserts_is_what_it_uses() {
     let command = settings(&service, "ExecStart").concat();
     assert!(command.contains(&format!("--rules {}", rules[0])), "{command}");
     assert_eq!(settings(&socket, "AssertPathExists"), rules);
-    let writable = settings(&service, "ReadWritePaths").concat();
-    assert!(command.contains(&format!("--state {writable}/")), "{command}");
+    // systemd makes the state alone writable, and only if it exists when the agent starts.
+    let state = settings(&service, "ReadWritePaths")[0].strip_prefix('-').unwrap();
+    assert!(command.contains(&format!("--state {state} ")), "{command}");
+    let make = format!("+/bin/mkdir -p -m 1700 {state}");
+    assert_eq!(settings(&service, "ExecStartPre"), [make]);
 }
 
 #[test]
