@@ -22,7 +22,7 @@ KINDS = {1: "map", 2: "prog", 3: "link"}
 # What /proc calls them; a link by either name, as the kernel's version has it.
 LINKS = {"map": "bpf-map", "prog": "bpf-prog", "link": ("bpf_link", "bpf-link")}
 ACCESS = ["-", "r", "w", "rw"]
-STATES = ["memory", "pinned", "systemd", "changed", "gone"]
+STATES = ["memory", "pinned", "2", "changed", "gone"]
 
 
 class Failure(Exception):

@@ -239,8 +239,3 @@ fn restarts_unnoticed(lab: &Lab, arguments: &[&str]) {
 fn restarts_are_not_noticed_by_clients_where_maps_are_pinned() {
     restarts_unnoticed(&Lab::new(), &STATE);
 }
-
-#[test]
-fn restarts_are_not_noticed_by_clients_where_the_supervisor_stores_maps() {
-    restarts_unnoticed(&Lab::new(), &[]);
-}

@@ -248,7 +248,7 @@ fn what_is_held_is_a_table_or_json_with_every_field() {
         Record {
             class: 3,
             kind: 4,
-            state: 2,
+            state: 1,
             details: [12, 0, 0, 0],
             pin_id: 5,
             ..record("it", 5)
@@ -259,7 +259,7 @@ fn what_is_held_is_a_table_or_json_with_every_field() {
 NAME          KIND       ID  TYPE     ACCESS  BOUND  STATE    BY             SINCE                 LAYOUT
 a             map         1  type 99  w       rw     pinned   0:0 4242       2023-11-14T22:13:20Z  u8\\x1b -> u8
 hits\\u{202e}  map   7->1009  array    r       rw     changed  1000:100 4242  2000-02-29T00:00:00Z  u32 -> struct{a: u32, a: u32, a: u32, a: u32, a: u32, a: u3…
-it            link        5  iter     rw      rw     systemd  0:0 4242       2023-11-14T22:13:20Z  -
+it            link        5  iter     rw      rw     pinned   0:0 4242       2023-11-14T22:13:20Z  -
 xdp           prog       12  xdp      -       rw     gone     0:0 4242       1970-01-01T00:00:00Z  -
 ";
     assert_eq!(list(&records, &[]), want);
@@ -276,7 +276,7 @@ xdp           prog       12  xdp      -       rw     gone     0:0 4242       197
          "bound": "rw", "state": "changed", "uid": 1000, "gid": 100, "pid": 4242,
          "since": "2000-02-29T00:00:00Z", "layout": records[1].layout},
         {"kind": "link", "name": "it", "id": 5, "pin_id": 5, "type": "iter", "prog_id": 12,
-         "access": "rw", "bound": "rw", "state": "systemd", "uid": 0, "gid": 0, "pid": 4242,
+         "access": "rw", "bound": "rw", "state": "pinned", "uid": 0, "gid": 0, "pid": 4242,
          "since": "2023-11-14T22:13:20Z", "layout": null},
         {"kind": "prog", "name": "xdp", "id": 12, "pin_id": null, "type": "xdp", "access": "-",
          "bound": "rw", "state": "gone", "uid": 0, "gid": 0, "pid": 4242,

@@ -1,8 +1,7 @@
-//! Where objects are kept so that they outlive the agent: nowhere, as pins, or with systemd.
+//! Where objects are kept: in memory, or as pins that outlive the agent.
 
 use super::about::About;
 use super::state::{Change, Saved, StateDir};
-use super::systemd::FdStore;
 use crate::error::Cause;
 use crate::sys::bpf::Access;
 use crate::sys::object::Object;
@@ -13,16 +12,14 @@ use crate::wire::agent::{Class, State};
 pub enum Keeper {
     Memory,
     Pins(StateDir),
-    Systemd(FdStore),
 }
 
 impl Keeper {
-    /// Keeps what comes and gives up what goes, all or nothing, where `held` objects are kept.
-    pub fn apply(&self, changes: &[Change], held: usize) -> Result<(), Cause> {
+    /// Keeps what comes and gives up what goes, all or nothing.
+    pub fn apply(&self, changes: &[Change]) -> Result<(), Cause> {
         match self {
             Keeper::Memory => Ok(()),
             Keeper::Pins(state) => state.apply(changes),
-            Keeper::Systemd(store) => store.apply(changes, held),
         }
     }
 
@@ -35,7 +32,7 @@ impl Keeper {
     ) -> Option<Result<Object, Cause>> {
         match self {
             Keeper::Pins(state) => Some(state.open_pin(name, class, access)),
-            Keeper::Memory | Keeper::Systemd(_) => None,
+            Keeper::Memory => None,
         }
     }
 
@@ -44,14 +41,13 @@ impl Keeper {
         match self {
             Keeper::Memory => State::Memory,
             Keeper::Pins(_) => State::Pinned,
-            Keeper::Systemd(_) => State::Systemd,
         }
     }
 
     /// Whether a name is kept as it was stored, and the id that its pin leads to now, or 0.
     pub fn look(&self, name: &[u8], about: &About) -> (State, u32) {
         match self {
-            Keeper::Memory | Keeper::Systemd(_) => (self.state(), 0),
+            Keeper::Memory => (self.state(), 0),
             // Its pins are there as long as the agent is, and no longer.
             Keeper::Pins(state) if !state.is_reachable() => (State::Gone, 0),
             // A link's pin can be opened for reading and writing only.

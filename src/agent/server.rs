@@ -96,8 +96,11 @@ impl Server {
     pub fn run(&mut self) -> std::io::Result<()> {
         let mut events = Events::with_capacity(EVENTS);
         let mut swept = Instant::now();
+        let watchdog = systemd::watchdog_interval();
+        let mut notified = swept;
         loop {
-            match self.poll.poll(&mut events, self.timeout(swept)) {
+            let timeout = self.timeout(swept).into_iter().chain(watchdog).min();
+            match self.poll.poll(&mut events, timeout) {
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
                 result => result?,
             }
@@ -140,6 +143,10 @@ impl Server {
                 }
             }
             self.crowd.end_waits(now, &mut self.agent);
+            if watchdog.is_some_and(|interval| now.duration_since(notified) >= interval) {
+                systemd::notify_watchdog();
+                notified = now;
+            }
         }
     }
 
@@ -176,7 +183,7 @@ impl Server {
                 stops = true;
                 continue;
             }
-            systemd::tell_reloading();
+            systemd::notify_reloading();
             match (self.reload)() {
                 Ok(access) => {
                     self.agent.access = access;
@@ -186,14 +193,14 @@ impl Server {
                     self.agent.log.line(format_args!("rules stay as they were: {error:#}"));
                 }
             }
-            systemd::tell("READY=1\n");
+            systemd::notify_ready();
         }
         stops
     }
 
     /// Answers what has been asked, and takes no more.
     fn drain(&mut self) {
-        systemd::tell("STOPPING=1\n");
+        systemd::notify_stopping();
         for import in &mut self.imports {
             let _ = (0..LAST_TURNS).all(|_| import.turn(&mut self.agent));
         }

@@ -3,7 +3,7 @@
 use super::about::About;
 use super::keep::Keeper;
 use super::state::{Change, New, Saved, access_of, bound_of, class_of};
-use super::stored::{Handout, Stored, by_id, check_layout, opened_anew, trouble};
+use super::stored::{Handout, Stored, by_id, check_layout, trouble};
 use super::{Trouble, share};
 use crate::error::Cause;
 use crate::sys::object::Object;
@@ -49,7 +49,7 @@ impl Store {
                 Some(_) => (State::Gone, 0),
                 None => self.keeper.look(&name, &about),
             };
-            let stored = Stored { about, layout, object, lost, restored: true };
+            let stored = Stored { about, layout, object, lost };
             if stored.object.is_none() {
                 warnings.push(stored.trouble(&name).reason);
             }
@@ -85,7 +85,7 @@ impl Store {
         let mut coming = Vec::new();
         let mut changed = Vec::new();
         for (at, (name, incoming)) in all.into_iter().enumerate() {
-            let admitted = self.admit(name, incoming, &coming);
+            let admitted = self.admit(name, incoming);
             let admitted = admitted.map_err(|trouble| (Some(at), trouble))?;
             changed.push(admitted.is_some());
             coming.extend(admitted.map(|stored| (name, stored)));
@@ -100,45 +100,28 @@ impl Store {
                 Some(Change { name, old: about(name), new })
             })
             .collect();
-        self.keeper.apply(&changes, self.objects.len()).map_err(|cause| (None, failed(cause)))?;
+        self.keeper.apply(&changes).map_err(|cause| (None, failed(cause)))?;
         self.objects.extend(coming.into_iter().map(|(name, stored)| (name.to_vec(), stored)));
         Ok(changed)
     }
 
-    /// What an object will be here, if it may be stored beside those that are coming; None where
-    /// it is stored already.
-    fn admit(
-        &self,
-        name: &[u8],
-        incoming: Incoming,
-        coming: &[(&[u8], Stored)],
-    ) -> Result<Option<Stored>, Trouble> {
+    /// The entry of an object that may be stored; None if it is stored already.
+    fn admit(&self, name: &[u8], incoming: Incoming) -> Result<Option<Stored>, Trouble> {
         let Incoming { object, layout, replace, uid, gid, pid, .. } = incoming;
         let class = class_of(object.kind())
             .ok_or_else(|| Trouble::new(Status::Unfit, "not a BPF object"))?;
         check_layout(&layout, &object).map_err(|why| Trouble::new(Status::Unfit, why))?;
         let bound = bound_of(&object).map_err(|errno| failed(errno.into()))?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_secs());
-        // Later than what it replaces, whatever the clock says: of two that systemd has the
-        // later counts.
-        let time = self.objects.get(name).map_or(now, |old| match self.keeper {
-            Keeper::Systemd(_) => now.max(old.about.time.saturating_add(1)),
-            _ => now,
-        });
+        let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_secs());
         let about = About { class, id: object.id(), bound, uid, gid, pid, time };
         if let Some(old) = self.objects.get(name) {
-            // systemd does not keep layouts: who puts an object again brings its own.
-            let is_lost = old.layout.is_empty()
-                && old.restored
-                && old.about.uid == uid
-                && matches!(self.keeper, Keeper::Systemd(_));
             let is_same = (old.about.class, old.about.id, old.about.bound)
                 == (class, about.id, bound)
-                && (old.layout == layout || is_lost);
+                && old.layout == layout;
             // Whoever had no answer to a put asks again. What is not kept any more as it was
             // is kept anew.
             let is_kept = || self.keeper.look(name, &old.about).0 == self.keeper.state();
-            if is_same && old.layout == layout && old.object.is_some() && is_kept() {
+            if is_same && old.object.is_some() && is_kept() {
                 return Ok(None);
             }
             if !is_same && !replace {
@@ -147,17 +130,8 @@ impl Store {
                 return Err(Trouble::new(Status::Exists, reason));
             }
         }
-        let is_shared = || {
-            let mut all = self.objects.values().chain(coming.iter().map(|(_, stored)| stored));
-            all.any(|other| (other.about.class, other.about.id) == (class, about.id))
-        };
-        // systemd stores one open file once, under one name.
-        let object = match matches!(self.keeper, Keeper::Systemd(_)) && is_shared() {
-            true => opened_anew(object, bound).map_err(failed)?,
-            false => object,
-        };
         let (object, lost) = (Some(object), (State::Gone, 0));
-        Ok(Some(Stored { about, layout, object, lost, restored: false }))
+        Ok(Some(Stored { about, layout, object, lost }))
     }
 
     /// An error where there is no room for what is coming; nor for more than the share of `user`,
@@ -188,7 +162,7 @@ impl Store {
         let changes: Vec<Change> = named
             .map(|(name, stored)| Change { name, old: Some(&stored.about), new: None })
             .collect();
-        self.keeper.apply(&changes, self.objects.len()).map_err(failed)?;
+        self.keeper.apply(&changes).map_err(failed)?;
         self.objects.retain(|name, _| !names.contains(&name[..]));
         Ok(())
     }

@@ -2,12 +2,11 @@
 
 use super::Trouble;
 use super::about::About;
-use super::state::access_of;
-use crate::error::{Cause, describe};
+use crate::error::describe;
 use crate::map::typed::told;
 use crate::sys::Errno;
-use crate::sys::bpf::{Access, MapInfo, map_by_id, prog_by_id};
-use crate::sys::object::{Object, link_by_id};
+use crate::sys::bpf::{Access, MapInfo, map_by_id};
+use crate::sys::object::Object;
 use crate::text::quote;
 use crate::wire::agent::{Class, Mode, Record, State, Status};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -21,8 +20,6 @@ pub struct Stored {
     pub object: Option<Object>,
     /// What its pin leads to instead, in that case.
     pub lost: (State, u32),
-    /// It was taken back at the start, from where it was kept.
-    pub restored: bool,
 }
 
 /// A descriptor on its way out.
@@ -97,23 +94,6 @@ pub fn trouble(name: &[u8], about: &About, lost: (State, u32)) -> Trouble {
         _ => format!("the pin of {class} {id} is gone, or cannot be opened"),
     };
     Trouble::new(Status::Changed, format!("{}: {reason}", quote(name)))
-}
-
-/// Another open file for an object that has a name here.
-pub fn opened_anew(object: Object, bound: Mode) -> Result<Object, Cause> {
-    let id = object.id();
-    let opened = match object {
-        Object::Map(_) => map_by_id(id, access_of(bound)),
-        Object::Prog(..) => prog_by_id(id),
-        Object::Link(..) => link_by_id(id),
-    };
-    match opened {
-        Ok(fd) => Object::identify(fd)?.map_err(|kind| kind.describe().into()),
-        Err(Errno::EPERM) => Err(
-            "it has another name here, systemd stores it once, and to open it anew needs CAP_SYS_ADMIN".into(),
-        ),
-        Err(errno) => Err(errno.into()),
-    }
 }
 
 fn details(info: &MapInfo) -> [u32; 4] {

@@ -14,7 +14,7 @@ use crate::agent::shared::Agent;
 use crate::agent::socket::Socket;
 use crate::agent::state::{Saved, StateDir};
 use crate::agent::store::Store;
-use crate::agent::systemd::{self, FdStore};
+use crate::agent::systemd;
 use crate::error::{Cause, Error};
 use crate::handoff::place::OpenFiles;
 use crate::source::socket::Bound;
@@ -65,19 +65,15 @@ fn run(plan: Plan, listed: Vec<(OwnedFd, String)>) -> anyhow::Result<()> {
     let signals = hold_signals()?;
     let mut log = Log::new(plan.quiet);
     let access = read_access(&plan.rules, plan.rules_file.as_deref())?;
-    let (mut listeners, mut imports, mut stored) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut listeners, mut imports) = (Vec::new(), Vec::new());
     for (fd, name) in listed {
-        match systemd::recognise(&name, fd) {
-            Ok(Ok(saved)) => stored.push(saved),
-            Ok(Err(why)) => log.line(why),
-            Err(fd) => sort(fd, &name, &mut listeners, &mut imports)?,
-        }
+        sort(fd, &name, &mut listeners, &mut imports)?;
     }
     let inherits = !listeners.is_empty() || !imports.is_empty();
     if !inherits && plan.socket.is_none() && plan.imports.is_empty() {
         bail!("nothing to serve: --socket or --import is needed, or a socket from systemd");
     }
-    let (keeper, saved) = keeper(&plan, stored, &mut log)?;
+    let (keeper, saved) = keeper(plan.state.as_deref(), &mut log)?;
     let has_pins = matches!(keeper, Keeper::Pins(_));
     let forgets = matches!(keeper, Keeper::Memory);
     let mut store = Store::new(keeper, plan.limits.objects);
@@ -115,32 +111,19 @@ fn run(plan: Plan, listed: Vec<(OwnedFd, String)>) -> anyhow::Result<()> {
         count(sockets, "socket"),
         count(objects, "object")
     ));
-    systemd::tell("READY=1\n");
+    systemd::notify_ready();
     Ok(server.run().map_err(|e| Error::new("sockets", "watch", e))?)
 }
 
-/// Where objects are kept, and what is kept there.
-fn keeper(plan: &Plan, stored: Vec<Saved>, log: &mut Log) -> anyhow::Result<(Keeper, Vec<Saved>)> {
-    if let Some(path) = &plan.state {
-        if !stored.is_empty() {
-            let number = count(stored.len(), "descriptor");
-            log.line(format_args!("warning: {number} of systemd's left alone: --state is given"));
-        }
-        let state = StateDir::open(path)?;
-        let (saved, warnings) = state.load()?;
-        for warning in warnings {
-            log.line(warning);
-        }
-        return Ok((Keeper::Pins(state), saved));
-    }
-    let (stored, warnings) = systemd::latest(stored);
+/// Opens the state, if there is one, and reads what an earlier agent stored in it.
+fn keeper(state: Option<&Path>, log: &mut Log) -> anyhow::Result<(Keeper, Vec<Saved>)> {
+    let Some(path) = state else { return Ok((Keeper::Memory, Vec::new())) };
+    let state = StateDir::open(path)?;
+    let (saved, warnings) = state.load()?;
     for warning in warnings {
         log.line(warning);
     }
-    if let Some(store) = FdStore::find() {
-        return Ok((Keeper::Systemd(store), stored));
-    }
-    Ok((Keeper::Memory, stored))
+    Ok((Keeper::Pins(state), saved))
 }
 
 /// What an inherited socket is for, by its type.

@@ -35,8 +35,6 @@ pub enum State {
     Memory = 0,
     /// By a pin too.
     Pinned = 1,
-    /// By a descriptor in systemd's store too.
-    Systemd = 2,
     /// Its pin leads to another object.
     Changed = 3,
     /// Its pin is gone, or cannot be opened.
@@ -46,14 +44,13 @@ pub enum State {
 impl State {
     fn from_byte(byte: u8) -> Option<State> {
         use State::*;
-        [Memory, Pinned, Systemd, Changed, Gone].into_iter().find(|state| *state as u8 == byte)
+        [Memory, Pinned, Changed, Gone].into_iter().find(|state| *state as u8 == byte)
     }
 
     pub fn name(self) -> &'static str {
         match self {
             State::Memory => "memory",
             State::Pinned => "pinned",
-            State::Systemd => "systemd",
             State::Changed => "changed",
             State::Gone => "gone",
         }

@@ -29,7 +29,7 @@ fn an_operation() -> impl Strategy<Value = Operation> {
 }
 
 fn a_record() -> impl Strategy<Value = Record> {
-    let head = (0usize..3, 0u8..=3, 0u8..=3, 0usize..5);
+    let head = (0usize..3, 0u8..=3, 0u8..=3, 0usize..4);
     let numbers = (any::<[u32; 3]>(), any::<[u32; 4]>(), any::<[u32; 3]>(), any::<u64>());
     (head, numbers, a_name(), vec(any::<u8>(), 0..40)).prop_map(|(head, numbers, name, layout)| {
         let (class, access, bound, state) = head;
@@ -39,7 +39,7 @@ fn a_record() -> impl Strategy<Value = Record> {
             class: [Class::Map, Class::Prog, Class::Link][class],
             access: Mode::from_bits(access).unwrap(),
             bound: Mode::from_bits(bound).unwrap(),
-            state: [Memory, Pinned, Systemd, Changed, Gone][state],
+            state: [Memory, Pinned, Changed, Gone][state],
             id,
             pin_id,
             kind,
