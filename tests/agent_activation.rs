@@ -4,13 +4,12 @@ mod common;
 
 use common::agent::*;
 use common::fds::*;
-use common::sender::Datagram;
 use common::supervisor::Supervisor;
 use common::traced::Traced;
 use common::*;
 use nix::sys::signal::Signal;
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, setsockopt, socket, sockopt,
+    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket,
 };
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -37,47 +36,30 @@ fn inherited_sockets_are_served_and_left_where_they_are() {
     let lab = Lab::new();
     let supervisor = Supervisor::new(&lab);
     let requests = listening(&lab.path("agent"), SockType::SeqPacket);
-    let imports = bound(&lab.path("in"), SockType::Datagram);
-    setsockopt(&imports, sockopt::PassCred, &true).unwrap();
-    let sockets = [("agent", &requests), ("maps from tc", &imports)];
+    let second = listening(&lab.path("second"), SockType::SeqPacket);
+    let sockets = [("agent", &requests), ("another one", &second)];
     let before = lab.files();
     // What comes before there is an agent is for the first one.
     let early = Client::connect(&lab.path("agent"));
-    let maps = ["early", "sent", "late"].map(new_map);
+    let maps = ["early", "late"].map(new_map);
     let body = strings(&["early", ""]);
     early.send(&packet(PUT, 0, 7, &body), &[maps[0].as_fd()]).unwrap();
-    let datagram = Datagram::of(vec![[ARRAY, 4, 8, 1, 0, 5, 0, 0, 0]]);
-    datagram.send(&lab.path("in"), &[maps[1].as_fd()]);
-    let mut agent = supervisor.start(&lab, &STATE, &sockets);
+    let agent = supervisor.start(&lab, &STATE, &sockets);
     assert_eq!(agent.log, ["bpf-agent: serves on 2 sockets, holds 0 objects"]);
     done(early.answer(7, false));
-    agent.line("import maps from tc: uid 0 gid 0");
+    assert_eq!(names(&Client::connect(&lab.path("second")).list()), ["early"]);
     // One of its own besides.
     assert_eq!(agent.stop().status, 0);
     let both = [&STATE[..], &["--socket", "own"]].concat();
     let agent = supervisor.start(&lab, &both, &sockets);
-    assert_eq!(agent.log, ["bpf-agent: serves on 3 sockets, holds 2 objects"]);
-    Client::connect(&lab.path("own")).put("late", maps[2].as_fd());
+    assert_eq!(agent.log, ["bpf-agent: serves on 3 sockets, holds 1 object"]);
+    Client::connect(&lab.path("own")).put("late", maps[1].as_fd());
     let listed = Client::connect(&lab.path("agent")).list();
-    assert_eq!(names(&listed), ["early", "late", "test.o:5"]);
+    assert_eq!(names(&listed), ["early", "late"]);
     assert_eq!(agent.stop().status, 0);
     let left: Vec<_> = lab.files().difference(&before).cloned().collect();
     assert!(left.iter().all(|path| path.starts_with("/sys/fs/bpf/agent")), "{left:?}");
-    assert!(lab.path("agent").exists() && lab.path("in").exists());
-}
-
-#[test]
-fn who_sent_before_the_agent_ran_is_known_only_if_the_socket_asks() {
-    let lab = Lab::new();
-    let supervisor = Supervisor::new(&lab);
-    let imports = bound(&lab.path("in"), SockType::Datagram);
-    let datagram = Datagram::of(vec![[ARRAY, 4, 8, 1, 0, 5, 0, 0, 0]]);
-    datagram.send(&lab.path("in"), &[new_map("sent").as_fd()]);
-    let mut agent = supervisor.start(&lab, &STATE, &[("in", &imports)]);
-    // It would be anybody's: not even the overflow user's, whom a rule may name.
-    agent.line("import in: 1 datagram dropped: who sent it is not known");
-    datagram.send(&lab.path("in"), &[new_map("sent").as_fd()]);
-    agent.line("import in: uid 0 gid 0");
+    assert!(lab.path("agent").exists() && lab.path("second").exists());
 }
 
 #[test]
@@ -86,14 +68,15 @@ fn an_inherited_descriptor_that_cannot_be_served_is_an_error() {
     let file = std::fs::File::create(lab.path("file")).unwrap();
     let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let (sock, unix) = ("not a socket", "not a unix socket");
-    let kind = "neither a listening SEQPACKET socket nor a DGRAM one";
-    let table: [(OwnedFd, &str); 7] = [
+    let kind = "not a listening SEQPACKET socket";
+    let table: [(OwnedFd, &str); 8] = [
         (std::io::pipe().unwrap().0.into(), sock),
         (file.into(), sock),
         (new_map("map"), sock),
         (udp.into(), unix),
         (listening(&lab.path("stream"), SockType::Stream), kind),
         (bound(&lab.path("deaf"), SockType::SeqPacket), kind),
+        (bound(&lab.path("datagrams"), SockType::Datagram), kind),
         (socket(AddressFamily::Unix, SockType::Stream, SockFlag::empty(), None).unwrap(), kind),
     ];
     let before = lab.files();

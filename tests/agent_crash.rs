@@ -5,10 +5,9 @@ mod common;
 
 use common::agent::*;
 use common::fds::*;
-use common::sender::Datagram;
 use common::traced::{Stop, Traced};
 use common::*;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
 /// An object as clients are told of it, and as they get it. The time is left out.
 type Held = (Record, (String, u32, i32));
@@ -23,7 +22,7 @@ struct Request<'a> {
 }
 
 fn start(lab: &Lab, state: &str) -> Agent {
-    Agent::start(&mut lab.agent(["--socket", "agent", "--import", "in", "--state", state]))
+    Agent::start(&mut lab.agent(["--socket", "agent", "--state", state]))
 }
 
 fn held(client: &Client) -> Vec<Held> {
@@ -182,92 +181,4 @@ fn killed_while_it_removes_several_maps() {
     );
     // A directory for all and one for each, and the rename; and then as many as for one of each.
     assert!(last >= 2 * 4 && stops > last + 2 * 9, "{stops} stops, {last}");
-}
-
-/// A transfer of three maps, one of which takes the place of another; with the last map goes the
-/// name `test.o:3`.
-struct Transfer {
-    old: OwnedFd,
-    new: [OwnedFd; 3],
-}
-
-impl Transfer {
-    fn new() -> Transfer {
-        Transfer { old: new_map("old"), new: ["a", "b", "c"].map(new_map) }
-    }
-
-    fn prepare(&self, client: &Client) {
-        client.put_with(0, "test.o:2", &layout('a'), &self.old);
-        client.put_with(0, "other", "", &self.old);
-    }
-
-    fn send(&self, lab: &Lab) {
-        let entries = [1, 2, 3].map(|id| [ARRAY, 4, 8, 1, 0, id, 0, 0, 0]);
-        let fds = self.new.each_ref().map(AsFd::as_fd);
-        Datagram::of(entries.into()).send(&lab.path("in"), &fds);
-    }
-}
-
-/// Nobody answers an import: it has happened once the log says so of the last map.
-fn says_three_lines() -> impl Fn(&Client, Stop) -> bool {
-    let lines = std::cell::Cell::new(0);
-    move |_, stop| {
-        lines.set(lines.get() + usize::from(stop.is(libc::SYS_write)));
-        lines.get() == 3
-    }
-}
-
-#[test]
-fn killed_while_it_stores_a_transfer() {
-    let lab = Lab::new();
-    let transfer = Transfer::new();
-    let lines = std::cell::RefCell::new(says_three_lines());
-    let (stops, last) = at_every_stop(
-        &lab,
-        &Request {
-            prepare: &|_, client| transfer.prepare(client),
-            ask: &|lab, _| {
-                *lines.borrow_mut() = says_three_lines();
-                transfer.send(lab);
-            },
-            is_answered: &|client, stop| lines.borrow()(client, stop),
-        },
-    );
-    assert!(last > 2 * 11 && stops > last + 2 * 12, "{stops} stops, {last}");
-}
-
-#[test]
-fn killed_again_while_it_finishes_what_a_kill_left() {
-    let lab = Lab::new();
-    let transfer = Transfer::new();
-    let state = format!("{BPFFS}/agent");
-    let request = Request {
-        prepare: &|_, client| transfer.prepare(client),
-        ask: &|lab, _| transfer.send(lab),
-        // Where the transfer has been built, and has yet to take its place.
-        is_answered: &|_, _| {
-            let files = std::fs::read_dir(&state).unwrap();
-            let mut files = files.map(|entry| entry.unwrap().file_name());
-            files.any(|file| file.to_string_lossy().starts_with("%all-"))
-        },
-    };
-    assert!(killed_at(usize::MAX, &lab, &state, &request).1);
-    let new = found_by_the_next(&lab, &state, 0);
-    assert_eq!(new.len(), 4);
-    for at in 1.. {
-        killed_at(usize::MAX, &lab, &state, &request);
-        let mut command = lab.agent(["--socket", "agent", "--state", &state]);
-        let agent = Agent::spawn(Traced::prepare(&mut command));
-        let traced = Traced::executed(agent.pid());
-        // The lock is where it begins, and the line that it serves is where it ends.
-        while !matches!(traced.step(), Stop::Entry { number: libc::SYS_flock, .. }) {}
-        let is_over = (0..at).any(|_| traced.step().is(libc::SYS_write));
-        agent.kill();
-        assert_eq!(found_by_the_next(&lab, &state, at), new, "stop {at}");
-        if is_over {
-            println!("{at} stops");
-            assert!(at > 2 * 12, "{at} stops");
-            break;
-        }
-    }
 }

@@ -5,9 +5,8 @@ mod common;
 use common::agent::*;
 use common::fds::*;
 use common::peers::*;
-use common::sender::{Datagram, Entry, Sender};
 use common::*;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 const STATE: &str = "/sys/fs/bpf/agent";
 const FULL: u8 = 6;
@@ -113,48 +112,4 @@ fn the_agents_own_user_has_no_share_and_anybody_may_store_one() {
     let lab = Lab::new();
     let (_agent, path) = serve_all(&lab, &["--max-objects", "1"], &RULES);
     done(put(&Client::connect_as(&path, &User::new(1001)), 0, "a", &map));
-}
-
-#[test]
-fn a_transfer_beyond_its_senders_share_is_refused_whole() {
-    let lab = Lab::new();
-    let options = ["--import", "in", "--max-objects", "5"];
-    let (mut agent, path) = serve_all(&lab, &options, &["*:uid=65534:put,remove"]);
-    let maps = ["one", "two", "three"].map(new_map);
-    let fds = maps.each_ref().map(AsFd::as_fd);
-    let entry = |id: u32| -> Entry { [ARRAY, 4, 8, 1, 0, id, 0, 0, 0] };
-    let transfer = |ids: &[u32]| Datagram::of(ids.iter().map(|&id| entry(id)).collect());
-    let messages: Vec<(Vec<u8>, &[BorrowedFd])> = [&[1, 2, 3][..], &[1], &[2, 3], &[4, 1], &[1, 4]]
-        .map(|ids| (transfer(ids).bytes(), &fds[..ids.len()]))
-        .into();
-    let sender = Sender::new(65534, &lab.path("in"), &messages);
-    let root = Client::connect(&path);
-    let held = || root.list().iter().map(|r| (r.name.clone(), r.id)).collect::<Vec<_>>();
-    let name = |id: u32, map: usize| (format!("test.o:{id}"), id_of(&maps[map]));
-    sender.send().unwrap();
-    agent.line("refused: a transfer of 3 maps, where 2 may be stored");
-    sender.send().unwrap();
-    agent.line("as \"test.o:1\"");
-    assert_eq!(held(), [name(1, 0)]);
-    sender.send().unwrap();
-    let line = agent.line("import in");
-    let want = "bpf-agent: import in: uid 65534 gid 65534 pid";
-    let why = format!("{want} {}: refused: uid 65534 may store 2 objects at most", sender.pid);
-    assert_eq!(line, why);
-    assert_eq!(held(), [name(1, 0)]);
-    // Of two names one is its own already.
-    sender.send().unwrap();
-    agent.line("as \"test.o:1\"");
-    assert_eq!(held(), [name(1, 1), name(4, 0)]);
-    // What root has replaced is not its own any more, and it has room for that again.
-    for name in ["test.o:1", "x"] {
-        done(put(&root, REPLACE, name, &maps[2]));
-    }
-    sender.send().unwrap();
-    agent.line("as \"test.o:4\"");
-    assert_eq!(held(), [name(1, 0), name(4, 1), ("x".into(), id_of(&maps[2]))]);
-    // Root's own are bound by the limit alone.
-    transfer(&[7, 8]).send(&lab.path("in"), &fds[..2]);
-    agent.line("as \"test.o:8\"");
-    assert_eq!(held().len(), 5);
 }

@@ -25,20 +25,12 @@ fn serves(path: &Path) {
 fn the_second_agent_of_a_path_fails_and_the_first_serves_on() {
     let lab = Lab::new();
     let empty = lab.files();
-    let mut first = Agent::start(&mut lab.agent(["--socket", "agent", "--import", "in"]));
+    let mut first = Agent::start(&mut lab.agent(["--socket", "agent"]));
     let before = lab.files();
-    for (option, path) in
-        [("--socket", "agent"), ("--import", "agent"), ("--import", "in"), ("--socket", "in")]
-    {
-        let mut second = lab.agent(["--state", "/sys/fs/bpf/second", option, path]);
-        fails(
-            &mut second,
-            2,
-            &format!("bpf-agent: {path}: bind socket: a live socket is bound there"),
-        );
-        std::fs::remove_dir("/sys/fs/bpf/second").unwrap();
-        assert_eq!(lab.files(), before);
-    }
+    let mut second = lab.agent(["--state", "/sys/fs/bpf/second", "--socket", "agent"]);
+    fails(&mut second, 2, "bpf-agent: agent: bind socket: a live socket is bound there");
+    std::fs::remove_dir("/sys/fs/bpf/second").unwrap();
+    assert_eq!(lab.files(), before);
     serves(&lab.path("agent"));
     first.line("put \"map\"");
     assert_eq!(first.stop().status, 0);
@@ -49,11 +41,9 @@ fn the_second_agent_of_a_path_fails_and_the_first_serves_on() {
 fn what_a_killed_agent_left_is_replaced_and_nothing_else() {
     let lab = Lab::new();
     let empty = lab.files();
-    let arguments = ["--socket", "agent", "--import", "in"];
+    let arguments = ["--socket", "agent"];
     Agent::start(&mut lab.agent(arguments)).kill();
-    for name in ["agent", "in"] {
-        assert!(symlink_metadata(lab.path(name)).unwrap().file_type().is_socket());
-    }
+    assert!(symlink_metadata(lab.path("agent")).unwrap().file_type().is_socket());
     let agent = Agent::start(&mut lab.agent(arguments));
     serves(&lab.path("agent"));
     agent.stop();
@@ -64,11 +54,9 @@ fn what_a_killed_agent_left_is_replaced_and_nothing_else() {
     std::fs::create_dir(lab.path("dir")).unwrap();
     let before = lab.files();
     for path in ["file", "link", "dir"] {
-        for option in ["--socket", "--import"] {
-            let line = format!("bpf-agent: {path}: bind socket: exists, and is not a socket");
-            fails(&mut lab.agent([option, path]), 2, &line);
-            assert_eq!(lab.files(), before);
-        }
+        let line = format!("bpf-agent: {path}: bind socket: exists, and is not a socket");
+        fails(&mut lab.agent(["--socket", path]), 2, &line);
+        assert_eq!(lab.files(), before);
     }
 }
 
@@ -77,20 +65,16 @@ fn the_file_goes_at_the_end_if_it_is_the_agents_own() {
     let lab = Lab::new();
     let empty = lab.files();
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
-        let agent = Agent::start(&mut lab.agent(["--socket", "agent", "--import", "in"]));
+        let agent = Agent::start(&mut lab.agent(["--socket", "agent"]));
         agent.signal(signal);
         assert_eq!(agent.wait().status, 0);
         assert_eq!(lab.files(), empty, "{signal}");
     }
-    let agent = Agent::start(&mut lab.agent(["--socket", "agent", "--import", "in"]));
-    for name in ["agent", "in"] {
-        std::fs::remove_file(lab.path(name)).unwrap();
-        write(lab.path(name), "another's").unwrap();
-    }
+    let agent = Agent::start(&mut lab.agent(["--socket", "agent"]));
+    std::fs::remove_file(lab.path("agent")).unwrap();
+    write(lab.path("agent"), "another's").unwrap();
     assert_eq!(agent.stop().status, 0);
-    for name in ["agent", "in"] {
-        assert_eq!(std::fs::read(lab.path(name)).unwrap(), b"another's");
-    }
+    assert_eq!(std::fs::read(lab.path("agent")).unwrap(), b"another's");
 }
 
 #[test]
@@ -100,14 +84,12 @@ fn the_file_has_the_mode_that_is_asked_for_whatever_the_umask_is() {
         for (mode, want) in
             [(None, 0o600), (Some("0666"), 0o666), (Some("660"), 0o660), (Some("0"), 0)]
         {
-            let mut command = lab.agent(["--socket", "agent", "--import", "in"]);
+            let mut command = lab.agent(["--socket", "agent"]);
             if let Some(mode) = mode {
                 command.args(["--socket-mode", mode]);
             }
             let agent = Agent::start(&mut after(&format!("umask {umask}"), &command));
-            for name in ["agent", "in"] {
-                assert_eq!(mode_of(&lab.path(name)), want, "{umask} {mode:?}");
-            }
+            assert_eq!(mode_of(&lab.path("agent")), want, "{umask} {mode:?}");
             agent.stop();
         }
     }
@@ -116,7 +98,7 @@ fn the_file_has_the_mode_that_is_asked_for_whatever_the_umask_is() {
 #[test]
 fn an_agent_that_does_not_start_says_why_and_warns_of_nothing() {
     let lab = Lab::new();
-    let idle = "nothing to serve: --socket or --import is needed, or a socket from systemd";
+    let idle = "nothing to serve: --socket is needed, or a socket from systemd";
     let (missing, taken) = (lab.path("no/agent"), lab.path("taken"));
     std::fs::write(&taken, "").unwrap();
     let bind = |path: &Path, why: &str| format!("{}: bind socket: {why}", path.display());
@@ -130,8 +112,6 @@ fn an_agent_that_does_not_start_says_why_and_warns_of_nothing() {
         (&["-q", "--allow", "*:uid=1:all"], idle),
         (&["--socket", missing], &missing_line),
         (&["--socket", taken], &taken_line),
-        // The other one is bound by then.
-        (&["--socket", "agent", "--import", missing], &missing_line),
     ] {
         let line = format!("bpf-agent: {line}");
         fails(&mut lab.program(&program, words), 2, &line);

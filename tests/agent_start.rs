@@ -20,7 +20,7 @@ fn what_is_wrong_on_the_command_line_is_one_line_and_status_2() {
     };
     let help = |what: &str| format!("{what} (see bpf-agent --help)");
     let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
-    let nothing = "nothing to serve: --socket or --import is needed, or a socket from systemd";
+    let nothing = "nothing to serve: --socket is needed, or a socket from systemd";
     let seconds = "not a number of seconds above 0, at most a year";
     for (options, want) in [
         (vec![], nothing.to_owned()),
@@ -39,8 +39,7 @@ fn what_is_wrong_on_the_command_line_is_one_line_and_status_2() {
         (words("--socket="), "\"\": bind socket: not a name for a file".into()),
         (words("--socket a/"), "a/: bind socket: not a name for a file".into()),
         (words("--socket none/a"), "none/a: bind socket: no such file or directory".into()),
-        (words("--import none/a"), "none/a: bind socket: no such file or directory".into()),
-        (words("--socket a --import a"), "a: bind socket: a live socket is bound there".into()),
+        (words("--import a"), help("unexpected argument '--import' found")),
         (words("--socket a --state b"), "b: open state: not on a bpf file system".into()),
         bad("--socket-mode", "888", "not an octal mode up to 0777"),
         bad("--socket-mode", "1000", "not an octal mode up to 0777"),
@@ -69,7 +68,7 @@ fn help_and_version_are_data() {
     let lab = Lab::new();
     let help = stdout_of(&mut lab.agent(["--help"]));
     assert!(help.starts_with("Hold BPF descriptors, and hand them out\n\nUsage: bpf-agent"));
-    for option in ["--socket", "--import", "--state", "--allow", "--rules", "--max-in-flight"] {
+    for option in ["--socket", "--state", "--allow", "--rules", "--max-in-flight"] {
         assert!(help.contains(option), "{option}");
     }
     let version = stdout_of(&mut lab.agent(["--version"]));

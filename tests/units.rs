@@ -111,7 +111,7 @@ fn the_agent_understands_the_example_rules() {
     command.arg("--rules").arg(&path);
     std::fs::write(&path, rules.join("\n")).unwrap();
     // It has read them when it finds that it has nothing else to do.
-    let idle = "nothing to serve: --socket or --import is needed, or a socket from systemd";
+    let idle = "nothing to serve: --socket is needed, or a socket from systemd";
     fails(&mut command, 2, &format!("bpf-agent: {idle}"));
     std::fs::write(&path, rules.join("\n") + ",x").unwrap();
     let why = "line 3: \"x\": not one of list, read, write, put, remove, all";

@@ -222,12 +222,6 @@ impl Access {
         let rights = rules.iter().fold(Rights::NONE, |all, rule| all.or(rule.rights));
         Granted { rights, rules, always: false }
     }
-
-    /// Whether a rule lets this peer store anything at all.
-    pub fn may_put_something(&self, peer: &Peer) -> bool {
-        let puts = |rule: &Rule| rule.is_about(peer) && rule.rights.has(Rights::PUT);
-        self.is_trusted(peer) || self.rules.iter().any(puts)
-    }
 }
 
 impl Granted<'_> {

@@ -9,7 +9,7 @@ use std::os::fd::AsRawFd;
 use std::time::Instant;
 
 /// Turns that a client or a sender has once the agent is to end.
-pub const LAST_TURNS: usize = 16;
+const LAST_TURNS: usize = 16;
 
 /// The clients, each at a place of its own while it is connected.
 pub struct Crowd {
@@ -42,7 +42,7 @@ impl Crowd {
         if !agent.access.is_trusted(peer) {
             let same = |other: &&Client| other.peer.uid == peer.uid;
             let many = self.clients.iter().flatten().filter(same).count();
-            let why = if many >= share(agent.limits.clients, false) {
+            let why = if many >= share(agent.limits.clients) {
                 format!("{many} connections of one user")
             } else if self.len() >= agent.limits.clients {
                 format!("{} connections, as many as may be", self.len())

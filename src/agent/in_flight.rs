@@ -30,7 +30,7 @@ impl InFlight {
             return (self.most + MAX_FDS).saturating_sub(self.total);
         }
         let own = self.of_users.get(&uid).copied().unwrap_or(0);
-        let share = share(self.most, false).saturating_sub(own);
+        let share = share(self.most).saturating_sub(own);
         self.most.saturating_sub(self.total).min(share)
     }
 

@@ -6,7 +6,6 @@ mod answer;
 mod client;
 pub mod closer;
 mod crowd;
-pub mod import;
 pub mod in_flight;
 pub mod keep;
 pub mod log;
@@ -37,10 +36,9 @@ pub struct Limits {
     pub patience: Duration,
 }
 
-/// How much one user gets of what there is at most: so that nobody but root and the agent's own
-/// user, who are trusted, keeps all others out.
-pub fn share(most: usize, is_trusted: bool) -> usize {
-    if is_trusted { most } else { (most / 2).max(1) }
+/// How much of a limit one untrusted user gets, so that no single user uses up all of it.
+pub fn share(most: usize) -> usize {
+    (most / 2).max(1)
 }
 
 /// Why a request is not fulfilled: what its reply says.

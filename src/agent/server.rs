@@ -2,8 +2,7 @@
 
 use super::access::Access;
 use super::client::Client;
-use super::crowd::{Crowd, LAST_TURNS};
-use super::import::Import;
+use super::crowd::Crowd;
 use super::shared::Agent;
 use super::socket::Socket;
 use super::systemd;
@@ -15,7 +14,6 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::socket::{SockFlag, accept4};
-use std::collections::BTreeSet;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -28,10 +26,7 @@ pub struct Server {
     signals: SignalFd,
     agent: Agent,
     listeners: Vec<Socket>,
-    imports: Vec<Import>,
     crowd: Crowd,
-    /// Imports that may have more to take.
-    more: BTreeSet<usize>,
     /// Connections may be waiting that were not accepted.
     knocking: bool,
     /// And there was room for more of them.
@@ -62,12 +57,10 @@ impl Server {
         agent: Agent,
         signals: SignalFd,
         listeners: Vec<Socket>,
-        imports: Vec<Import>,
         reload: Reload,
     ) -> std::io::Result<Server> {
         let poll = Poll::new()?;
         let sources = std::iter::once(signals.as_fd()).chain(listeners.iter().map(AsFd::as_fd));
-        let sources = sources.chain(imports.iter().map(|import| import.socket.as_fd()));
         for (token, source) in sources.enumerate() {
             let raw = source.as_raw_fd();
             poll.registry().register(&mut SourceFd(&raw), Token(token), Interest::READABLE)?;
@@ -78,9 +71,6 @@ impl Server {
             crowd: Crowd::new(agent.limits.request),
             agent,
             listeners,
-            // What came before the sockets were registered is not told.
-            more: (0..imports.len()).collect(),
-            imports,
             knocking: true,
             crowded: false,
             complained: false,
@@ -113,9 +103,6 @@ impl Server {
                         }
                     }
                     Token(n) if n <= self.listeners.len() => self.knocking = true,
-                    Token(n) if n < self.first_client() => {
-                        self.more.insert(n - 1 - self.listeners.len());
-                    }
                     Token(n) => {
                         let at = n - self.first_client();
                         self.crowd.hear(at, event.is_write_closed(), &mut self.agent);
@@ -123,11 +110,6 @@ impl Server {
                 }
             }
             self.crowd.go_on(&mut self.agent);
-            for at in std::mem::take(&mut self.more) {
-                if self.imports[at].turn(&mut self.agent) {
-                    self.more.insert(at);
-                }
-            }
             if std::mem::take(&mut self.agent.news) {
                 self.crowd.look(&mut self.agent);
             }
@@ -138,9 +120,6 @@ impl Server {
             if now.duration_since(swept) >= self.sweep() {
                 swept = now;
                 self.crowd.sweep(now, &mut self.agent);
-                for import in &mut self.imports {
-                    import.tidy(&mut self.agent, now);
-                }
             }
             self.crowd.end_waits(now, &mut self.agent);
             if watchdog.is_some_and(|interval| now.duration_since(notified) >= interval) {
@@ -157,12 +136,11 @@ impl Server {
 
     /// How long nothing may happen; None for ever.
     fn timeout(&self, swept: Instant) -> Option<Duration> {
-        if self.crowd.is_ready() || !self.more.is_empty() || self.crowded {
+        if self.crowd.is_ready() || self.crowded {
             return Some(Duration::ZERO);
         }
         let now = Instant::now();
-        let busy =
-            self.crowd.len() > 0 || self.imports.iter().any(Import::is_waiting) || self.knocking;
+        let busy = self.crowd.len() > 0 || self.knocking;
         let sweep = busy.then(|| (swept + self.sweep()).saturating_duration_since(now));
         let wait = self.crowd.next_wait();
         let wait = wait.map(|until| until.saturating_duration_since(now));
@@ -172,7 +150,7 @@ impl Server {
     }
 
     fn first_client(&self) -> usize {
-        1 + self.listeners.len() + self.imports.len()
+        1 + self.listeners.len()
     }
 
     /// Acts on signals; true for one that ends the agent.
@@ -201,9 +179,6 @@ impl Server {
     /// Answers what has been asked, and takes no more.
     fn drain(&mut self) {
         systemd::notify_stopping();
-        for import in &mut self.imports {
-            let _ = (0..LAST_TURNS).all(|_| import.turn(&mut self.agent));
-        }
         self.crowd.drain(&mut self.agent);
         self.agent.log.line("ends");
     }

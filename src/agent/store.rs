@@ -149,7 +149,7 @@ impl Store {
         let is_new =
             |(name, _): &&(&[u8], Stored)| self.objects.get(*name).filter(is_own).is_none();
         let new = coming.iter().filter(is_new).count();
-        let share = share(self.limit, false);
+        let share = share(self.limit);
         if new > 0 && self.objects.values().filter(is_own).count() + new > share {
             return full(format!("uid {uid} may store {} at most", limit(share)));
         }

@@ -5,7 +5,6 @@ mod arguments;
 use super::exit;
 use crate::agent::access::{Access, Rule, parse_file};
 use crate::agent::closer::Closer;
-use crate::agent::import::Import;
 use crate::agent::in_flight::InFlight;
 use crate::agent::keep::Keeper;
 use crate::agent::log::Log;
@@ -65,13 +64,10 @@ fn run(plan: Plan, listed: Vec<(OwnedFd, String)>) -> anyhow::Result<()> {
     let signals = hold_signals()?;
     let mut log = Log::new(plan.quiet);
     let access = read_access(&plan.rules, plan.rules_file.as_deref())?;
-    let (mut listeners, mut imports) = (Vec::new(), Vec::new());
-    for (fd, name) in listed {
-        sort(fd, &name, &mut listeners, &mut imports)?;
-    }
-    let inherits = !listeners.is_empty() || !imports.is_empty();
-    if !inherits && plan.socket.is_none() && plan.imports.is_empty() {
-        bail!("nothing to serve: --socket or --import is needed, or a socket from systemd");
+    let listeners = listed.into_iter().map(|(fd, name)| listener(fd, &name));
+    let mut listeners = listeners.collect::<Result<Vec<_>, _>>()?;
+    if listeners.is_empty() && plan.socket.is_none() {
+        bail!("nothing to serve: --socket is needed, or a socket from systemd");
     }
     let (keeper, saved) = keeper(plan.state.as_deref(), &mut log)?;
     let has_pins = matches!(keeper, Keeper::Pins(_));
@@ -83,28 +79,19 @@ fn run(plan: Plan, listed: Vec<(OwnedFd, String)>) -> anyhow::Result<()> {
     if let Some(path) = &plan.socket {
         listeners.push(Socket::Bound(Bound::new(path, SockType::SeqPacket, plan.socket_mode)?));
     }
-    for path in &plan.imports {
-        let bound = Bound::new(path, SockType::Datagram, plan.socket_mode)?;
-        imports.push((Socket::Bound(bound), path.as_os_str().as_bytes().to_vec()));
-    }
-    let imports = imports.into_iter().map(|(socket, name)| {
-        let fail = |errno| Error::new(&name, "import", Cause::Errno(errno));
-        Import::new(socket, escape(&name)).map_err(fail)
-    });
-    let imports = imports.collect::<Result<Vec<_>, _>>()?;
     // Not before: an agent that does not start says why, and nothing else.
     if forgets {
         log.line("warning: without --state what is stored goes with the agent");
     }
     give_up_privileges(has_pins, &mut log)?;
-    let (sockets, objects) = (listeners.len() + imports.len(), store.len());
+    let (sockets, objects) = (listeners.len(), store.len());
     let limits = plan.limits;
     let in_flight = InFlight::new(limits.in_flight);
     let closer = Closer::default();
     let agent = Agent { access, store, log, limits, in_flight, closer, ends: false, news: false };
     let (rules, file) = (plan.rules, plan.rules_file);
     let reload = Box::new(move || read_access(&rules, file.as_deref()));
-    let mut server = Server::new(agent, signals, listeners, imports, reload)
+    let mut server = Server::new(agent, signals, listeners, reload)
         .map_err(|e| Error::new("sockets", "watch", e))?;
     server.log().line(format_args!(
         "serves on {}, holds {}",
@@ -126,31 +113,24 @@ fn keeper(state: Option<&Path>, log: &mut Log) -> anyhow::Result<(Keeper, Vec<Sa
     Ok((Keeper::Pins(state), saved))
 }
 
-/// What an inherited socket is for, by its type.
-fn sort(
-    fd: OwnedFd,
-    name: &str,
-    listeners: &mut Vec<Socket>,
-    imports: &mut Vec<(Socket, Vec<u8>)>,
-) -> anyhow::Result<()> {
+/// An inherited socket, which must be one that accepts connections of the protocol.
+fn listener(fd: OwnedFd, name: &str) -> Result<Socket, Error> {
     let name = if name.is_empty() { "inherited" } else { name };
     let fail = |cause: Cause| Error::new(name, "serve inherited descriptor", cause);
     let kind = getsockopt(&fd, sockopt::SockType).map_err(|errno| match errno {
         Errno::ENOTSOCK => fail("not a socket".into()),
         errno => fail(errno.into()),
     })?;
-    // Only a unix socket tells who is at its other end.
+    // Only a unix socket identifies its peers.
     getsockname::<UnixAddr>(fd.as_raw_fd()).map_err(|_| fail("not a unix socket".into()))?;
     let listens = getsockopt(&fd, sockopt::AcceptConn).map_err(|errno| fail(errno.into()))?;
+    if kind != SockType::SeqPacket || !listens {
+        return Err(fail("not a listening SEQPACKET socket".into()));
+    }
     let flags = fcntl(fd.as_fd(), F_GETFL).map_err(|errno| fail(errno.into()))?;
     let flags = OFlag::from_bits_retain(flags) | OFlag::O_NONBLOCK;
     fcntl(fd.as_fd(), FcntlArg::F_SETFL(flags)).map_err(|errno| fail(errno.into()))?;
-    match kind {
-        SockType::SeqPacket if listens => listeners.push(Socket::Inherited(fd)),
-        SockType::Datagram => imports.push((Socket::Inherited(fd), name.into())),
-        _ => return Err(fail("neither a listening SEQPACKET socket nor a DGRAM one".into()).into()),
-    }
-    Ok(())
+    Ok(Socket::Inherited(fd))
 }
 
 /// The rules of the command line, and those of the file.

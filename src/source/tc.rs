@@ -78,7 +78,7 @@ impl Import {
 /// The map behind `fd`, if it is the one that `entry` describes.
 ///
 /// Flags are not compared: the kernel adds some of its own to certain types.
-pub fn check(entry: &Entry, fd: OwnedFd, place: &str) -> Result<MapFd, Cause> {
+fn check(entry: &Entry, fd: OwnedFd, place: &str) -> Result<MapFd, Cause> {
     let map = MapFd::identify(fd)?
         .map_err(|other| format!("{place} is {}, not a map", other.describe()))?;
     let info = map.info();

@@ -107,8 +107,6 @@ fn rights_of_all_matching_rules_add_up_and_nobody_else_has_any() {
             "{peer:?} {name}"
         );
     }
-    assert!(access.may_put_something(&peer(5, 50, &[])));
-    assert!(!access.may_put_something(&peer(1000, 1, &[])));
 }
 
 #[test]

@@ -15,7 +15,6 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Plan {
     pub socket: Option<PathBuf>,
-    pub imports: Vec<PathBuf>,
     pub socket_mode: u32,
     pub state: Option<PathBuf>,
     pub rules: Vec<Rule>,
@@ -44,9 +43,7 @@ pub fn command() -> Command {
         )
         .args([
             option("socket", "PATH", "Serve requests at this socket"),
-            option("import", "PATH", "Take maps that tc exports to this socket; repeatable")
-                .action(ArgAction::Append),
-            option("socket-mode", "MODE", "Permissions of the sockets [default: 0600]"),
+            option("socket-mode", "MODE", "Permissions of the socket [default: 0600]"),
             option("state", "DIR", "Keep pins there, in a bpf file system, across restarts"),
             option("allow", "RULE", "Who may do what to which names; repeatable")
                 .action(ArgAction::Append),
@@ -83,7 +80,6 @@ pub fn plan(matches: &ArgMatches) -> anyhow::Result<Plan> {
     };
     Ok(Plan {
         socket: path("socket"),
-        imports: all("import").map(PathBuf::from).collect(),
         socket_mode: match matches.get_one::<OsString>("socket-mode") {
             Some(text) => crate::cli::exec::socket_mode(text)?,
             None => 0o600,
