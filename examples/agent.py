@@ -13,6 +13,7 @@ as a command of bpf-exec does. Exit status: the command's; 1 if a name is absent
 
 import array, os, socket, struct, subprocess, sys
 
+VERSION = 2
 LIST, GET, PUT, REMOVE, WAIT = 1, 2, 3, 4, 6  # operations
 MORE = 1  # flag of a reply
 ABSENT = 3  # status
@@ -22,7 +23,7 @@ KINDS = {1: "map", 2: "prog", 3: "link"}
 # What /proc calls them; a link by either name, as the kernel's version has it.
 LINKS = {"map": "bpf-map", "prog": "bpf-prog", "link": ("bpf_link", "bpf-link")}
 ACCESS = ["-", "r", "w", "rw"]
-STATES = ["memory", "pinned", "2", "changed", "gone"]
+STATES = ["memory", "pinned", "unused", "changed", "gone"]
 
 
 class Failure(Exception):
@@ -87,7 +88,7 @@ def reply(connection, operation, fds):
             raise Ended
         packet = Packet(data)
         version, status, flags, number = packet.take("BBHI")
-        if (version, number) != (1, NUMBER):
+        if (version, number) != (VERSION, NUMBER):
             raise Failure("not a reply to this request")
         if status:
             failure = Failure(text(packet.string()))
@@ -118,7 +119,7 @@ def ask(path, operation, body, send=()):
             with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
                 connection.connect(path)
                 trust(connection)
-                header = struct.pack("=BBHI", 1, operation, 0, NUMBER)
+                header = struct.pack("=BBHI", VERSION, operation, 0, NUMBER)
                 connection.sendmsg([header, body], rights)
                 return reply(connection, operation, fds), fds
         except BaseException as error:
@@ -186,7 +187,8 @@ def main(arguments):
     elif verb == b"put" and len(words) in (2, 3):
         ask(path, PUT, string(words[0]) + string(b"".join(words[2:])), [int(words[1])])
     elif verb == b"remove" and words:
-        ask(path, REMOVE, names)
+        for word in words:
+            ask(path, REMOVE, string(word))
     elif verb == b"wait" and words:
         show(ask(path, WAIT, struct.pack("=I", 0) + names)[0])
     else:

@@ -20,7 +20,6 @@ fn every_request(name: &str) -> Vec<(u8, u16, Vec<u8>)> {
     let put = strings(&[name, ""]);
     vec![
         (INFO, 0, one.clone()),
-        (ID, 0, one.clone()),
         (WAIT, 0, wait),
         (GET, READ, one.clone()),
         (GET, WRITE, one.clone()),
@@ -37,7 +36,7 @@ fn nobody_else_may_do_anything_by_default_or_learn_what_is_there() {
     // Rules for others change nothing, nor does one for other names.
     let rules = ["*:uid=1:all", "*:gid=2:all", "other*:uid=65534:all"];
     let map = new_map("hidden");
-    let missing = ["list", "list", "list", "read", "write", "read", "put", "put,remove", "remove"];
+    let missing = ["list", "list", "read", "write", "read", "put", "put,remove", "remove"];
     for rules in [&[][..], &rules] {
         let (agent, path) = serve_all(&lab, &[], rules);
         let (root, nobody) = (Client::connect(&path), Client::connect_as(&path, &User::new(65534)));
@@ -82,9 +81,9 @@ fn a_list_does_not_tell_how_much_it_hides() {
 fn each_right_is_good_for_its_own_requests_alone() {
     let lab = Lab::new();
     let (map, prog) = (new_map("map"), open_pin(&pin_program("prog")));
-    let told = [0; 3];
-    let none = [2; 3];
-    // After each: INFO, ID and WAIT; read, write and both; a program; put of a new name, of one
+    let told = [0; 2];
+    let none = [2; 2];
+    // After each: INFO and WAIT; read, write and both; a program; put of a new name, of one
     // that is taken, and in its place; and removal.
     #[rustfmt::skip]
     let table = [
@@ -108,7 +107,7 @@ fn each_right_is_good_for_its_own_requests_alone() {
         let user = Client::connect_as(&path, &User::new(uid));
         done(root.ask(PUT, REPLACE, &strings(&["map", ""]), &[map.as_fd()]));
         done(root.ask(PUT, REPLACE, &strings(&["mprog", ""]), &[prog.as_fd()]));
-        let may_list = told == [0; 3];
+        let may_list = told == [0; 2];
         assert_eq!(names(&user.list()), if may_list { &["map", "mprog"][..] } else { &[] });
         let other = new_map("other");
         let tell = |(operation, flags, body): &(u8, u16, Vec<u8>)| {
@@ -116,13 +115,13 @@ fn each_right_is_good_for_its_own_requests_alone() {
             user.ask(*operation, *flags, body, if *operation == PUT { &fds } else { &[] }).status
         };
         let requests = every_request("map");
-        assert_eq!(requests[..3].iter().map(tell).collect::<Vec<_>>(), told, "{right}");
-        assert_eq!(requests[3..6].iter().map(tell).collect::<Vec<_>>(), got, "{right}");
+        assert_eq!(requests[..2].iter().map(tell).collect::<Vec<_>>(), told, "{right}");
+        assert_eq!(requests[2..5].iter().map(tell).collect::<Vec<_>>(), got, "{right}");
         assert_eq!(user.get(&["mprog"], 0).status, program, "{right}");
         let new = (PUT, 0, strings(&["mnew", ""]));
-        let puts = [new, requests[6].clone(), requests[7].clone()];
+        let puts = [new, requests[5].clone(), requests[6].clone()];
         assert_eq!(puts.iter().map(tell).collect::<Vec<_>>(), put, "{right}");
-        assert_eq!(tell(&requests[8]), removed, "{right}");
+        assert_eq!(tell(&requests[7]), removed, "{right}");
         // And of no other name.
         for request in every_request("x").iter() {
             assert_eq!(tell(request), 2, "{right}");

@@ -163,7 +163,7 @@ fn client(
             // Without a reply it was not done, or it does no harm to ask again.
             match sent.and_then(|_| connection.receive()) {
                 Ok(reply) if !reply.bytes.is_empty() => {
-                    assert_eq!(reply.bytes[..4], [1, 0, 0, 0], "{:?}", reply.bytes);
+                    assert_eq!(reply.bytes[..4], [VERSION, 0, 0, 0], "{:?}", reply.bytes);
                     break;
                 }
                 Ok(_) => {}

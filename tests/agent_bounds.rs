@@ -189,7 +189,7 @@ fn an_ordinary_user_runs_an_agent_of_its_own() {
         assert_eq!(Client::connect_as(&path, &User::new(1003)).get(&["both"], 0).status, 2);
     }
     let client = Client::connect(&path);
-    done(client.ask(REMOVE, 0, &strings(&["both", "link", "prog", "ro", "wo"]), &[]));
+    client.remove(&["both", "link", "prog", "ro", "wo"]);
     assert_eq!(agent.stop().status, 0);
     assert_eq!(std::fs::read_dir(&state).unwrap().count(), 0);
 }

@@ -81,8 +81,8 @@ fn a_reply_that_is_not_what_was_asked_for_is_refused_and_nothing_runs() {
         ),
         (
             "another version",
-            vec![(with_byte(0, 2), vec![0])],
-            "a reply not understood: version 2, where only 1 is known".into(),
+            vec![(with_byte(0, 1), vec![0])],
+            "a reply not understood: version 1, where only 2 is known".into(),
         ),
         ("a status", vec![(with_byte(1, 11), vec![0])], not_understood("a status")),
         ("a flag", vec![(with_byte(2, 2), vec![0])], {
@@ -271,7 +271,7 @@ fn what_an_agent_refuses_is_told_with_its_reason_in_one_line() {
         assert_eq!(run, failed("bpf-exec", &format!("agent#hits: get: {told}")), "{status}");
         // Of a name that is absent bpf-map tells by its status.
         let run = play(&path, &mut lab.map(["agent", "agent", "hits"]), |played| {
-            let request = packet(ID, 0, 1, &string("hits"));
+            let request = packet(INFO, 0, 1, &string("hits"));
             answer(played, &request, &[], &[(no(status, 1, reason), vec![])]);
         });
         let want = failed("bpf-map", &format!("agent#hits: look up: {told}"));
@@ -287,7 +287,7 @@ fn a_reply_to_bpf_map_is_checked_too() {
     let hits = record("hits", id_of(&map));
     let one = |name: &str| reply(0, 1, &[Record { name: name.into(), ..hits.clone() }]);
     let with_fd = "a reply with descriptors, where none was asked for";
-    let id = packet(ID, 0, 1, &string("hits"));
+    let id = packet(INFO, 0, 1, &string("hits"));
     let list = packet(LIST, 0, 1, &string(""));
     let cases: [(&[&str], &[u8], Sent, &str); 6] = [
         (&["hits"], &id, (one("hits"), vec![0]), with_fd),

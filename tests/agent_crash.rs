@@ -159,26 +159,3 @@ fn killed_while_it_removes_a_map() {
     );
     assert!(stops > last + 2 * 6, "{stops} stops, {last}");
 }
-
-#[test]
-fn killed_while_it_removes_several_maps() {
-    let lab = Lab::new();
-    let (other, map) = (new_map("other"), new_map("map"));
-    let (stops, last) = at_every_stop(
-        &lab,
-        &Request {
-            prepare: &|_, client| {
-                for name in ["a", "b", "c"] {
-                    client.put_with(0, name, "", &map);
-                }
-                client.put_with(0, "other", "", &other);
-            },
-            ask: &|_, client| {
-                client.send(&packet(REMOVE, 0, 1, &strings(&["a", "b", "c"])), &[]).unwrap();
-            },
-            is_answered: &has_answer,
-        },
-    );
-    // A directory for all and one for each, and the rename; and then as many as for one of each.
-    assert!(last >= 2 * 4 && stops > last + 2 * 9, "{stops} stops, {last}");
-}

@@ -25,22 +25,22 @@ fn what_is_no_request_is_answered_with_the_reason() {
     client.list();
     nobody.list();
     let before = agent.fds();
-    let version = |version: u8| format!("version {version}, where only 1 is known");
-    let with = |operation, flags, body: &[u8]| [&header(1, operation, flags), body].concat();
+    let version = |version: u8| format!("version {version}, where only 2 is known");
+    let with = |operation, flags, body: &[u8]| [&header(VERSION, operation, flags), body].concat();
     let short = "the packet ends too early";
     let huge = [&u32::MAX.to_ne_bytes()[..], b"hits"].concat();
     let hits = string("hits");
     let put = strings(&["hits", ""]);
     for (bytes, status, want) in [
-        (vec![1], 1, short),
-        (vec![1; 7], 1, short),
-        (header(1, LIST, 0), 1, short),
+        (vec![VERSION], 1, short),
+        (vec![VERSION; 7], 1, short),
+        (header(VERSION, LIST, 0), 1, short),
         (vec![0], 10, &version(0)),
-        (vec![2], 10, &version(2)),
+        (vec![1], 10, &version(1)),
         ([&header(255, LIST, 0), &hits[..]].concat(), 10, &version(255)),
-        ([&header(2, LIST, 0xffff), &hits[..]].concat(), 10, &version(2)),
+        ([&header(3, LIST, 0xffff), &hits[..]].concat(), 10, &version(3)),
         (with(0, 0, &hits), 1, "operation 0 is not known"),
-        (with(8, 0, &hits), 1, "operation 8 is not known"),
+        (with(7, 0, &hits), 1, "operation 7 is not known"),
         (with(255, 0xffff, &hits), 1, "operation 255 is not known"),
         (with(LIST, 1, &hits), 1, "flags 0x1 are not known here"),
         (with(GET, 4, &hits), 1, "flags 0x4 are not known here"),
@@ -57,7 +57,7 @@ fn what_is_no_request_is_answered_with_the_reason() {
         (with(LIST, 0, &put), 1, "4 bytes after the end of the request"),
         (with(PUT, 0, &strings(&["a", "", ""])), 1, "4 bytes after the end of the request"),
         (with(GET, 0, b""), 1, "no name is given"),
-        (with(REMOVE, 0, b""), 1, "no name is given"),
+        (with(REMOVE, 0, b""), 1, short),
         (with(WAIT, 0, &[0; 4]), 1, "no name is given"),
     ] {
         let number = if bytes.len() < 8 { 0 } else { 77 };
@@ -139,7 +139,7 @@ fn strange_packet(state: &mut u64) -> Vec<u8> {
     let length = 1 + random(state, 120);
     let mut bytes: Vec<u8> = (0..length).map(|_| random(state, 256) as u8).collect();
     if length >= 8 && random(state, 4) > 0 {
-        bytes[..4].copy_from_slice(&[1, random(state, 9) as u8, random(state, 5) as u8, 0]);
+        bytes[..4].copy_from_slice(&[VERSION, random(state, 9) as u8, random(state, 5) as u8, 0]);
         // Strings whose lengths are about right.
         let mut at = 8 + 4 * random(state, 2);
         while at + 4 < length && random(state, 5) > 0 {
@@ -170,13 +170,13 @@ fn random_packets_are_answered_one_by_one() {
         for _ in 0..100 {
             let bytes = strange_packet(&mut state);
             // It would be waited for.
-            if bytes.len() > 1 && bytes[..2] == [1, WAIT] {
+            if bytes.len() > 1 && bytes[..2] == [VERSION, WAIT] {
                 continue;
             }
             let count = random(&mut state, 4);
             client.send(&bytes, &fds[..count]).expect("sent");
             let number = bytes.get(4..8).map_or(0, |n| u32::from_ne_bytes(n.try_into().unwrap()));
-            let is_get = bytes.len() > 1 && bytes[..2] == [1, GET];
+            let is_get = bytes.len() > 1 && bytes[..2] == [VERSION, GET];
             statuses[usize::from(client.answer(number, is_get).status)] += 1;
         }
         // And many that nobody awaits.

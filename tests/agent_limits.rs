@@ -158,7 +158,7 @@ fn without_a_descriptor_left_it_refuses_and_recovers() {
     assert_eq!(refusal(put(31)), lost);
     drop(second);
     let all: Vec<String> = (1..stored).map(|at| format!("n{at}")).collect();
-    done(client.ask(REMOVE, 0, &strings(&all), &[]));
+    client.remove(&all);
     eventually("the end of all connections", || agent.fds() == before);
     assert_eq!(put(31).status, 0);
     let seen = agent.log.join("\n");

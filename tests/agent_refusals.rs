@@ -48,7 +48,6 @@ fn a_refusal_names_the_rules_that_fall_short() {
             "\"qp\" is a prog, which has no descriptor with access r alone".into(),
         ),
         (INFO, 0, string("x"), "info \"x\"", "list of \"x\": no rule for uid 1001 matches".into()),
-        (ID, 0, string("x"), "id of \"x\"", "list of \"x\": no rule for uid 1001 matches".into()),
         (
             WAIT,
             0,

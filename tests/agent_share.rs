@@ -84,8 +84,7 @@ fn whose_what_is_stored_is_known_after_a_restart() {
     assert_eq!(refusal(put(&user(), 0, "e", &map)), may_store(1001, "3 objects"));
     done(put(&user(), REPLACE, "a", &new_map("new")));
     assert_eq!(user().list().len(), 4);
-    let names = strings(&["a", "b"]);
-    done(user().ask(REMOVE, 0, &names, &[]));
+    user().remove(&["a", "b"]);
     done(put(&user(), 0, "e", &map));
     agent.kill();
     let (_agent, path) = serve_all(&lab, &options("2"), &RULES);
@@ -105,7 +104,7 @@ fn the_agents_own_user_has_no_share_and_anybody_may_store_one() {
     let map = new_map("own");
     done(put(&own, 0, "a", &map));
     done(put(&own, 0, "b", &map));
-    done(own.ask(REMOVE, 0, &strings(&["a", "b"]), &[]));
+    own.remove(&["a", "b"]);
     done(put(&other, 0, "a", &map));
     assert_eq!(refusal(put(&other, 0, "b", &map)), may_store(1002, "1 object"));
 

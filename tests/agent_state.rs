@@ -5,13 +5,10 @@ mod common;
 use common::agent::*;
 use common::fds::*;
 use common::*;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use std::fs::{create_dir, set_permissions, symlink_metadata};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 const STATE: &str = "/sys/fs/bpf/agent";
 
@@ -264,39 +261,4 @@ fn what_is_not_understood_is_left_alone_and_told() {
     drop(agent);
     std::fs::remove_file(lab.path("agent")).unwrap();
     assert_eq!(lab.files(), before);
-}
-
-/// What is made cannot be undone by a change that comes later: until it is finished none does.
-#[test]
-fn a_change_that_is_made_is_never_undone_by_a_later_one() {
-    let lab = Lab::new();
-    let agent = start(&lab);
-    let client = Client::connect(&lab.path("agent"));
-    let map = new_map("kept");
-    for name in ["a", "b"] {
-        assert_eq!(client.put(name, map.as_fd()).status, 0);
-    }
-    // The first rename makes the removal of both; of what is left to be done nothing can be done.
-    let mut strace = Command::new("strace");
-    strace.args(["-f", "-qq", "-o", "/dev/null", "-p", &agent.pid().to_string()]);
-    strace.args(["-e", "trace=renameat2", "-e", "inject=renameat2:error=ENOMEM:when=2+"]);
-    let mut strace = strace.stderr(Stdio::null()).spawn().expect("strace");
-    let status = format!("/proc/{}/status", agent.pid());
-    eventually("a tracer", || {
-        let text = std::fs::read_to_string(&status).expect("a process");
-        !text.contains("TracerPid:\t0\n")
-    });
-    assert_eq!(client.ask(REMOVE, 0, &strings(&["a", "b"]), &[]).status, 0);
-    assert_eq!(client.list(), []);
-    let refused = client.put("a", map.as_fd());
-    let want = "an earlier change is not finished: cannot allocate memory";
-    assert_eq!((refused.status, refused.reason.as_str()), (9, want));
-    kill(Pid::from_raw(strace.id() as i32), Signal::SIGINT).expect("strace");
-    strace.wait().expect("an end");
-    // Now it can be finished, and what is put stays.
-    assert_eq!(client.put("a", map.as_fd()).status, 0);
-    agent.kill();
-    let _agent = start(&lab);
-    let held = Client::connect(&lab.path("agent")).list();
-    assert_eq!(held.iter().map(|record| record.name.as_str()).collect::<Vec<_>>(), ["a"]);
 }

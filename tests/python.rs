@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::agent::{Agent, Client, string};
+use common::agent::{Agent, Client, VERSION, string};
 use common::fds::{id_of, new_map, pin_link, pin_program};
 use common::played::{no, play_as};
 use common::*;
@@ -201,7 +201,7 @@ fn answer(listener: &OwnedFd, packets: &[(Vec<u8>, Vec<&OwnedFd>)]) -> Vec<u8> {
 
 fn header(status: u8, flags: u16, number: u32) -> Vec<u8> {
     let (flags, number) = (flags.to_ne_bytes(), number.to_ne_bytes());
-    [&[1, status][..], &flags, &number].concat()
+    [&[VERSION, status][..], &flags, &number].concat()
 }
 
 /// A packet of records.
@@ -240,9 +240,9 @@ fn an_agent_that_lies_is_found_out_and_nothing_is_run() {
         (vec![(packet(0, std::slice::from_ref(&good)), vec![])], unlike),
         (vec![(packet(0, std::slice::from_ref(&good)), vec![&map, &map])], unlike),
         (vec![(packet(0, &[]), vec![&map])], unlike),
-        (vec![([with(0, 1), vec![0]].concat(), vec![&map])], unlike),
+        (vec![([with(0, 2), vec![0]].concat(), vec![&map])], unlike),
         (vec![(packet(0, &[]), vec![])], "agent.py: not the names that were asked for"),
-        (vec![(with(0, 2), vec![&map])], "agent.py: not a reply to this request"),
+        (vec![(with(0, 1), vec![&map])], "agent.py: not a reply to this request"),
         (vec![(with(4, 9), vec![&map])], "agent.py: not a reply to this request"),
         (vec![(with(12, 4), vec![&map])], strange),
         (vec![(with(13, 4), vec![&map])], strange),

@@ -10,7 +10,6 @@ use crate::sys::object::Object;
 use crate::sys::peer;
 use crate::text::{count, quote};
 use crate::wire::agent::{MAX_NAME, Mode, Operation, Record, Reply, Status};
-use std::collections::BTreeSet;
 use std::os::fd::{AsFd, OwnedFd};
 
 /// Bytes of the longest glob that means anything: a star before each byte of a name, and one
@@ -86,7 +85,7 @@ impl Agent {
                 }
                 Ok(Begun::Answer(Answer::Get { names, wanted, sent: 0 }))
             }
-            Operation::Info { name } | Operation::Id { name } => {
+            Operation::Info { name } => {
                 let trouble = |t| (quote(&name), t);
                 self.demand(peer, &name, Rights::LIST).map_err(trouble)?;
                 let record =
@@ -100,7 +99,7 @@ impl Agent {
                 }
                 Ok(Begun::Wait { names, milliseconds })
             }
-            Operation::Remove { names } => self.remove(peer, &names),
+            Operation::Remove { name } => self.remove(peer, &name).map_err(|t| (quote(&name), t)),
             Operation::Put { name, layout, replace } => {
                 let trouble = |t| (quote(&name), t);
                 let needed = if replace { Rights::PUT.or(Rights::REMOVE) } else { Rights::PUT };
@@ -156,8 +155,7 @@ impl Agent {
     }
 
     fn put(&mut self, peer: &Peer, name: &[u8], incoming: Incoming) -> Result<Begun, Trouble> {
-        let put = self.store.put(vec![(name, incoming)]).map_err(|(_, trouble)| trouble)?;
-        let is_new = put == [true];
+        let is_new = self.store.put(name, incoming)?;
         self.news |= is_new;
         let record = self.record(peer, name).into_iter().collect::<Vec<_>>();
         if let Some(Record { class, id, bound, .. }) = record.first() {
@@ -169,19 +167,10 @@ impl Agent {
         Ok(whole(record))
     }
 
-    /// All names or none: first whether each is there and may go.
-    fn remove(&mut self, peer: &Peer, names: &[Vec<u8>]) -> Result<Begun, (String, Trouble)> {
-        for name in names {
-            let trouble = |t| (quote(name), t);
-            self.demand(peer, name, Rights::REMOVE).map_err(trouble)?;
-            self.store.get(name).ok_or_else(|| absent(name)).map_err(trouble)?;
-        }
-        let names: BTreeSet<&[u8]> = names.iter().map(Vec::as_slice).collect();
-        let first = names.first().map(quote).unwrap_or_default();
-        self.store.remove(&names).map_err(|t| (first, t))?;
-        for name in names {
-            self.log.line(format_args!("remove {}: {peer}: removed", quote(name)));
-        }
+    fn remove(&mut self, peer: &Peer, name: &[u8]) -> Result<Begun, Trouble> {
+        self.demand(peer, name, Rights::REMOVE)?;
+        self.store.remove(name)?;
+        self.log.line(format_args!("remove {}: {peer}: removed", quote(name)));
         Ok(whole(Vec::new()))
     }
 
@@ -231,6 +220,5 @@ fn verb(operation: &Operation) -> &'static str {
         Operation::Remove { .. } => "remove",
         Operation::Info { .. } => "info",
         Operation::Wait { .. } => "wait for",
-        Operation::Id { .. } => "id of",
     }
 }

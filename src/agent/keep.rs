@@ -15,11 +15,11 @@ pub enum Keeper {
 }
 
 impl Keeper {
-    /// Keeps what comes and gives up what goes, all or nothing.
-    pub fn apply(&self, changes: &[Change]) -> Result<(), Cause> {
+    /// Keeps an object under a name, or gives it up.
+    pub fn apply(&self, change: &Change) -> Result<(), Cause> {
         match self {
             Keeper::Memory => Ok(()),
-            Keeper::Pins(state) => state.apply(changes),
+            Keeper::Pins(state) => state.apply(change),
         }
     }
 

@@ -22,7 +22,7 @@ use nix::fcntl::{AT_FDCWD, Flock, FlockArg, OFlag, open, readlinkat};
 use nix::sys::stat::{Mode, fchmod, fstat, mkdirat, stat};
 use nix::sys::statfs::{BPF_FS_MAGIC, fstatfs, statfs};
 use nix::unistd::geteuid;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::ffi::{CString, OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -37,10 +37,8 @@ const ABOUT: &str = "about";
 pub struct StateDir {
     path: PathBuf,
     dir: Flock<OwnedFd>,
-    /// The N of the next `%new-N`, `%all-N` or `%old-N`.
+    /// The N of the next `%new-N` or `%old-N`.
     next: Cell<u32>,
-    /// The `%all-N` of a change of several names that is made, and not yet finished.
-    unfinished: RefCell<Option<String>>,
 }
 
 /// An object as the state has it.
@@ -113,12 +111,11 @@ impl StateDir {
                 errno => errno.into(),
             })
         })?;
-        let unfinished = RefCell::new(None);
-        Ok(StateDir { path: path.into(), dir, next: Cell::new(0), unfinished })
+        Ok(StateDir { path: path.into(), dir, next: Cell::new(0) })
     }
 
     /// Everything that is stored, by rising name, and a line for each thing that is strange.
-    /// What a crash left unfinished is finished or removed.
+    /// What a crash left unfinished is removed.
     pub fn load(&self) -> Result<(Vec<Saved>, Vec<String>), Error> {
         let fail = |errno: Errno| Error::new(self.path.as_os_str().as_bytes(), OPEN, errno);
         let mut warnings = self.clear_up().map_err(fail)?;
@@ -131,7 +128,7 @@ impl StateDir {
             match self.read(&file) {
                 Ok(one) => saved.push(one),
                 // It has been told of already.
-                Err(_) if change::is_aside(&file) => {}
+                Err(_) if change::is_temporary(&file) => {}
                 Err(reason) => warnings.push(format!("{}: {reason}, left alone", self.show(&file))),
             }
         }

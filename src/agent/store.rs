@@ -9,7 +9,7 @@ use crate::error::Cause;
 use crate::sys::object::Object;
 use crate::text::{count, quote};
 use crate::wire::agent::{Mode, Record, State, Status};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::os::fd::AsFd;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -72,37 +72,17 @@ impl Store {
         self.objects.range::<[u8], _>((from, Bound::Unbounded))
     }
 
-    /// Stores objects under names that differ, all or none; of each, whether anything changed:
-    /// not where the very same object is stored under its name already. With an error that is
-    /// about one of them comes its place.
-    pub fn put(
-        &mut self,
-        all: Vec<(&[u8], Incoming)>,
-    ) -> Result<Vec<bool>, (Option<usize>, Trouble)> {
-        // All are from one sender.
-        let user = all.iter().find(|(_, incoming)| !incoming.is_trusted);
-        let user = user.map(|(_, incoming)| incoming.uid);
-        let mut coming = Vec::new();
-        let mut changed = Vec::new();
-        for (at, (name, incoming)) in all.into_iter().enumerate() {
-            let admitted = self.admit(name, incoming);
-            let admitted = admitted.map_err(|trouble| (Some(at), trouble))?;
-            changed.push(admitted.is_some());
-            coming.extend(admitted.map(|stored| (name, stored)));
-        }
-        self.check_room(&coming, user).map_err(|trouble| (None, trouble))?;
-        let about = |name: &[u8]| self.objects.get(name).map(|stored| &stored.about);
-        let changes: Vec<Change> = coming
-            .iter()
-            .filter_map(|(name, stored)| {
-                let object = stored.object.as_ref()?.as_fd();
-                let new = Some(New { about: &stored.about, layout: &stored.layout, object });
-                Some(Change { name, old: about(name), new })
-            })
-            .collect();
-        self.keeper.apply(&changes).map_err(|cause| (None, failed(cause)))?;
-        self.objects.extend(coming.into_iter().map(|(name, stored)| (name.to_vec(), stored)));
-        Ok(changed)
+    /// Stores an object under a name; false if the very same object is stored there already.
+    pub fn put(&mut self, name: &[u8], incoming: Incoming) -> Result<bool, Trouble> {
+        let user = (!incoming.is_trusted).then_some(incoming.uid);
+        let Some(stored) = self.admit(name, incoming)? else { return Ok(false) };
+        self.check_room(name, user)?;
+        let old = self.objects.get(name).map(|stored| &stored.about);
+        let object = stored.object.as_ref().map(AsFd::as_fd);
+        let new = object.map(|object| New { about: &stored.about, layout: &stored.layout, object });
+        self.keeper.apply(&Change { name, old, new }).map_err(failed)?;
+        self.objects.insert(name.to_vec(), stored);
+        Ok(true)
     }
 
     /// The entry of an object that may be stored; None if it is stored already.
@@ -134,36 +114,32 @@ impl Store {
         Ok(Some(Stored { about, layout, object, lost }))
     }
 
-    /// An error where there is no room for what is coming; nor for more than the share of `user`,
-    /// if it has one. What it replaces of others' is its own from then on.
-    fn check_room(&self, coming: &[(&[u8], Stored)], user: Option<u32>) -> Result<(), Trouble> {
+    /// An error if there is no room for another object under `name`, or if `user`, who is not
+    /// trusted, stores its share already. An object that it replaces becomes its own.
+    fn check_room(&self, name: &[u8], user: Option<u32>) -> Result<(), Trouble> {
         let full = |reason: String| Err(Trouble::new(Status::Full, reason));
         let limit = |limit: usize| count(limit, "object");
-        let is_new = |(name, _): &&(&[u8], Stored)| !self.objects.contains_key(*name);
-        let new = coming.iter().filter(is_new).count();
-        if new > 0 && self.objects.len() + new > self.limit {
+        let old = self.objects.get(name);
+        if old.is_none() && self.objects.len() >= self.limit {
             return full(format!("{} are stored, as many as may be", limit(self.limit)));
         }
         let Some(uid) = user else { return Ok(()) };
         let is_own = |stored: &&Stored| stored.about.uid == uid;
-        let is_new =
-            |(name, _): &&(&[u8], Stored)| self.objects.get(*name).filter(is_own).is_none();
-        let new = coming.iter().filter(is_new).count();
         let share = share(self.limit);
-        if new > 0 && self.objects.values().filter(is_own).count() + new > share {
+        if !old.as_ref().is_some_and(is_own)
+            && self.objects.values().filter(is_own).count() >= share
+        {
             return full(format!("uid {uid} may store {} at most", limit(share)));
         }
         Ok(())
     }
 
-    /// Forgets names, all or none; those that nothing has are passed over.
-    pub fn remove(&mut self, names: &BTreeSet<&[u8]>) -> Result<(), Trouble> {
-        let named = names.iter().filter_map(|&name| Some((name, self.objects.get(name)?)));
-        let changes: Vec<Change> = named
-            .map(|(name, stored)| Change { name, old: Some(&stored.about), new: None })
-            .collect();
-        self.keeper.apply(&changes).map_err(failed)?;
-        self.objects.retain(|name, _| !names.contains(&name[..]));
+    /// Forgets a name.
+    pub fn remove(&mut self, name: &[u8]) -> Result<(), Trouble> {
+        let stored = self.objects.get(name).ok_or_else(|| absent(name))?;
+        let change = Change { name, old: Some(&stored.about), new: None };
+        self.keeper.apply(&change).map_err(failed)?;
+        self.objects.remove(name);
         Ok(())
     }
 

@@ -16,7 +16,7 @@ use bytes::{Reader, push_string};
 use thiserror::Error;
 
 /// The only version there is.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 /// Bytes of the longest packet that either side sends.
 pub const MAX_PACKET: usize = 128 << 10;
 /// Bytes of the longest name.
@@ -82,24 +82,21 @@ pub enum Operation {
     Get { names: Vec<Vec<u8>>, wanted: Mode },
     /// Store the descriptor that comes along.
     Put { name: Vec<u8>, layout: Vec<u8>, replace: bool },
-    /// Forget these names.
-    Remove { names: Vec<Vec<u8>> },
-    /// The record of a name.
+    /// Forget a name.
+    Remove { name: Vec<u8> },
+    /// The record of a name, with the id of the object that its pin refers to now.
     Info { name: Vec<u8> },
     /// The records of these names, as soon as all are there; 0 milliseconds are for ever.
     Wait { names: Vec<Vec<u8>>, milliseconds: u32 },
-    /// The record of a name, with what its pin leads to at this moment.
-    Id { name: Vec<u8> },
 }
 
-/// Numbers of the operations.
+/// Numbers of the operations. 7 was used in version 1.
 const LIST: u8 = 1;
 const GET: u8 = 2;
 const PUT: u8 = 3;
 const REMOVE: u8 = 4;
 const INFO: u8 = 5;
 const WAIT: u8 = 6;
-const ID: u8 = 7;
 /// PUT: take the place of what has the name.
 const REPLACE: u16 = 4;
 
@@ -176,7 +173,7 @@ impl Request {
         let known = match operation {
             GET => u16::from(Mode::BOTH.bits()),
             PUT => REPLACE,
-            LIST | REMOVE | INFO | WAIT | ID => 0,
+            LIST | REMOVE | INFO | WAIT => 0,
             _ => return Err(Malformed::Operation(operation)),
         };
         if flags & !known != 0 {
@@ -196,9 +193,8 @@ impl Request {
                 }
                 Operation::Put { name, layout, replace: flags & REPLACE != 0 }
             }
-            REMOVE => Operation::Remove { names: names(&mut rest)? },
+            REMOVE => Operation::Remove { name: name(&mut rest)? },
             INFO => Operation::Info { name: name(&mut rest)? },
-            ID => Operation::Id { name: name(&mut rest)? },
             _ => {
                 let milliseconds = rest.u32()?;
                 Operation::Wait { names: names(&mut rest)?, milliseconds }
@@ -219,9 +215,8 @@ impl Request {
             Operation::Put { name, layout, replace } => {
                 with_names(packet(PUT, if *replace { REPLACE } else { 0 }), [name, layout])
             }
-            Operation::Remove { names } => with_names(packet(REMOVE, 0), names),
+            Operation::Remove { name } => with_names(packet(REMOVE, 0), [name]),
             Operation::Info { name } => with_names(packet(INFO, 0), [name]),
-            Operation::Id { name } => with_names(packet(ID, 0), [name]),
             Operation::Wait { names, milliseconds } => {
                 let mut out = packet(WAIT, 0);
                 out.extend(milliseconds.to_ne_bytes());

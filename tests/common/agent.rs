@@ -20,6 +20,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+/// The protocol's version.
+pub const VERSION: u8 = 2;
 /// Operations.
 pub const LIST: u8 = 1;
 pub const GET: u8 = 2;
@@ -27,7 +29,6 @@ pub const PUT: u8 = 3;
 pub const REMOVE: u8 = 4;
 pub const INFO: u8 = 5;
 pub const WAIT: u8 = 6;
-pub const ID: u8 = 7;
 /// Flags of GET and PUT.
 pub const READ: u16 = 1;
 pub const WRITE: u16 = 2;
@@ -208,7 +209,7 @@ pub fn strings<S: AsRef<[u8]>>(texts: &[S]) -> Vec<u8> {
 
 /// A request's packet.
 pub fn packet(operation: u8, flags: u16, number: u32, body: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![1, operation];
+    let mut bytes = vec![VERSION, operation];
     bytes.extend(flags.to_ne_bytes());
     bytes.extend(number.to_ne_bytes());
     bytes.extend(body);
@@ -316,7 +317,7 @@ impl Client {
             assert!(!packet.bytes.is_empty(), "the agent ended the connection: {answer:?}");
             answer.packets += 1;
             let mut rest = Bytes(&packet.bytes);
-            assert_eq!(rest.take::<1>(), [1], "version");
+            assert_eq!(rest.take::<1>(), [VERSION], "version");
             [answer.status] = rest.take();
             let flags = u16::from_ne_bytes(rest.take());
             assert_eq!(rest.u32(), number);
@@ -364,6 +365,14 @@ impl Client {
     pub fn has_something(&self) -> bool {
         let mut ready = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
         poll(&mut ready, PollTimeout::ZERO).expect("poll") == 1
+    }
+
+    /// Removes names, a request each; all of them are there.
+    #[track_caller]
+    pub fn remove(&self, names: &[impl AsRef<str>]) {
+        for name in names {
+            done(self.ask(REMOVE, 0, &string(name.as_ref()), &[]));
+        }
     }
 
     #[track_caller]

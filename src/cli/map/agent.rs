@@ -55,7 +55,7 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
     }
     let mut client = connect(matches)?;
     if matches.get_flag("remove") {
-        return each(&names, out, |name| client.remove(std::slice::from_ref(name)));
+        return each(&names, out, |name| client.remove(name));
     }
     let mut records = Vec::new();
     let status = if names.is_empty() {
@@ -63,7 +63,7 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
         records.sort_by(|a, b| a.name.cmp(&b.name));
         0
     } else {
-        each(&names, out, |name| client.id(name).map(|record| records.push(record)))?
+        each(&names, out, |name| client.info(name).map(|record| records.push(record)))?
     };
     match matches.get_flag("json") {
         true => out.data.extend(agent::json(&records)),

@@ -87,14 +87,14 @@ impl<'s> Client<'s> {
         self.ask(operation, Some(fd), &mut Budget::default()).map(drop)
     }
 
-    /// Forgets these names: all of them, or none.
-    pub fn remove(&mut self, names: &[Vec<u8>]) -> Result<(), Failure> {
-        self.records(Operation::Remove { names: names.to_vec() }).map(drop)
+    /// Removes a name.
+    pub fn remove(&mut self, name: &[u8]) -> Result<(), Failure> {
+        self.records(Operation::Remove { name: name.to_vec() }).map(drop)
     }
 
-    /// The record of a name, with what its pin leads to at this moment.
-    pub fn id(&mut self, name: &[u8]) -> Result<Record, Failure> {
-        let operation = Operation::Id { name: name.to_vec() };
+    /// The record of a name, with the id of the object that its pin refers to now.
+    pub fn info(&mut self, name: &[u8]) -> Result<Record, Failure> {
+        let operation = Operation::Info { name: name.to_vec() };
         let subject = Subject::of(&self.path, &operation);
         // The reply to a request with one name has one record, or was refused.
         self.records(operation)?.pop().ok_or_else(|| subject.fail("a reply without a record"))

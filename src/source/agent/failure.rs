@@ -57,10 +57,8 @@ impl Subject {
             Operation::List { .. } => ("list", &[][..]),
             Operation::Get { names, .. } => ("get", &names[..]),
             Operation::Put { name, .. } => ("put", std::slice::from_ref(name)),
-            Operation::Remove { names } => ("remove", &names[..]),
-            Operation::Info { name } | Operation::Id { name } => {
-                ("look up", std::slice::from_ref(name))
-            }
+            Operation::Remove { name } => ("remove", std::slice::from_ref(name)),
+            Operation::Info { name } => ("look up", std::slice::from_ref(name)),
             Operation::Wait { names, .. } => ("wait", &names[..]),
         };
         let mut subject = Subject::new(path, what);

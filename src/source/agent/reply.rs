@@ -79,9 +79,7 @@ pub fn check_names<'a>(
         // It is the agent that knows what is there.
         Operation::List { .. } => return Ok(()),
         Operation::Get { names, .. } | Operation::Wait { names, .. } => names,
-        Operation::Put { name, .. } | Operation::Info { name } | Operation::Id { name } => {
-            std::slice::from_ref(name)
-        }
+        Operation::Put { name, .. } | Operation::Info { name } => std::slice::from_ref(name),
         // What is gone has no record.
         Operation::Remove { .. } => &[],
     };
