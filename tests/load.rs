@@ -567,13 +567,11 @@ fn per_cpu_values_go_to_their_cpus_and_a_single_one_to_the_first() {
             ]);
         }
     }
+    let expected = |found| format!("expected {cpus}, one for each possible CPU, found {found}");
     for (values, why) in [
-        (each[1..].join(","), format!("{} of them, where {cpus} CPUs are possible", cpus - 1)),
-        (
-            format!("{0},{0},{1}", each.join(","), one(1)),
-            format!("{} of them, where {cpus} CPUs are possible", 2 * cpus + 1),
-        ),
-        (String::new(), format!("0 of them, where {cpus} CPUs are possible")),
+        (each[1..].join(","), expected(cpus - 1)),
+        (format!("{0},{0},{1}", each.join(","), one(1)), expected(2 * cpus + 1)),
+        (String::new(), expected(0)),
     ] {
         let input = format!("{{\"key\":1,\"values\":[{values}]}}");
         let error = format!("bpf-map: /sys/fs/bpf/p: standard input: line 1: values: {why}");

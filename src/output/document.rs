@@ -111,7 +111,7 @@ impl Formatter for Lines {
         Ok(())
     }
 
-    /// A whole number goes without `.0`.
+    /// A whole number is written without `.0`.
     fn write_f64<W: ?Sized + Write>(&mut self, out: &mut W, value: f64) -> Result<()> {
         write!(out, "{value}")
     }

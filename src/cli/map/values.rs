@@ -53,7 +53,7 @@ impl<'de> Visitor<'de> for Values<'_> {
         if found == cpus {
             return Ok(());
         }
-        let of = format_args!("{found} of them, where {cpus} CPUs are possible");
-        Err(A::Error::custom(of))
+        let wrong = format_args!("expected {cpus}, one for each possible CPU, found {found}");
+        Err(A::Error::custom(wrong))
     }
 }
