@@ -465,7 +465,7 @@ fn per_cpu_maps_sum_what_programs_counted_on_each_cpu() {
     assert_eq!(dump(&lab, &[&sizes]), format!("64\tpackets={sum} bytes={bytes} last=-1\n"));
     assert_eq!(dump(&lab, &[&sizes, "--cpu=0"]), "64\tpackets=2 bytes=128 last=-1\n");
     // Sorted by the sum, not by one CPU's.
-    set(&lab, &[&hits, "1", "1000"]);
+    set(&lab, &["--sum", &hits, "1", "1000"]);
     assert_eq!(dump(&lab, &[&hits, "--top", "1", "value"]), "1\t1000\n");
     stdout_of(&mut lab.map(["clear", &hits]));
     assert_eq!(dump(&lab, &[&hits]), "0\t0\n1\t0\n");

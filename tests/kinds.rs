@@ -16,6 +16,13 @@ const DATA: &[(&str, &str)] = &[
     ("add m 1 -2", "=3\n"),
     ("push m 1", "push: not possible with KIND: use set"),
 ];
+const PER_CPU: &[(&str, &str)] = &[
+    ("get m 9", "no key 9"),
+    ("set --sum m 1 5", "="),
+    ("get m 1", "=5\n"),
+    ("add m 1 -2", "=3\n"),
+    ("push m 1", "push: not possible with KIND: use set"),
+];
 const QUEUE: &[(&str, &str)] = &[
     ("get m 1", "KIND has no keys: use push, pop and peek"),
     ("set m 1 1", "KIND has no keys: use push, pop and peek"),
@@ -27,10 +34,10 @@ const QUEUE: &[(&str, &str)] = &[
 const ROWS: &[Row] = &[
     Row("hash", "key=4,value=8,entries=4", DATA),
     Row("array", "value=8,entries=4", DATA),
-    Row("percpu_hash", "key=4,value=8,entries=4", DATA),
-    Row("percpu_array", "value=8,entries=4", DATA),
+    Row("percpu_hash", "key=4,value=8,entries=4", PER_CPU),
+    Row("percpu_array", "value=8,entries=4", PER_CPU),
     Row("lru_hash", "key=4,value=8,entries=64", DATA),
-    Row("lru_percpu_hash", "key=4,value=8,entries=64", DATA),
+    Row("lru_percpu_hash", "key=4,value=8,entries=64", PER_CPU),
     Row(
         "lpm_trie",
         "key=8,value=8,entries=4",
@@ -221,7 +228,7 @@ const ROWS: &[Row] = &[
         &[
             ("get m 1", "no key 1"),
             (
-                "set m 1 1",
+                "set --sum m 1 1",
                 "set: no such file or directory (KIND: an element is made when a program that uses it is attached to a cgroup)",
             ),
         ],

@@ -66,6 +66,7 @@ fn a_cpu_that_there_is_not_and_a_map_without_cpus_are_refused() {
         ("get p 0 --per-cpu", "per-cpu"),
         ("set p 0 0 --cpu 0", "cpu"),
         ("set p 0 0 --all-cpus", "all-cpus"),
+        ("set p 0 0 --sum", "sum"),
         ("add p 0 0 --cpu 0", "cpu"),
     ] {
         let mut command = with(&lab, "p=array,value=u8,entries=2", &format!("bpf-map {line}"));
@@ -77,14 +78,110 @@ fn a_cpu_that_there_is_not_and_a_map_without_cpus_are_refused() {
     assert_eq!((run.status, run.stdout.as_str()), (2, ""), "{}", run.stderr);
 }
 
+/// The error for a value that is not zero, without an option.
+const CPUS_MISSING: &str = "a per-CPU map needs --all-cpus (every CPU gets the value), \
+                            --cpu N (only CPU N) or --sum (the first CPU, and zero on the others)";
+
 #[test]
-fn plain_set_makes_the_sum_what_was_asked() {
+fn value_without_cpus_is_refused_and_nothing_is_written() {
     let lab = Lab::new();
+    let message = format!("value 5: {CPUS_MISSING}");
     for map in MAPS {
-        let script = "bpf-map set p 1 9 --all-cpus; bpf-map set p 1 5; bpf-map get p 1 --per-cpu; bpf-map get p 1";
-        let first = lines(|at| if at == 0 { "5".into() } else { "0".into() });
-        assert_eq!(stdout_of(&mut with(&lab, map, script)), format!("{first}5\n"), "{map}");
+        for line in ["set p 1 5", "set p 1 5 --if-absent"] {
+            let script = format!("bpf-map {line}; s=$?; bpf-map dump p; exit $s");
+            let stdout = if map.contains("array") { "0\t0\n1\t0\n" } else { "" }.into();
+            let want = Run { status: 2, stdout, stderr: format!("bpf-map: p: {message}\n") };
+            assert_eq!(run(&mut with(&lab, map, &script)), want, "{map}: {line}");
+        }
     }
+    // A field, a bitfield, and a line of a batch.
+    let map = "p=percpu_array,value=struct{a: u32, b: u32:31, c: u32:1},entries=2";
+    for (line, value) in
+        [("p 0 .a 5", "5"), ("p 0 .c 1", "1"), ("p 0 'a=0 b=1 c=0'", "a=0 b=1 c=0")]
+    {
+        let want = format!("bpf-map: p: value {value}: {CPUS_MISSING}");
+        fails(&mut with(&lab, map, &format!("bpf-map set {line}")), 2, &want);
+        let script = format!("echo \"set {line}\" | bpf-map batch");
+        let want = Run {
+            status: 2,
+            stdout: "\n".into(),
+            stderr: format!("bpf-map: line 1: p: value {value}: {CPUS_MISSING}\n"),
+        };
+        assert_eq!(run(&mut with(&lab, map, &script)), want, "{line}");
+    }
+    for options in ["--all-cpus --sum", "--cpu 0 --sum", "--cpu 0 --all-cpus"] {
+        let got = run(&mut with(&lab, MAPS[0], &format!("bpf-map set p 0 1 {options}")));
+        assert_eq!((got.status, got.stdout.as_str()), (2, ""), "{options}");
+        assert!(got.stderr.contains("cannot be used with"), "{}", got.stderr);
+    }
+}
+
+#[test]
+fn set_writes_to_the_cpus_that_were_given() {
+    let lab = Lab::new();
+    let (last, count) = (cpus().last().copied().unwrap(), cpus().len());
+    for map in MAPS {
+        let script = format!(
+            "show() {{ bpf-map get p 1 --per-cpu --json; }}
+             bpf-map set p 1 7 --all-cpus; show; bpf-map set p 1 5 --sum; show
+             bpf-map set p 1 9 --cpu {last}; show; bpf-map set p 1 0; show
+             bpf-map set p 1 8 --all-cpus; bpf-map set p 1 0 --cpu 0; show"
+        );
+        let json = |value: &dyn Fn(usize) -> u32| {
+            let values: Vec<String> = (0..count).map(|at| value(at).to_string()).collect();
+            format!("{{\"values\":[{}]}}\n", values.join(","))
+        };
+        let first = |at| if at == 0 { 5 } else { 0 };
+        let want = json(&|_| 7)
+            + &json(&first)
+            + &json(&|at| if at + 1 == count { 9 } else { first(at) })
+            + &json(&|_| 0)
+            + &json(&|at| if at == 0 { 0 } else { 8 });
+        assert_eq!(stdout_of(&mut with(&lab, map, &script)), want, "{map}");
+    }
+}
+
+#[test]
+fn values_array_needs_no_cpus_and_must_be_complete() {
+    let lab = Lab::new();
+    let count = cpus().len();
+    let values: Vec<String> = (1..=count).map(|n| n.to_string()).collect();
+    let all = format!("{{\"values\":[{}]}}", values.join(","));
+    for map in MAPS {
+        let script = format!("bpf-map set p 1 '{all}'; bpf-map get --per-cpu --json p 1");
+        assert_eq!(stdout_of(&mut with(&lab, map, &script)), format!("{all}\n"), "{map}");
+    }
+    let map = "p=percpu_array,value=struct{a: u32, b: u32:31, c: u32:1},entries=2";
+    let script = format!(
+        "bpf-map set --all-cpus p 0 'a=7 b=8 c=1'; bpf-map set p 0 .b '{all}'; bpf-map get --per-cpu p 0"
+    );
+    let want = lines(|at| format!("a=7 b={} c=1", at + 1));
+    assert_eq!(stdout_of(&mut with(&lab, map, &script)), want);
+    let fewer = format!("expected {count}, one for each possible CPU, found {}", count - 1);
+    for (text, why) in [
+        (format!("{{\"values\":[{}]}}", values[1..].join(",")), fewer),
+        (
+            format!("{{\"values\":[-1{}]}}", ",1".repeat(count - 1)),
+            "-1 is out of range for u32 (0 to 4294967295)".into(),
+        ),
+        (format!("{},\"a\":1}}", &all[..all.len() - 1]), "another member beside it".into()),
+        (
+            "{\"values\":1}".into(),
+            "invalid type: integer `1`, expected an array with a value for each possible CPU"
+                .into(),
+        ),
+    ] {
+        let error = format!("bpf-map: p: value {text}: values: {why}");
+        fails(&mut with(&lab, MAPS[0], &format!("bpf-map set p 1 '{text}'")), 2, &error);
+    }
+    let error = format!(
+        "bpf-map: p: value {all}: \"values\" has a value for every CPU and excludes --all-cpus, --cpu and --sum"
+    );
+    fails(&mut with(&lab, MAPS[0], &format!("bpf-map set --sum p 1 '{all}'")), 2, &error);
+    // A field of that name is meant as such.
+    let map = "p=percpu_array,value=struct{values: u32[2]},entries=1";
+    let script = "bpf-map set --cpu 0 p 0 '{\"values\":[1,2]}'; bpf-map get --cpu 0 p 0";
+    assert_eq!(stdout_of(&mut with(&lab, map, script)), "values=[1,2]\n");
 }
 
 #[test]
@@ -113,7 +210,7 @@ fn a_key_that_is_absent_is_made_with_zeros_unless_it_must_be_present() {
     assert_eq!(stdout_of(&mut with(&lab, map, &set)), "5\n");
     let present = format!("bpf-map set p 7 5 --cpu {first} --if-present");
     fails(&mut with(&lab, map, &present), 1, "bpf-map: p: no key 7");
-    let absent = format!("bpf-map set p 7 1 && bpf-map set p 7 5 --cpu {first} --if-absent");
+    let absent = format!("bpf-map set p 7 1 --sum && bpf-map set p 7 5 --cpu {first} --if-absent");
     fails(&mut with(&lab, map, &absent), 1, "bpf-map: p: key 7 is there already");
     fails(&mut with(&lab, map, "bpf-map add p 7 1"), 1, "bpf-map: p: no key 7");
     assert_eq!(stdout_of(&mut with(&lab, map, "bpf-map add p 7 1 --create")), "1\n");
@@ -127,7 +224,7 @@ fn fields_are_set_and_added_on_the_cpus_that_are_meant() {
     let map = "p=percpu_array,value=struct{a: u32, b: i16, c: u8:3, d: u8:5, e: u32},entries=1";
     let script = format!(
         "bpf-map set p 0 'a=1 b=-2 c=3 d=4 e=5' --all-cpus
-         bpf-map set p 0 .c 7; bpf-map set p 0 .a 100 --cpu {last}; bpf-map set p 0 .e 6 --all-cpus
+         bpf-map set p 0 .c 7 --sum; bpf-map set p 0 .a 100 --cpu {last}; bpf-map set p 0 .e 6 --all-cpus
          bpf-map add p 0 .b -8; bpf-map add p 0 .d 1 --cpu {last}; bpf-map get p 0 --per-cpu; bpf-map get p 0 .a"
     );
     let others = count - 1;

@@ -129,10 +129,11 @@ fn a_condition_that_is_not_met_exits_1_and_writes_nothing() {
     for kind in ["hash", "lru_hash", "lpm_trie", "percpu_hash"] {
         let (key, one) = if kind == "lpm_trie" { ("lpm{ip4}", "10.0.0.0/8") } else { ("u32", "1") };
         let map = format!("h={kind},key={key},value=u32,entries=64");
+        let cpus = if kind == "percpu_hash" { "--sum" } else { "" };
         let script = format!(
-            "bpf-map set h {one} 5 --if-present; echo $?; bpf-map set h {one} 6 --if-absent; echo $?
-             bpf-map set h {one} 7 --if-absent; echo $?; bpf-map get h {one}
-             bpf-map set h {one} 8 --if-present; echo $?; bpf-map get h {one}"
+            "put() {{ bpf-map set {cpus} h {one} \"$@\"; echo $?; }}
+             put 5 --if-present; put 6 --if-absent; put 7 --if-absent; bpf-map get h {one}
+             put 8 --if-present; bpf-map get h {one}"
         );
         let run = run(&mut with(&lab, &[&map], &script));
         let messages =

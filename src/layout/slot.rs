@@ -100,6 +100,14 @@ impl<'t> Slot<'t> {
         &value[self.offset()..self.offset() + self.len()]
     }
 
+    /// Whether all its bits in a value are zero.
+    pub fn is_zero(&self, value: &[u8]) -> bool {
+        match self.width {
+            Some(width) => bits::read(value, self.bit, width, bits::BIG) == 0,
+            None => self.bytes(value).iter().all(|byte| *byte == 0),
+        }
+    }
+
     pub(super) fn field(&self, field: &'t Field) -> Slot<'t> {
         Slot { ty: &field.ty, bit: self.bit + field.bit, width: field.width }
     }

@@ -59,7 +59,7 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
             anyhow!("{}: expected a whole number to add, found {amount}", target.label)
         })?,
     };
-    let which = target.which(matches, None)?;
+    let which = target.which(matches)?;
     let in_memory = sum.in_memory(&target, &key)?;
     let (number, how) = match in_memory {
         Some(number) => (Some(number), "added in memory, atomically"),

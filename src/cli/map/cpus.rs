@@ -1,15 +1,17 @@
-//! Which CPUs of a per-CPU map are meant: `--cpu`, `--per-cpu`, `--all-cpus`.
+//! The CPUs of a per-CPU map that are read (`--cpu`, `--per-cpu`) or written (`--all-cpus`,
+//! `--cpu`, `--sum`).
 
 use super::reference::Target;
 use crate::map::kind::Kind;
 use crate::map::percpu::Cpus;
+use crate::sys::elem::MapFd;
 use anyhow::{Context, bail};
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
 
-/// The CPUs that a subcommand is about.
+/// The CPUs whose values are read.
 #[derive(Clone, Debug)]
 pub enum Which {
-    /// None was named: one reads the sum, and writes so that the sum is what was asked.
+    /// All, as one sum.
     Sum,
     /// Every one by itself.
     Each(Cpus),
@@ -17,14 +19,75 @@ pub enum Which {
     One { number: u32, place: usize },
 }
 
+/// The CPUs to which a value is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placement {
+    /// Every one, or the one value that all CPUs share.
+    All,
+    /// The first possible CPU; the others get zero.
+    First,
+    /// The one at this place among the values; the others keep theirs.
+    One(usize),
+    /// Not given: only zero can be written, to every one.
+    Unknown,
+}
+
+impl Placement {
+    /// An error if the value is not zero and the caller did not say which CPUs get it.
+    pub fn check(self, is_zero: bool) -> anyhow::Result<()> {
+        match self {
+            Placement::Unknown if !is_zero => bail!(
+                "a per-CPU map needs --all-cpus (every CPU gets the value), --cpu N (only CPU N) \
+                 or --sum (the first CPU, and zero on the others)"
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether an element must be read before it is written.
+    pub fn keeps_others(self) -> bool {
+        matches!(self, Placement::One(_))
+    }
+
+    /// Calls `write` with the value in `element` of each CPU that is written, and with whether
+    /// it gets the value or zero.
+    pub fn each<E>(
+        self,
+        map: &MapFd,
+        element: &mut [u8],
+        mut write: impl FnMut(&mut [u8], bool) -> Result<(), E>,
+    ) -> Result<(), E> {
+        for place in 0..element.len() / map.stride().max(1) {
+            let value = &mut element[map.slot(place)];
+            match self {
+                Placement::One(only) if only != place => {}
+                Placement::First => write(value, place == 0)?,
+                _ => write(value, true)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `--all-cpus`, `--cpu` and `--sum`, of which one may be given.
+pub fn written() -> [Arg; 3] {
+    let cpu = one("Write it for this CPU only; the others keep their values");
+    let flag = |name, help| Arg::new(name).long(name).help(help).action(ArgAction::SetTrue);
+    [
+        flag("all-cpus", "Write the value for every CPU").conflicts_with_all(["cpu", "sum"]),
+        cpu.conflicts_with("sum"),
+        flag("sum", "Write it for the first possible CPU, and zero for the others"),
+    ]
+}
+
 /// `--cpu N`.
 pub fn one(help: &'static str) -> Arg {
     Arg::new("cpu").long("cpu").value_name("N").help(help).value_parser(value_parser!(u32))
 }
 
-/// `--per-cpu` or `--all-cpus`.
-pub fn every(name: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).long(name).help(help).action(ArgAction::SetTrue).conflicts_with("cpu")
+/// `--per-cpu`.
+pub fn every(help: &'static str) -> Arg {
+    Arg::new("per-cpu").long("per-cpu").help(help).action(ArgAction::SetTrue).conflicts_with("cpu")
 }
 
 impl Target {
@@ -38,18 +101,47 @@ impl Target {
         Cpus::of(&self.map).with_context(|| self.label.clone())
     }
 
-    /// Reads `--cpu` and the option called `every`; an error where the map has no CPUs, or
-    /// has not this one.
-    pub fn which(&self, matches: &ArgMatches, every: Option<&str>) -> anyhow::Result<Which> {
-        let number = matches.get_one::<u32>("cpu").copied();
-        let every = every.filter(|every| matches.get_flag(every));
-        let Some(option) = number.map(|_| "cpu").or(every) else { return Ok(Which::Sum) };
+    /// The CPUs that `--cpu` and `--per-cpu`, if the command has it, select; an error if the
+    /// map has one value for all CPUs, or the CPU is not possible.
+    pub fn which(&self, matches: &ArgMatches) -> anyhow::Result<Which> {
+        if matches!(matches.try_get_one::<bool>("per-cpu"), Ok(Some(true))) {
+            self.require_cpus("per-cpu")?;
+            return Ok(Which::Each(self.cpus()?));
+        }
+        Ok(match self.one_cpu(matches)? {
+            Some((number, place)) => Which::One { number, place },
+            None => Which::Sum,
+        })
+    }
+
+    /// The CPUs that `--all-cpus`, `--cpu` or `--sum` selects; errors as of [`Target::which`].
+    pub fn placement(&self, matches: &ArgMatches) -> anyhow::Result<Placement> {
+        for (option, placement) in [("all-cpus", Placement::All), ("sum", Placement::First)] {
+            if matches.get_flag(option) {
+                self.require_cpus(option)?;
+                return Ok(placement);
+            }
+        }
+        Ok(match self.one_cpu(matches)? {
+            Some((_, place)) => Placement::One(place),
+            None if self.is_per_cpu() => Placement::Unknown,
+            None => Placement::All,
+        })
+    }
+
+    fn require_cpus(&self, option: &str) -> anyhow::Result<()> {
         if !self.is_per_cpu() {
             let kind = Kind(self.map.info().kind).with_article();
             bail!("{}: --{option}: {kind} has one value for all CPUs", self.label);
         }
+        Ok(())
+    }
+
+    /// The number after `--cpu`, and its place among the possible CPUs.
+    fn one_cpu(&self, matches: &ArgMatches) -> anyhow::Result<Option<(u32, usize)>> {
+        let Some(number) = matches.get_one::<u32>("cpu").copied() else { return Ok(None) };
+        self.require_cpus("cpu")?;
         let cpus = self.cpus()?;
-        let Some(number) = number else { return Ok(Which::Each(cpus)) };
         let Some(place) = cpus.place(number) else {
             let last = cpus.numbers().last().copied().unwrap_or_default();
             let holes = if last as usize >= cpus.numbers().len() { ", not all" } else { "" };
@@ -59,6 +151,6 @@ impl Target {
                 cpus.numbers().first().copied().unwrap_or_default(),
             );
         };
-        Ok(Which::One { number, place })
+        Ok(Some((number, place)))
     }
 }

@@ -23,7 +23,7 @@ pub fn arguments(command: Command) -> Command {
             .help("Sort the other way round")
             .action(ArgAction::SetTrue)
             .requires("order"),
-        cpus::every("per-cpu", "Of a per-CPU map, show every CPU's value instead of the sum"),
+        cpus::every("Of a per-CPU map, show every CPU's value instead of the sum"),
         cpus::one("Of a per-CPU map, show this CPU's value"),
     ])
 }
@@ -31,7 +31,7 @@ pub fn arguments(command: Command) -> Command {
 pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
     let target = reference::open(matches, false)?;
     let key = target.walked_key(OPERATION)?;
-    let view = View::new(&target, target.which(matches, Some("per-cpu"))?);
+    let view = View::new(&target, target.which(matches)?);
     let mut format = format::format(matches, &target, key, &view)?;
     let order = Order::new(matches, &target, key)?;
     let writable = walk::writable(matches, &target);

@@ -21,7 +21,7 @@ pub fn arguments(command: Command) -> Command {
             .help("Print this for a key that is absent")
             .allow_hyphen_values(true)
             .value_parser(value_parser!(OsString)),
-        cpus::every("per-cpu", "Print the value of every CPU, not their sum"),
+        cpus::every("Print the value of every CPU, not their sum"),
         cpus::one("Print the value of this CPU"),
         super::inner::layout(),
     ])
@@ -45,7 +45,7 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
     if target.holds_maps() {
         return through(&target, &keys, field, matches, out);
     }
-    let view = View { which: target.which(matches, Some("per-cpu"))?, json };
+    let view = View { which: target.which(matches)?, json };
     let slot = target.field(field)?;
     let keys = keys.into_iter().map(|text| Ok((text, target.key(text)?)));
     let keys: Vec<(&OsString, Vec<u8>)> = keys.collect::<anyhow::Result<_>>()?;
@@ -93,14 +93,14 @@ fn through(
     for nested in &keys {
         let found = match &nested.inner {
             None => outer.lookup(&nested.key)?.map(|found| {
-                let view = View { which: outer.which(matches, Some("per-cpu"))?, json };
+                let view = View { which: outer.which(matches)?, json };
                 view.line(outer, outer.field(field)?, &found, &mut out.data);
                 anyhow::Ok(())
             }),
             Some(text) => {
                 let target = outer.open_inner(nested, inner_layout.as_ref(), true)?;
                 let found = target.map(|target| {
-                    let view = View { which: target.which(matches, Some("per-cpu"))?, json };
+                    let view = View { which: target.which(matches)?, json };
                     let slot = target.field(field)?;
                     let found = target.lookup(&target.key(text)?)?;
                     anyhow::Ok(found.map(|found| view.line(&target, slot, &found, &mut out.data)))

@@ -1,9 +1,10 @@
 //! `bpf-map set`: writes the value of a key, or one field of it.
 
 use super::change::Condition;
-use super::cpus::{self, Which};
+use super::cpus::{self, Placement};
 use super::element::inherited;
 use super::reference::Target;
+use super::values::Values;
 use super::{positional, program, reference, value};
 use crate::cli::exit::{self, Output};
 use crate::layout::{Slot, parse};
@@ -19,16 +20,15 @@ pub fn arguments(command: Command) -> Command {
     let condition = |name: &'static str, help: &'static str| {
         Arg::new(name).long(name).help(help).action(ArgAction::SetTrue)
     };
-    reference::arguments(command).args([
+    let command = reference::arguments(command).args([
         positional("KEY", "The key"),
         positional("VALUE", "The value, or a field as .NAME and its value").num_args(1..=2),
         condition("if-absent", "Write only where there is no such key")
             .conflicts_with("if-present"),
         condition("if-present", "Write only where there is such a key"),
-        cpus::every("all-cpus", "Write the value for every CPU [default: the first, others 0]"),
-        cpus::one("Write the value for this CPU, and leave the others"),
         super::inner::layout(),
-    ])
+    ]);
+    command.args(cpus::written())
 }
 
 pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
@@ -56,7 +56,7 @@ fn set(
         (false, false) if path.is_none() => Condition::Any,
         _ => Condition::Present,
     };
-    let which = target.which(matches, Some("all-cpus"))?;
+    let placement = target.placement(matches)?;
     let kind = Kind(target.map.info().kind);
     let done = if kind.takes_descriptors() {
         if let Some(path) = path {
@@ -68,19 +68,18 @@ fn set(
             );
         }
         set_descriptor(target, key, text, condition, matches, out)?
-    } else if path.is_none() && !matches!(which, Which::One { .. }) {
-        let bytes = target.value(text)?;
-        target.write("set", key, &every_cpu(target, &bytes, &which), condition)?
     } else {
-        let slot = target.field(path)?;
         let wrong = || format!("{}: value {}", target.label, escape(text.as_bytes()));
-        let new = text.to_str().ok_or_else(|| anyhow!("not UTF-8")).with_context(wrong)?;
-        // What is wrong with it is told before anything is read.
-        let mut scratch = vec![0; target.layout.value.size()];
-        parse::set(slot, new, &mut scratch).with_context(wrong)?;
-        target.change("set", key, condition, |element| {
-            put(target, slot, new, &which, element).with_context(wrong)
-        })?
+        let text = text.to_str().ok_or_else(|| anyhow!("not UTF-8")).with_context(wrong)?;
+        let new = New { target, slot: target.field(path)?, text, placement };
+        // An error in the value is reported before anything is read.
+        let mut element = vec![0; target.map.value_len()];
+        new.put(&mut element).with_context(wrong)?;
+        if path.is_none() && !placement.keeps_others() {
+            target.write("set", key, &element, condition)?
+        } else {
+            target.change("set", key, condition, |element| new.put(element).with_context(wrong))?
+        }
     };
     if done { Ok(0) } else { not_met(&target.label, key_text, condition, out) }
 }
@@ -99,40 +98,34 @@ fn field_and_value(matches: &ArgMatches) -> anyhow::Result<(Option<&OsStr>, &OsS
     }
 }
 
-/// One CPU's value as an element's bytes: for every CPU, or for the first one and zeros for
-/// the others.
-fn every_cpu(target: &Target, value: &[u8], which: &Which) -> Vec<u8> {
-    let mut element = vec![0; target.map.value_len()];
-    element[..value.len()].copy_from_slice(value);
-    if let Which::Each(cpus) = which {
-        for place in 1..cpus.numbers().len() {
-            element[target.map.slot(place)].copy_from_slice(value);
-        }
-    }
-    element
+/// What is to be written into a field, or into the whole of a value.
+struct New<'a> {
+    target: &'a Target,
+    slot: Slot<'a>,
+    text: &'a str,
+    placement: Placement,
 }
 
-/// Sets a field, or the whole, of the CPUs that are meant.
-fn put(
-    target: &Target,
-    field: Slot,
-    text: &str,
-    which: &Which,
-    element: &mut [u8],
-) -> Result<(), parse::ValueError> {
-    if !target.is_per_cpu() {
-        return parse::set(field, text, element);
-    }
-    let places = element.len() / target.map.stride();
-    for place in 0..places {
-        let value = &mut element[target.map.slot(place)];
-        match which {
-            Which::One { place: one, .. } if *one != place => {}
-            Which::Sum if place > 0 => zero(field, value)?,
-            _ => parse::set(field, text, value)?,
+impl New<'_> {
+    /// Writes it into an element, for the CPUs that get it.
+    fn put(&self, element: &mut [u8]) -> anyhow::Result<()> {
+        let map = &self.target.map;
+        if self.target.is_per_cpu() && Values::are_given(self.slot, self.text) {
+            if self.placement != Placement::Unknown {
+                bail!(
+                    "\"values\" has a value for every CPU and excludes --all-cpus, --cpu and --sum"
+                );
+            }
+            return Values::new(map, self.slot, element).parse(self.text);
         }
+        self.placement.each(map, element, |value, given| {
+            if !given {
+                return Ok(zero(self.slot, value)?);
+            }
+            parse::set(self.slot, self.text, value)?;
+            self.placement.check(self.slot.is_zero(value))
+        })
     }
-    Ok(())
 }
 
 fn zero(field: Slot, value: &mut [u8]) -> Result<(), parse::ValueError> {

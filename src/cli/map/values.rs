@@ -3,7 +3,8 @@
 use crate::layout::Slot;
 use crate::layout::parse::Seed;
 use crate::sys::elem::MapFd;
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, SeqAccess, Visitor};
+use anyhow::anyhow;
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
 /// Reads such an array into the bytes of an element: each value into that CPU's `slot`.
@@ -17,6 +18,46 @@ impl<'a> Values<'a> {
     /// `element` has the length of an element of the per-CPU map.
     pub fn new(map: &'a MapFd, slot: Slot<'a>, element: &'a mut [u8]) -> Values<'a> {
         Values { map, slot, element }
+    }
+
+    /// Whether an argument is an object with such an array, and not the value of a struct that
+    /// has a field of this name.
+    pub fn are_given(slot: Slot, text: &str) -> bool {
+        let member = text.trim_start().strip_prefix('{').map(str::trim_start);
+        member.is_some_and(|member| member.starts_with("\"values\""))
+            && slot.ty().field("values").is_err()
+    }
+
+    /// Reads an argument: `{"values": [...]}`, as `get --per-cpu --json` prints it.
+    pub fn parse(self, text: &str) -> anyhow::Result<()> {
+        let mut json = serde_json::Deserializer::from_str(text);
+        let read = json.deserialize_map(Member(self)).and_then(|()| json.end());
+        read.map_err(|error| {
+            // There is one line.
+            let message = error.to_string();
+            let end = message.rfind(" at line ").unwrap_or(message.len());
+            anyhow!("values: {}", &message[..end])
+        })
+    }
+}
+
+/// The one member of such an object.
+struct Member<'a>(Values<'a>);
+
+impl<'de> Visitor<'de> for Member<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with the member values")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        map.next_key::<IgnoredAny>()?;
+        map.next_value_seed(self.0)?;
+        match map.next_key::<IgnoredAny>()? {
+            Some(_) => Err(A::Error::custom("another member beside it")),
+            None => Ok(()),
+        }
     }
 }
 

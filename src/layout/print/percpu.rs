@@ -33,8 +33,8 @@ impl<'b> PerCpu<'b> {
         let mut found: Option<&[u8]> = None;
         for value in self.each() {
             match found {
-                _ if is_zero(slot, value) => found = found.or(Some(value)),
-                Some(other) if !is_zero(slot, other) => {
+                _ if slot.is_zero(value) => found = found.or(Some(value)),
+                Some(other) if !slot.is_zero(other) => {
                     if !is_same(slot, value, other) {
                         return None;
                     }
@@ -43,13 +43,6 @@ impl<'b> PerCpu<'b> {
             }
         }
         found
-    }
-}
-
-fn is_zero(slot: Slot<'_>, value: &[u8]) -> bool {
-    match slot.width {
-        Some(width) => bits::read(value, slot.bit, width, bits::BIG) == 0,
-        None => slot.bytes(value).iter().all(|byte| *byte == 0),
     }
 }
 

@@ -38,6 +38,10 @@ impl Cache {
             }
             (b"set", [value]) => {
                 let Some(target) = open(&mut self.written, map, true)? else { return Ok(None) };
+                // Zero alone can be written without an option.
+                if target.is_per_cpu() {
+                    return Ok(None);
+                }
                 set(target, key, value).map(Some)
             }
             _ => Ok(None),
@@ -100,8 +104,7 @@ fn get(target: &Target, mut keys: &[&OsStr], out: &mut Output) -> anyhow::Result
 /// `set MAP KEY VALUE`.
 fn set(target: &Target, key: &OsStr, value: &OsStr) -> anyhow::Result<u8> {
     let key = target.key(key)?;
-    let mut bytes = target.value(value)?;
-    bytes.resize(target.map.value_len(), 0);
+    let bytes = target.value(value)?;
     target.map.update(&key, &bytes, 0).map_err(|errno| target.cannot_write("set", errno))?;
     Ok(0)
 }
