@@ -296,9 +296,11 @@ fn a_full_map_says_how_many_went_in_and_which_line_did_not() {
         ("percpu", "type percpu_hash key 4 value 8 entries 4"),
         ("hash8", "type hash key 4 value 8 entries 4 flags 1"),
     ] {
-        for options in ["", "--stream", "--if-absent"] {
+        let cpus: &[&str] = if kind == "percpu" { &["--sum", "--cpu 0"] } else { &[""] };
+        let all = ["", "--stream", "--if-absent"].map(|o| cpus.iter().map(move |c| (o, *c)));
+        for (options, cpus) in all.into_iter().flatten() {
             let pin = map(&unique(kind)[..kind.len() + 5], words);
-            let run = run(&mut load(&lab, options, &pin, lines(1, 9)));
+            let run = run(&mut load(&lab, &format!("{options} {cpus}"), &pin, lines(1, 9)));
             let of = if options == "--stream" { "" } else { " of 9" };
             let start = format!("bpf-map: {}: load: no room: ", pin.display());
             assert!(run.stderr.starts_with(&start), "{}", run.stderr);
@@ -519,7 +521,7 @@ fn a_map_that_may_not_be_written_says_why() {
 }
 
 #[test]
-fn per_cpu_values_go_to_their_cpus_and_a_single_one_to_the_first() {
+fn per_cpu_values_are_loaded_and_a_single_one_as_a_sum_to_the_first() {
     let lab = Lab::new();
     let pin = map("p", "type percpu_hash key 4 value 12 entries 4");
     let json = bpftool(&[
@@ -547,7 +549,7 @@ fn per_cpu_values_go_to_their_cpus_and_a_single_one_to_the_first() {
     );
     let options = "--value struct{a:u32,b:u32,c:u32}";
     for more in ["", " --stream"] {
-        assert_eq!(stdout_of(&mut load(&lab, &format!("{options}{more}"), &pin, &input)), "");
+        assert_eq!(stdout_of(&mut load(&lab, &format!("{options} --sum{more}"), &pin, &input)), "");
         for (key, want) in [
             (1, (0..cpus).map(|cpu| if cpu == 0 { [7, 1, 2] } else { [0; 3] }).collect::<Vec<_>>()),
             (2, (0..cpus).map(|cpu| [cpu as u8, 1, 2]).collect()),
@@ -580,6 +582,85 @@ fn per_cpu_values_go_to_their_cpus_and_a_single_one_to_the_first() {
     let both = format!("{{\"key\":1,\"value\":{},\"values\":[{}]}}", one(1), each.join(","));
     let error = "bpf-map: /sys/fs/bpf/p: standard input: line 1: both value and values";
     fails(&mut load(&lab, options, &pin, both), 2, error);
+}
+
+#[test]
+fn single_values_need_the_cpus_that_get_them() {
+    let lab = Lab::new();
+    let pin = map("p", "type percpu_hash key 4 value 12 entries 4");
+    let last = cpus() - 1;
+    let value = "--value struct{a:u32,b:u32,c:u32}";
+    let (json, csv) = ("{\"key\":1,\"value\":{\"a\":7,\"b\":0,\"c\":2}}\n", "key,a,b,c\n1,7,0,2\n");
+    let zero = "{\"key\":9,\"value\":{\"a\":0,\"b\":0,\"c\":0}}\n";
+    let formats =
+        [("", format!("{zero}{json}")), ("--csv", csv.into()), ("--tsv", csv.replace(',', "\t"))];
+    for (format, input) in &formats {
+        let error = "bpf-map: /sys/fs/bpf/p: standard input: line 2: value: a per-CPU map needs \
+                     --all-cpus (every CPU gets the value), --cpu N (only CPU N) \
+                     or --sum (the first CPU, and zero on the others)";
+        fails(&mut load(&lab, &format!("{format} {value}"), &pin, input), 2, error);
+        let dump = stdout_of(&mut lab.map(["dump".as_ref(), pin.as_path()]));
+        assert_eq!(dump, "", "{format}");
+        let given = [7, 0, 2];
+        for (option, want) in [
+            ("--all-cpus".to_owned(), vec![given; last + 1]),
+            ("--sum".into(), [vec![given], vec![[0; 3]; last]].concat()),
+            (format!("--cpu {last}"), [vec![[5, 6, 7]; last], vec![given]].concat()),
+        ] {
+            for more in ["", "--stream", "--replace"] {
+                stdout_of(&mut lab.map([
+                    "set",
+                    "--all-cpus",
+                    "--value",
+                    &value[8..],
+                    "/sys/fs/bpf/p",
+                    "1",
+                    "a=5 b=6 c=7",
+                ]));
+                let options = format!("{format} {value} {option} {more}");
+                assert_eq!(stdout_of(&mut load(&lab, &options, &pin, input)), "");
+                assert_eq!(of_cpus(&pin, 1), want, "{options}");
+            }
+        }
+        stdout_of(&mut lab.map(["clear".as_ref(), pin.as_path()]));
+    }
+    // Zero needs none of them, and a key that is missing is created with zeros for the others.
+    assert_eq!(stdout_of(&mut load(&lab, value, &pin, zero)), "");
+    assert_eq!(of_cpus(&pin, 9), vec![[0; 3]; last + 1]);
+    let options = format!("{value} --cpu {last} --if-absent");
+    let kept = Run {
+        status: 1,
+        stdout: String::new(),
+        stderr: "bpf-map: /sys/fs/bpf/p: 1 of 2 keys are there already\n".into(),
+    };
+    assert_eq!(run(&mut load(&lab, &options, &pin, &formats[0].1)), kept);
+    assert_eq!(of_cpus(&pin, 1), [vec![[0; 3]; last], vec![[7, 0, 2]]].concat());
+}
+
+#[test]
+fn values_of_all_cpus_do_not_go_with_one_cpu() {
+    let lab = Lab::new();
+    let pin = map("p", "type percpu_hash key 4 value 8 entries 4");
+    let count = cpus();
+    let json = format!("{{\"key\":1,\"values\":[1{}]}}\n", ",1".repeat(count - 1));
+    let csv =
+        (0..count).fold("key,cpu,value\n".to_owned(), |rows, cpu| format!("{rows}1,{cpu},1\n"));
+    for (options, input, line) in [("", json, 1), ("--csv", csv, 1 + count)] {
+        let error = format!(
+            "bpf-map: /sys/fs/bpf/p: standard input: line {line}: values for every CPU, but --cpu selects one"
+        );
+        fails(&mut load(&lab, &format!("--cpu 0 {options}"), &pin, &input), 2, &error);
+        for more in ["", "--sum", "--all-cpus"] {
+            assert_eq!(stdout_of(&mut load(&lab, &format!("{options} {more}"), &pin, &input)), "");
+        }
+    }
+    for option in ["--sum", "--all-cpus", "--cpu 0"] {
+        let hash = lab.hash(&unique("h"));
+        let name = option.split(' ').next().unwrap();
+        let error =
+            format!("bpf-map: {}: {name}: a hash has one value for all CPUs", hash.display());
+        fails(&mut load(&lab, option, &hash, "{\"key\":1,\"value\":1}\n"), 2, &error);
+    }
 }
 
 #[test]
@@ -753,7 +834,8 @@ fn what_dump_prints_of_a_field_that_is_called_cpu_is_loaded_as_what_it_was() {
                 bpf-map dump $options --$format --value "$V" $P >was
                 head -n 1 was | tr '\t' ,
                 bpf-map clear $P
-                bpf-map load --$format --value "$V" $P was || exit
+                cpus=$([ -n "$options" ] || echo --sum)
+                bpf-map load $cpus --$format --value "$V" $P was || exit
                 bpf-map dump $options --$format --value "$V" $P | cmp was - || exit
             done
         done"#;

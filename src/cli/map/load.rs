@@ -8,13 +8,15 @@ mod rows;
 mod table;
 mod write;
 
+use super::cpus::{self, Placement};
 use super::lines::Lines;
 use super::reference::{self, Target};
 use crate::cli::exit::{self, Output};
+use crate::layout::Slot;
 use crate::map::kind::Kind;
 use anyhow::{Context, anyhow, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use elements::Elements;
+use elements::{Elements, Given};
 use progress::Progress;
 use std::ffi::OsString;
 use write::{Refused, Writer};
@@ -28,7 +30,7 @@ const STREAM: usize = 4096;
 
 pub fn arguments(command: Command) -> Command {
     let flag = |name, help| Arg::new(name).long(name).help(help).action(ArgAction::SetTrue);
-    reference::arguments(command).args([
+    let command = reference::arguments(command).args([
         Arg::new("FILE")
             .help("The file [default: standard input]")
             .value_parser(value_parser!(OsString)),
@@ -38,7 +40,8 @@ pub fn arguments(command: Command) -> Command {
         flag("replace", "Also remove what is not in the file")
             .conflicts_with_all(["stream", "if-absent"]),
         flag("stream", "Write while reading, without checking all first"),
-    ])
+    ]);
+    command.args(cpus::written())
 }
 
 pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
@@ -50,6 +53,7 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
     let flag = |name: &str| matches.get_flag(name);
     let allowed = allow(&target, flag("replace"), flag("if-absent"));
     allowed.with_context(|| target.label.clone())?;
+    let placement = target.placement(matches)?;
     let bytes = target.map.key_len() + target.map.value_len();
     let lines = Lines::open(file, LINE + LINE_FOR_BYTE * bytes)?;
     let reader = match (flag("csv"), flag("tsv")) {
@@ -57,10 +61,15 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
         (_, true) => Reader::table(&target, b'\t'),
         _ => Reader::Json(json::Reader::new(&target)),
     };
-    let writer = Writer::new(&target.map, flag("if-absent"));
-    let elements = Elements::new(&target.map);
-    let mut load =
-        Load { target: &target, lines, reader, writer, elements, progress: Progress::new() };
+    let mut load = Load {
+        target: &target,
+        placement,
+        lines,
+        reader,
+        writer: Writer::new(&target, placement, flag("if-absent")),
+        elements: Elements::new(&target.map, placement),
+        progress: Progress::new(),
+    };
     load.all(flag("stream"), flag("replace"))?;
     let Load { writer: Writer { written, kept, .. }, .. } = load;
     if kept == 0 {
@@ -102,10 +111,11 @@ impl<'t> Reader<'t> {
 /// One load, from its lines to the map.
 struct Load<'t> {
     target: &'t Target,
+    placement: Placement,
     lines: Lines,
     reader: Reader<'t>,
     writer: Writer<'t>,
-    elements: Elements,
+    elements: Elements<'t>,
     progress: Progress,
 }
 
@@ -141,7 +151,7 @@ impl Load<'_> {
 
     /// Reads one element; false at the end.
     fn next(&mut self) -> anyhow::Result<bool> {
-        let Load { target, lines, reader, elements, .. } = self;
+        let Load { target, placement, lines, reader, elements, .. } = self;
         let limit = lines.limit;
         let place = |name: &str, line: usize| format!("{}: {name}: line {line}", target.label);
         loop {
@@ -174,6 +184,7 @@ impl Load<'_> {
             let read = read.and_then(|read| {
                 let Some((key, value)) = read else { return Ok(false) };
                 in_range(target, key)?;
+                check_cpus(target, *placement, &value)?;
                 elements.push(key, value, number);
                 Ok(true)
             });
@@ -187,12 +198,26 @@ impl Load<'_> {
     fn write(&mut self, whole: bool) -> anyhow::Result<()> {
         let progress = whole.then_some(&mut self.progress);
         let result = self.writer.write(&self.elements, progress);
-        result.map_err(|Refused { element, errno }| {
-            let (error, name) = (self.target.cannot_write("load", errno), &self.lines.name);
+        result.map_err(|Refused { element, error }| {
+            let name = &self.lines.name;
             let (line, written) = (self.elements.line(element), self.writer.written);
             let of = if whole { format!(" of {}", self.elements.len()) } else { String::new() };
-            anyhow!("{error}: {name}: line {line} ({written}{of} elements were written)")
+            anyhow!("{error:#}: {name}: line {line} ({written}{of} elements were written)")
         })
+    }
+}
+
+/// An error if no option selects the CPUs that get a value, or a line has values for more than `--cpu`.
+fn check_cpus(target: &Target, placement: Placement, value: &Given) -> anyhow::Result<()> {
+    match value {
+        Given::One(value) => {
+            let slot = Slot::from(&target.layout.value);
+            placement.check(slot.is_zero(value)).context("value")
+        }
+        Given::Each(_) if placement.keeps_others() => {
+            bail!("values for every CPU, but --cpu selects one")
+        }
+        Given::Each(_) => Ok(()),
     }
 }
 

@@ -1,39 +1,40 @@
 //! Elements that were read and are yet to be written: their bytes, and where they stood.
 
+use crate::cli::map::cpus::Placement;
 use crate::sys::elem::MapFd;
+use std::convert::Infallible;
 
 /// The value of one line.
 pub enum Given<'b> {
-    /// One value; in a per-CPU map the first possible CPU's.
+    /// One value, in a per-CPU map for the CPUs that get it.
     One(&'b [u8]),
     /// Every possible CPU's, as the kernel wants them.
     Each(&'b [u8]),
 }
 
 /// Keys and values one after the other, as long as the map's.
-pub struct Elements {
+pub struct Elements<'t> {
+    map: &'t MapFd,
+    placement: Placement,
     keys: Vec<u8>,
     values: Vec<u8>,
     count: usize,
-    key_len: usize,
     /// Bytes of a value in `values`: of one CPU's, until a line gives several. A map on a
-    /// machine of many CPUs would else take a hundred times the memory for zeros.
+    /// machine of many CPUs would else take a hundred times the memory for copies.
     width: usize,
-    /// Bytes of all CPUs' values.
-    full: usize,
     /// Where the numbers of lines jump: the number of an element, and of its line.
     jumps: Vec<(usize, usize)>,
 }
 
-impl Elements {
-    pub fn new(map: &MapFd) -> Elements {
+impl<'t> Elements<'t> {
+    pub fn new(map: &'t MapFd, placement: Placement) -> Elements<'t> {
         Elements {
+            map,
+            placement,
             keys: Vec::new(),
             values: Vec::new(),
             count: 0,
-            key_len: map.key_len(),
             width: map.info().value_size as usize,
-            full: map.value_len(),
             jumps: Vec::new(),
         }
     }
@@ -48,44 +49,49 @@ impl Elements {
         }
         self.keys.extend_from_slice(key);
         match value {
-            Given::One(value) => self.values.extend_from_slice(value),
+            Given::One(value) if self.width == value.len() => self.values.extend_from_slice(value),
+            Given::One(value) => spread(self.map, self.placement, value, &mut self.values),
             Given::Each(values) => {
                 self.widen();
                 self.values.extend_from_slice(values);
             }
         }
         self.count += 1;
-        self.values.resize(self.count * self.width, 0);
     }
 
     fn widen(&mut self) {
-        if self.width < self.full {
-            let mut wide = Vec::with_capacity(self.count * self.full);
-            self.spread(0, self.count, &mut wide);
-            (self.values, self.width) = (wide, self.full);
-        }
-    }
-
-    fn spread(&self, first: usize, count: usize, into: &mut Vec<u8>) {
-        for value in self.values[first * self.width..].chunks_exact(self.width).take(count) {
-            into.extend_from_slice(value);
-            into.resize(into.len() + self.full - self.width, 0);
+        if self.width < self.map.value_len() {
+            let mut wide = Vec::with_capacity(self.count * self.map.value_len());
+            for one in self.values.chunks_exact(self.width) {
+                spread(self.map, self.placement, one, &mut wide);
+            }
+            (self.values, self.width) = (wide, self.map.value_len());
         }
     }
 
     /// The keys of `count` elements from `first` on.
     pub fn keys(&self, first: usize, count: usize) -> &[u8] {
-        &self.keys[first * self.key_len..][..count * self.key_len]
+        &self.keys[first * self.map.key_len()..][..count * self.map.key_len()]
     }
 
     /// Their values, as the kernel wants them; `scratch` is used where they have to be made so.
     pub fn values<'s>(&'s self, first: usize, count: usize, scratch: &'s mut Vec<u8>) -> &'s [u8] {
-        if self.width == self.full {
-            return &self.values[first * self.full..][..count * self.full];
+        let values = &self.values[first * self.width..][..count * self.width];
+        if self.width == self.map.value_len() {
+            return values;
         }
         scratch.clear();
-        self.spread(first, count, scratch);
+        for one in values.chunks_exact(self.width) {
+            spread(self.map, self.placement, one, scratch);
+        }
         scratch
+    }
+
+    /// Writes the one value of an element into the bytes that the map has for its key, for the
+    /// CPU that gets it.
+    pub fn put(&self, element: usize, into: &mut [u8]) {
+        let one = &self.values[element * self.width..][..self.map.info().value_size as usize];
+        copy(self.map, self.placement, one, into);
     }
 
     /// The line that an element stood in.
@@ -100,4 +106,21 @@ impl Elements {
         self.jumps.clear();
         self.count = 0;
     }
+}
+
+/// Appends a whole element: the value for the CPUs that get it, zeros for the others.
+fn spread(map: &MapFd, placement: Placement, one: &[u8], into: &mut Vec<u8>) {
+    let start = into.len();
+    into.resize(start + map.value_len(), 0);
+    copy(map, placement, one, &mut into[start..]);
+}
+
+fn copy(map: &MapFd, placement: Placement, one: &[u8], element: &mut [u8]) {
+    let Ok(()) = placement.each(map, element, |value, given| {
+        match given {
+            true => value.copy_from_slice(one),
+            false => value.fill(0),
+        }
+        Ok::<(), Infallible>(())
+    });
 }

@@ -2,6 +2,8 @@
 
 use super::elements::Elements;
 use super::progress::Progress;
+use crate::cli::map::change::Condition;
+use crate::cli::map::cpus::Placement;
 use crate::cli::map::reference::Target;
 use crate::error::Error;
 use crate::map::kind::Kind;
@@ -20,7 +22,8 @@ const NOEXIST: u64 = 1;
 
 /// Writes to one map, and counts.
 pub struct Writer<'t> {
-    map: &'t MapFd,
+    target: &'t Target,
+    placement: Placement,
     /// False once the kernel has refused, and where a batch would not do what is asked.
     batches: bool,
     flags: u64,
@@ -33,15 +36,16 @@ pub struct Writer<'t> {
 /// The element that the kernel did not take, and why.
 pub struct Refused {
     pub element: usize,
-    pub errno: Errno,
+    pub error: anyhow::Error,
 }
 
 impl<'t> Writer<'t> {
-    pub fn new(map: &'t MapFd, if_absent: bool) -> Writer<'t> {
+    pub fn new(target: &'t Target, placement: Placement, if_absent: bool) -> Writer<'t> {
+        let map = &target.map;
         // In a batch BPF_NOEXIST is EINVAL; a map without keys has no batches.
         let batches = !if_absent && map.key_len() > 0;
         let flags = if if_absent { NOEXIST } else { ANY };
-        Writer { map, batches, flags, written: 0, kept: 0, scratch: Vec::new() }
+        Writer { target, placement, batches, flags, written: 0, kept: 0, scratch: Vec::new() }
     }
 
     /// Writes all elements, in their order; tells `progress`, if they are all there are.
@@ -50,11 +54,14 @@ impl<'t> Writer<'t> {
         all: &Elements,
         mut progress: Option<&mut Progress>,
     ) -> Result<(), Refused> {
-        let batch = (BATCH_BYTES / self.map.value_len().max(1)).clamp(1, BATCH);
+        let batch = (BATCH_BYTES / self.target.map.value_len().max(1)).clamp(1, BATCH);
         let mut at = 0;
         while at < all.len() {
             let count = batch.min(all.len() - at);
-            self.some(all, at, count)?;
+            match self.placement.keeps_others() {
+                true => self.change(all, at, count)?,
+                false => self.some(all, at, count)?,
+            }
             at += count;
             if let Some(progress) = &mut progress {
                 progress.step("writing", at as u64, Some(all.len() as u64));
@@ -65,9 +72,13 @@ impl<'t> Writer<'t> {
 
     /// Writes `count` elements from the one at `first` on, and counts what was done.
     fn some(&mut self, all: &Elements, first: usize, count: usize) -> Result<(), Refused> {
+        let map = &self.target.map;
+        let refused = |element, errno| {
+            Err(Refused { element, error: self.target.cannot_write("load", errno).into() })
+        };
         let values = all.values(first, count, &mut self.scratch);
         if self.batches {
-            match self.map.update_batch(all.keys(first, count), values, ANY) {
+            match map.update_batch(all.keys(first, count), values, ANY) {
                 Ok(()) => {
                     self.written += count;
                     return Ok(());
@@ -75,15 +86,31 @@ impl<'t> Writer<'t> {
                 Err((0, Errno::UnknownErrno | Errno::EOPNOTSUPP)) => self.batches = false,
                 Err((done, errno)) => {
                     self.written += done;
-                    return Err(Refused { element: first + done, errno });
+                    return refused(first + done, errno);
                 }
             }
         }
-        for (i, value) in values.chunks_exact(self.map.value_len()).enumerate() {
-            match self.map.update(all.keys(first + i, 1), value, self.flags) {
+        for (i, value) in values.chunks_exact(map.value_len()).enumerate() {
+            match map.update(all.keys(first + i, 1), value, self.flags) {
                 Ok(()) => self.written += 1,
                 Err(Errno::EEXIST) if self.flags == NOEXIST => self.kept += 1,
-                Err(errno) => return Err(Refused { element: first + i, errno }),
+                Err(errno) => return refused(first + i, errno),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads each element, changes one CPU's value, and writes it back.
+    fn change(&mut self, all: &Elements, first: usize, count: usize) -> Result<(), Refused> {
+        let condition = if self.flags == NOEXIST { Condition::Absent } else { Condition::Any };
+        for element in first..first + count {
+            let changed = self.target.change("load", all.keys(element, 1), condition, |value| {
+                all.put(element, value);
+                Ok(())
+            });
+            match changed.map_err(|error| Refused { element, error })? {
+                true => self.written += 1,
+                false => self.kept += 1,
             }
         }
         Ok(())
