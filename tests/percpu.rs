@@ -185,6 +185,35 @@ fn values_array_needs_no_cpus_and_must_be_complete() {
 }
 
 #[test]
+fn fields_that_are_not_numbers_are_printed_if_all_cpus_agree() {
+    let lab = Lab::new();
+    let count = cpus().len();
+    let value = "struct{n: u32, who: char[4], at: ip4, how: enum:u8{PASS, DROP}, on: bool, one: u8:1, two: u8:2}";
+    let map = format!("p=percpu_array,value={value},entries=1");
+    let script = "
+        bpf-map set --all-cpus p 0 'n=1 who=eth0 at=10.0.0.1 how=DROP on=true one=1 two=1'
+        bpf-map get p 0; bpf-map get --json p 0 .how; bpf-map dump --csv p
+        bpf-map set --cpu 0 p 0 'n=1 who=- at=10.0.0.2 how=PASS on=false one=0 two=1'
+        bpf-map get p 0; bpf-map dump p; bpf-map dump --csv p; bpf-map dump --jsonl p; bpf-map dump --per-cpu p
+        bpf-map watch --count 1 p 0 | cut -f 2; bpf-map get p 0 .who; bpf-map get --cpu 0 p 0 .who
+        bpf-map dump --prometheus p | grep -v '^#'; bpf-map add p 0 .one 1; bpf-map add p 0 .one -1";
+    let two = count;
+    let same = format!("n={count} who=eth0 at=10.0.0.1 how=DROP on=true one=1 two={two}");
+    assert!(count > 1, "this test needs two possible CPUs");
+    let differs = format!("n={count} who=- at=- how=- on=- one=- two={two}");
+    let header = "key,n,who,at,how,on,one,two";
+    let others = "\tn=1 who=eth0 at=10.0.0.1 how=DROP on=true one=1 two=1".repeat(count - 1);
+    let want = format!(
+        "{same}\n\"DROP\"\n{header}\n0,{count},eth0,10.0.0.1,DROP,true,1,{two}\n\
+         {differs}\n0\t{differs}\n{header}\n0,{count},-,-,-,-,-,{two}\n\
+         {{\"key\":0,\"value\":{{\"n\":{count},\"who\":null,\"at\":null,\"how\":null,\"on\":null,\"one\":null,\"two\":{two}}}}}\n\
+         0\tn=1 who=\"-\" at=10.0.0.2 how=PASS on=false one=0 two=1{others}\n\
+         0 {differs}\n-\n\"-\"\np_n{{key=\"0\"}} {count}\np_two{{key=\"0\"}} {two}\n1\n-\n"
+    );
+    assert_eq!(stdout_of(&mut with(&lab, &map, script)), want);
+}
+
+#[test]
 fn one_cpu_is_set_and_the_others_stay() {
     let lab = Lab::new();
     let (last, count) = (cpus().last().copied().unwrap(), cpus().len());

@@ -6,7 +6,7 @@ use super::reference::Target;
 use super::{positional, reference, value};
 use crate::cli::exit::{self, Output};
 use crate::layout::parse::{self, Integer};
-use crate::layout::print::{PerCpu, Values};
+use crate::layout::print::{self, PerCpu, Values};
 use crate::layout::{Class, Number, Slot, Type};
 use crate::map::kind::Kind;
 use crate::sys::mmap::Mapped;
@@ -61,22 +61,22 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
     };
     let which = target.which(matches)?;
     let in_memory = sum.in_memory(&target, &key)?;
-    let (number, how) = match in_memory {
+    let (result, how) = match in_memory {
         Some(number) => (Some(number), "added in memory, atomically"),
         None => {
             let condition = match matches.get_flag("create") {
                 true => Condition::Any,
                 false => Condition::Present,
             };
-            let number = sum.read_and_write(&target, &key, &which, condition)?;
-            (number, "read, added to and written back: not atomically")
+            let result = sum.read_and_write(&target, &key, &which, condition)?;
+            (result, "read, added to and written back: not atomically")
         }
     };
-    let Some(number) = number else { return absent(&target.label, key_text, out) };
+    let Some(result) = result else { return absent(&target.label, key_text, out) };
     if matches.get_flag("verbose") {
         out.report(format_args!("{}: {how}", target.label))?;
     }
-    number.print(&mut out.data);
+    out.data.extend(result);
     out.data.push(b'\n');
     Ok(0)
 }
@@ -138,7 +138,7 @@ impl Sum<'_> {
     /// Adds where the kernel and all others see it at once, and nothing that others count
     /// meanwhile is lost. None where the map cannot be mapped, the number is not in one
     /// machine word, or there is no such key.
-    fn in_memory(&self, target: &Target, key: &[u8]) -> anyhow::Result<Option<Number>> {
+    fn in_memory(&self, target: &Target, key: &[u8]) -> anyhow::Result<Option<Vec<u8>>> {
         let info = target.map.info();
         let index = key.first_chunk().map_or(u32::MAX, |word| u32::from_ne_bytes(*word));
         if index >= info.max_entries {
@@ -156,25 +156,25 @@ impl Sum<'_> {
             anyhow::Ok(())
         });
         match done {
-            Ok(result) => result.map(|()| self.slot.number(&value)),
+            Ok(result) => result.map(|()| Some(self.text(&value[..]))),
             Err(_) => Ok(None),
         }
     }
 
-    /// Reads the element, adds and writes it back; the new number, summed over all CPUs unless
-    /// one was named. None where the condition does not hold.
+    /// Reads the element, adds and writes it back; the new number as text, summed over all CPUs
+    /// unless one was named. None where the condition does not hold.
     fn read_and_write(
         &self,
         target: &Target,
         key: &[u8],
         which: &Which,
         condition: Condition,
-    ) -> anyhow::Result<Option<Number>> {
-        let mut number = None;
+    ) -> anyhow::Result<Option<Vec<u8>>> {
+        let mut text = Vec::new();
         let done = target.change("add", key, condition, |element| {
             if !target.is_per_cpu() {
                 self.apply(target, element, None)?;
-                number = self.slot.number(element);
+                text = self.text(&element[..]);
                 return Ok(());
             }
             let (place, cpu) = match which {
@@ -183,12 +183,18 @@ impl Sum<'_> {
             };
             let value = &mut element[target.map.slot(place)];
             self.apply(target, value, Some(cpu))?;
-            number = match which {
-                Which::One { .. } => self.slot.number(value),
-                _ => PerCpu::new(element, target.map.stride()).number(self.slot),
+            text = match which {
+                Which::One { .. } => self.text(&value[..]),
+                _ => self.text(&PerCpu::new(element, target.map.stride())),
             };
             Ok(())
         })?;
-        Ok(number.filter(|_| done))
+        Ok(done.then_some(text))
+    }
+
+    fn text(&self, values: &(impl Values + ?Sized)) -> Vec<u8> {
+        let mut text = Vec::new();
+        print::plain(self.slot, values, &mut text);
+        text
     }
 }

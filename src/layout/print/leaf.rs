@@ -92,9 +92,9 @@ fn text(bytes: &[u8], style: Style, out: &mut Vec<u8>) {
     let Ok(text) = std::str::from_utf8(&bytes[..end]) else {
         return raw(bytes, style, out);
     };
-    // Alone, null is what a sum over CPUs prints that do not agree.
+    // Alone, - is printed if the CPUs of a per-CPU map do not agree.
     let literal = !text.starts_with("hex:");
-    let null = text == "null" && !matches!(style, Style::Cell);
+    let is_dash = text == "-" && !matches!(style, Style::Cell);
     let bare = match style {
         Style::Json if !literal => return raw(bytes, style, out),
         Style::Json => false,
@@ -104,7 +104,7 @@ fn text(bytes: &[u8], style: Style, out: &mut Vec<u8>) {
         Style::Bare => !text.is_empty() && text.trim().len() == text.len(),
         Style::Cell => true,
     };
-    if bare && literal && !null && !text.starts_with('"') && !text.contains(is_unsafe) {
+    if bare && literal && !is_dash && !text.starts_with('"') && !text.contains(is_unsafe) {
         out.extend_from_slice(text.as_bytes());
     } else {
         json_string(text, out);

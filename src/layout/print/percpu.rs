@@ -7,9 +7,9 @@ use crate::layout::{Number, Slot, Type, bits};
 
 /// One value of each CPU, to be printed as one.
 ///
-/// Integers add up in 128 bits and floats as f64. What cannot be added (text, addresses, enums,
-/// bools, raw bytes) shows where all CPUs that hold something other than zero agree, else null; so
-/// does a sum beyond 128 bits.
+/// Integers add up in 128 bits and floats as f64. Text, addresses, enums, bools, bitfields of one
+/// bit and raw bytes are printed if all CPUs agree, else as null in JSON and `-` in text; so is a
+/// sum beyond 128 bits.
 #[derive(Clone, Copy)]
 pub struct PerCpu<'b> {
     slots: &'b [u8],
@@ -28,21 +28,11 @@ impl<'b> PerCpu<'b> {
         self.slots.chunks_exact(self.stride)
     }
 
-    /// The value on which every CPU that is not zero agrees.
+    /// A CPU's value, if all agree in this slot.
     fn agreed(&self, slot: Slot<'_>) -> Option<&'b [u8]> {
-        let mut found: Option<&[u8]> = None;
-        for value in self.each() {
-            match found {
-                _ if slot.is_zero(value) => found = found.or(Some(value)),
-                Some(other) if !slot.is_zero(other) => {
-                    if !is_same(slot, value, other) {
-                        return None;
-                    }
-                }
-                _ => found = Some(value),
-            }
-        }
-        found
+        let mut each = self.each();
+        let first = each.next()?;
+        each.all(|value| is_same(slot, first, value)).then_some(first)
     }
 }
 
@@ -55,12 +45,18 @@ fn is_same(slot: Slot<'_>, a: &[u8], b: &[u8]) -> bool {
     }
 }
 
+/// Whether it is a number to count with, and not a flag.
 pub(super) fn can_add(slot: Slot<'_>) -> bool {
     let class = match slot.ty {
-        Type::Atom(atom) => atom.class(),
+        Type::Atom(atom) if slot.width != Some(1) => atom.class(),
         _ => return false,
     };
     matches!(class, Class::Unsigned | Class::Signed | Class::Network | Class::Float)
+}
+
+/// Printed if the CPUs do not agree, or a sum is too large.
+fn none(style: Style, out: &mut Vec<u8>) {
+    out.extend_from_slice(if style == Style::Json { b"null" } else { b"-" });
 }
 
 impl Values for PerCpu<'_> {
@@ -77,13 +73,13 @@ impl Values for PerCpu<'_> {
                     out.push(b'"');
                 }
                 Some(number) => number.print(out),
-                None => out.extend_from_slice(b"null"),
+                None => none(style, out),
             }
             return;
         }
         match self.agreed(slot) {
             Some(value) => leaf::print(slot, value, style, out),
-            None => out.extend_from_slice(b"null"),
+            None => none(style, out),
         }
     }
 

@@ -1,11 +1,17 @@
 //! Values of several CPUs printed as one.
 
 use super::ty;
+use crate::layout::Type;
 use crate::layout::parse::value;
 use crate::layout::print::{self, PerCpu};
 
-/// The JSON of `texts`, one a CPU, summed; slots are rounded up to 8 bytes as the kernel does.
-fn sum(ty_text: &str, texts: &[&str]) -> String {
+/// The JSON of `texts`, one for each CPU, summed.
+fn sum(ty: &str, texts: &[&str]) -> String {
+    printed(ty, texts, |ty, sum, out| print::json(ty, sum, out))
+}
+
+/// What `print` makes of the sum of `texts`; slots are rounded up to 8 bytes as the kernel does.
+fn printed(ty_text: &str, texts: &[&str], print: impl Fn(&Type, &PerCpu, &mut Vec<u8>)) -> String {
     let ty = ty(ty_text);
     let stride = ty.size().next_multiple_of(8);
     let mut slots = Vec::new();
@@ -16,7 +22,7 @@ fn sum(ty_text: &str, texts: &[&str]) -> String {
         slots.extend(bytes);
     }
     let mut out = Vec::new();
-    print::json(&ty, &PerCpu::new(&slots, stride), &mut out);
+    print(&ty, &PerCpu::new(&slots, stride), &mut out);
     String::from_utf8(out).expect("printed text is UTF-8")
 }
 
@@ -34,21 +40,49 @@ fn integers_add_up_beyond_their_own_width() {
 }
 
 #[test]
-fn what_cannot_be_added_shows_where_cpus_agree() {
-    let ty = "struct{n: u32, who: char[4], at: ip4, how: enum:u8{A, B}, is: bool}";
-    let one = "n=1 who=eth0 at=10.0.0.1 how=B is=true";
-    let zero = "n=0 who=\"\" at=0.0.0.0 how=A is=false";
-    let other = "n=5 who=eth1 at=10.0.0.1 how=B is=true";
-    assert_eq!(
-        sum(ty, &[zero, one, zero, one]),
-        "{\"n\":2,\"who\":\"eth0\",\"at\":\"10.0.0.1\",\"how\":\"B\",\"is\":true}"
-    );
-    assert_eq!(
-        sum(ty, &[one, other]),
-        "{\"n\":6,\"who\":null,\"at\":\"10.0.0.1\",\"how\":\"B\",\"is\":true}"
-    );
-    assert_eq!(
-        sum(ty, &[zero, zero]),
-        "{\"n\":0,\"who\":\"\",\"at\":\"0.0.0.0\",\"how\":\"A\",\"is\":false}"
-    );
+fn other_fields_are_printed_if_all_cpus_agree() {
+    let ty = "struct{n: u32, who: char[4], at: ip4, how: enum:u8{A, B}, is: bool, one: u8:1, two: u8:2, raw: hex[3]}";
+    let one = "n=1 who=eth0 at=10.0.0.1 how=B is=true one=1 two=2 raw=00ff00";
+    let zero = "n=0 who=\"\" at=0.0.0.0 how=A is=false one=0 two=0 raw=000000";
+    let other = "n=5 who=eth1 at=10.0.0.1 how=B is=true one=1 two=1 raw=00ff00";
+    for (texts, json, words) in [
+        (
+            &[one, one][..],
+            r#"{"n":2,"who":"eth0","at":"10.0.0.1","how":"B","is":true,"one":1,"two":4,"raw":"00ff00"}"#,
+            "n=2 who=eth0 at=10.0.0.1 how=B is=true one=1 two=4 raw=00ff00",
+        ),
+        (
+            &[one, other],
+            r#"{"n":6,"who":null,"at":"10.0.0.1","how":"B","is":true,"one":1,"two":3,"raw":"00ff00"}"#,
+            "n=6 who=- at=10.0.0.1 how=B is=true one=1 two=3 raw=00ff00",
+        ),
+        (
+            &[zero, one, zero],
+            r#"{"n":1,"who":null,"at":null,"how":null,"is":null,"one":null,"two":2,"raw":null}"#,
+            "n=1 who=- at=- how=- is=- one=- two=2 raw=-",
+        ),
+        (
+            &[zero, zero],
+            r#"{"n":0,"who":"","at":"0.0.0.0","how":"A","is":false,"one":0,"two":0,"raw":"000000"}"#,
+            "n=0 who=\"\" at=0.0.0.0 how=A is=false one=0 two=0 raw=000000",
+        ),
+        (
+            &[one],
+            r#"{"n":1,"who":"eth0","at":"10.0.0.1","how":"B","is":true,"one":1,"two":2,"raw":"00ff00"}"#,
+            one,
+        ),
+    ] {
+        assert_eq!(sum(ty, texts), json);
+        assert_eq!(printed(ty, texts, |ty, sum, out| print::plain(ty, sum, out)), words);
+    }
+    for (ty, texts) in [
+        ("bool", ["true", "false"]),
+        ("enum:u8{A, B}", ["A", "B"]),
+        ("char[4]", ["a", ""]),
+        ("ip4", ["::", "1.2.3.4"]),
+    ] {
+        let texts = texts.map(|text| text.replace("::", "0.0.0.0"));
+        let texts = texts.each_ref().map(String::as_str);
+        assert_eq!(printed(ty, &texts, |ty, sum, out| print::cell(ty, sum, out)), "-", "{ty}");
+    }
 }

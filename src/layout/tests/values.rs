@@ -111,8 +111,9 @@ fn members_of_a_union_may_agree() {
 
 #[test]
 fn text_is_printed_so_that_nothing_is_lost_or_misread() {
-    let table: [(&[u8], &str, &str); 11] = [
-        (b"null\0\0\0\0", "a=\"null\"", "{\"a\":\"null\"}"),
+    let table: [(&[u8], &str, &str); 12] = [
+        (b"-\0\0\0\0\0\0\0", "a=\"-\"", "{\"a\":\"-\"}"),
+        (b"null\0\0\0\0", "a=null", "{\"a\":\"null\"}"),
         (b"eth0\0\0\0\0", "a=eth0", "{\"a\":\"eth0\"}"),
         (b"\0\0\0\0\0\0\0\0", "a=\"\"", "{\"a\":\"\"}"),
         (b"a b\0\0\0\0\0", "a=\"a b\"", "{\"a\":\"a b\"}"),
