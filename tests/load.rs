@@ -72,13 +72,13 @@ fn a_line_that_is_wrong_is_named_and_nothing_is_written() {
         (r#"{"key":3,"key":3,"value":1}"#, "key: given twice".into()),
         (r#"{"key":3,"value":1,"value":1}"#, "value: given twice".into()),
         (r#"{"key":3,"value":1,"values":[1]}"#, "values: a hash has one value a key".into()),
-        (r#"{"key":3,"valu":1}"#, "\"valu\", where key, value or values could be".into()),
+        (r#"{"key":3,"valu":1}"#, "\"valu\", where key, value, values or sum could be".into()),
         (
             "{\"k\u{1b}[2J\":3}",
             "json: control character (\\u0000-\\u001F) found while parsing a string at column 4"
                 .into(),
         ),
-        (r#"{"\u001b[2J":3}"#, "\"\\x1b[2J\", where key, value or values could be".into()),
+        (r#"{"\u001b[2J":3}"#, "\"\\x1b[2J\", where key, value, values or sum could be".into()),
         (r#"{"key":3,"value":1}x"#, "json: trailing characters at column 20".into()),
         (r#"{"key":3,"value":1},"#, "json: trailing characters at column 20".into()),
         (r#"{"key":3,"val"#, "json: end of line while parsing a string at column 13".into()),
@@ -635,6 +635,26 @@ fn single_values_need_the_cpus_that_get_them() {
     };
     assert_eq!(run(&mut load(&lab, &options, &pin, &formats[0].1)), kept);
     assert_eq!(of_cpus(&pin, 1), [vec![[0; 3]; last], vec![[7, 0, 2]]].concat());
+}
+
+#[test]
+fn sums_that_dump_marks_are_loaded_into_any_map() {
+    let lab = Lab::new();
+    let (pin, hash) = (map("p", "type percpu_hash key 4 value 8 entries 4"), lab.hash("h"));
+    let line = "{\"key\":1,\"value\":9,\"sum\":true}\n";
+    assert_eq!(stdout_of(&mut load(&lab, "--sum", &pin, line)), "");
+    assert_eq!(stdout_of(&mut lab.map(["dump", "--jsonl", "/sys/fs/bpf/p"])), line);
+    assert_eq!(stdout_of(&mut load(&lab, "", &hash, line)), "");
+    assert_eq!(held(&hash), [(1, 9)]);
+    let values = format!("{{\"key\":1,\"values\":[1{}],\"sum\":true}}", ",1".repeat(cpus() - 1));
+    for (line, why) in [
+        (values.as_str(), "both sum and values"),
+        ("{\"key\":1,\"value\":9,\"sum\":1}", "sum: invalid type: integer `1`, expected a boolean"),
+        ("{\"key\":1,\"sum\":true}", "value: missing"),
+    ] {
+        let error = format!("bpf-map: /sys/fs/bpf/p: standard input: line 1: {why}");
+        fails(&mut load(&lab, "", &pin, line), 2, &error);
+    }
 }
 
 #[test]

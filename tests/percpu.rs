@@ -204,9 +204,9 @@ fn fields_that_are_not_numbers_are_printed_if_all_cpus_agree() {
     let header = "key,n,who,at,how,on,one,two";
     let others = "\tn=1 who=eth0 at=10.0.0.1 how=DROP on=true one=1 two=1".repeat(count - 1);
     let want = format!(
-        "{same}\n\"DROP\"\n{header}\n0,{count},eth0,10.0.0.1,DROP,true,1,{two}\n\
+        "{same}\n{{\"value\":\"DROP\",\"sum\":false}}\n{header}\n0,{count},eth0,10.0.0.1,DROP,true,1,{two}\n\
          {differs}\n0\t{differs}\n{header}\n0,{count},-,-,-,-,-,{two}\n\
-         {{\"key\":0,\"value\":{{\"n\":{count},\"who\":null,\"at\":null,\"how\":null,\"on\":null,\"one\":null,\"two\":{two}}}}}\n\
+         {{\"key\":0,\"value\":{{\"n\":{count},\"who\":null,\"at\":null,\"how\":null,\"on\":null,\"one\":null,\"two\":{two}}},\"sum\":true}}\n\
          0\tn=1 who=\"-\" at=10.0.0.2 how=PASS on=false one=0 two=1{others}\n\
          0 {differs}\n-\n\"-\"\np_n{{key=\"0\"}} {count}\np_two{{key=\"0\"}} {two}\n1\n-\n"
     );
@@ -225,7 +225,11 @@ fn one_cpu_is_set_and_the_others_stay() {
         let value = |at| if at + 1 == count { "5".to_owned() } else { "9".to_owned() };
         let values: Vec<String> = (0..count).map(value).collect();
         let sum = 9 * (count - 1) + 5;
-        let want = format!("{}5\n{{\"values\":[{}]}}\n{sum}\n", lines(value), values.join(","));
+        let want = format!(
+            "{}5\n{{\"values\":[{}]}}\n{{\"value\":{sum},\"sum\":true}}\n",
+            lines(value),
+            values.join(",")
+        );
         assert_eq!(stdout_of(&mut with(&lab, map, &script)), want, "{map}");
     }
 }

@@ -96,6 +96,32 @@ fn what_is_known_only_of_some_types_is_shown_for_those() {
 }
 
 #[test]
+fn per_cpu_map_shows_its_cpus_and_whether_values_are_sums() {
+    let lab = Lab::new();
+    let pin = made(&lab, "p=percpu_array,value=4,entries=2");
+    let header = std::fs::read_to_string("/proc/softirqs").unwrap();
+    let cpus = header.lines().next().unwrap().split_whitespace().count();
+    for (value, sum) in [
+        ("u32", true),
+        ("struct{a: bool, b: u16}", true),
+        ("u8[4]", true),
+        ("struct{a: u32:31, b: u32:1}", true),
+        ("struct{a: u32:1, b: u32:1}", false),
+        ("enum{A, B}", false),
+        ("ip4", false),
+        ("char[4]", false),
+        ("bool[4]", false),
+    ] {
+        let json = shown(&lab, &[&pin, "--value", value]);
+        assert_eq!((&json["cpus"], &json["sum"]), (&json!(cpus), &json!(sum)), "{value}");
+        let text = stdout_of(&mut lab.map(["show", &pin, "--value", value]));
+        assert!(text.contains(&format!("\nmax_entries: 2\ncpus: {cpus}\nsum: {sum}\n")), "{text}");
+    }
+    let other = shown(&lab, &[&made(&lab, "a=array,value=4,entries=2")]);
+    assert_eq!((&other["cpus"], &other["sum"]), (&Value::Null, &Value::Null));
+}
+
+#[test]
 fn a_program_array_shows_its_slots_in_use_and_the_type_of_their_programs() {
     let lab = Lab::new();
     let pin = made(&lab, "jumps=prog_array,entries=4");

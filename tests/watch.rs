@@ -228,6 +228,7 @@ fn per_cpu_values_are_summed_as_programs_count() {
     let mut watch = Watch::start(&mut lab.map(words));
     let first: Value = serde_json::from_str(&watch.line()).unwrap();
     assert_eq!(first["elements"][0]["value"], 3);
+    assert_eq!(first["elements"][0]["sum"], true);
     count("4");
     // It may be seen in the middle of its counting.
     let mut sum = 0;

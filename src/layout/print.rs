@@ -8,7 +8,7 @@ mod percpu;
 pub use change::Change;
 pub(crate) use leaf::decimal;
 pub use leaf::float;
-pub use percpu::PerCpu;
+pub use percpu::{PerCpu, has_sums};
 
 use super::record::Record;
 use super::{Number, Slot, Type};

@@ -3,8 +3,8 @@
 use super::element::{Format, Shown};
 use crate::layout::{Slot, Type, print};
 
-/// Elements as `{"key":…,"value":…}`, `"values":[…]` with every CPU's: a line each (JSON
-/// lines), or those lines as one array.
+/// Elements as `{"key":…,"value":…}`, with `"sum":true` if numbers were summed over CPUs, or with
+/// `"values":[…]` of every CPU: a line each (JSON lines), or those lines as one array.
 pub struct Elements<'t> {
     key: &'t Type,
     value: Slot<'t>,
@@ -16,6 +16,12 @@ impl<'t> Elements<'t> {
     pub fn new(key: &'t Type, value: &'t Type, array: bool) -> Elements<'t> {
         Elements { key, value: value.into(), array, first: true }
     }
+}
+
+/// Appends the member that marks the value before it, of all CPUs, as a sum or not.
+pub fn push_sum(value: Slot, out: &mut Vec<u8>) {
+    let sum = print::has_sums(value);
+    out.extend_from_slice(if sum { b",\"sum\":true" } else { b",\"sum\":false" });
 }
 
 impl Format for Elements<'_> {
@@ -37,6 +43,9 @@ impl Format for Elements<'_> {
             _ => b",\"value\":",
         });
         value.json(self.value, out);
+        if let Shown::Sum(_) = value {
+            push_sum(self.value, out);
+        }
         out.extend_from_slice(if self.array { b"}" } else { b"}\n" });
     }
 

@@ -1,6 +1,7 @@
 //! One map in full: a line a field for reading, or a JSON object.
 
 use super::{Whole, document};
+use crate::layout::print::has_sums;
 use crate::layout::{Layout, Part, Record, Type};
 use crate::map::kind::Kind;
 use crate::map::state::State;
@@ -18,6 +19,8 @@ pub struct Shown<'a> {
     pub access: Access,
     pub layout: &'a Layout,
     pub whole: Whole,
+    /// How many CPUs have a value in each element, in a per-CPU map.
+    pub cpus: Option<usize>,
     /// Elements, or slots in use; None where that cannot be told.
     pub used: Option<u64>,
 }
@@ -44,6 +47,10 @@ pub fn text(shown: &Shown) -> String {
     line("key_size", info.key_size.to_string());
     line("value_size", info.value_size.to_string());
     line("max_entries", info.max_entries.to_string());
+    if let Some(cpus) = shown.cpus {
+        line("cpus", cpus.to_string());
+        line("sum", has_sums(&shown.layout.value).to_string());
+    }
     if let Some(used) = shown.used {
         let percent = shown.percent().map(|percent| format!(" ({percent} %)"));
         line("entries", format!("{used}{}", percent.unwrap_or_default()));
@@ -88,6 +95,8 @@ pub fn json(shown: &Shown) -> Vec<u8> {
         key_size: info.key_size,
         value_size: info.value_size,
         max_entries: info.max_entries,
+        cpus: shown.cpus,
+        sum: shown.cpus.map(|_| has_sums(&layout.value)),
         entries: shown.used,
         percent: shown.percent(),
         flags: &whole.flags,
@@ -113,6 +122,8 @@ struct Fields<'a> {
     key_size: u32,
     value_size: u32,
     max_entries: u32,
+    cpus: Option<usize>,
+    sum: Option<bool>,
     entries: Option<u64>,
     percent: Option<f64>,
     flags: &'a [String],

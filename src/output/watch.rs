@@ -1,6 +1,6 @@
 //! What changes in a map, time and again: a line of text, a line of JSON, or a screen.
 
-use super::table;
+use super::{json, table};
 use crate::layout::print::{self, Change, Column, PerCpu};
 use crate::layout::{Number, Slot};
 use std::fmt::Write as _;
@@ -16,6 +16,7 @@ pub struct Frame<'a> {
     pub value: Slot<'a>,
     /// Bytes from one CPU's value to the next; the value's length where there is one for all.
     pub stride: usize,
+    pub per_cpu: bool,
     /// Since 1970.
     pub time: Duration,
     /// Since the first moment.
@@ -74,7 +75,7 @@ impl<'a> Frame<'a> {
 }
 
 /// `{"time": …, "elapsed": …, "elements": […], "gone": […]}`.
-pub fn json(frame: &Frame, out: &mut Vec<u8>) {
+pub fn object(frame: &Frame, out: &mut Vec<u8>) {
     // Writing to a Vec cannot fail.
     let _ = write!(
         out,
@@ -91,6 +92,9 @@ pub fn json(frame: &Frame, out: &mut Vec<u8>) {
         print::json(frame.key, entry.key, out);
         out.extend_from_slice(b",\"value\":");
         print::json(frame.value, &after, out);
+        if frame.per_cpu {
+            json::push_sum(frame.value, out);
+        }
         if let (Some(before), Some(seconds)) = (entry.before, frame.seconds()) {
             let before = frame.values(before);
             let change = Change::new(&before, &after);

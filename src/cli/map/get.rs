@@ -5,6 +5,7 @@ use super::reference::Target;
 use super::{positional, reference};
 use crate::cli::exit::{self, Output};
 use crate::layout::{Slot, print};
+use crate::output::json;
 use crate::text::escape;
 use anyhow::Context;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
@@ -14,7 +15,7 @@ use std::os::unix::ffi::OsStrExt;
 pub fn arguments(command: Command) -> Command {
     reference::arguments(command).args([
         positional("KEY", "The keys; the last may be a field of the value, as .NAME").num_args(1..),
-        json(),
+        json_flag(),
         Arg::new("default")
             .long("default")
             .value_name("TEXT")
@@ -28,7 +29,7 @@ pub fn arguments(command: Command) -> Command {
 }
 
 /// `--json`.
-pub fn json() -> Arg {
+pub fn json_flag() -> Arg {
     Arg::new("json").long("json").help("Print JSON").action(ArgAction::SetTrue)
 }
 
@@ -140,7 +141,15 @@ impl View {
         match &self.which {
             Which::Sum if !target.is_per_cpu() => self.value(slot, found, out),
             Which::Sum => {
-                self.value(slot, &print::PerCpu::new(found, target.map.stride()), out);
+                let values = print::PerCpu::new(found, target.map.stride());
+                if self.json {
+                    out.extend(b"{\"value\":");
+                    print::json(slot, &values, out);
+                    json::push_sum(slot, out);
+                    out.push(b'}');
+                } else {
+                    print::plain(slot, &values, out);
+                }
             }
             Which::One { place, .. } => {
                 self.value(slot, &found[target.map.slot(*place)], out);

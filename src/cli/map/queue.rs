@@ -1,7 +1,7 @@
 //! `bpf-map push`, `pop`, `peek` and `has`: maps without keys.
 
 use super::cpus::Which;
-use super::get::{View, json};
+use super::get::{View, json_flag};
 use super::reference::Target;
 use super::{positional, reference, value};
 use crate::cli::exit::{self, Output};
@@ -30,7 +30,7 @@ pub fn push_arguments(command: Command) -> Command {
 pub fn read_arguments(command: Command) -> Command {
     reference::arguments(command).args([
         Arg::new("FIELD").help("A field of the value, as .NAME").value_parser(field),
-        json(),
+        json_flag(),
     ])
 }
 

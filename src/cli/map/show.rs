@@ -39,6 +39,10 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
         access: fd::access(map.as_fd()).map_err(fail("read access mode"))?,
         layout: &target.layout,
         whole: Whole { flags: flag_names(map.info().flags), pins: pins.unwrap_or_default() },
+        cpus: match target.is_per_cpu() {
+            true => Some(target.cpus()?.numbers().len()),
+            false => None,
+        },
         used: usage::used(map).map_err(fail("count"))?,
     };
     match matches.get_flag("json") {

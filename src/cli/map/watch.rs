@@ -92,6 +92,7 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
             key,
             value,
             stride: target.map.stride(),
+            per_cpu: target.is_per_cpu(),
             time: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default(),
             elapsed: clock.elapsed(after.at),
             since: before.as_ref().map(|before| after.at.duration_since(before.at)),
@@ -102,7 +103,7 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
         }
         frame.entries.truncate(top);
         match (json, on_terminal) {
-            (true, _) => watch::json(&frame, &mut out.data),
+            (true, _) => watch::object(&frame, &mut out.data),
             (_, true) => {
                 let window = terminal::window(std::io::stdout().as_fd()).unwrap_or(WINDOW);
                 watch::screen(&frame, window, &mut out.data);

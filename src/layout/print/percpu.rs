@@ -54,6 +54,16 @@ pub(super) fn can_add(slot: Slot<'_>) -> bool {
     matches!(class, Class::Unsigned | Class::Signed | Class::Network | Class::Float)
 }
 
+/// Whether [`PerCpu`] prints sums in a value, or in a part of one: whether there is a number in it.
+pub fn has_sums<'t>(what: impl Into<Slot<'t>>) -> bool {
+    let slot = what.into();
+    match (slot.record(), slot.ty) {
+        (Some(record), _) => record.fields().iter().any(|field| has_sums(slot.field(field))),
+        (None, Type::Array(array)) => !array.is_empty() && has_sums(array.elem()),
+        (None, _) => can_add(slot),
+    }
+}
+
 /// Printed if the CPUs do not agree, or a sum is too large.
 fn none(style: Style, out: &mut Vec<u8>) {
     out.extend_from_slice(if style == Style::Json { b"null" } else { b"-" });

@@ -32,6 +32,7 @@ struct Seen {
     key: bool,
     value: bool,
     values: bool,
+    sum: bool,
     /// The member that is being read.
     within: &'static str,
 }
@@ -67,6 +68,7 @@ impl<'t> Reader<'t> {
             Seen { key: false, .. } if self.key_type.is_some() => bail!("key: missing"),
             Seen { value: false, values: false, .. } => bail!("value: missing"),
             Seen { value: true, values: true, .. } => bail!("both value and values"),
+            Seen { sum: true, values: true, .. } => bail!("both sum and values"),
             Seen { values: true, .. } => Ok((&self.key, Given::Each(&self.each))),
             _ => Ok((&self.key, Given::One(&self.value))),
         }
@@ -111,6 +113,7 @@ impl<'de> Visitor<'de> for Members<'_, '_> {
             let (was, within) = match name {
                 Name::KEY => (&mut seen.key, "key"),
                 Name::VALUE => (&mut seen.value, "value"),
+                Name::SUM => (&mut seen.sum, "sum"),
                 _ => (&mut seen.values, "values"),
             };
             seen.within = within;
@@ -125,6 +128,8 @@ impl<'de> Visitor<'de> for Members<'_, '_> {
                 (Name::VALUE, _) => {
                     map.next_value_seed(Seed::new(reader.value_type, &mut reader.value))?;
                 }
+                // dump prints it for a per-CPU map; the total may be loaded into any map.
+                (Name::SUM, _) => drop(map.next_value::<bool>()?),
                 _ if reader.each.is_empty() => {
                     let kind = &reader.kind;
                     return Err(A::Error::custom(format_args!("a {kind} has one value a key")));
@@ -148,6 +153,7 @@ impl Name {
     const KEY: u8 = 0;
     const VALUE: u8 = 1;
     const VALUES: u8 = 2;
+    const SUM: u8 = 3;
 }
 
 impl<'de> DeserializeSeed<'de> for Name {
@@ -170,10 +176,13 @@ impl Visitor<'_> for Name {
             "key" => Ok(Name::KEY),
             "value" => Ok(Name::VALUE),
             "values" => Ok(Name::VALUES),
+            "sum" => Ok(Name::SUM),
             other => {
                 let start: String = other.chars().take(40).collect();
                 let start = escape(start.as_bytes());
-                Err(E::custom(format_args!("\"{start}\", where key, value or values could be")))
+                Err(E::custom(format_args!(
+                    "\"{start}\", where key, value, values or sum could be"
+                )))
             }
         }
     }
