@@ -156,15 +156,15 @@ fn layouts_of_all_kinds_are_written_as_c_stores_them_and_read_back() {
     all.unwrap();
 }
 
-/// Maps of types.bpf.o: the sizes of key and value, and the value's bytes that are padding.
-const TYPED: &[(&str, usize, usize, &[usize])] = &[
-    ("t_u8", 1, 1, &[]),
-    ("t_i64", 8, 8, &[]),
-    ("t_typedef", 4, 4, &[]),
-    ("t_enum", 4, 4, &[]),
-    ("t_enum_signed", 4, 4, &[]),
-    ("t_signs", 4, 32, &[6, 7]),
-    ("t_packed", 15, 15, &[]),
+/// Maps of types.bpf.o: the sizes of key and value. Some have padding, which is noise like the rest.
+const TYPED: &[(&str, usize, usize)] = &[
+    ("t_u8", 1, 1),
+    ("t_i64", 8, 8),
+    ("t_typedef", 4, 4),
+    ("t_enum", 4, 4),
+    ("t_enum_signed", 4, 4),
+    ("t_signs", 4, 32),
+    ("t_packed", 15, 15),
 ];
 
 #[test]
@@ -181,15 +181,12 @@ fn types_from_btf_are_read_as_bpftool_reads_them_and_written_back() {
         "pinmaps",
         "/sys/fs/bpf/m",
     ]);
-    for &(name, key_size, value_size, padding) in TYPED {
+    for &(name, key_size, value_size) in TYPED {
         let pin = format!("/sys/fs/bpf/m/{name}");
         let mut runner =
             TestRunner::new(Config { cases: 12, failure_persistence: None, ..Config::default() });
         let bytes = |size: usize| vec(prop_oneof![any::<u8>(), Just(0), Just(0xff)], size);
-        let all = runner.run(&(bytes(key_size), bytes(value_size)), |(key, mut value)| {
-            for &at in padding {
-                value[at] = 0;
-            }
+        let all = runner.run(&(bytes(key_size), bytes(value_size)), |(key, value)| {
             let checked = check(&lab, name, &pin, &key, &value);
             // The map has room for 16.
             let mut delete =

@@ -28,6 +28,12 @@ fn mask(width: u8) -> u128 {
     (1 << width) - 1
 }
 
+/// The bits of one byte that a range of bit numbers covers, at most 0 to 8.
+pub fn byte_mask(bits: std::ops::Range<u64>, big: bool) -> u8 {
+    let mask = ((1u16 << bits.end) - (1 << bits.start)) as u8;
+    if big { mask.reverse_bits() } else { mask }
+}
+
 /// The `width` (1 to 64) bits at `bit`, unsigned.
 pub fn read(bytes: &[u8], bit: u64, width: u8, big: bool) -> u64 {
     let (range, shift) = window(bit, width, big);

@@ -3,7 +3,7 @@
 //!
 //! A [`Layout`] comes from notation text (`"u32 -> u64".parse()`), from BTF ([`Btf::layout`]) or from
 //! sizes ([`Type::of_size`]). [`parse`] turns text into bytes, [`mod@print`] bytes into text; what is
-//! printed is what is parsed, and gives the same bytes, padding excepted, which is written as zeros.
+//! printed is what is parsed, and gives the same bytes, padding included.
 
 mod atom;
 mod bits;
@@ -13,6 +13,7 @@ mod fit;
 mod lpm;
 mod model;
 mod notation;
+mod padding;
 pub mod parse;
 mod path;
 mod place;
@@ -31,6 +32,7 @@ pub(crate) use escape::json_string;
 pub use lpm::lpm_key;
 pub use model::{MAX_COST, MAX_DEPTH, MAX_SIZE, ModelError, is_identifier};
 pub use notation::NotationError;
+pub use padding::Gap;
 pub use path::PathError;
 pub use place::Kind;
 pub use record::{Member, Part, Record};

@@ -2,7 +2,7 @@
 
 use super::escape::quoted;
 use super::record::{Field, Record};
-use super::{Atom, Lpm, Slot, Type};
+use super::{Atom, Gap, Lpm, Slot, Type};
 
 /// Why a path leads nowhere. Names are escaped already.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -13,6 +13,14 @@ pub enum PathError {
         /// The name asked for, quoted.
         name: String,
         /// The names at this place, up to eight of them.
+        known: String,
+    },
+    /// No run of padding begins at this offset; those of the struct or union follow.
+    #[error("no padding at {name} ({known})")]
+    NoPadding {
+        /// The name asked for, quoted.
+        name: String,
+        /// The names of the runs, up to eight of them.
         known: String,
     },
     /// An index past the end, or into something that is no array.
@@ -104,6 +112,20 @@ pub(super) fn find<'t>(record: &'t Record, name: &str, hint: usize) -> Option<(u
     let guess = Some(hint).filter(|hint| *hint < fields.len()).filter(matches);
     let index = guess.or_else(|| (0..fields.len()).find(matches))?;
     Some((index, &fields[index]))
+}
+
+/// The run of padding called `name`, as `@4`.
+pub(super) fn find_gap<'t>(record: &'t Record, name: &str) -> Result<&'t Gap, PathError> {
+    let gaps = record.gaps();
+    gaps.iter().find(|gap| gap.name() == name).ok_or_else(|| {
+        let names: Vec<String> = gaps.iter().take(9).map(Gap::name).collect();
+        let known = match names.as_slice() {
+            [] => "it has no padding".to_owned(),
+            [first @ .., _] if names.len() == 9 => format!("padding: {}, ...", first.join(", ")),
+            all => format!("padding: {}", all.join(", ")),
+        };
+        PathError::NoPadding { name: quoted(name).to_string(), known }
+    })
 }
 
 pub(super) fn no_field(record: &Record, name: &str) -> PathError {

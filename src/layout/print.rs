@@ -2,17 +2,21 @@
 //! caller reuses, so that a dump allocates nothing per value.
 
 mod change;
+mod column;
 mod leaf;
+mod padding;
 mod percpu;
 
 pub use change::Change;
+pub use column::{Column, all_columns, columns};
 pub(crate) use leaf::decimal;
 pub use leaf::float;
 pub use percpu::{PerCpu, has_sums};
 
 use super::record::Record;
-use super::{Number, Slot, Type};
+use super::{Gap, Number, Slot, Type};
 use leaf::Style;
+use padding::Padding;
 
 /// What can be printed: one value's bytes, or the sum over CPUs of several ([`PerCpu`]).
 ///
@@ -24,6 +28,10 @@ pub trait Values {
 
     /// The number in `slot`; None where there is none.
     fn number(&self, slot: Slot<'_>) -> Option<Number>;
+
+    /// A run of padding in the struct or union that begins at byte `base`; None if it is zero.
+    #[doc(hidden)]
+    fn padding(&self, base: usize, gap: &Gap) -> Option<Padding>;
 }
 
 impl Values for [u8] {
@@ -34,15 +42,25 @@ impl Values for [u8] {
     fn number(&self, slot: Slot<'_>) -> Option<Number> {
         slot.number(self)
     }
+
+    fn padding(&self, base: usize, gap: &Gap) -> Option<Padding> {
+        // Nearly always: then nothing is allocated.
+        if gap.is_zero(self, base) {
+            return None;
+        }
+        Some(Padding::Bytes(gap.bytes(self, base).collect()))
+    }
 }
 
 /// Appends JSON without spaces: integers of all sizes as numbers, structs as objects, the rest as
-/// strings. Text that is not UTF-8, or that begins with `hex:`, is `"hex:…"` of all its bytes.
+/// strings. Text that is not UTF-8, or that begins with `hex:`, is `"hex:…"` of all its bytes, and so
+/// is padding that is not zero, in the member `"@OFFSET"` of its struct.
 pub fn json<'t, V: Values + ?Sized>(what: impl Into<Slot<'t>>, values: &V, out: &mut Vec<u8>) {
     tree(what.into(), values, out);
 }
 
-/// Appends a scalar bare, a struct as `name=value` words with dotted names, an array as JSON.
+/// Appends a scalar bare, a struct as `name=value` words with dotted names, an array as JSON. Padding
+/// that is not zero is a word, `@OFFSET=hex:…`.
 pub fn plain<'t, V: Values + ?Sized>(what: impl Into<Slot<'t>>, values: &V, out: &mut Vec<u8>) {
     let slot = what.into();
     match (slot.record(), slot.ty) {
@@ -65,36 +83,6 @@ pub fn cell<'t, V: Values + ?Sized>(what: impl Into<Slot<'t>>, values: &V, out: 
     }
 }
 
-/// A column of a table: a word of the plain form.
-#[derive(Clone, Debug)]
-pub struct Column<'t> {
-    /// The field's path without its leading dot; empty for the one column of what is no struct.
-    pub name: String,
-    /// Where it is.
-    pub slot: Slot<'t>,
-}
-
-/// The columns of a type: one a word of the plain form, so an array is a single column of JSON.
-pub fn columns<'t>(what: impl Into<Slot<'t>>) -> Vec<Column<'t>> {
-    let slot = what.into();
-    let mut columns = Vec::new();
-    match slot.record() {
-        Some(record) => gather(slot, record, "", &mut columns),
-        None => columns.push(Column { name: String::new(), slot }),
-    }
-    columns
-}
-
-fn gather<'t>(slot: Slot<'t>, record: &'t Record, prefix: &str, columns: &mut Vec<Column<'t>>) {
-    for field in record.fields() {
-        let (name, slot) = (format!("{prefix}{}", field.name), slot.field(field));
-        match slot.record() {
-            Some(inner) => gather(slot, inner, &format!("{name}."), columns),
-            None => columns.push(Column { name, slot }),
-        }
-    }
-}
-
 fn tree<V: Values + ?Sized>(slot: Slot<'_>, values: &V, out: &mut Vec<u8>) {
     if let Some(record) = slot.record() {
         out.push(b'{');
@@ -103,6 +91,13 @@ fn tree<V: Values + ?Sized>(slot: Slot<'_>, values: &V, out: &mut Vec<u8>) {
             out.extend_from_slice(field.name.as_bytes());
             out.extend_from_slice(b"\":");
             tree(slot.field(field), values, out);
+        }
+        for gap in record.gaps() {
+            let Some(padding) = values.padding(slot.offset(), gap) else { continue };
+            out.extend_from_slice(if out.ends_with(b"{") { b"\"" } else { b",\"" });
+            out.extend_from_slice(gap.name().as_bytes());
+            out.extend_from_slice(b"\":");
+            padding.print(Style::Json, out);
         }
         out.push(b'}');
     } else if let Type::Array(array) = slot.ty {
@@ -150,17 +145,28 @@ fn words<V: Values + ?Sized>(
             words(slot, inner, Some(&prefix), values, start, out);
             continue;
         }
-        if out.len() > start {
-            out.push(b' ');
-        }
-        if let Some(prefix) = prefix {
-            prefix.print(out);
-        }
-        out.extend_from_slice(field.name.as_bytes());
-        out.push(b'=');
+        word(prefix, &field.name, start, out);
         match slot.ty {
             Type::Array(_) => tree(slot, values, out),
             _ => values.leaf(slot, Style::Word, out),
         }
     }
+    for gap in record.gaps() {
+        if let Some(padding) = values.padding(slot.offset(), gap) {
+            word(prefix, &gap.name(), start, out);
+            padding.print(Style::Word, out);
+        }
+    }
+}
+
+/// Begins a word: all of it but the value.
+fn word(prefix: Option<&Prefix<'_>>, name: &str, start: usize, out: &mut Vec<u8>) {
+    if out.len() > start {
+        out.push(b' ');
+    }
+    if let Some(prefix) = prefix {
+        prefix.print(out);
+    }
+    out.extend_from_slice(name.as_bytes());
+    out.push(b'=');
 }

@@ -2,6 +2,7 @@
 
 use super::atom::Atom;
 use super::model::{MAX_COST, MAX_DEPTH, MAX_SIZE, ModelError, is_identifier, unique};
+use super::padding::{self, Gap};
 use super::place::{Cursor, Kind};
 use super::types::Type;
 use std::sync::Arc;
@@ -40,11 +41,19 @@ pub struct Field {
     pub(super) leaf: usize,
 }
 
+impl Field {
+    /// The bits that it takes, from the record's start: the first, and the one after the last.
+    pub(super) fn bits(&self) -> (u64, u64) {
+        (self.bit, self.bit + self.width.map_or(self.ty.size() as u64 * 8, u64::from))
+    }
+}
+
 /// A struct or a union.
 pub struct Record {
     kind: Kind,
     members: Box<[Member]>,
     fields: Box<[Field]>,
+    gaps: Box<[Gap]>,
     size: usize,
     align: usize,
     depth: u32,
@@ -169,6 +178,7 @@ impl Record {
         Ok(Type::Record(Arc::new(Record {
             kind,
             members: members.into(),
+            gaps: padding::gaps(&fields, cursor.size() as usize),
             fields: fields.into(),
             size: cursor.size() as usize,
             align: cursor.align,
@@ -200,6 +210,11 @@ impl Record {
     /// The fields by name, with those of nameless members in their place.
     pub(super) fn fields(&self) -> &[Field] {
         &self.fields
+    }
+
+    /// The runs of bytes with bits that no field has.
+    pub(super) fn gaps(&self) -> &[Gap] {
+        &self.gaps
     }
 
     /// Bytes taken, trailing padding included.

@@ -1,6 +1,6 @@
 //! One element of a map, and what a format does with it. The codec prints the leaves.
 
-use crate::layout::print::{self, PerCpu, Values};
+use crate::layout::print::{self, Column, PerCpu, Values};
 use crate::layout::{Number, Slot};
 
 /// A format that elements are printed in, one after the other.
@@ -19,6 +19,11 @@ pub trait Format {
 
     /// What stands after the elements of all passes.
     fn end(&mut self, _out: &mut Vec<u8>) {}
+
+    /// Why what was printed is not complete.
+    fn failure(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 /// What is shown of a value.
@@ -72,10 +77,10 @@ impl<'b> Shown<'b> {
     }
 
     /// As the cell of a table. Of every CPU's there is no one cell: go through [`Shown::split`].
-    pub fn cell(self, slot: Slot, out: &mut Vec<u8>) {
+    pub fn column(self, column: &Column, out: &mut Vec<u8>) {
         match self {
-            Shown::One(value) => print::cell(slot, value, out),
-            Shown::Sum(values) | Shown::Each(values) => print::cell(slot, &values, out),
+            Shown::One(value) => column.cell(value, out),
+            Shown::Sum(values) | Shown::Each(values) => column.cell(&values, out),
         }
     }
 

@@ -5,7 +5,7 @@
 //! samples of a metric stand together there, so elements are gone through once a metric.
 
 use super::element::{Format, Shown};
-use crate::layout::print::{self, Column, columns};
+use crate::layout::print::{Column, all_columns, columns};
 use crate::layout::{Number, Slot, Type};
 
 /// Elements of an array that become samples of their own; a longer one is left out.
@@ -67,7 +67,7 @@ impl<'t> Prometheus<'t> {
             return None;
         }
         let mut labels: Vec<Column> = Vec::new();
-        for column in columns(key) {
+        for column in all_columns(key) {
             let stem = if column.name.is_empty() { "key".to_owned() } else { label(&column.name) };
             let taken = |name: &str| labels.iter().any(|label| label.name == name);
             let name = unlike(stem, taken);
@@ -104,9 +104,9 @@ pub fn name(bytes: &[u8]) -> String {
     if is_name(&name) { name } else { format!("bpf_{name}") }
 }
 
-/// A label's name of a field's path; two underscores in front are Prometheus' own.
+/// A label's name of a field's path, or of padding; two underscores in front are Prometheus' own.
 fn label(path: &str) -> String {
-    let name = path.replace('.', "_");
+    let name = path.replace('.', "_").replace('@', "padding_");
     if name.starts_with("__") { format!("key{name}") } else { name }
 }
 
@@ -170,8 +170,11 @@ impl Format for Prometheus<'_> {
                 };
                 for column in &self.labels {
                     text.clear();
-                    print::cell(column.slot, key, text);
-                    label(&column.name, text);
+                    column.cell(key, text);
+                    // Keys may differ in their padding alone, and each is a series of its own.
+                    if column.gap.is_none() || !text.is_empty() {
+                        label(&column.name, text);
+                    }
                 }
                 if let (Some(place), Some(cpus)) = (place, &self.cpus) {
                     let cpu = cpus.get(place).map_or_else(|| place.to_string(), u32::to_string);

@@ -1,17 +1,29 @@
 //! Elements as tables: CSV (RFC 4180, with plain line ends) and TSV, both with a header.
 
 use super::element::{Format, Shown};
-use crate::layout::print::{Column, columns};
-use crate::layout::{Type, print};
+use crate::layout::Type;
+use crate::layout::print::{Column, all_columns};
 
 /// A row an element, a column a field of key and value; with every CPU's value a row a CPU,
 /// with the CPU's number in the column `cpu`.
+///
+/// Padding has a column only if it is not zero in some entry, which a first pass finds out.
 pub struct Separated<'t> {
-    key: Vec<Column<'t>>,
-    value: Vec<Column<'t>>,
+    key: Vec<TableColumn<'t>>,
+    value: Vec<TableColumn<'t>>,
     separator: u8,
     /// The numbers of the possible CPUs, where every CPU's value is shown.
     cpus: Option<Vec<u32>>,
+    /// Whether the columns of padding are still being chosen.
+    choosing: bool,
+    /// Whether padding was found that has no column.
+    late: bool,
+}
+
+/// A column that a table may have, and whether this one has it.
+struct TableColumn<'t> {
+    column: Column<'t>,
+    used: bool,
 }
 
 impl<'t> Separated<'t> {
@@ -24,7 +36,34 @@ impl<'t> Separated<'t> {
         cpus: Option<Vec<u32>>,
     ) -> Separated<'t> {
         let (key, value) = named(key, value, per_cpu);
-        Separated { key, value, separator, cpus }
+        let choose_fields = |columns: Vec<Column<'t>>| -> Vec<TableColumn<'t>> {
+            let choice = |column: Column<'t>| TableColumn { used: column.gap.is_none(), column };
+            columns.into_iter().map(choice).collect()
+        };
+        let (key, value) = (choose_fields(key), choose_fields(value));
+        Separated { key, value, separator, cpus, choosing: false, late: false }
+    }
+
+    /// Looks for padding that has no column: gives it one, or remembers that it is too late.
+    fn check_padding(&mut self, key: &[u8], value: Shown) {
+        let mut check = |choice: &mut TableColumn<'t>, cell: &dyn Fn(&Column<'t>, &mut Vec<u8>)| {
+            let mut text = Vec::new();
+            if !choice.used {
+                cell(&choice.column, &mut text);
+            }
+            if !text.is_empty() {
+                choice.used = self.choosing;
+                self.late |= !self.choosing;
+            }
+        };
+        for choice in &mut self.key {
+            check(choice, &|column, out| column.cell(key, out));
+        }
+        value.split(|_, value| {
+            for choice in &mut self.value {
+                check(choice, &|column, out| value.column(column, out));
+            }
+        });
     }
 }
 
@@ -33,7 +72,7 @@ impl<'t> Separated<'t> {
 /// told apart as `key.PATH` and `value.PATH`, and so is a field `cpu` from the CPU's number,
 /// which a table of a per-CPU map may have.
 fn named<'t>(key: &'t Type, value: &'t Type, per_cpu: bool) -> (Vec<Column<'t>>, Vec<Column<'t>>) {
-    let (mut keys, mut values) = (columns(key), columns(value));
+    let (mut keys, mut values) = (all_columns(key), all_columns(value));
     let header = |columns: &[Column], whole: &str| -> Vec<String> {
         let name = |name: &String| if name.is_empty() { whole.to_owned() } else { name.clone() };
         columns.iter().map(|column| name(&column.name)).collect()
@@ -53,38 +92,56 @@ fn named<'t>(key: &'t Type, value: &'t Type, per_cpu: bool) -> (Vec<Column<'t>>,
 }
 
 impl Format for Separated<'_> {
-    fn begin(&mut self, _pass: usize, out: &mut Vec<u8>) {
+    fn passes(&self) -> usize {
+        let all = self.key.iter().chain(&self.value);
+        1 + usize::from(all.into_iter().any(|choice| !choice.used))
+    }
+
+    fn begin(&mut self, pass: usize, out: &mut Vec<u8>) {
+        self.choosing = pass + 1 < self.passes();
+        if self.choosing {
+            return;
+        }
         let cpu = self.cpus.as_ref().map(|_| "cpu");
-        let keys = self.key.iter().map(|column| column.name.as_str());
-        let values = self.value.iter().map(|column| column.name.as_str());
-        for (at, name) in keys.chain(cpu).chain(values).enumerate() {
+        let name = |choice: &'_ TableColumn| choice.used.then(|| choice.column.name.clone());
+        let keys = self.key.iter().filter_map(name);
+        let values = self.value.iter().filter_map(name);
+        for (at, name) in keys.chain(cpu.map(String::from)).chain(values).enumerate() {
             if at > 0 {
                 out.push(self.separator);
             }
-            // Names are C identifiers and dots.
+            // Names are C identifiers, dots, and @ before digits.
             out.extend_from_slice(name.as_bytes());
         }
         out.push(b'\n');
     }
 
     fn element(&mut self, key: &[u8], value: Shown, out: &mut Vec<u8>) {
+        self.check_padding(key, value);
+        if self.choosing {
+            return;
+        }
         let separator = self.separator;
         value.split(|place, value| {
-            for column in &self.key {
-                cell(separator, out, |out| print::cell(column.slot, key, out));
+            for choice in self.key.iter().filter(|choice| choice.used) {
+                cell(separator, out, |out| choice.column.cell(key, out));
             }
             if let (Some(place), Some(cpus)) = (place, &self.cpus) {
                 let cpu = cpus.get(place).map_or_else(|| place.to_string(), u32::to_string);
                 cell(separator, out, |out| out.extend_from_slice(cpu.as_bytes()));
             }
-            for column in &self.value {
-                cell(separator, out, |out| value.cell(column.slot, out));
+            for choice in self.value.iter().filter(|choice| choice.used) {
+                cell(separator, out, |out| value.column(&choice.column, out));
             }
             // Every cell has a separator behind it: the last one's becomes the line's end.
             if let Some(last) = out.last_mut() {
                 *last = b'\n';
             }
         });
+    }
+
+    fn failure(&self) -> Option<&'static str> {
+        self.late.then_some("padding has changed since the header was printed: dump it again")
     }
 }
 

@@ -122,7 +122,7 @@ pub fn object(frame: &Frame, out: &mut Vec<u8>) {
 /// The seconds since the first moment, and after a tab each element.
 pub fn line(frame: &Frame, out: &mut Vec<u8>) {
     let _ = write!(out, "{:.3}", frame.elapsed.as_secs_f64());
-    let columns = print::columns(frame.value);
+    let columns = print::all_columns(frame.value);
     for entry in &frame.entries {
         out.push(b'\t');
         print::plain(frame.key, entry.key, out);
@@ -134,11 +134,14 @@ pub fn line(frame: &Frame, out: &mut Vec<u8>) {
             continue;
         }
         for column in &columns {
+            let [value, delta, rate] = cells(frame, entry, column);
+            if column.gap.is_some() && value.is_empty() {
+                continue;
+            }
             out.push(b' ');
             if !column.name.is_empty() {
                 let _ = write!(out, "{}=", column.name);
             }
-            let [value, delta, rate] = cells(frame, entry, column);
             out.extend_from_slice(value.as_bytes());
             if !delta.is_empty() {
                 let _ = write!(out, " {delta} {rate}/s");
@@ -194,7 +197,7 @@ fn cells(frame: &Frame, entry: &Entry, column: &Column) -> [String; 3] {
     use print::Values;
     let Some(last) = entry.after.or(entry.before) else { return Default::default() };
     let after = frame.values(last);
-    let value = text(|out| print::cell(column.slot, &after, out));
+    let value = text(|out| column.cell(&after, out));
     let (Some(before), Some(_), Some(seconds)) = (entry.before, entry.after, frame.seconds())
     else {
         return [value, String::new(), String::new()];

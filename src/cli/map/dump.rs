@@ -10,6 +10,7 @@ use crate::cli::exit::Output;
 use crate::layout::print::PerCpu;
 use crate::output::element::Shown;
 use crate::sys::elem::MapFd;
+use anyhow::bail;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use order::Order;
 
@@ -51,7 +52,10 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
         }
     }
     format.end(&mut out.data);
-    Ok(0)
+    match format.failure() {
+        Some(cause) => bail!("{}: {OPERATION}: {cause}", target.label),
+        None => Ok(0),
+    }
 }
 
 fn each(

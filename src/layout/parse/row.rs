@@ -2,37 +2,42 @@
 
 use super::error::{Problem, ValueError};
 use super::given::Given;
+use super::scalar;
 use super::sink::Scratch;
 use super::words;
-use crate::layout::print::columns;
-use crate::layout::{Slot, Type};
+use crate::layout::Type;
+use crate::layout::print::{Column, all_columns};
 
 /// The columns of one type, in a table's order.
 pub struct Row<'t> {
     ty: &'t Type,
-    columns: Vec<(String, Slot<'t>)>,
+    columns: Vec<Column<'t>>,
     scratch: Scratch,
 }
 
 impl<'t> Row<'t> {
-    /// Looks up a header's names as [`columns`] gives them, in any order: each once and none missing.
+    /// Looks up a header's names as [`all_columns`] gives them, in any order: each once, and no field
+    /// missing. Padding that has no column is zero.
     ///
     /// A type that is no struct has one column, which is found by the empty name.
     pub fn new<'n>(
         ty: &'t Type,
         names: impl IntoIterator<Item = &'n str>,
     ) -> Result<Row<'t>, ValueError> {
-        let known = columns(ty);
+        let known = all_columns(ty);
         let mut given = Given::new(ty);
-        let mut found = Vec::new();
+        let mut found: Vec<Column<'t>> = Vec::new();
         for name in names {
             let at = known.iter().position(|column| column.name == name);
             let at = at.ok_or_else(|| Problem::expected("a column of the layout", name))?;
-            if given.has(at) {
+            if found.iter().any(|column| column.name == name) {
                 return Err(ValueError::from(Problem::Duplicate).within(name));
             }
-            given.mark(at..at + 1);
-            found.push((name.to_owned(), known[at].slot));
+            // Fields come first, in the order of their leaves.
+            if known[at].gap.is_none() {
+                given.mark(at..at + 1);
+            }
+            found.push(known[at].clone());
         }
         match ty.as_record() {
             Some(record) => given.complete(record)?,
@@ -50,11 +55,20 @@ impl<'t> Row<'t> {
     ) -> Result<(), ValueError> {
         let mut sink = self.scratch.whole(self.ty, out)?;
         let mut cells = cells.into_iter();
-        for (index, (name, slot)) in self.columns.iter().enumerate() {
+        for (index, column) in self.columns.iter().enumerate() {
             let cell = cells
                 .next()
                 .ok_or(Problem::Length { expected: self.columns.len(), found: index })?;
-            words::one(*slot, cell, &mut sink).map_err(|error| error.within(name))?;
+            let read = match column.gap {
+                None => words::one(column.slot, cell, &mut sink),
+                // No padding that is not zero.
+                Some(_) if cell.is_empty() => Ok(()),
+                Some(gap) => {
+                    let base = column.slot.offset();
+                    scalar::padding(base, gap, cell, &mut sink).map_err(ValueError::from)
+                }
+            };
+            read.map_err(|error| error.within(&column.name))?;
         }
         match cells.next() {
             Some(_) => {

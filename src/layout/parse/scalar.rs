@@ -5,7 +5,7 @@ use super::error::Problem;
 use super::sink::Sink;
 use crate::layout::atom::{Atom, Class};
 use crate::layout::path::brief;
-use crate::layout::{Enum, Slot, Type};
+use crate::layout::{Enum, Gap, Slot, Type};
 
 /// A whole number of up to 128 bits and either sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,6 +189,22 @@ pub(super) fn hex(
     size: usize,
     sink: &mut Sink<'_>,
 ) -> Result<(), Problem> {
+    let mut bytes = hex_bytes(digits, size)?.enumerate();
+    bytes.try_for_each(|(index, byte)| sink.bytes(at + index, &[byte]))
+}
+
+/// Stores a run of padding: `hex:` and its digits, for the struct or union that begins at `base`.
+pub(super) fn padding(
+    base: usize,
+    gap: &Gap,
+    text: &str,
+    sink: &mut Sink<'_>,
+) -> Result<(), Problem> {
+    let digits = text.strip_prefix("hex:").unwrap_or(text);
+    sink.padding(base, gap, hex_bytes(digits, gap.len())?)
+}
+
+fn hex_bytes(digits: &str, size: usize) -> Result<impl Iterator<Item = u8>, Problem> {
     let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
     if let Some(stray) = digits.chars().find(|c| !c.is_ascii_hexdigit()) {
         return Err(Problem::expected("hex digits", stray.encode_utf8(&mut [0; 4])));
@@ -196,11 +212,10 @@ pub(super) fn hex(
     if digits.len() != size * 2 {
         return Err(Problem::HexLen { expected: size * 2, found: digits.len() });
     }
-    for (index, pair) in digits.as_bytes().chunks_exact(2).enumerate() {
-        let byte = digit(pair[0]).zip(digit(pair[1])).map_or(0, |(high, low)| high << 4 | low);
-        sink.bytes(at + index, &[byte])?;
-    }
-    Ok(())
+    let byte = move |pair: &[u8]| {
+        digit(pair[0]).zip(digit(pair[1])).map_or(0, |(high, low)| high << 4 | low)
+    };
+    Ok(digits.as_bytes().chunks_exact(2).map(byte))
 }
 
 /// What a slot takes, for errors.

@@ -2,7 +2,7 @@
 //! so that members given side by side must agree on the bits that they share, and on no others.
 
 use super::error::Problem;
-use crate::layout::{Slot, Type, bits};
+use crate::layout::{Gap, Slot, Type, bits};
 
 /// Room for the marks of a small value; larger ones are allocated.
 const INLINE: usize = 256;
@@ -98,6 +98,26 @@ impl<'b> Sink<'b> {
             return Ok(());
         }
         (at..at + len).try_for_each(|at| self.bytes(at, &[0]))
+    }
+
+    /// Stores a run of padding of the struct or union that begins at `base`. Bits of fields stay.
+    pub(super) fn padding(
+        &mut self,
+        base: usize,
+        gap: &Gap,
+        data: impl Iterator<Item = u8>,
+    ) -> Result<(), Problem> {
+        for (at, (new, mask)) in (base + gap.offset()..).zip(data.zip(gap.masks())) {
+            let (old, new) = (self.bytes[at] & mask, new & mask);
+            match self.given.get_mut(at) {
+                Some(given) if (old ^ new) & *given != 0 => return Err(Problem::Disagree),
+                Some(given) => *given |= mask,
+                None if old != 0 && old != new => return Err(Problem::Duplicate),
+                None => {}
+            }
+            self.bytes[at] = self.bytes[at] & !mask | new;
+        }
+        Ok(())
     }
 
     /// Stores the low bits of `value` in a bitfield.

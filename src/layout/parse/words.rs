@@ -5,9 +5,9 @@ use super::given::Given;
 use super::json;
 use super::scalar;
 use super::sink::Sink;
-use crate::layout::path::{PathError, find, no_field};
+use crate::layout::path::{PathError, find, find_gap, no_field};
 use crate::layout::record::Record;
-use crate::layout::{Slot, Type};
+use crate::layout::{Gap, Slot, Type};
 use std::borrow::Cow;
 
 const BLANK: [char; 4] = [' ', '\t', '\n', '\r'];
@@ -71,6 +71,7 @@ fn words(
 ) -> Result<(), ValueError> {
     let mut given = Given::new(slot.ty);
     let mut rest = text.trim_start_matches(BLANK);
+    let mut padding: Vec<&str> = Vec::new();
     let mut hint = 0;
     while !rest.is_empty() {
         let end = rest.find(|c| c == '=' || BLANK.contains(&c)).unwrap_or(rest.len());
@@ -78,13 +79,24 @@ fn words(
         let Some(after) = after.strip_prefix('=') else {
             return Err(Problem::expected("name=value", name).into());
         };
-        let (field, leaf) = locate(slot, record, name, &mut hint)?;
+        let place = locate(slot, record, name, &mut hint)?;
         let here = |problem: Problem| ValueError::from(problem).within(name);
         let (value, after) = after.split_at(extent(after));
         if !after.is_empty() && !after.starts_with(BLANK) {
             return Err(here(Problem::expected("a space", after)));
         }
         rest = after.trim_start_matches(BLANK);
+        let (field, leaf) = match place {
+            Place::Field(field, leaf) => (field, leaf),
+            Place::Padding(outer, gap) => {
+                if padding.contains(&name) {
+                    return Err(here(Problem::Duplicate));
+                }
+                padding.push(name);
+                scalar::padding(outer.offset(), gap, value, sink).map_err(here)?;
+                continue;
+            }
+        };
         let leaves = leaf..leaf + field.ty.leaves();
         if given.any(leaves.clone()) {
             return Err(here(Problem::Duplicate));
@@ -99,17 +111,29 @@ fn words(
     given.complete(record)
 }
 
-/// The field of a dotted name, and the number of its first leaf.
+/// What a word may name.
+enum Place<'t> {
+    /// A field, and the number of its first leaf.
+    Field(Slot<'t>, usize),
+    /// Padding of this struct or union.
+    Padding(Slot<'t>, &'t Gap),
+}
+
+/// The field or the padding of a dotted name.
 fn locate<'t>(
     slot: Slot<'t>,
     record: &'t Record,
     name: &str,
     hint: &mut usize,
-) -> Result<(Slot<'t>, usize), ValueError> {
+) -> Result<Place<'t>, ValueError> {
     let (mut slot, mut record, mut leaf) = (slot, record, 0);
     let mut steps = name.split('.').peekable();
     let mut outermost = true;
     while let Some(step) = steps.next() {
+        if step.starts_with('@') && steps.peek().is_none() {
+            let gap = find_gap(record, step).map_err(Problem::from)?;
+            return Ok(Place::Padding(slot, gap));
+        }
         let guess = if outermost { *hint } else { 0 };
         let (index, field) =
             find(record, step, guess).ok_or_else(|| Problem::from(no_field(record, step)))?;
@@ -126,7 +150,7 @@ fn locate<'t>(
                 slot.record().ok_or_else(|| Problem::from(PathError::NoFields { ty: ty() }))?;
         }
     }
-    Ok((slot, leaf))
+    Ok(Place::Field(slot, leaf))
 }
 
 /// Bytes that the value at the start of `text` takes: to the closing quote or bracket, else to a blank.

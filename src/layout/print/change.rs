@@ -1,8 +1,10 @@
 //! What changed between two values, number by number, in a form that prints like a single value.
 
 use super::leaf::Style;
+use super::padding::Padding;
 use super::percpu::can_add;
 use super::{Number, Slot, Values};
+use crate::layout::Gap;
 
 /// The difference of two values, to be printed as one: null for what is no number to count with.
 #[derive(Clone, Copy)]
@@ -41,6 +43,10 @@ impl<V: Values + ?Sized> Values for Change<'_, V> {
             Some(seconds) => Number::Float((change.to_f64() / seconds * 1000.0).round() / 1000.0),
             None => change,
         })
+    }
+
+    fn padding(&self, _: usize, _: &Gap) -> Option<Padding> {
+        None
     }
 }
 

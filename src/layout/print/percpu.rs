@@ -2,8 +2,9 @@
 
 use super::Values;
 use super::leaf::{self, Style};
+use super::padding::Padding;
 use crate::layout::atom::Class;
-use crate::layout::{Number, Slot, Type, bits};
+use crate::layout::{Gap, Number, Slot, Type, bits};
 
 /// One value of each CPU, to be printed as one.
 ///
@@ -65,7 +66,7 @@ pub fn has_sums<'t>(what: impl Into<Slot<'t>>) -> bool {
 }
 
 /// Printed if the CPUs do not agree, or a sum is too large.
-fn none(style: Style, out: &mut Vec<u8>) {
+pub(super) fn none(style: Style, out: &mut Vec<u8>) {
     out.extend_from_slice(if style == Style::Json { b"null" } else { b"-" });
 }
 
@@ -104,5 +105,15 @@ impl Values for PerCpu<'_> {
             (Number::Signed(a), Number::Signed(b)) => a.checked_add(b).map(Number::Signed),
             (a, b) => Some(Number::Float(a.to_f64() + b.to_f64())),
         })
+    }
+
+    fn padding(&self, base: usize, gap: &Gap) -> Option<Padding> {
+        let mut each = self.each();
+        let first = each.next()?;
+        match each.all(|value| gap.bytes(value, base).eq(gap.bytes(first, base))) {
+            true if gap.is_zero(first, base) => None,
+            true => Some(Padding::Bytes(gap.bytes(first, base).collect())),
+            false => Some(Padding::Mixed),
+        }
     }
 }

@@ -6,6 +6,7 @@ use crate::layout::parse::{self, value};
 #[test]
 fn what_is_wrong_is_said_in_one_line() {
     let ab = "struct{a: u8, b: u8}";
+    let pad = "struct{a: u8, b: u32}";
     let or = "struct{x: u8, u: union{a: u8, b: struct{c: u8, d: u8}}}";
     let table = [
         ("u8", "256", "256 is out of range for u8 (0 to 255)"),
@@ -89,6 +90,32 @@ fn what_is_wrong_is_said_in_one_line() {
             "struct{a: struct{b: u8[2]}[1]}",
             "a=[{\"b\":[1,256]}]",
             "a[0].b[1]: 256 is out of range for u8 (0 to 255)",
+        ),
+        (ab, "a=1 b=2 @1=hex:00", "no padding at \"@1\" (it has no padding)"),
+        (pad, "a=1 b=2 @1=hex:00", "@1: expected 6 hex digits, found 2"),
+        (pad, "a=1 b=2 @1=hex:0000zz", "@1: expected hex digits, found \"z\""),
+        (pad, "a=1 b=2 @2=hex:0000", "no padding at \"@2\" (padding: @1)"),
+        (pad, "a=1 b=2 @01=hex:000000", "no padding at \"@01\" (padding: @1)"),
+        (pad, "a=1 b=2 @1.x=hex:000000", "no field \"@1\"; there is a, b"),
+        (pad, "a=1 b=2 @1=hex:000000 @1=hex:000001", "@1: given twice"),
+        (pad, "@1=hex:000000", "a: missing"),
+        (pad, "{\"a\":1,\"b\":2,\"@1\":\"hex:00\"}", "@1: expected 6 hex digits, found 2"),
+        (pad, "{\"a\":1,\"b\":2,\"@1\":\"hex:000000\",\"@1\":\"hex:000000\"}", "@1: given twice"),
+        (pad, "{\"a\":1,\"b\":2,\"@9\":\"hex:00\"}", "no padding at \"@9\" (padding: @1)"),
+        (
+            pad,
+            "{\"a\":1,\"b\":2,\"@1\":0}",
+            "json: invalid type: integer `0`, expected hex: and 6 digits at column 19",
+        ),
+        (
+            "struct{p: struct{a: u8, b: u16}}",
+            "p={\"a\":1,\"b\":2,\"@1\":\"hex:01\"} p.@1=hex:02",
+            "p.@1: given twice",
+        ),
+        (
+            "union{a: u32, b: struct{c: u8, d: u16}}",
+            "a=0x01010101 b.c=1 b.d=257 b.@1=hex:02",
+            "b.@1: differs from another member of the same union",
         ),
     ];
     for (ty_text, text, message) in table {

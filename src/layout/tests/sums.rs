@@ -40,6 +40,17 @@ fn integers_add_up_beyond_their_own_width() {
 }
 
 #[test]
+fn padding_is_printed_if_all_cpus_agree() {
+    let ty = "struct{a: u8, b: u16}";
+    let clean = "a=1 b=2";
+    let dirty = "a=1 b=2 @1=hex:07";
+    assert_eq!(sum(ty, &[clean, clean]), "{\"a\":2,\"b\":4}");
+    assert_eq!(sum(ty, &[dirty, dirty]), "{\"a\":2,\"b\":4,\"@1\":\"hex:07\"}");
+    assert_eq!(sum(ty, &[clean, dirty]), "{\"a\":2,\"b\":4,\"@1\":null}");
+    assert_eq!(sum(ty, &[dirty, "a=1 b=2 @1=hex:08"]), "{\"a\":2,\"b\":4,\"@1\":null}");
+}
+
+#[test]
 fn other_fields_are_printed_if_all_cpus_agree() {
     let ty = "struct{n: u32, who: char[4], at: ip4, how: enum:u8{A, B}, is: bool, one: u8:1, two: u8:2, raw: hex[3]}";
     let one = "n=1 who=eth0 at=10.0.0.1 how=B is=true one=1 two=2 raw=00ff00";

@@ -8,7 +8,7 @@ use super::rows::Rows;
 use crate::cli::map::reference::Target;
 use crate::layout::Type;
 use crate::layout::parse::Row;
-use crate::layout::print::columns;
+use crate::layout::print::all_columns;
 use crate::map::kind::Kind;
 use crate::sys::elem::MapFd;
 use crate::text::escape;
@@ -154,7 +154,7 @@ impl Side<'_> {
     /// that path, or after `key.` or `value.`, which tells them apart where both have it.
     fn path<'n>(&self, name: &'n str) -> Option<&'n str> {
         let ty = self.ty?;
-        let known = columns(ty);
+        let known = all_columns(ty);
         let find = |path: &str| known.iter().any(|column| column.name == path);
         let bare = match name.strip_prefix(self.what) {
             Some("") if find("") => return Some(""),

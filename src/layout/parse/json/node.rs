@@ -6,9 +6,9 @@ use crate::layout::parse::given::Given;
 use crate::layout::parse::scalar::{self, Integer};
 use crate::layout::parse::sink::Sink;
 use crate::layout::parse::words;
-use crate::layout::path::{find, no_field};
-use crate::layout::record::{Field, Record};
-use crate::layout::{Slot, Type};
+use crate::layout::path::{find, find_gap, no_field};
+use crate::layout::record::Record;
+use crate::layout::{Gap, Slot, Type};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
@@ -162,7 +162,23 @@ impl<'de> Visitor<'de> for Node<'_, '_, '_, '_> {
             return Err(self.unexpected("an object"));
         };
         let mut hint = 0;
-        while let Some(index) = map.next_key_seed(Key { record, hint, state: self.state })? {
+        let mut padding: Vec<usize> = Vec::new();
+        while let Some(member) = map.next_key_seed(Key { record, hint, state: self.state })? {
+            let index = match member {
+                Member::Field(index) => index,
+                Member::Padding(gap) => {
+                    let name = gap.name();
+                    if padding.contains(&gap.offset()) {
+                        let error = ValueError::from(Problem::Duplicate).within(&name);
+                        return Err(self.state.fail(error));
+                    }
+                    padding.push(gap.offset());
+                    let base = self.slot.offset();
+                    let read = map.next_value_seed(Run { gap, base, state: self.state });
+                    read.map_err(|error| self.state.within(&name, error))?;
+                    continue;
+                }
+            };
             hint = index + 1;
             let field = &record.fields()[index];
             let leaf = self.leaf + field.leaf;
@@ -178,6 +194,13 @@ impl<'de> Visitor<'de> for Node<'_, '_, '_, '_> {
     }
 }
 
+/// What a key of an object names.
+enum Member<'t> {
+    /// The field with this index.
+    Field(usize),
+    Padding(&'t Gap),
+}
+
 /// A key of an object, looked up where it stands.
 struct Key<'k, 's, 'b, 't> {
     record: &'t Record,
@@ -185,25 +208,57 @@ struct Key<'k, 's, 'b, 't> {
     state: &'k mut State<'s, 'b>,
 }
 
-impl<'de> DeserializeSeed<'de> for Key<'_, '_, '_, '_> {
-    type Value = usize;
+impl<'de, 't> DeserializeSeed<'de> for Key<'_, '_, '_, 't> {
+    type Value = Member<'t>;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<usize, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Member<'t>, D::Error> {
         deserializer.deserialize_str(self)
     }
 }
 
-impl Visitor<'_> for Key<'_, '_, '_, '_> {
-    type Value = usize;
+impl<'t> Visitor<'_> for Key<'_, '_, '_, 't> {
+    type Value = Member<'t>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a field's name")
     }
 
-    fn visit_str<E: Error>(self, name: &str) -> Result<usize, E> {
-        let found: Option<(usize, &Field)> = find(self.record, name, self.hint);
-        found
-            .map(|(index, _)| index)
-            .ok_or_else(|| self.state.fail(Problem::from(no_field(self.record, name))))
+    fn visit_str<E: Error>(self, name: &str) -> Result<Member<'t>, E> {
+        let found = match name.starts_with('@') {
+            true => find_gap(self.record, name).map(Member::Padding),
+            false => match find(self.record, name, self.hint) {
+                Some((index, _)) => Ok(Member::Field(index)),
+                None => Err(no_field(self.record, name)),
+            },
+        };
+        found.map_err(|error| self.state.fail(Problem::from(error)))
+    }
+}
+
+/// The value of a run of padding.
+struct Run<'k, 's, 'b, 't> {
+    gap: &'t Gap,
+    base: usize,
+    state: &'k mut State<'s, 'b>,
+}
+
+impl<'de> DeserializeSeed<'de> for Run<'_, '_, '_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Run<'_, '_, '_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "hex: and {} digits", self.gap.len() * 2)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        let stored = scalar::padding(self.base, self.gap, text, self.state.sink);
+        stored.map_err(|problem| self.state.fail(problem))
     }
 }
