@@ -16,7 +16,8 @@ const MAX_CHAIN: usize = 64;
 /// BPF is a 64-bit machine, whatever the host is.
 const POINTER: u32 = 8;
 
-/// Structs that the kernel writes behind the program's back, or that mean nothing outside of it.
+/// Structs whose bytes are the kernel's own. In a map's value it reads most of them as zeros, and
+/// ignores them in an update (`struct btf_record`). As padding they need not be given.
 const OPAQUE: [&str; 12] = [
     "bpf_spin_lock",
     "bpf_res_spin_lock",
@@ -31,6 +32,9 @@ const OPAQUE: [&str; 12] = [
     "bpf_dynptr",
     "bpf_iter_num",
 ];
+
+/// Type tags of pointers that the kernel keeps in a map's value, as it keeps [`OPAQUE`] structs.
+const KEPT: [&str; 4] = ["kptr", "kptr_untrusted", "percpu_kptr", "uptr"];
 
 pub(super) fn layout(btf: &Btf<'_>, id: u32) -> Result<Type, BtfError> {
     Resolver { btf, spent: 0 }.ty(id, 0)
@@ -122,10 +126,11 @@ impl<'a> Resolver<'_, 'a> {
                 "in_addr" if size == 4 => Some(Type::Atom(Atom::Ip4)),
                 "in6_addr" if size == 16 => Some(Type::Atom(Atom::Ip6)),
                 "ether_addr" if size == 6 => Some(Type::Atom(Atom::Mac)),
-                name if OPAQUE.contains(&name) => None,
+                name if OPAQUE.contains(&name) => Some(opaque(size)),
                 _ => self.record(&raw, depth)?,
             },
             kind::DATASEC => self.section(&raw, depth)?,
+            kind::PTR if self.is_kept(&raw) => Some(opaque(size)),
             _ => None,
         };
         // Nothing may change a size: members behind it would move.
@@ -140,6 +145,13 @@ impl<'a> Resolver<'_, 'a> {
         }
         let elem = self.ty(elem, depth + 1)?;
         Ok(Type::array(elem, len).ok())
+    }
+
+    /// Whether a pointer belongs to the kernel: it points to a type with one of the tags [`KEPT`].
+    fn is_kept(&self, pointer: &Raw<'_>) -> bool {
+        self.btf.raw(pointer.size_or_type).is_ok_and(|target| {
+            target.kind == kind::TYPE_TAG && KEPT.contains(&self.btf.string(target.name))
+        })
     }
 
     /// clang marks plain `char` as a signed integer and leaves BTF_INT_CHAR alone: the name decides.
@@ -223,6 +235,11 @@ impl<'a> Resolver<'_, 'a> {
         }
         Ok(Some(fit::record(false, placed, raw.size_or_type)))
     }
+}
+
+/// A struct of padding alone.
+fn opaque(size: u32) -> Type {
+    fit::record(false, Vec::new(), size)
 }
 
 /// Element type, index type, length.

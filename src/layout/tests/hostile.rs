@@ -118,6 +118,19 @@ fn a_bitfield_of_what_has_no_bits_is_raw_bytes() {
 }
 
 #[test]
+fn a_kernel_pointer_is_padding_and_another_one_is_not() {
+    for (tag, layout) in
+        [(&b"\0kptr\0p\0"[..], "struct{p: struct{pad[8]}}"), (b"\0user\0p\0", "struct{p: hex[8]}")]
+    {
+        // int; type tag; pointer to it; struct with that pointer.
+        let types = [0, info(1, 0), 4, 32, 1, info(18, 0), 1, 0, info(2, 0), 2];
+        let blob = blob(&[&types[..], &[0, info(4, 1), 8, 6, 3, 0]].concat(), tag);
+        let btf = Btf::parse(&blob).expect("it reads well");
+        assert_eq!(btf.layout(4).map(|ty| ty.to_string()).as_deref(), Ok(layout));
+    }
+}
+
+#[test]
 fn nested_notation_is_refused_before_the_stack_ends() {
     for text in ["struct{a:".repeat(100_000), "lpm{".repeat(100_000), "struct{".repeat(100_000)] {
         let error = text.parse::<Type>().unwrap_err().to_string();
