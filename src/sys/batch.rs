@@ -57,7 +57,7 @@ impl MapFd {
     ) -> Result<Batch> {
         let capacity = self.capacity(keys.len(), values.len())?;
         let mut next = vec![0u8; cursor.at.len()];
-        let mut attr = self.batch_attr(keys.as_ptr(), values.as_ptr(), capacity, 0);
+        let mut attr = self.batch_attr(keys.as_ptr(), values.as_ptr(), capacity, self.lock_flag());
         attr.batch.in_batch = if cursor.started { cursor.at.as_ptr() as u64 } else { 0 };
         attr.batch.out_batch = next.as_mut_ptr() as u64;
         let command = match delete {
@@ -87,6 +87,7 @@ impl MapFd {
         flags: u64,
     ) -> std::result::Result<(), (usize, Errno)> {
         let capacity = self.capacity(keys.len(), values.len()).map_err(|errno| (0, errno))?;
+        let flags = flags | self.lock_flag();
         let mut attr = self.batch_attr(keys.as_ptr(), values.as_ptr(), capacity, flags);
         // SAFETY: the buffers hold `capacity` keys and values.
         let result = unsafe { bpf::call(bpf_cmd::BPF_MAP_UPDATE_BATCH, &mut attr) };
@@ -105,6 +106,13 @@ impl MapFd {
         // SAFETY: the buffer holds `capacity` keys.
         let result = unsafe { bpf::call(bpf_cmd::BPF_MAP_DELETE_BATCH, &mut attr) };
         self.done(result, &attr, capacity)
+    }
+
+    /// Writes no element: the kernel says only whether it would take `flags`.
+    pub(super) fn update_none(&self, flags: u64) -> Result<()> {
+        let mut attr = self.batch_attr(std::ptr::null(), std::ptr::null(), 0, flags);
+        // SAFETY: with a count of 0 no pointer is followed.
+        unsafe { bpf::call(bpf_cmd::BPF_MAP_UPDATE_BATCH, &mut attr) }.map(drop)
     }
 
     fn batch_attr(&self, keys: *const u8, values: *const u8, count: u32, flags: u64) -> bpf_attr {

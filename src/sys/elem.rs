@@ -7,6 +7,7 @@ use super::{Errno, Result};
 use aya_obj::generated::{bpf_attr, bpf_cmd};
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::OnceLock;
 
 /// BPF_MAP_TYPE_ARENA, the last type whose elements are known to be as the sizes say.
 const LAST_KIND: u32 = 33;
@@ -27,6 +28,8 @@ pub(super) fn round_up(value_size: u32) -> usize {
 pub struct MapFd {
     fd: OwnedFd,
     info: MapInfo,
+    /// See [`MapFd::lock_flag`].
+    pub(super) lock: OnceLock<u64>,
 }
 
 impl AsFd for MapFd {
@@ -54,7 +57,7 @@ impl MapFd {
             Ok(info) => info,
             Err(other) => return Ok(Err(other)),
         };
-        Ok(Ok(MapFd { fd, info }))
+        Ok(Ok(MapFd { fd, info, lock: OnceLock::new() }))
     }
 
     pub fn info(&self) -> &MapInfo {
@@ -89,10 +92,11 @@ impl MapFd {
         start..start + self.info.value_size as usize
     }
 
-    /// Copies the value of `key` into `value`; false where there is none.
+    /// Copies the value of `key` into `value`; false where there is none. Here as in all that reads
+    /// or writes values, those that a spin lock guards are copied under it.
     pub fn lookup(&self, key: &[u8], value: &mut [u8]) -> Result<bool> {
         self.fits(key, value.len())?;
-        let mut attr = self.attr(key, value.as_mut_ptr() as u64, 0);
+        let mut attr = self.attr(key, value.as_mut_ptr() as u64, self.lock_flag());
         // SAFETY: both pointers lead to at least as many bytes as the map's sizes.
         present(unsafe { bpf::call(bpf_cmd::BPF_MAP_LOOKUP_ELEM, &mut attr) })
     }
@@ -100,7 +104,7 @@ impl MapFd {
     /// Writes `value` at `key`; `flags` are BPF_ANY (0), BPF_NOEXIST (1) or BPF_EXIST (2).
     pub fn update(&self, key: &[u8], value: &[u8], flags: u64) -> Result<()> {
         self.fits(key, value.len())?;
-        let mut attr = self.attr(key, value.as_ptr() as u64, flags);
+        let mut attr = self.attr(key, value.as_ptr() as u64, flags | self.lock_flag());
         // SAFETY: both pointers lead to at least as many bytes as the map's sizes.
         unsafe { bpf::call(bpf_cmd::BPF_MAP_UPDATE_ELEM, &mut attr) }.map(drop)
     }

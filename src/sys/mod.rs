@@ -14,6 +14,7 @@ pub mod cpus;
 pub mod elem;
 pub mod entry;
 pub mod fd;
+mod lock;
 pub mod mmap;
 pub mod object;
 pub mod peer;
