@@ -181,23 +181,20 @@ fn no_torn_value_is_read_or_written() {
 fn kernel_fields_are_neither_required_nor_written() {
     let lab = lab();
     let special = pin("special");
-    stdout_of(&mut lab.map(["set", &special, "0", "before=1 after=2 plain=0000000000000003"]));
-    let printed = "before=1 after=2 plain=0000000000000003\n";
+    stdout_of(&mut lab.map(["set", &special, "0", "before=1 after=2 plain=0x3"]));
+    let printed = "before=1 after=2 plain=0x3\n";
     assert_eq!(stdout_of(&mut lab.map(["get", &special, "0"])), printed);
     let json = stdout_of(&mut lab.map(["get", "--json", &special, "0"]));
-    assert_eq!(
-        json,
-        "{\"before\":1,\"timer\":{},\"lock\":{},\"after\":2,\"plain\":\"0000000000000003\"}\n"
-    );
+    assert_eq!(json, "{\"before\":1,\"timer\":{},\"lock\":{},\"after\":2,\"plain\":\"0x3\"}\n");
     stdout_of(&mut lab.map(["set", &special, "0", json.trim_end()]));
     assert_eq!(stdout_of(&mut lab.map(["get", &special, "0"])), printed);
     assert_eq!(
         stdout_of(&mut lab.map(["dump", "--csv", &special])),
-        "key,before,after,plain\n0,1,2,0000000000000003\n"
+        "key,before,after,plain\n0,1,2,0x3\n"
     );
     // The kernel keeps its own bytes whatever is given, and returns zeros in their place.
     let all = "ff".repeat(40);
     stdout_of(&mut lab.map(["set", &special, "0", &format!("hex:{all}")]));
-    let shown = "before=18446744073709551615 after=4294967295 plain=ffffffffffffffff\n";
+    let shown = "before=18446744073709551615 after=4294967295 plain=0xffffffffffffffff\n";
     assert_eq!(stdout_of(&mut lab.map(["get", &special, "0"])), shown);
 }

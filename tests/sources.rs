@@ -313,7 +313,7 @@ fn layouts_come_from_btf_and_reach_a_user_who_could_not_ask_for_it() {
                      destination_port: be16, protocol: u8, pad: u8[3]} -> u64",
                 ),
             ),
-            ("t_pointers", Some("u32 -> struct{opaque: hex[8], plain: u64}")),
+            ("t_pointers", Some("u32 -> struct{opaque: ptr, plain: u64}")),
             ("types_bss", Some("u32 -> struct{total: u64}")),
         ] {
             assert_eq!(layout(name).as_deref(), want, "{name}");

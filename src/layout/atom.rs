@@ -23,6 +23,7 @@ pub enum Atom {
     Ip4,
     Ip6,
     Mac,
+    Ptr,
 }
 
 /// What an atom's bytes are: decides how it is read, written and summed.
@@ -40,11 +41,13 @@ pub enum Class {
     Bool,
     /// An address in network byte order.
     Address,
+    /// An address in memory, in host byte order.
+    Pointer,
 }
 
 impl Atom {
     /// Every atom, in the order in which the manual lists them.
-    pub const ALL: [Atom; 19] = [
+    pub const ALL: [Atom; 20] = [
         Atom::U8,
         Atom::U16,
         Atom::U32,
@@ -64,6 +67,7 @@ impl Atom {
         Atom::Ip4,
         Atom::Ip6,
         Atom::Mac,
+        Atom::Ptr,
     ];
 
     // The kernel declares in6_addr over 32-bit words, so it aligns to 4 and not to 16; a MAC is six
@@ -89,6 +93,7 @@ impl Atom {
             Atom::Ip4 => ("ip4", 4, 4, Class::Address),
             Atom::Ip6 => ("ip6", 16, 4, Class::Address),
             Atom::Mac => ("mac", 6, 1, Class::Address),
+            Atom::Ptr => ("ptr", 8, 8, Class::Pointer),
         }
     }
 

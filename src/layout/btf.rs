@@ -165,8 +165,9 @@ impl<'a> Btf<'a> {
 
     /// The layout of type `id`, of exactly as many bytes as BTF gives it.
     ///
-    /// What the notation cannot say (a pointer, a lock, members that overlap) becomes `hex[n]` in its
-    /// place. A data section becomes a struct of its variables. Pointers are 8 bytes, as BPF has them.
+    /// What the notation cannot say (members that overlap) becomes `hex[n]` in its place, and what belongs
+    /// to the kernel (a lock) padding. A data section becomes a struct of its variables. Pointers are 8
+    /// bytes, as BPF has them.
     pub fn layout(&self, id: u32) -> Result<Type, BtfError> {
         resolve::layout(self, id)
     }

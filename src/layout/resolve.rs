@@ -131,6 +131,7 @@ impl<'a> Resolver<'_, 'a> {
             },
             kind::DATASEC => self.section(&raw, depth)?,
             kind::PTR if self.is_kept(&raw) => Some(opaque(size)),
+            kind::PTR => Some(Type::Atom(Atom::Ptr)),
             _ => None,
         };
         // Nothing may change a size: members behind it would move.

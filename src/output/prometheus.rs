@@ -6,7 +6,7 @@
 
 use super::element::{Format, Shown};
 use crate::layout::print::{Column, all_columns, columns};
-use crate::layout::{Number, Slot, Type};
+use crate::layout::{Class, Number, Slot, Type};
 
 /// Elements of an array that become samples of their own; a longer one is left out.
 const MAX_ARRAY: usize = 256;
@@ -120,6 +120,7 @@ fn unlike(mut name: String, taken: impl Fn(&str) -> bool) -> String {
 /// Where the numbers of a column are; None where they are none.
 fn numbers<'t>(value: &'t Type, column: &Column<'t>) -> Option<Vec<Slot<'t>>> {
     let is_number = |ty: &Type| match ty {
+        Type::Atom(atom) if atom.class() == Class::Pointer => false,
         Type::Atom(_) => {
             let bytes = vec![0; ty.size()];
             Slot::from(ty).number(&bytes).is_some()

@@ -226,6 +226,7 @@ pub(super) fn wanted(slot: Slot<'_>) -> String {
         Type::Atom(Atom::Ip6) => "an IPv6 address".to_owned(),
         Type::Atom(Atom::Mac) => "a MAC address".to_owned(),
         Type::Atom(Atom::Bool) => "true or false".to_owned(),
+        Type::Atom(Atom::Ptr) => "an address such as 0xffff888000000000".to_owned(),
         Type::Atom(atom) if atom.class() == Class::Float => format!("a number ({})", atom.name()),
         Type::Atom(atom) => format!("a whole number ({})", atom.name()),
         Type::Char(max) => format!("text of at most {max} bytes"),

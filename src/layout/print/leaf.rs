@@ -55,6 +55,13 @@ pub(super) fn print(slot: Slot<'_>, value: &[u8], style: Style, out: &mut Vec<u8
                 // Compilers take other bytes for either; the number at least comes back as it was.
                 number => number.into_iter().for_each(|number| number.print(out)),
             },
+            // As a string in JSON: many readers would round it.
+            Class::Pointer => quote(style, out, |out| {
+                if let Some(Number::Unsigned(number)) = slot.number(value) {
+                    // Writing to a Vec cannot fail.
+                    let _ = write!(out, "{number:#x}");
+                }
+            }),
             Class::Unsigned | Class::Signed | Class::Network => {
                 slot.number(value).into_iter().for_each(|number| number.print(out));
             }

@@ -120,7 +120,7 @@ fn a_bitfield_of_what_has_no_bits_is_raw_bytes() {
 #[test]
 fn a_kernel_pointer_is_padding_and_another_one_is_not() {
     for (tag, layout) in
-        [(&b"\0kptr\0p\0"[..], "struct{p: struct{pad[8]}}"), (b"\0user\0p\0", "struct{p: hex[8]}")]
+        [(&b"\0kptr\0p\0"[..], "struct{p: struct{pad[8]}}"), (b"\0user\0p\0", "struct{p: ptr}")]
     {
         // int; type tag; pointer to it; struct with that pointer.
         let types = [0, info(1, 0), 4, 32, 1, info(18, 0), 1, 0, info(2, 0), 2];

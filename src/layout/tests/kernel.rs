@@ -42,7 +42,7 @@ fn every_kind_of_c_type_has_its_notation() {
         ),
         (
             "kernel",
-            "struct{lock: struct{pad[4]}, pad[4], timer: struct{pad[16]}, ptr: hex[8], other: hex[8], n: u32, pad[4]}",
+            "struct{lock: struct{pad[4]}, pad[4], timer: struct{pad[16]}, ptr: ptr, other: ptr, n: u32}",
             48,
         ),
         ("net", "struct{v4: ip4, v6: ip6, port: be16, word: be32, wide: be64}", 40),

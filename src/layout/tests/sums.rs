@@ -36,6 +36,8 @@ fn integers_add_up_beyond_their_own_width() {
     assert_eq!(sum("f64", &["inf", "-inf"]), "\"nan\"");
     assert_eq!(sum("u32[2]", &["[1,2]", "[3,4]"]), "[4,6]");
     assert_eq!(sum("struct{a: u8:3, b: i8:4}", &["a=7 b=-8", "a=7 b=-8"]), "{\"a\":14,\"b\":-16}");
+    assert_eq!(sum("ptr", &["0x10", "0x10"]), "\"0x10\"");
+    assert_eq!(sum("ptr", &["0x10", "0x20"]), "null");
     assert_eq!(sum("u128", &["340282366920938463463374607431768211455", "1"]), "null");
 }
 

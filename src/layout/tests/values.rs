@@ -5,7 +5,7 @@ use crate::layout::parse::{self, value};
 
 #[test]
 fn each_form_gives_its_bytes() {
-    let table: [(&str, &str, &[u8]); 44] = [
+    let table: [(&str, &str, &[u8]); 46] = [
         ("u8", "42", &[42]),
         ("u8", "0x2a", &[42]),
         ("u8", "0b101", &[5]),
@@ -21,6 +21,8 @@ fn each_form_gives_its_bytes() {
         ("bool", "true", &[1]),
         ("bool", "0", &[0]),
         ("bool", "7", &[7]),
+        ("ptr", "1", &1u64.to_ne_bytes()),
+        ("ptr", "hex:0000000000000000", &[0; 8]),
         ("ip4", "10.0.0.1", &[10, 0, 0, 1]),
         ("ip6", "::1", &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
         ("mac", "aa:BB:0c:00:01:02", &[0xaa, 0xbb, 0x0c, 0, 1, 2]),
@@ -212,6 +214,8 @@ fn scalars_print_as_they_are_read() {
         ("enum:u8{A}", "3", "3"),
         ("ip6", "2001:db8::1", "\"2001:db8::1\""),
         ("mac", "02:00:00:00:00:01", "\"02:00:00:00:00:01\""),
+        ("ptr", "0xffff888101234560", "\"0xffff888101234560\""),
+        ("ptr", "0x0", "\"0x0\""),
         ("hex[2]", "0aff", "\"0aff\""),
         ("char[9]", "two words", "\"two words\""),
         ("lpm{ip4}", "10.0.0.0/8", "\"10.0.0.0/8\""),
