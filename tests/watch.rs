@@ -80,7 +80,10 @@ fn what_cannot_be_watched_is_one_line() {
             "a bloom_filter has no keys to watch (has asks it for a value)",
         ),
         ("ringbuf,entries=4096", "a ringbuf has no keys to watch"),
-        ("perf_event_array,entries=1", "watch: not possible with a perf_event_array"),
+        (
+            "perf_event_array,entries=1",
+            "watch: not possible with a perf_event_array: its entries cannot be read: perf event buffers are for bpftool map event_pipe",
+        ),
     ] {
         let _ = std::fs::remove_file("/sys/fs/bpf/m");
         stdout_of(&mut lab.map(["create", &format!("m={kind}"), "--pin", "/sys/fs/bpf/m"]));

@@ -244,9 +244,25 @@ impl Kind {
         matches!(self.0, 2 | 6)
     }
 
+    /// Whether an element stays until the kernel removes it: a slot of an array, or what belongs to
+    /// an attached program and its cgroup.
+    pub fn keeps_elements(self) -> bool {
+        self.is_filled() || matches!(self, Kind::CGROUP_STORAGE | Kind::PERCPU_CGROUP_STORAGE)
+    }
+
     /// Whether values go in and out at the ends, without keys.
     pub fn is_queue(self) -> bool {
         matches!(self.0, 22 | 23)
+    }
+
+    /// Whether the kernel returns no value of a map of this type, whatever is in it. Sockets are
+    /// returned as their cookies, if values have the 8 bytes of one.
+    pub fn hides_values(self, value_size: u32) -> bool {
+        match self {
+            Kind::PERF_EVENT_ARRAY | Kind::CGROUP_ARRAY | Kind::XSKMAP => true,
+            Kind::SOCKMAP | Kind::SOCKHASH | Kind::REUSEPORT_SOCKARRAY => value_size != 8,
+            _ => false,
+        }
     }
 
     /// What works instead, for a type whose elements cannot be told one after the other.

@@ -9,7 +9,6 @@ use super::walk::{self, Walk};
 use crate::cli::exit::Output;
 use crate::layout::print::PerCpu;
 use crate::output::element::Shown;
-use crate::sys::elem::MapFd;
 use anyhow::bail;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use order::Order;
@@ -32,6 +31,7 @@ pub fn arguments(command: Command) -> Command {
 pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
     let target = reference::open(matches, false)?;
     let key = target.walked_key(OPERATION)?;
+    target.check_readable(OPERATION)?;
     let view = View::new(&target, target.which(matches)?);
     let mut format = format::format(matches, &target, key, &view)?;
     let order = Order::new(matches, &target, key)?;
@@ -41,14 +41,27 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
         None => None,
     };
     for pass in 0..format.passes() {
-        format.begin(pass, &mut out.data);
-        let mut put = |key: &[u8], value: &[u8]| {
-            format.element(key, view.shown(value), &mut out.data);
-            out.spill()
-        };
         match &mut sorted {
-            Some(sorted) => sorted.each(&mut put)?,
-            None => each(&target, writable.as_ref(), &mut put)?,
+            Some(sorted) => {
+                format.begin(pass, &mut out.data);
+                sorted.each(&mut |key, value| {
+                    format.element(key, view.shown(value), &mut out.data);
+                    out.spill()
+                })?;
+            }
+            None => {
+                let mut walk = Walk::new(&target, OPERATION, writable.as_ref())?;
+                // A map that cannot be read is reported before anything is printed.
+                let mut chunk = walk.next()?;
+                format.begin(pass, &mut out.data);
+                while let Some(elements) = chunk {
+                    for (key, value) in elements.iter() {
+                        format.element(key, view.shown(value), &mut out.data);
+                        out.spill()?;
+                    }
+                    chunk = walk.next()?;
+                }
+            }
         }
     }
     format.end(&mut out.data);
@@ -56,18 +69,6 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
         Some(cause) => bail!("{}: {OPERATION}: {cause}", target.label),
         None => Ok(0),
     }
-}
-
-fn each(
-    target: &Target,
-    writable: Option<&MapFd>,
-    put: &mut impl FnMut(&[u8], &[u8]) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
-    let mut walk = Walk::new(target, OPERATION, writable)?;
-    while let Some(chunk) = walk.next()? {
-        chunk.iter().try_for_each(|(key, value)| put(key, value))?;
-    }
-    Ok(())
 }
 
 /// What of an element's value is looked at.

@@ -43,6 +43,15 @@ impl Target {
         Ok(found.then_some(value))
     }
 
+    /// An error if no value of this map can ever be read: before anything is printed.
+    pub fn check_readable(&self, operation: &'static str) -> anyhow::Result<()> {
+        let info = self.map.info();
+        match Kind(info.kind).hides_values(info.value_size) {
+            true => Err(self.cannot_read(operation, Errno::EOPNOTSUPP).into()),
+            false => Ok(()),
+        }
+    }
+
     /// Why the kernel refused to read.
     pub fn cannot_read(&self, operation: &'static str, errno: Errno) -> Error {
         let cause = match errno {

@@ -46,6 +46,7 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
     if target.holds_maps() {
         return through(&target, &keys, field, matches, out);
     }
+    target.check_readable("get")?;
     let view = View { which: target.which(matches)?, json };
     let slot = target.field(field)?;
     let keys = keys.into_iter().map(|text| Ok((text, target.key(text)?)));

@@ -1,6 +1,6 @@
 //! `bpf-map keys` and `bpf-map count`: all keys, and how many there are.
 
-use super::reference;
+use super::reference::{self, Target};
 use super::walk::Walk;
 use crate::cli::exit::Output;
 use crate::layout::print;
@@ -15,6 +15,7 @@ pub fn arguments(command: Command) -> Command {
 pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
     let target = reference::open(matches, false)?;
     let key_type = target.walked_key("keys")?;
+    check_slots(&target, "keys")?;
     let mut walk = Walk::new(&target, "keys", None)?.keys_only();
     let json = matches.get_flag("json");
     let mut between: &[u8] = b"[";
@@ -37,6 +38,14 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
     Ok(0)
 }
 
+/// Which slots are in use is only known from their values.
+fn check_slots(target: &Target, operation: &'static str) -> anyhow::Result<()> {
+    match Kind(target.map.info().kind).is_walked_by_index() {
+        true => target.check_readable(operation),
+        false => Ok(()),
+    }
+}
+
 pub fn count_arguments(command: Command) -> Command {
     reference::arguments(command)
 }
@@ -44,6 +53,7 @@ pub fn count_arguments(command: Command) -> Command {
 pub fn count(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
     let target = reference::open(matches, false)?;
     target.walked_key("count")?;
+    check_slots(&target, "count")?;
     let info = target.map.info();
     let mut count = u64::from(info.max_entries);
     if !Kind(info.kind).is_filled() {

@@ -48,10 +48,6 @@ impl Target {
         let cause: Cause = match errno {
             Errno::EPERM => Cause::Hint(errno, "the descriptor is write-only"),
             Errno::EAGAIN => "it changes faster than it can be read: keys may be missing".into(),
-            // Sockets are told by 8-byte cookies.
-            Errno::ENOSPC => {
-                format!("the values of a {kind} can be read if they have 8 bytes").into()
-            }
             Errno::EOPNOTSUPP | Errno::UnknownErrno => {
                 format!("the elements of a {kind} cannot be read").into()
             }

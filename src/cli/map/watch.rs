@@ -67,6 +67,11 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
         None => bail!("{label}: {}", without_keys(Kind(target.map.info().kind))),
     };
     let mut keys: Vec<&OsString> = matches.get_many("KEY").into_iter().flatten().collect();
+    let is_field = |word: &&OsString| word.as_bytes().starts_with(b".");
+    if keys.iter().all(is_field) {
+        target.walked_key("watch")?;
+    }
+    target.check_readable("watch")?;
     let field = keys.pop_if(|last| last.as_bytes().starts_with(b"."));
     let field = field.map_or("".into(), |field| field.to_string_lossy());
     let value = target.layout.value.field(&field).with_context(|| label.clone())?;

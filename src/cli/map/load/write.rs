@@ -117,7 +117,7 @@ impl<'t> Writer<'t> {
     }
 }
 
-/// Removes every element whose key is not in `all`; those of an array, which stay, become zero.
+/// Removes every element whose key is not in `all`; those that cannot be removed become zero.
 pub fn remove_others(target: &Target, all: &Elements) -> anyhow::Result<()> {
     let map = &target.map;
     let (kind, key_len) = (Kind(map.info().kind), map.key_len());
@@ -132,7 +132,8 @@ pub fn remove_others(target: &Target, all: &Elements) -> anyhow::Result<()> {
     let kept: HashSet<Box<[u8]>> =
         all.keys(0, all.len()).chunks_exact(key_len).map(canonical).collect();
     let room = map.info().max_entries;
-    if kept.len() > room as usize && !kind.evicts() {
+    // Storage has no such number: it is 0.
+    if room > 0 && kept.len() > room as usize && !kind.evicts() {
         bail!("{}: {} keys, where the map has room for {room}", target.label, kept.len());
     }
     let failed = |errno| anyhow::Error::from(target.cannot_write("remove", errno));
@@ -144,7 +145,7 @@ pub fn remove_others(target: &Target, all: &Elements) -> anyhow::Result<()> {
         others.extend(keys.filter(|key| !kept.contains(&canonical(key))).flatten());
     }
     drop(scan);
-    if kind.is_filled() {
+    if kind.keeps_elements() {
         let zeros = vec![0; map.value_len()];
         let zero = |key: &[u8]| map.update(key, &zeros, ANY);
         return others.chunks_exact(key_len).try_for_each(zero).map_err(failed);
