@@ -317,3 +317,29 @@ fn no_type_is_left_out() {
     let missing: Vec<_> = names.difference(&rows).collect();
     assert_eq!(missing, [&"struct_ops"]);
 }
+
+#[test]
+fn types_have_their_article_in_every_message() {
+    let lab = Lab::new();
+    let pin = format!("{BPFFS}/m");
+    for (kind, rest, words, want) in [
+        ("inode_storage", "value=8", "watch PIN", "an inode_storage"),
+        ("inode_storage", "value=8", "load PIN none", "an inode_storage"),
+        ("inode_storage", "value=8", "clear PIN", "an inode_storage"),
+        ("array_of_maps", "entries=1,inner=INNER", "load PIN none", "an array_of_maps"),
+        ("array", "value=8,entries=1", "load PIN values", "an array has one value a key"),
+        ("lpm_trie", "key=8,value=8,entries=1", "dump --cpu 0 PIN", "an lpm_trie"),
+        ("xskmap", "entries=1", "load PIN none", "an xskmap"),
+    ] {
+        let inner = lab.array("inner", 1);
+        let rest = rest.replace("INNER", inner.to_str().unwrap());
+        std::fs::write(lab.path("none"), "").unwrap();
+        std::fs::write(lab.path("values"), "{\"key\":0,\"values\":[1]}\n").unwrap();
+        stdout_of(&mut lab.map(["create", &format!("m={kind},{rest}"), "--pin", &pin]));
+        let run = run(&mut lab.map(words.replace("PIN", &pin).split(' ')));
+        assert_eq!((run.status, run.stdout.as_str()), (2, ""), "{words}");
+        assert!(run.stderr.contains(want) && run.stderr.lines().count() == 1, "{}", run.stderr);
+        std::fs::remove_file(&pin).unwrap();
+        std::fs::remove_file(&inner).unwrap();
+    }
+}

@@ -297,6 +297,7 @@ mod tests {
         }
         assert_eq!(Kind(99).name(), "type 99");
         assert_eq!(Kind::SOCKMAP.with_article(), "a sockmap");
+        assert_eq!(Kind::INODE_STORAGE.with_article(), "an inode_storage");
         assert_eq!(Kind::ARRAY_OF_MAPS.with_article(), "an array_of_maps");
         assert_eq!(by_name("BPF_MAP_TYPE_LPM_TRIE").map(|r| r.kind), Some(Kind::LPM_TRIE));
     }

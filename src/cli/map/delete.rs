@@ -30,7 +30,7 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
         );
     }
     if kind.is_queue() {
-        bail!("{}: del: a {} has no keys: see pop and clear", target.label, kind.name());
+        bail!("{}: del: {} has no keys: see pop and clear", target.label, kind.with_article());
     }
     let keys = matches.get_many("KEY").into_iter().flatten();
     let keys = keys.map(|text: &OsString| Ok((text, target.key(text)?)));
@@ -59,7 +59,7 @@ pub fn clear(matches: &ArgMatches, _out: &mut Output) -> anyhow::Result<u8> {
     let target = reference::open(matches, true)?;
     let kind = Kind(target.map.info().kind);
     if let Some(instead) = empty::instead(kind) {
-        bail!("{}: clear: not possible with a {}: {instead}", target.label, kind.name());
+        bail!("{}: clear: not possible with {}: {instead}", target.label, kind.with_article());
     }
     empty::clear(&target.map).map_err(|errno| explain(&target, "clear", errno))?;
     Ok(0)

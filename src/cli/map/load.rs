@@ -83,16 +83,16 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
 /// An error where the map's type takes nothing from a file, or not in this way.
 fn allow(target: &Target, replace: bool, if_absent: bool) -> anyhow::Result<()> {
     let kind = Kind(target.map.info().kind);
-    let name = kind.name();
+    let name = kind.with_article();
     if kind.has_no_elements() {
-        bail!("load: not possible with a {name}");
+        bail!("load: not possible with {name}");
     }
     if kind.takes_objects() {
-        bail!("load: not possible with a {name}, whose elements are set one by one (bpf-map set)");
+        bail!("load: not possible with {name}, whose elements are set one by one (bpf-map set)");
     }
     let flag = if replace { "--replace" } else { "--if-absent" };
     if (replace || if_absent) && target.map.key_len() == 0 {
-        bail!("load: {flag} is not possible with a {name}, which has no keys");
+        bail!("load: {flag} is not possible with {name}, which has no keys");
     }
     Ok(())
 }

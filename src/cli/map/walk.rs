@@ -44,12 +44,12 @@ impl Target {
 
     /// Why the elements could not be gone through.
     pub fn explain_walk(&self, operation: &'static str, errno: Errno) -> anyhow::Error {
-        let kind = Kind(self.map.info().kind).name();
+        let kind = Kind(self.map.info().kind).with_article();
         let cause: Cause = match errno {
             Errno::EPERM => Cause::Hint(errno, "the descriptor is write-only"),
             Errno::EAGAIN => "it changes faster than it can be read: keys may be missing".into(),
             Errno::EOPNOTSUPP | Errno::UnknownErrno => {
-                format!("the elements of a {kind} cannot be read").into()
+                format!("the elements of {kind} cannot be read").into()
             }
             errno => errno.into(),
         };

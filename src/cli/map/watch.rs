@@ -126,10 +126,12 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
 }
 
 fn without_keys(kind: Kind) -> anyhow::Error {
-    let name = kind.name();
-    match name.as_str() {
-        "queue" | "stack" => anyhow!("a {name} has no keys to watch (peek prints what is next)"),
-        "bloom_filter" => anyhow!("a {name} has no keys to watch (has asks it for a value)"),
-        _ => anyhow!("a {name} has no keys to watch"),
+    let name = kind.with_article();
+    match kind {
+        Kind::QUEUE | Kind::STACK => {
+            anyhow!("{name} has no keys to watch (peek prints what is next)")
+        }
+        Kind::BLOOM_FILTER => anyhow!("{name} has no keys to watch (has asks it for a value)"),
+        _ => anyhow!("{name} has no keys to watch"),
     }
 }

@@ -117,7 +117,7 @@ impl Spec {
                 }
             }
             "inner" if self.row.kind.holds_maps() => self.inner = Some(Inner::parse(text)?),
-            "inner" => return Err(format!("a {} holds no maps", self.row.name)),
+            "inner" => return Err(format!("{} holds no maps", self.row.kind.with_article())),
             _ => return Err("not a field (key, value, entries, flags, extra, numa, inner)".into()),
         }
         Ok(())
@@ -125,7 +125,7 @@ impl Spec {
 
     /// Fills in what the type does not want to be told, and refuses what is missing.
     fn complete(&mut self, entries: Option<u32>) -> Result<(), String> {
-        let kind = self.row.name;
+        let kind = &self.row.kind.with_article();
         self.key = settle(self.key.take(), self.row.key, kind, "key")?;
         self.value = settle(self.value.take(), self.row.value, kind, "value")?;
         let entries = entries.map(Size::Bytes);
@@ -134,7 +134,7 @@ impl Spec {
         }
         if self.row.kind.holds_maps() && self.inner.is_none() {
             return Err(format!(
-                "a {kind} wants inner=PIN or inner=id:N, a map like those it will hold"
+                "{kind} wants inner=PIN or inner=id:N, a map like those it will hold"
             ));
         }
         for size in self.key.iter().chain(&self.value) {
@@ -195,11 +195,11 @@ fn settle(
 ) -> Result<Option<Size>, String> {
     match (given, want) {
         (Some(Size::Bytes(0)), Want::Nothing) => Ok(None),
-        (Some(_), Want::Nothing) => Err(format!("a {kind} has no {field}")),
+        (Some(_), Want::Nothing) => Err(format!("{kind} has no {field}")),
         (None, Want::Nothing) => Ok(None),
         (Some(size), _) => Ok(Some(size)),
         (None, Want::Default(bytes)) => Ok(Some(Size::Bytes(bytes))),
-        (None, Want::Given) => Err(format!("a {kind} wants {field}=")),
+        (None, Want::Given) => Err(format!("{kind} wants {field}=")),
     }
 }
 

@@ -17,6 +17,7 @@ use std::fmt;
 pub struct Reader<'t> {
     key_type: Option<&'t Type>,
     value_type: &'t Type,
+    /// The map's type, with an article.
     kind: String,
     key: Vec<u8>,
     value: Vec<u8>,
@@ -44,7 +45,7 @@ impl<'t> Reader<'t> {
         Reader {
             key_type: layout.key.as_ref(),
             value_type: &layout.value,
-            kind: Kind(info.kind).name(),
+            kind: Kind(info.kind).with_article(),
             key: vec![0; target.map.key_len()],
             value: vec![0; info.value_size as usize],
             each: vec![0; if per_cpu { target.map.value_len() } else { 0 }],
@@ -123,7 +124,7 @@ impl<'de> Visitor<'de> for Members<'_, '_> {
             match (name, reader.key_type) {
                 (Name::KEY, Some(ty)) => map.next_value_seed(Seed::new(ty, &mut reader.key))?,
                 (Name::KEY, None) => {
-                    return Err(A::Error::custom(format_args!("a {} has none", reader.kind)));
+                    return Err(A::Error::custom(format_args!("{} has none", reader.kind)));
                 }
                 (Name::VALUE, _) => {
                     map.next_value_seed(Seed::new(reader.value_type, &mut reader.value))?;
@@ -132,7 +133,7 @@ impl<'de> Visitor<'de> for Members<'_, '_> {
                 (Name::SUM, _) => drop(map.next_value::<bool>()?),
                 _ if reader.each.is_empty() => {
                     let kind = &reader.kind;
-                    return Err(A::Error::custom(format_args!("a {kind} has one value a key")));
+                    return Err(A::Error::custom(format_args!("{kind} has one value a key")));
                 }
                 _ => map.next_value_seed(Values::new(
                     reader.map,
