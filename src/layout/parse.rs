@@ -13,7 +13,7 @@ mod words;
 pub use error::{Problem, ValueError};
 pub use json::Seed;
 pub use row::Row;
-pub use scalar::Integer;
+pub use scalar::{Integer, TooLong};
 
 use super::{Slot, Type};
 use sink::Scratch;

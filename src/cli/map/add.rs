@@ -54,10 +54,16 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
     };
     let sum = Sum {
         slot: countable(&target, path)?,
-        amount: parse_amount(amount).ok_or_else(|| {
-            let amount = escape(amount.as_bytes());
-            anyhow!("{}: expected a whole number to add, found {amount}", target.label)
-        })?,
+        amount: match parse_amount(amount) {
+            Some(Ok(number)) => number,
+            Some(Err(error)) => {
+                bail!("{}: add {}: {error}", target.label, escape(amount.as_bytes()))
+            }
+            None => {
+                let amount = escape(amount.as_bytes());
+                bail!("{}: expected a whole number to add, found {amount}", target.label)
+            }
+        },
     };
     let which = target.which(matches)?;
     let in_memory = sum.in_memory(&target, &key)?;
@@ -106,11 +112,11 @@ fn countable<'t>(target: &'t Target, path: Option<&OsStr>) -> anyhow::Result<Slo
 }
 
 /// A whole number, with either sign before it.
-fn parse_amount(text: &OsStr) -> Option<Integer> {
+fn parse_amount(text: &OsStr) -> Option<Result<Integer, parse::TooLong>> {
     let text = text.to_str()?;
     let plain =
         text.strip_prefix('+').filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
-    Integer::parse(plain.unwrap_or(text))
+    Integer::read(plain.unwrap_or(text))
 }
 
 /// What to add, and where in a value.

@@ -6,6 +6,12 @@ use super::sink::Sink;
 use crate::layout::atom::{Atom, Class};
 use crate::layout::path::brief;
 use crate::layout::{Enum, Gap, Slot, Type};
+use std::num::IntErrorKind;
+
+/// A whole number has more than 128 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("more than 128 bits")]
+pub struct TooLong;
 
 /// A whole number of up to 128 bits and either sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +35,11 @@ impl From<u128> for Integer {
 impl Integer {
     /// Decimal, or 0x, 0o, 0b and digits; a minus sign may stand first.
     pub fn parse(text: &str) -> Option<Integer> {
+        Integer::read(text)?.ok()
+    }
+
+    /// As [`Integer::parse`]; an error for a whole number of more than 128 bits.
+    pub fn read(text: &str) -> Option<Result<Integer, TooLong>> {
         let (negative, digits) = match text.strip_prefix('-') {
             Some(digits) => (true, digits),
             None => (false, text),
@@ -41,8 +52,11 @@ impl Integer {
         };
         // The standard parser takes a plus sign, which no printer writes.
         let plain = digits.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        let magnitude = u128::from_str_radix(digits, radix).ok().filter(|_| plain)?;
-        Some(Integer { negative, magnitude })
+        match u128::from_str_radix(digits, radix) {
+            Ok(magnitude) if plain => Some(Ok(Integer { negative, magnitude })),
+            Err(error) if plain && *error.kind() == IntErrorKind::PosOverflow => Some(Err(TooLong)),
+            _ => None,
+        }
     }
 
     /// The sum; None where it has more than 128 bits and a sign.
@@ -63,20 +77,10 @@ pub(super) fn integer(slot: Slot<'_>, number: Integer, sink: &mut Sink<'_>) -> R
         return Err(Problem::Expected { expected: wanted(slot), found: "a number".to_owned() });
     };
     let Integer { negative, magnitude } = number;
-    let signed = atom.class() == Class::Signed;
-    let all = u128::MAX >> (128 - bits);
-    let top = if signed { all >> 1 } else { all };
-    let bottom = if signed { top + 1 } else { 0 };
+    let (bottom, top) = bounds(atom, bits);
     if magnitude > if negative { bottom } else { top } {
-        let sign = |negative| if negative { "-" } else { "" };
-        return Err(Problem::Range {
-            number: format!("{}{magnitude}", sign(negative)),
-            ty: slot
-                .width
-                .map_or_else(|| brief(slot.ty), |width| format!("{}:{width}", brief(slot.ty))),
-            min: format!("{}{bottom}", sign(signed)),
-            max: top.to_string(),
-        });
+        let sign = if negative { "-" } else { "" };
+        return Err(out_of_range(slot, (atom, bits), format!("{sign}{magnitude}")));
     }
     let raw = if negative { magnitude.wrapping_neg() } else { magnitude };
     if let Some(width) = slot.width {
@@ -93,6 +97,40 @@ pub(super) fn integer(slot: Slot<'_>, number: Integer, sink: &mut Sink<'_>) -> R
     }
 }
 
+/// How far an integer of so many bits goes below zero and above it.
+fn bounds(atom: Atom, bits: u32) -> (u128, u128) {
+    let all = u128::MAX >> (128 - bits);
+    match atom.class() {
+        Class::Signed => ((all >> 1) + 1, all >> 1),
+        _ => (0, all),
+    }
+}
+
+fn out_of_range(slot: Slot<'_>, (atom, bits): (Atom, u32), number: String) -> Problem {
+    let (bottom, top) = bounds(atom, bits);
+    let ty = brief(slot.ty);
+    Problem::Range {
+        number,
+        ty: slot.width.map_or_else(|| ty.clone(), |width| format!("{ty}:{width}")),
+        min: if bottom > 0 { format!("-{bottom}") } else { "0".to_owned() },
+        max: top.to_string(),
+    }
+}
+
+/// Stores the whole number that `text` says; None if it is none.
+fn whole_number(slot: Slot<'_>, text: &str, sink: &mut Sink<'_>) -> Option<Result<(), Problem>> {
+    Some(match (Integer::read(text)?, slot.integer()) {
+        (Err(TooLong), Some(integer)) => {
+            // Enough digits to recognise the number.
+            let shown =
+                text.get(..64).map_or_else(|| text.to_owned(), |start| format!("{start}..."));
+            Err(out_of_range(slot, integer, shown))
+        }
+        (Ok(number), _) => integer(slot, number, sink),
+        (Err(TooLong), None) => return None,
+    })
+}
+
 /// Stores a float.
 pub(super) fn float(slot: Slot<'_>, number: f64, sink: &mut Sink<'_>) -> Result<(), Problem> {
     match slot.ty {
@@ -101,7 +139,13 @@ pub(super) fn float(slot: Slot<'_>, number: f64, sink: &mut Sink<'_>) -> Result<
         }
         Type::Atom(Atom::F32) => sink.bytes(slot.offset(), &(number as f32).to_ne_bytes()),
         Type::Atom(Atom::F64) => sink.bytes(slot.offset(), &number.to_ne_bytes()),
-        _ => Err(Problem::expected(wanted(slot), &number.to_string())),
+        // What a reader of JSON makes of a whole number beyond 64 bits.
+        _ => match slot.integer() {
+            Some(integer) if number.abs() >= (1u64 << 63) as f64 => {
+                Err(out_of_range(slot, integer, format!("{number:e}")))
+            }
+            _ => Err(Problem::expected(wanted(slot), &number.to_string())),
+        },
     }
 }
 
@@ -132,7 +176,10 @@ pub(super) fn text(
         Type::Hex(size) => hex(text, slot.offset(), *size as usize, sink),
         Type::Enum(e) => {
             let named = e.value_of(text).map(Integer::from);
-            integer(slot, named.or_else(|| Integer::parse(text)).ok_or_else(unexpected)?, sink)
+            match named {
+                Some(named) => integer(slot, named, sink),
+                None => whole_number(slot, text, sink).ok_or_else(unexpected)?,
+            }
         }
         Type::Lpm(lpm) => prefix(lpm, text, slot.offset(), sink).ok_or_else(unexpected)?,
         Type::Atom(atom) => match (atom.class(), text) {
@@ -158,7 +205,7 @@ pub(super) fn text(
                 let (bytes, len) = address(*atom, text).ok_or_else(unexpected)?;
                 sink.bytes(slot.offset(), &bytes[..len])
             }
-            _ => integer(slot, Integer::parse(text).ok_or_else(unexpected)?, sink),
+            _ => whole_number(slot, text, sink).ok_or_else(unexpected)?,
         },
         Type::Array(_) | Type::Record(_) => Err(unexpected()),
     }
