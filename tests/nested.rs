@@ -37,13 +37,13 @@ fn what_is_not_there_exits_1_and_what_is_wrong_2() {
     for (line, status, message) in [
         ("get o 0", 1, "o: no key 0"),
         ("get o 3", 1, "o: no key 3"),
-        ("get o 0/1", 1, "o: no key 0/1"),
+        ("get o 0/1", 1, "o: no key 0"),
         ("get o /1", 2, "o: key : expected a whole number (u32), found \"\""),
         ("get o x/1", 2, "o: key x: expected a whole number (u32), found \"x\""),
         ("get o -1", 2, "o: key -1: -1 is out of range for u32 (0 to 4294967295)"),
         ("get h 123456789", 2, "h: key 123456789: 9 bytes of text do not fit char[8]"),
-        ("set o 0/1 5", 1, "o: no key 0/1"),
-        ("add o 0/1 5", 1, "o: no key 0/1"),
+        ("set o 0/1 5", 1, "o: no key 0"),
+        ("add o 0/1 5", 1, "o: no key 0"),
         ("add o 0 5", 2, "o: add: the values of an array_of_maps are no numbers to count"),
         ("set o 0 .x 5", 2, "o: an array_of_maps has no field .x"),
         ("set o 0 nothing", 2, "nothing: no inherited map has this name"),
@@ -100,6 +100,29 @@ fn keys_with_slashes_work_on_both_sides() {
     let ids = "bpf-map set h '\"x/y\"' I/trie; bpf-map get h '\"x/y\"'";
     let id = map_id("/sys/fs/bpf/trie".as_ref());
     assert_eq!(stdout_of(&mut with(&lab, ids)), format!("{id}\n"));
+}
+
+#[test]
+fn the_key_that_is_missing_is_named_with_its_map() {
+    let lab = Lab::new();
+    let script = "bpf-map set h a I/trie && bpf-map set o 0 I/inner
+        bpf-map get h a/192.0.2.1; echo $?; bpf-map get h b/192.0.2.1; echo $?
+        bpf-map add h a/192.0.2.1 1; echo $?; bpf-map set --if-present h b/192.0.2.1 1; echo $?
+        bpf-map get o 0/9 1/9; echo $?";
+    let run = run(&mut with(&lab, script));
+    let trie = map_id("/sys/fs/bpf/trie".as_ref());
+    let inner = map_id("/sys/fs/bpf/inner".as_ref());
+    let lines = [
+        format!("h: id {trie}: no key 192.0.2.1"),
+        "h: no key b".into(),
+        format!("h: id {trie}: no key 192.0.2.1"),
+        "h: no key b".into(),
+        format!("o: id {inner}: no key 9"),
+        "o: no key 1".into(),
+    ];
+    let stderr: String = lines.iter().map(|line| format!("bpf-map: {line}\n")).collect();
+    assert_eq!((run.status, run.stdout.as_str()), (0, "1\n1\n1\n1\n1\n"));
+    assert_eq!(run.stderr, stderr);
 }
 
 #[test]

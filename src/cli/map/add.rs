@@ -2,6 +2,7 @@
 
 use super::change::Condition;
 use super::cpus::{self, Which};
+use super::inner::Reached;
 use super::reference::Target;
 use super::{positional, reference, value};
 use crate::cli::exit::{self, Output};
@@ -34,8 +35,9 @@ pub fn arguments(command: Command) -> Command {
 pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
     let target = reference::open(matches, true)?;
     let (label, text) = (target.label.clone(), value(matches, "KEY"));
-    let Some((target, key_text, key)) = target.reach(text, matches)? else {
-        return absent(&label, text, out);
+    let (target, key_text, key) = match target.reach(text, matches)? {
+        Reached::Map(target, text, key) => (target, text, key),
+        Reached::Missing(outer) => return absent(&label, outer, out),
     };
     let kind = Kind(target.map.info().kind);
     if !kind.holds_data() {

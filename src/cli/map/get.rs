@@ -93,27 +93,30 @@ fn through(
     let inner_layout = super::inner::given(matches)?;
     let mut status = 0;
     for nested in &keys {
-        let found = match &nested.inner {
-            None => outer.lookup(&nested.key)?.map(|found| {
-                let view = View { which: outer.which(matches)?, json };
-                view.line(outer, outer.field(field)?, &found, &mut out.data);
-                anyhow::Ok(())
-            }),
-            Some(text) => {
-                let target = outer.open_inner(nested, inner_layout.as_ref(), true)?;
-                let found = target.map(|target| {
+        status |= match nested.inner {
+            None => match outer.lookup(&nested.key)? {
+                Some(found) => {
+                    let view = View { which: outer.which(matches)?, json };
+                    view.line(outer, outer.field(field)?, &found, &mut out.data);
+                    0
+                }
+                None => absent(outer, nested.outer, default, out)?,
+            },
+            Some(text) => match outer.open_inner(nested, inner_layout.as_ref(), true)? {
+                Some(target) => {
                     let view = View { which: target.which(matches)?, json };
                     let slot = target.field(field)?;
-                    let found = target.lookup(&target.key(text)?)?;
-                    anyhow::Ok(found.map(|found| view.line(&target, slot, &found, &mut out.data)))
-                });
-                found.transpose()?.flatten().map(Ok)
-            }
+                    match target.lookup(&target.key(text)?)? {
+                        Some(found) => {
+                            view.line(&target, slot, &found, &mut out.data);
+                            0
+                        }
+                        None => absent(&target, text, default, out)?,
+                    }
+                }
+                None => absent(outer, nested.outer, default, out)?,
+            },
         };
-        match found {
-            Some(done) => done?,
-            None => status |= absent(outer, nested.text, default, out)?,
-        }
         out.spill()?;
     }
     Ok(status)

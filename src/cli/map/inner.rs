@@ -12,12 +12,19 @@ use std::os::unix::ffi::OsStrExt;
 /// A key of a map of maps, and what follows it.
 #[derive(Debug)]
 pub struct Nested<'a> {
-    /// The argument as it was given.
-    pub text: &'a OsStr,
-    /// The outer key's bytes.
+    /// The outer key, as it was given and in bytes.
+    pub outer: &'a OsStr,
     pub key: Vec<u8>,
     /// The key in the inner map.
     pub inner: Option<&'a OsStr>,
+}
+
+/// What a key of a map, or of a map in it, names.
+pub enum Reached<'a> {
+    /// A map, and a key of it as it was given and in bytes.
+    Map(Target, &'a OsStr, Vec<u8>),
+    /// Nothing: the outer map does not have this key.
+    Missing(&'a OsStr),
 }
 
 /// `--inner LAYOUT`.
@@ -49,34 +56,29 @@ impl Target {
             let before = OsStr::from_bytes(&text.as_bytes()[..at]);
             let after = OsStr::from_bytes(&text.as_bytes()[at + 1..]);
             match self.key(before) {
-                Ok(key) => return Ok(Nested { text, key, inner: Some(after) }),
+                Ok(key) => return Ok(Nested { outer: before, key, inner: Some(after) }),
                 Err(error) => first = first.or(Some(error)),
             }
         }
         match self.key(text) {
-            Ok(key) => Ok(Nested { text, key, inner: None }),
+            Ok(key) => Ok(Nested { outer: text, key, inner: None }),
             Err(error) => Err(first.unwrap_or(error)),
         }
     }
 
-    /// The map to write and the key in it, as an argument and in bytes, that `KEY`, or
-    /// `KEY/INNERKEY` of a map of maps, leads to; None where the outer key has no map.
-    pub fn reach<'a>(
-        self,
-        text: &'a OsStr,
-        matches: &ArgMatches,
-    ) -> anyhow::Result<Option<(Target, &'a OsStr, Vec<u8>)>> {
+    /// The map to write and the key in it that `KEY`, or `KEY/INNERKEY` of a map of maps, names.
+    pub fn reach<'a>(self, text: &'a OsStr, matches: &ArgMatches) -> anyhow::Result<Reached<'a>> {
         if !self.holds_maps() {
             let key = self.key(text)?;
-            return Ok(Some((self, text, key)));
+            return Ok(Reached::Map(self, text, key));
         }
         let nested = self.nested(text)?;
-        let Some(inner) = nested.inner else { return Ok(Some((self, text, nested.key))) };
+        let Some(inner) = nested.inner else { return Ok(Reached::Map(self, text, nested.key)) };
         let Some(target) = self.open_inner(&nested, given(matches)?.as_ref(), false)? else {
-            return Ok(None);
+            return Ok(Reached::Missing(nested.outer));
         };
         let key = target.key(inner)?;
-        Ok(Some((target, inner, key)))
+        Ok(Reached::Map(target, inner, key))
     }
 
     /// Opens the inner map behind a key, by its id; None where there is none.

@@ -3,6 +3,7 @@
 use super::change::Condition;
 use super::cpus::{self, Placement};
 use super::element::inherited;
+use super::inner::Reached;
 use super::reference::Target;
 use super::values::Values;
 use super::{positional, program, reference, value};
@@ -35,8 +36,8 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
     let target = reference::open(matches, true)?;
     let (label, text) = (target.label.clone(), value(matches, "KEY"));
     match target.reach(text, matches)? {
-        Some((target, text, key)) => set(&target, text, &key, matches, out),
-        None => not_met(&label, text, Condition::Present, out),
+        Reached::Map(target, text, key) => set(&target, text, &key, matches, out),
+        Reached::Missing(outer) => not_met(&label, outer, Condition::Present, out),
     }
 }
 
