@@ -156,3 +156,17 @@ fn a_created_map_is_pinned_as_it_was_specified() {
     assert_eq!((&json["bytes_key"], &json["bytes_value"]), (&2.into(), &12.into()));
     assert_eq!((&json["max_entries"], &json["name"]), (&1024.into(), &"m".into()));
 }
+
+#[test]
+fn unpin_takes_no_name_for_a_file_in_the_current_directory() {
+    let lab = Lab::new();
+    let pin = lab.hash("full");
+    for force in [&[][..], &["--force"]] {
+        let mut command = lab.map([&["unpin", "full"], force].concat());
+        let message = "bpf-map: full: unpin: not a path (write ./full for a pin in this directory)";
+        fails(command.current_dir(BPFFS), 2, message);
+        assert!(pin.exists());
+    }
+    assert_eq!(stdout_of(lab.map(["unpin", "./full"]).current_dir(BPFFS)), "");
+    assert!(!pin.exists());
+}

@@ -7,7 +7,7 @@ use crate::source::{create, pinning};
 use crate::sys::bpf::Access;
 use crate::sys::{Errno, fd};
 use crate::text::escape;
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::ffi::OsString;
 use std::os::fd::AsFd;
@@ -44,7 +44,13 @@ pub fn unpin_arguments(command: Command) -> Command {
 }
 
 pub fn unpin(matches: &ArgMatches) -> anyhow::Result<u8> {
-    pinning::unpin(Path::new(value(matches, "PATH")), matches.get_flag("force"))?;
+    let path = value(matches, "PATH");
+    // Elsewhere a word without a slash names an inherited map, never a file in the current directory.
+    if !path.as_bytes().contains(&b'/') {
+        let name = escape(path.as_bytes());
+        bail!("{name}: unpin: not a path (write ./{name} for a pin in this directory)");
+    }
+    pinning::unpin(Path::new(path), matches.get_flag("force"))?;
     Ok(0)
 }
 
