@@ -158,7 +158,7 @@ fn a_created_map_is_pinned_as_it_was_specified() {
 }
 
 #[test]
-fn unpin_takes_no_name_for_a_file_in_the_current_directory() {
+fn unpin_without_a_slash_is_refused() {
     let lab = Lab::new();
     let pin = lab.hash("full");
     for force in [&[][..], &["--force"]] {
@@ -169,4 +169,22 @@ fn unpin_takes_no_name_for_a_file_in_the_current_directory() {
     }
     assert_eq!(stdout_of(lab.map(["unpin", "./full"]).current_dir(BPFFS)), "");
     assert!(!pin.exists());
+}
+
+#[test]
+fn create_with_rdonly_warns_that_the_pin_is_writable() {
+    let lab = Lab::new();
+    for (flag, access) in [("RDONLY", "writable"), ("WRONLY", "readable")] {
+        let pin = format!("{BPFFS}/{flag}");
+        let spec = format!("m=array,value=8,entries=1,flags={flag}");
+        let run = run(&mut lab.map(["create", &spec, "--pin", &pin]));
+        assert_eq!((run.status, run.stdout.as_str()), (0, ""));
+        let warning = format!(
+            "bpf-map: warning: {pin}: {flag} restricts the descriptor that creates the map: the pin stays {access}\n"
+        );
+        assert_eq!(run.stderr, warning);
+        // As it says.
+        stdout_of(&mut lab.map(["set", &pin, "0", "5"]));
+        assert_eq!(stdout_of(&mut lab.map(["get", &pin, "0"])), "5\n");
+    }
 }

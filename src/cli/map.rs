@@ -75,7 +75,7 @@ const SUBCOMMANDS: [Subcommand; 26] = [
     sub("pin", "Pin a map", pin::pin_arguments, |m, _| pin::pin(m)),
     sub("unpin", "Remove the pin of a map", pin::unpin_arguments, |m, _| pin::unpin(m)),
     sub("freeze", "Let nobody write a map", pin::freeze_arguments, |m, _| pin::freeze(m)),
-    sub("create", "Make a map, and pin it", pin::create_arguments, |m, _| pin::create(m)),
+    sub("create", "Make a map, and pin it", pin::create_arguments, pin::create),
     sub("send", "Send maps to where tc or bpf-exec waits", send::arguments, |m, _| send::run(m)),
     sub("put", "Leave a map, a program or a link with an agent", put::arguments, put::run),
     sub("agent", "List what an agent holds, or remove from it", agent::arguments, agent::run),

@@ -1,6 +1,7 @@
 //! `bpf-map pin`, `unpin`, `freeze` and `create`: how long a map lives, and whether it may change.
 
 use super::{positional, reference, value};
+use crate::cli::exit::Output;
 use crate::error::{Cause, Error};
 use crate::map::state::State;
 use crate::source::{create, pinning};
@@ -45,7 +46,7 @@ pub fn unpin_arguments(command: Command) -> Command {
 
 pub fn unpin(matches: &ArgMatches) -> anyhow::Result<u8> {
     let path = value(matches, "PATH");
-    // Elsewhere a word without a slash names an inherited map, never a file in the current directory.
+    // In other commands a word without a slash is the name of an inherited map.
     if !path.as_bytes().contains(&b'/') {
         let name = escape(path.as_bytes());
         bail!("{name}: unpin: not a path (write ./{name} for a pin in this directory)");
@@ -89,11 +90,19 @@ pub fn create_arguments(command: Command) -> Command {
     ])
 }
 
-pub fn create(matches: &ArgMatches) -> anyhow::Result<u8> {
+pub fn create(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
     let text = value(matches, "SPEC");
     let spec = text.to_str().ok_or_else(|| "not UTF-8".to_owned()).and_then(create::Spec::parse);
     let spec = spec.map_err(|e| anyhow!(e)).with_context(|| escape(text.as_bytes()))?;
     // A map that cannot be pinned is gone with its only descriptor.
-    pinning::pin(&create::open(&spec)?.object, Path::new(value(matches, "pin")))?;
+    let path = value(matches, "pin");
+    pinning::pin(&create::open(&spec)?.object, Path::new(path))?;
+    if let Some((flag, access)) = spec.access_flag() {
+        // The descriptor that they restrict is closed with this process.
+        out.report(format_args!(
+            "warning: {}: {flag} restricts the descriptor that creates the map: the pin stays {access}",
+            escape(path.as_bytes())
+        ))?;
+    }
     Ok(0)
 }

@@ -123,6 +123,12 @@ impl Spec {
         Ok(())
     }
 
+    /// A flag that restricts the new descriptor, and what the map stays through others.
+    pub fn access_flag(&self) -> Option<(&'static str, &'static str)> {
+        let is_set = |name| kind::flag(name).is_some_and(|flag| self.flags & flag != 0);
+        [("RDONLY", "writable"), ("WRONLY", "readable")].into_iter().find(|(name, _)| is_set(name))
+    }
+
     /// Fills in what the type does not want to be told, and refuses what is missing.
     fn complete(&mut self, entries: Option<u32>) -> Result<(), String> {
         let kind = &self.row.kind.with_article();
