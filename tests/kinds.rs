@@ -4,6 +4,8 @@ mod common;
 
 use common::*;
 use std::collections::BTreeSet;
+use std::os::fd::AsRawFd;
+use std::path::Path;
 
 /// A type, how to create one, and what each line of bpf-map prints (`=` and stdout), or the
 /// message with which it fails (status 1 where it begins with `no key`).
@@ -342,4 +344,31 @@ fn types_have_their_article_in_every_message() {
         std::fs::remove_file(&pin).unwrap();
         std::fs::remove_file(&inner).unwrap();
     }
+}
+
+#[test]
+fn a_stack_trace_is_an_array_of_addresses() {
+    let lab = Lab::new();
+    let object = fixture("stack.bpf.o");
+    bpftool(&["prog", "loadall", &object, "/sys/fs/bpf/p", "pinmaps", "/sys/fs/bpf/m"]);
+    let program = open_pin(Path::new("/sys/fs/bpf/p/trace"));
+    // BPF_PROG_TEST_RUN, which is 10, with nothing but the program.
+    let mut attr = [0u32; 20];
+    attr[0] = program.as_raw_fd() as u32;
+    // SAFETY: attr is as long as the kernel is told, and holds no pointers.
+    let done = unsafe { libc::syscall(libc::SYS_bpf, 10, attr.as_mut_ptr(), size_of_val(&attr)) };
+    assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
+    let pin = "/sys/fs/bpf/m/stacks";
+    let dump = stdout_of(&mut lab.map(["dump", "--json", pin]));
+    let dump: serde_json::Value = serde_json::from_str(&dump).unwrap();
+    let frames = dump[0]["value"].as_array().unwrap();
+    assert_eq!(frames.len(), 127);
+    assert!(frames[0].as_u64().unwrap() > 1 << 63, "an address of the kernel: {}", frames[0]);
+    let shown = stdout_of(&mut lab.map(["show", "--json", pin]));
+    assert!(shown.contains("\"layout\": \"u32 -> u64[127]\""), "{shown}");
+    let spec = "b=stack_trace,value=64,entries=4,flags=STACK_BUILD_ID";
+    stdout_of(&mut lab.map(["create", spec, "--pin", "/sys/fs/bpf/b"]));
+    let shown = stdout_of(&mut lab.map(["show", "--json", "/sys/fs/bpf/b"]));
+    let layout = "u32 -> struct{status: i32, build_id: hex[20], union{offset: u64, ip: u64}}[2]";
+    assert!(shown.contains(layout), "{shown}");
 }

@@ -74,6 +74,29 @@ impl Layouts {
     }
 }
 
+/// BPF_F_STACK_BUILD_ID.
+const STACK_BUILD_ID: u32 = 1 << 5;
+
+/// The type of a map's values by the map's type and size alone.
+///
+/// Stack traces are addresses, or `struct bpf_stack_build_id` (linux/bpf.h), up to the first zero.
+pub fn value_of_size(info: &MapInfo) -> Type {
+    let frame = match Kind(info.kind) {
+        Kind::STACK_TRACE if info.flags & STACK_BUILD_ID != 0 => {
+            "struct{status: i32, build_id: hex[20], union{offset: u64, ip: u64}}"
+        }
+        // One address is a number.
+        Kind::STACK_TRACE if info.value_size > 8 => "u64",
+        _ => return Type::of_size(info.value_size),
+    };
+    let frame = frame.parse().unwrap_or(Type::Hex(8));
+    let frames = info.value_size / frame.size() as u32;
+    let trace = Type::array(frame, frames).ok();
+    // The kernel makes none of another size.
+    let trace = trace.filter(|trace| trace.size() == info.value_size as usize);
+    trace.unwrap_or_else(|| Type::of_size(info.value_size))
+}
+
 /// Reads a layout that somebody told of a map; an error unless it has the map's sizes.
 pub fn told(text: &[u8], info: &MapInfo) -> Result<Layout, String> {
     let text = std::str::from_utf8(text).map_err(|_| "a layout that is not UTF-8")?;

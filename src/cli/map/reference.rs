@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::handoff::environ::{Claim, Class};
 use crate::layout::{Layout, Type, lpm_key};
 use crate::map::kind::Kind;
-use crate::map::typed::{Layouts, check_sizes};
+use crate::map::typed::{Layouts, check_sizes, value_of_size};
 use crate::source::{id, pin, readonly};
 use crate::sys::bpf::Access;
 use crate::sys::elem::MapFd;
@@ -181,7 +181,7 @@ fn layout(map: &MapFd, told: Option<&[u8]>) -> anyhow::Result<Layout> {
     let key = (info.key_size > 0).then(|| Type::of_size(info.key_size));
     let sizes = || Layout {
         key: if Kind(info.kind) == Kind::LPM_TRIE { key.map(lpm_key) } else { key },
-        value: Type::of_size(info.value_size),
+        value: value_of_size(info),
     };
     let Some(told) = told else {
         return Ok(Layouts::default().layout(info).unwrap_or_else(sizes));
