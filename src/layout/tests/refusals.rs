@@ -40,8 +40,12 @@ fn what_is_wrong_is_said_in_one_line() {
         (
             "struct{a: u128}",
             "{\"a\":340282366920938463463374607431768211456}",
-            "json: number out of range at column 44",
+            "a: 340282366920938463463374607431768211456 is out of range for u128 (0 to 340282366920938463463374607431768211455)",
         ),
+        ("struct{a: u128}", "{\"a\":null}", "a: expected a whole number (u128), found null"),
+        ("struct{a: i128}", "{\"a\":[1]}", "a: expected a whole number (i128), found an array"),
+        ("struct{a: u128}", "{\"a\":1e3}", "a: expected a whole number (u128), found \"1e3\""),
+        ("struct{a: u128}", "{\"a\":\"x\"}", "a: expected a whole number (u128), found \"x\""),
         ("f32", "1e39", "1e39 is out of range for f32 (-3.4028235e38 to 3.4028235e38)"),
         (
             "struct{a: f32}",

@@ -9,7 +9,9 @@ use crate::layout::parse::words;
 use crate::layout::path::{find, find_gap, no_field};
 use crate::layout::record::Record;
 use crate::layout::{Gap, Slot, Type};
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::fmt;
 
 /// Checks that no field of a struct was left out, once all of it was read.
@@ -53,9 +55,10 @@ impl<'de> DeserializeSeed<'de> for Node<'_, '_, '_, '_> {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         match self.slot.ty {
-            // serde_json takes numbers past 64 bits for floats unless it is told.
-            Type::Atom(Atom::U128) => deserializer.deserialize_u128(self),
-            Type::Atom(Atom::I128) => deserializer.deserialize_i128(self),
+            // serde_json takes numbers past 64 bits for floats, and if told otherwise no strings.
+            Type::Atom(Atom::U128 | Atom::I128) => {
+                self.wide(<&RawValue>::deserialize(deserializer)?.get())
+            }
             _ => deserializer.deserialize_any(self),
         }
     }
@@ -78,6 +81,20 @@ impl Node<'_, '_, '_, '_> {
             _ => scalar::integer(self.slot, number.into(), self.state.sink),
         };
         self.stored(stored)
+    }
+
+    /// A number of up to 128 bits, or a string in place of one, as it is written.
+    fn wide<E: Error>(self, json: &str) -> Result<(), E> {
+        match json.bytes().next() {
+            Some(b'"') => {
+                let text: Cow<'_, str> = serde_json::from_str(json).map_err(E::custom)?;
+                self.visit_str(&text)
+            }
+            Some(b'[') => Err(self.unexpected("an array")),
+            Some(b'{') => Err(self.unexpected("an object")),
+            Some(b'0'..=b'9' | b'-') => self.visit_str(json),
+            _ => Err(self.unexpected(json)),
+        }
     }
 
     fn unexpected<E: Error>(self, found: &str) -> E {
@@ -106,14 +123,6 @@ impl<'de> Visitor<'de> for Node<'_, '_, '_, '_> {
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {
         self.integer(i128::from(value), value as f64)
-    }
-
-    fn visit_u128<E: Error>(self, value: u128) -> Result<(), E> {
-        self.integer(value, value as f64)
-    }
-
-    fn visit_i128<E: Error>(self, value: i128) -> Result<(), E> {
-        self.integer(value, value as f64)
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
