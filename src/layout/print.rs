@@ -6,12 +6,14 @@ mod column;
 mod leaf;
 mod padding;
 mod percpu;
+mod strings;
 
 pub use change::Change;
 pub use column::{Column, all_columns, columns};
 pub(crate) use leaf::decimal;
 pub use leaf::float;
 pub use percpu::{PerCpu, has_sums};
+pub use strings::Strings;
 
 use super::record::Record;
 use super::{Gap, Number, Slot, Type};

@@ -1,6 +1,6 @@
 //! One element of a map, and what a format does with it. The codec prints the leaves.
 
-use crate::layout::print::{self, Column, PerCpu, Values};
+use crate::layout::print::{self, Column, PerCpu, Strings, Values};
 use crate::layout::{Number, Slot};
 
 /// A format that elements are printed in, one after the other.
@@ -26,6 +26,26 @@ pub trait Format {
     }
 }
 
+/// How JSON has integers of more than 53 bits, which many readers round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Integers {
+    Numbers,
+    Strings,
+}
+
+impl Integers {
+    /// Appends `values` as JSON.
+    pub fn json<'t, V>(self, what: impl Into<Slot<'t>>, values: &V, out: &mut Vec<u8>)
+    where
+        V: Values + ?Sized,
+    {
+        match self {
+            Integers::Numbers => print::json(what, values, out),
+            Integers::Strings => print::json(what, &Strings(values), out),
+        }
+    }
+}
+
 /// What is shown of a value.
 #[derive(Clone, Copy)]
 pub enum Shown<'b> {
@@ -47,10 +67,10 @@ impl<'b> Shown<'b> {
     }
 
     /// As JSON; every CPU's in an array.
-    pub fn json(self, slot: Slot, out: &mut Vec<u8>) {
+    pub fn json(self, slot: Slot, integers: Integers, out: &mut Vec<u8>) {
         self.print(out, b"[", b",", b"]", |value, out| match value {
-            Ok(one) => print::json(slot, one, out),
-            Err(sum) => print::json(slot, &sum, out),
+            Ok(one) => integers.json(slot, one, out),
+            Err(sum) => integers.json(slot, &sum, out),
         });
     }
 

@@ -1,6 +1,6 @@
 //! Elements as JSON, for programs.
 
-use super::element::{Format, Shown};
+use super::element::{Format, Integers, Shown};
 use crate::layout::{Slot, Type, print};
 
 /// Elements as `{"key":…,"value":…}`, with `"sum":true` if numbers were summed over CPUs, or with
@@ -9,12 +9,13 @@ pub struct Elements<'t> {
     key: &'t Type,
     value: Slot<'t>,
     array: bool,
+    integers: Integers,
     first: bool,
 }
 
 impl<'t> Elements<'t> {
-    pub fn new(key: &'t Type, value: &'t Type, array: bool) -> Elements<'t> {
-        Elements { key, value: value.into(), array, first: true }
+    pub fn new(key: &'t Type, value: &'t Type, array: bool, integers: Integers) -> Elements<'t> {
+        Elements { key, value: value.into(), array, integers, first: true }
     }
 }
 
@@ -37,12 +38,12 @@ impl Format for Elements<'_> {
             self.first = false;
         }
         out.extend_from_slice(b"{\"key\":");
-        print::json(self.key, key, out);
+        self.integers.json(self.key, key, out);
         out.extend_from_slice(match value {
             Shown::Each(_) => b",\"values\":".as_slice(),
             _ => b",\"value\":",
         });
-        value.json(self.value, out);
+        value.json(self.value, self.integers, out);
         if let Shown::Sum(_) = value {
             push_sum(self.value, out);
         }

@@ -1,5 +1,6 @@
 //! What changes in a map, time and again: a line of text, a line of JSON, or a screen.
 
+use super::element::Integers;
 use super::{json, table};
 use crate::layout::print::{self, Change, Column, PerCpu};
 use crate::layout::{Number, Slot};
@@ -17,6 +18,8 @@ pub struct Frame<'a> {
     /// Bytes from one CPU's value to the next; the value's length where there is one for all.
     pub stride: usize,
     pub per_cpu: bool,
+    /// How JSON has wide integers.
+    pub integers: Integers,
     /// Since 1970.
     pub time: Duration,
     /// Since the first moment.
@@ -89,9 +92,9 @@ pub fn object(frame: &Frame, out: &mut Vec<u8>) {
         out.extend_from_slice(std::mem::replace(&mut separator, b","));
         let after = frame.values(after);
         out.extend_from_slice(b"{\"key\":");
-        print::json(frame.key, entry.key, out);
+        frame.integers.json(frame.key, entry.key, out);
         out.extend_from_slice(b",\"value\":");
-        print::json(frame.value, &after, out);
+        frame.integers.json(frame.value, &after, out);
         if frame.per_cpu {
             json::push_sum(frame.value, out);
         }
@@ -99,7 +102,7 @@ pub fn object(frame: &Frame, out: &mut Vec<u8>) {
             let before = frame.values(before);
             let change = Change::new(&before, &after);
             out.extend_from_slice(b",\"delta\":");
-            print::json(frame.value, &change, out);
+            frame.integers.json(frame.value, &change, out);
             out.extend_from_slice(b",\"rate\":");
             print::json(frame.value, &change.per_second(seconds), out);
         } else {
@@ -114,7 +117,7 @@ pub fn object(frame: &Frame, out: &mut Vec<u8>) {
     separator = b"";
     for entry in frame.entries.iter().filter(|entry| frame.state(entry) == "gone") {
         out.extend_from_slice(std::mem::replace(&mut separator, b","));
-        print::json(frame.key, entry.key, out);
+        frame.integers.json(frame.key, entry.key, out);
     }
     out.extend_from_slice(b"]}\n");
 }

@@ -5,6 +5,7 @@ use super::reference::Target;
 use super::{positional, reference};
 use crate::cli::exit::{self, Output};
 use crate::layout::{Slot, print};
+use crate::output::element::Integers;
 use crate::output::json;
 use crate::text::escape;
 use anyhow::Context;
@@ -13,24 +14,41 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 pub fn arguments(command: Command) -> Command {
-    reference::arguments(command).args([
-        positional("KEY", "The keys; the last may be a field of the value, as .NAME").num_args(1..),
-        json_flag(),
-        Arg::new("default")
-            .long("default")
-            .value_name("TEXT")
-            .help("Print this for a key that is absent")
-            .allow_hyphen_values(true)
-            .value_parser(value_parser!(OsString)),
-        cpus::every("Print the value of every CPU, not their sum"),
-        cpus::one("Print the value of this CPU"),
-        super::inner::layout(),
-    ])
+    reference::arguments(command)
+        .args([
+            positional("KEY", "The keys; the last may be a field of the value, as .NAME")
+                .num_args(1..),
+            Arg::new("default")
+                .long("default")
+                .value_name("TEXT")
+                .help("Print this for a key that is absent")
+                .allow_hyphen_values(true)
+                .value_parser(value_parser!(OsString)),
+            cpus::every("Print the value of every CPU, not their sum"),
+            cpus::one("Print the value of this CPU"),
+            super::inner::layout(),
+        ])
+        .args(json_flags())
 }
 
-/// `--json`.
-pub fn json_flag() -> Arg {
-    Arg::new("json").long("json").help("Print JSON").action(ArgAction::SetTrue)
+/// `--json` and `--json-strings`.
+pub fn json_flags() -> [Arg; 2] {
+    let flag = |name: &'static str, help: &'static str| {
+        Arg::new(name).long(name).help(help).action(ArgAction::SetTrue)
+    };
+    [
+        flag("json", "Print JSON"),
+        flag("json-strings", "Print JSON, with integers of more than 53 bits as strings"),
+    ]
+}
+
+/// Whether JSON was asked for, and how it is to have wide integers.
+pub fn integers(matches: &ArgMatches) -> Option<Integers> {
+    match (matches.get_flag("json-strings"), matches.get_flag("json")) {
+        (true, _) => Some(Integers::Strings),
+        (false, true) => Some(Integers::Numbers),
+        (false, false) => None,
+    }
 }
 
 pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
@@ -41,7 +59,7 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
         _ => keys.pop_if(|last| last.as_bytes().starts_with(b".")),
     };
     let field = field.map(OsString::as_os_str);
-    let json = matches.get_flag("json");
+    let json = integers(matches);
     let default: Option<&OsString> = matches.get_one("default");
     if target.holds_maps() {
         return through(&target, &keys, field, matches, out);
@@ -87,7 +105,7 @@ fn through(
     matches: &ArgMatches,
     out: &mut Output,
 ) -> anyhow::Result<u8> {
-    let json = matches.get_flag("json");
+    let json = integers(matches);
     let default = matches.get_one("default");
     let keys: Vec<_> = keys.iter().map(|key| outer.nested(key)).collect::<anyhow::Result<_>>()?;
     let inner_layout = super::inner::given(matches)?;
@@ -135,7 +153,8 @@ impl Target {
 /// How a value is shown.
 pub struct View {
     pub which: Which,
-    pub json: bool,
+    /// None for words.
+    pub json: Option<Integers>,
 }
 
 impl View {
@@ -146,19 +165,19 @@ impl View {
             Which::Sum if !target.is_per_cpu() => self.value(slot, found, out),
             Which::Sum => {
                 let values = print::PerCpu::new(found, target.map.stride());
-                if self.json {
+                if self.json.is_none() {
+                    self.value(slot, &values, out);
+                } else {
                     out.extend(b"{\"value\":");
-                    print::json(slot, &values, out);
+                    self.value(slot, &values, out);
                     json::push_sum(slot, out);
                     out.push(b'}');
-                } else {
-                    print::plain(slot, &values, out);
                 }
             }
             Which::One { place, .. } => {
                 self.value(slot, &found[target.map.slot(*place)], out);
             }
-            Which::Each(cpus) if self.json => {
+            Which::Each(cpus) if self.json.is_some() => {
                 out.extend(b"{\"values\":");
                 for place in 0..cpus.numbers().len() {
                     out.push(if place == 0 { b'[' } else { b',' });
@@ -181,8 +200,8 @@ impl View {
 
     fn value<V: print::Values + ?Sized>(&self, slot: Slot, values: &V, out: &mut Vec<u8>) {
         match self.json {
-            true => print::json(slot, values, out),
-            false => print::plain(slot, values, out),
+            Some(integers) => integers.json(slot, values, out),
+            None => print::plain(slot, values, out),
         }
     }
 }

@@ -1,15 +1,15 @@
 //! `bpf-map keys` and `bpf-map count`: all keys, and how many there are.
 
+use super::get::{integers, json_flags};
 use super::reference::{self, Target};
 use super::walk::Walk;
 use crate::cli::exit::Output;
 use crate::layout::print;
 use crate::map::kind::Kind;
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{ArgMatches, Command};
 
 pub fn arguments(command: Command) -> Command {
-    let json = Arg::new("json").long("json").help("Print one JSON array");
-    reference::arguments(command).arg(json.action(ArgAction::SetTrue))
+    reference::arguments(command).args(json_flags())
 }
 
 pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
@@ -17,14 +17,14 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
     let key_type = target.walked_key("keys")?;
     check_slots(&target, "keys")?;
     let mut walk = Walk::new(&target, "keys", None)?.keys_only();
-    let json = matches.get_flag("json");
+    let json = integers(matches);
     let mut between: &[u8] = b"[";
     while let Some(chunk) = walk.next()? {
         for key in chunk.keys().chunks_exact(target.map.key_len()) {
-            if json {
+            if let Some(integers) = json {
                 out.data.extend_from_slice(between);
                 between = b",";
-                print::json(key_type, key, &mut out.data);
+                integers.json(key_type, key, &mut out.data);
             } else {
                 print::plain(key_type, key, &mut out.data);
                 out.data.push(b'\n');
@@ -32,7 +32,7 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
             out.spill()?;
         }
     }
-    if json {
+    if json.is_some() {
         out.data.extend_from_slice(if between == b"[" { b"[]\n" } else { b"]\n" });
     }
     Ok(0)

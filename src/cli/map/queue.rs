@@ -1,7 +1,7 @@
 //! `bpf-map push`, `pop`, `peek` and `has`: maps without keys.
 
 use super::cpus::Which;
-use super::get::{View, json_flag};
+use super::get::{View, integers, json_flags};
 use super::reference::Target;
 use super::{positional, reference, value};
 use crate::cli::exit::{self, Output};
@@ -28,10 +28,9 @@ pub fn push_arguments(command: Command) -> Command {
 }
 
 pub fn read_arguments(command: Command) -> Command {
-    reference::arguments(command).args([
-        Arg::new("FIELD").help("A field of the value, as .NAME").value_parser(field),
-        json_flag(),
-    ])
+    reference::arguments(command)
+        .args([Arg::new("FIELD").help("A field of the value, as .NAME").value_parser(field)])
+        .args(json_flags())
 }
 
 fn field(text: &str) -> Result<OsString, String> {
@@ -111,7 +110,7 @@ fn next(
         out.report(format_args!("{}: empty", target.label))?;
         return Ok(exit::ABSENT);
     }
-    let view = View { which: Which::Sum, json: matches.get_flag("json") };
+    let view = View { which: Which::Sum, json: integers(matches) };
     view.line(target, slot, &value, &mut out.data);
     Ok(0)
 }

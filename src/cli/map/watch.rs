@@ -3,14 +3,16 @@
 mod clock;
 mod sample;
 
+use super::get::{integers, json_flags};
 use super::{positional, reference};
 use crate::cli::exit::Output;
 use crate::layout::{Slot, print};
 use crate::map::kind::Kind;
+use crate::output::element::Integers;
 use crate::output::watch::{self, Frame};
 use crate::sys::terminal;
 use anyhow::{Context, anyhow, bail};
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgMatches, Command, value_parser};
 use clock::Clock;
 use sample::Sample;
 use std::ffi::OsString;
@@ -26,25 +28,26 @@ pub fn arguments(command: Command) -> Command {
     let option = |name: &'static str, value: &'static str, help: &'static str| {
         Arg::new(name).long(name).value_name(value).help(help)
     };
-    reference::arguments(command).args([
-        positional(
-            "KEY",
-            "The keys [default: all]; the last may be a field of the value, as .NAME",
-        )
-        .required(false)
-        // Options may follow the keys, and a negative number is no option.
-        .allow_hyphen_values(false)
-        .allow_negative_numbers(true)
-        .num_args(0..),
-        option("interval", "SECONDS", "Time from one reading to the next [default: 1]")
-            .value_parser(interval),
-        option("count", "N", "End after so many readings")
-            .value_parser(value_parser!(u64).range(1..)),
-        option("sort", "FIELD", "Those first of which this field grew most"),
-        option("top", "N", "No more than the first N elements")
-            .value_parser(value_parser!(u64).range(1..)),
-        Arg::new("json").long("json").help("Print JSON").action(ArgAction::SetTrue),
-    ])
+    reference::arguments(command)
+        .args([
+            positional(
+                "KEY",
+                "The keys [default: all]; the last may be a field of the value, as .NAME",
+            )
+            .required(false)
+            // Options may follow the keys, and a negative number is no option.
+            .allow_hyphen_values(false)
+            .allow_negative_numbers(true)
+            .num_args(0..),
+            option("interval", "SECONDS", "Time from one reading to the next [default: 1]")
+                .value_parser(interval),
+            option("count", "N", "End after so many readings")
+                .value_parser(value_parser!(u64).range(1..)),
+            option("sort", "FIELD", "Those first of which this field grew most"),
+            option("top", "N", "No more than the first N elements")
+                .value_parser(value_parser!(u64).range(1..)),
+        ])
+        .args(json_flags())
 }
 
 /// Seconds, with decimals: a millisecond at least.
@@ -84,8 +87,8 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
     };
     let interval = matches.get_one("interval").copied().unwrap_or(Duration::from_secs(1));
     let mut left = matches.get_one::<u64>("count").copied();
-    let json = matches.get_flag("json");
-    let on_terminal = !json && std::io::stdout().is_terminal();
+    let json = integers(matches);
+    let on_terminal = json.is_none() && std::io::stdout().is_terminal();
     let title = format!("{label}  every {} s", interval.as_secs_f64());
 
     let mut clock = Clock::new(interval);
@@ -98,6 +101,7 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
             value,
             stride: target.map.stride(),
             per_cpu: target.is_per_cpu(),
+            integers: json.unwrap_or(Integers::Numbers),
             time: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default(),
             elapsed: clock.elapsed(after.at),
             since: before.as_ref().map(|before| after.at.duration_since(before.at)),
@@ -108,7 +112,7 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
         }
         frame.entries.truncate(top);
         match (json, on_terminal) {
-            (true, _) => watch::object(&frame, &mut out.data),
+            (Some(_), _) => watch::object(&frame, &mut out.data),
             (_, true) => {
                 let window = terminal::window(std::io::stdout().as_fd()).unwrap_or(WINDOW);
                 watch::screen(&frame, window, &mut out.data);

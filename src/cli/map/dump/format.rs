@@ -4,7 +4,7 @@ use super::View;
 use crate::cli::map::reference::Target;
 use crate::layout::Type;
 use crate::map::kind::Kind;
-use crate::output::element::Format;
+use crate::output::element::{Format, Integers};
 use crate::output::json::Elements;
 use crate::output::plain::Plain;
 use crate::output::prometheus::{self, MetricType, Prometheus};
@@ -27,6 +27,11 @@ pub fn arguments(command: Command) -> Command {
         .args(FORMATS.map(flag))
         .group(ArgGroup::new("format").args(FORMATS.map(|(name, _)| name)))
         .args([
+            Arg::new("json-strings")
+                .long("json-strings")
+                .help("Print integers of more than 53 bits as strings; --json unless --jsonl is given")
+                .action(ArgAction::SetTrue)
+                .conflicts_with_all(["csv", "tsv", "prometheus"]),
             Arg::new("name")
                 .long("name")
                 .help("The metric's name, or what its names begin with [default: the map's name]")
@@ -49,9 +54,13 @@ pub fn format<'t>(
     let value = &target.layout.value;
     let chosen = FORMATS.iter().find(|(name, _)| matches.get_flag(name));
     let per_cpu = Kind(target.map.info().kind).is_per_cpu();
-    Ok(match chosen.map(|(name, _)| *name) {
-        Some("json") => Box::new(Elements::new(key, value, true)),
-        Some("jsonl") => Box::new(Elements::new(key, value, false)),
+    let (integers, unchosen) = match matches.get_flag("json-strings") {
+        true => (Integers::Strings, Some("json")),
+        false => (Integers::Numbers, None),
+    };
+    Ok(match chosen.map(|(name, _)| *name).or(unchosen) {
+        Some("json") => Box::new(Elements::new(key, value, true, integers)),
+        Some("jsonl") => Box::new(Elements::new(key, value, false, integers)),
         Some("csv") => Box::new(Separated::new(key, value, b',', per_cpu, view.cpus())),
         Some("tsv") => Box::new(Separated::new(key, value, b'\t', per_cpu, view.cpus())),
         Some(_) => Box::new(metrics(matches, target, key, view)?),
