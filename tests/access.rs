@@ -3,6 +3,7 @@
 mod common;
 
 use common::child::{Running, Start};
+use common::features::Feature;
 use common::sender::Datagram;
 use common::*;
 use std::os::fd::AsFd;
@@ -58,6 +59,7 @@ fn told(command: &mut Command, flags: &str, want: &[(&[&str], &str)]) {
 
 #[test]
 fn read_only_descriptors_come_from_every_source() {
+    needs!(Feature::FreezeNeedsWriteAccess);
     let lab = Lab::new();
     let probe = lab.reachable("probe");
     std::fs::create_dir(format!("{BPFFS}/dir")).unwrap();
@@ -96,6 +98,7 @@ fn read_only_descriptors_come_from_every_source() {
 
 #[test]
 fn read_only_descriptors_come_from_a_sender() {
+    needs!(Feature::FreezeNeedsWriteAccess);
     let lab = Lab::new();
     for (access, flags, want) in [("-r", "00", &READ_ONLY), ("--clean", "02", &WRITABLE)] {
         let pin = lab.hash("sent");
@@ -233,6 +236,7 @@ fn split_status(run: &Run, locked: bool) -> &str {
 
 #[test]
 fn a_lock_leaves_the_element_operations_and_no_way_around() {
+    needs!(Feature::FreezeNeedsWriteAccess);
     let lab = Lab::new();
     for way in [&[][..], &["--high-bits"]] {
         // Whether it is locked, and the answers to writing, freezing, making and pinning, reopening.

@@ -5,6 +5,7 @@ mod common;
 
 use common::agent::*;
 use common::fds::*;
+use common::features::Feature;
 use common::peers::*;
 use common::*;
 use std::os::fd::AsFd;
@@ -81,6 +82,7 @@ fn connect_in_thread(path: &std::path::Path, uid: u32) -> Client {
 
 #[test]
 fn the_log_tells_who_did_what_and_by_which_rule() {
+    needs!(Feature::PeerPidfd);
     let lab = Lab::new();
     let (mut agent, path) = serve_all(&lab, &[], &["hits:uid=1001:read,list", "*:uid=1001:list"]);
     let map = new_map("map");

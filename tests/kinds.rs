@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::features::Feature;
 use common::*;
 use std::collections::BTreeSet;
 use std::os::fd::AsRawFd;
@@ -276,13 +277,23 @@ const ROWS: &[Row] = &[
 ];
 
 #[test]
+fn arena_reports_what_it_is() {
+    needs!(Feature::Arena);
+    check_rows(|name| name == "arena");
+}
+
+#[test]
 fn every_type_works_or_says_what_it_is_and_what_would_work() {
+    check_rows(|name| name != "arena");
+}
+
+fn check_rows(wanted: impl Fn(&str) -> bool) {
     let lab = Lab::new();
     lab.array("inner", 1);
     // A file of our own, for storage that is kept on an inode.
     let file = lab.path("file");
     std::fs::write(&file, "").unwrap();
-    for Row(kind, rest, lines) in ROWS {
+    for Row(kind, rest, lines) in ROWS.iter().filter(|row| wanted(row.0)) {
         let vowel = kind.starts_with(['a', 'i', 'x']) || kind.starts_with("l");
         let kind_with_article = format!("{} {kind}", if vowel { "an" } else { "a" });
         let (mut script, mut stdout, mut stderr) = (String::from("exec 2>&1;"), String::new(), 0);

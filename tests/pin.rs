@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::features::Feature;
 use common::*;
 use std::path::Path;
 
@@ -98,13 +99,22 @@ fn only_pins_of_maps_are_removed_unless_forced() {
 }
 
 #[test]
-fn a_frozen_map_takes_no_more_values_and_freezing_again_is_no_error() {
+fn freeze_through_a_read_only_fd_is_refused() {
+    needs!(Feature::FreezeNeedsWriteAccess);
     let lab = Lab::new();
     let pin = lab.hash("m");
     let pin = pin.to_str().unwrap();
     let words = ["-r", "--pin", pin, "--", "bpf-map", "freeze", "m"];
     let line = "bpf-map: m: freeze: operation not permitted (the descriptor is read-only)";
     fails(&mut lab.exec(words), 2, line);
+    stdout_of(&mut lab.map(["set", pin, "1", "43"]));
+}
+
+#[test]
+fn a_frozen_map_takes_no_more_values_and_freezing_again_is_no_error() {
+    let lab = Lab::new();
+    let pin = lab.hash("m");
+    let pin = pin.to_str().unwrap();
     stdout_of(&mut lab.map(["set", pin, "1", "43"]));
     assert_eq!(stdout_of(&mut lab.map(["freeze", pin])), "");
     assert_eq!(stdout_of(&mut lab.map(["freeze", pin])), "");

@@ -7,17 +7,50 @@
 
 use super::*;
 use std::io::Write;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
 
 #[derive(Clone, Copy, Debug)]
 pub enum Feature {
     /// Iterators over the elements of a map (Linux 5.9); hardened kernels refuse to load them.
     ElementIterator,
+    /// Freezing a map needs write access to it; Linux 6.1 freezes through a read-only fd.
+    FreezeNeedsWriteAccess,
+    /// The socket option that identifies a peer for good, SO_PEERPIDFD (Linux 6.5).
+    PeerPidfd,
+    /// Maps of type arena (Linux 6.9).
+    Arena,
 }
 
 impl Feature {
     /// Whether the running kernel has it, by trying it. Pins are removed with `lab`.
     fn is_supported(self, lab: &Lab) -> bool {
         match self {
+            Feature::FreezeNeedsWriteAccess => {
+                const BPF_MAP_FREEZE: libc::c_long = 22;
+                const READ_ONLY: u32 = 8;
+                let map = open_pin_with(&lab.array("probed", 1), READ_ONLY);
+                let attr = [map.as_raw_fd() as u32];
+                let (attr, size) = (attr.as_ptr(), size_of_val(&attr));
+                // SAFETY: attr is as long as size says, and has no pointers.
+                unsafe { libc::syscall(libc::SYS_bpf, BPF_MAP_FREEZE, attr, size) != 0 }
+            }
+            Feature::PeerPidfd => {
+                const SO_PEERPIDFD: libc::c_int = 77;
+                let (socket, _peer) = UnixStream::pair().expect("sockets");
+                let (mut pidfd, mut size) = (-1i32, size_of::<i32>() as libc::socklen_t);
+                let value = (&raw mut pidfd).cast();
+                let (socket, level) = (socket.as_raw_fd(), libc::SOL_SOCKET);
+                // SAFETY: value has room for size bytes.
+                let found =
+                    unsafe { libc::getsockopt(socket, level, SO_PEERPIDFD, value, &mut size) };
+                // SAFETY: the kernel has just made the fd for this test.
+                found == 0 && unsafe { OwnedFd::from_raw_fd(pidfd) }.as_raw_fd() >= 0
+            }
+            Feature::Arena => {
+                let create = ["--create", "probed=arena,entries=1", "--", "true"];
+                run(&mut lab.exec(create)).status == 0
+            }
             Feature::ElementIterator => {
                 let pin = Path::new(BPFFS).join("probe");
                 let run = run(&mut element_iterator(&pin, &lab.array("probed", 1)));
