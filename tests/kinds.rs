@@ -283,8 +283,14 @@ fn arena_reports_what_it_is() {
 }
 
 #[test]
+fn cgroup_storage_reports_what_its_keys_are() {
+    needs!(Feature::CgroupStorage);
+    check_rows(|name| name == "cgrp_storage");
+}
+
+#[test]
 fn every_type_works_or_says_what_it_is_and_what_would_work() {
-    check_rows(|name| name != "arena");
+    check_rows(|name| !["arena", "cgrp_storage"].contains(&name));
 }
 
 fn check_rows(wanted: impl Fn(&str) -> bool) {

@@ -20,6 +20,8 @@ pub enum Feature {
     PeerPidfd,
     /// Maps of type arena (Linux 6.9).
     Arena,
+    /// Maps of type cgrp_storage (Linux 6.2).
+    CgroupStorage,
 }
 
 impl Feature {
@@ -47,10 +49,8 @@ impl Feature {
                 // SAFETY: the kernel has just made the fd for this test.
                 found == 0 && unsafe { OwnedFd::from_raw_fd(pidfd) }.as_raw_fd() >= 0
             }
-            Feature::Arena => {
-                let create = ["--create", "probed=arena,entries=1", "--", "true"];
-                run(&mut lab.exec(create)).status == 0
-            }
+            Feature::Arena => can_create(lab, "arena,entries=1"),
+            Feature::CgroupStorage => can_create(lab, "cgrp_storage,value=8"),
             Feature::ElementIterator => {
                 let pin = Path::new(BPFFS).join("probe");
                 let run = run(&mut element_iterator(&pin, &lab.array("probed", 1)));
@@ -63,6 +63,10 @@ impl Feature {
             }
         }
     }
+}
+
+fn can_create(lab: &Lab, map: &str) -> bool {
+    run(&mut lab.exec(["--create", &format!("probed={map}"), "--", "true"])).status == 0
 }
 
 /// `bpftool iter pin` of the fixture that iterates over the elements of the map at `map`.
