@@ -1,5 +1,7 @@
 //! `bpf-map put`: a map, a program or a link is left with an agent.
 
+mod inherited;
+
 use super::reference::{self, Found, Reference};
 use super::{agent, handed, positional, value};
 use crate::cli::exit::Output;
@@ -7,6 +9,7 @@ use crate::cli::name::split_name;
 use crate::handoff::environ::{Class, MAX_LAYOUT};
 use crate::map::typed::{Layouts, told};
 use crate::source::{id, pin, readonly};
+use crate::sys::elem::MapFd;
 use crate::sys::object::Object;
 use crate::text::escape;
 use crate::wire::agent::check_name;
@@ -21,9 +24,13 @@ pub fn arguments(command: Command) -> Command {
     let flag = |name: &'static str, help: &'static str| {
         Arg::new(name).long(name).help(help).action(ArgAction::SetTrue)
     };
-    command.args([
-        positional("MAP", "The map, or prog:PROGRAM, or link:LINK; NAME= before it names it"),
+    let object =
+        positional("MAP", "The map, or prog:PROGRAM, or link:LINK; NAME= before it names it");
+    command.allow_missing_positional(true).args([
+        object.required(false).required_unless_present("inherited"),
         agent::socket(),
+        flag("inherited", "Put every inherited map, program and link")
+            .conflicts_with_all(["MAP", "read-only"]),
         flag("replace", "Take the place of what has the name"),
         flag("read-only", "Leave a read-only descriptor").short('r'),
         agent::time_limit(),
@@ -31,6 +38,9 @@ pub fn arguments(command: Command) -> Command {
 }
 
 pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
+    if matches.get_flag("inherited") {
+        return inherited::put(matches, out);
+    }
     let (given, text) = split_name(value(matches, "MAP"));
     if let Some(name) = given {
         check_name(name).with_context(|| escape(value(matches, "MAP").as_bytes()))?;
@@ -42,15 +52,21 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
     let name = name.with_context(|| format!("{label}: it has no name: put NAME= before it"))?;
     check_name(&name)
         .with_context(|| format!("{label}: {}: put another NAME= before it", escape(&name)))?;
-    let mut layout = layout.unwrap_or_default();
-    if layout.len() > MAX_LAYOUT {
-        let length = layout.len();
-        out.report(format_args!("warning: {label}: a layout of {length} bytes is left out"))?;
-        layout.clear();
-    }
+    let layout = limit_layout(layout, &label, out)?;
     let mut client = agent::connect(matches)?;
     client.put(&name, object.as_fd(), &layout, matches.get_flag("replace"))?;
     Ok(0)
+}
+
+/// The layout that is sent, empty if it is unknown or, with a warning, too long.
+fn limit_layout(layout: Option<Vec<u8>>, label: &str, out: &mut Output) -> anyhow::Result<Vec<u8>> {
+    let layout = layout.unwrap_or_default();
+    if layout.len() <= MAX_LAYOUT {
+        return Ok(layout);
+    }
+    let length = layout.len();
+    out.report(format_args!("warning: {label}: a layout of {length} bytes is left out"))?;
+    Ok(Vec::new())
 }
 
 /// What is to be left, with the name and the layout that it is known by.
@@ -71,15 +87,24 @@ fn open(text: &OsStr, read_only: bool) -> anyhow::Result<Left> {
         }
     }
     let Found { map, name, told: layout } = reference::find_for_others(text, read_only)?;
-    let layout = match layout {
+    let layout = find_layout(&map, layout, &escape(text.as_bytes()))?;
+    Ok(Left { object: Object::Map(map), name, layout })
+}
+
+/// The declared layout of a map, else the one in its BTF.
+fn find_layout(
+    map: &MapFd,
+    declared: Option<Vec<u8>>,
+    label: &str,
+) -> anyhow::Result<Option<Vec<u8>>> {
+    let layout = match declared {
         Some(layout) => {
-            let told = told(&layout, map.info()).map_err(anyhow::Error::msg);
-            Some(told.with_context(|| escape(text.as_bytes()))?)
+            let layout = told(&layout, map.info()).map_err(anyhow::Error::msg);
+            Some(layout.with_context(|| label.to_owned())?)
         }
         None => Layouts::default().layout(map.info()),
     };
-    let layout = layout.map(|layout| layout.to_string().into_bytes());
-    Ok(Left { object: Object::Map(map), name, layout })
+    Ok(layout.map(|layout| layout.to_string().into_bytes()))
 }
 
 /// Opens a program or a link: by its pin, its id, its descriptor or its inherited name.

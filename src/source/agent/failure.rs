@@ -34,6 +34,11 @@ impl Failure {
         matches!(self.status, Some(Status::Absent | Status::Changed))
     }
 
+    /// Whether the agent answered, and refused: the connection is usable.
+    pub fn is_refusal(&self) -> bool {
+        self.status.is_some()
+    }
+
     /// As the agent's answer.
     pub fn answered(self, status: Status) -> Failure {
         Failure { status: Some(status), ..self }

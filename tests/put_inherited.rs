@@ -1,0 +1,142 @@
+//! `bpf-map put --inherited` with a real agent: names, access, layouts, and refusals.
+
+mod common;
+
+use common::agent::*;
+use common::fds::*;
+use common::*;
+use std::process::Command;
+
+/// Put by the command of every test, to the agent at `agent`.
+const PUT: &str = "bpf-map put --inherited agent";
+
+/// `bpf-exec` with these sources, which runs a script.
+fn handed(lab: &Lab, sources: &[&str], script: &str) -> Command {
+    let mut command = lab.exec(sources);
+    command.args(["--", "sh", "-c", script]);
+    command
+}
+
+/// What the agent holds: `name class access layout` of each.
+fn held(lab: &Lab) -> Vec<String> {
+    let records = Client::connect(&lab.path("agent")).list();
+    let brief = |r: Record| format!("{} {} {} {}", r.name, r.class, r.access, r.layout);
+    records.into_iter().map(brief).collect()
+}
+
+#[test]
+fn every_inherited_object_is_put_under_its_name() {
+    let lab = Lab::new();
+    let _agent = serve(&lab);
+    lab.array("pinned", 1);
+    pin_program("prog");
+    pin_link("link");
+    let sources = [
+        "--create",
+        "hits=array,value=struct{packets: u64},entries=1",
+        "--pin=/sys/fs/bpf/pinned",
+        "--prog=filter=/sys/fs/bpf/prog",
+        "--link=/sys/fs/bpf/link",
+    ];
+    assert_eq!(stdout_of(&mut handed(&lab, &sources, PUT)), "");
+    let want = ["filter 2 3 ", "hits 1 3 u32 -> struct{packets: u64}", "link 3 3 ", "pinned 1 3 "];
+    assert_eq!(held(&lab), want);
+}
+
+#[test]
+fn objects_without_a_name_are_named_by_their_variable() {
+    let lab = Lab::new();
+    let _agent = serve(&lab);
+    lab.array("pinned", 1);
+    pin_program("prog");
+    pin_link("link");
+    let sources = ["-r", "--pin", "/sys/fs/bpf/pinned"];
+    let script = format!("unset BPF_MAP0_NAME; {PUT}");
+    assert_eq!(stdout_of(&mut handed(&lab, &sources, &script)), "");
+    // The access of the file descriptor is kept.
+    assert_eq!(held(&lab), ["map0 1 1 "]);
+    let sources = ["--prog", "/sys/fs/bpf/prog", "--link", "/sys/fs/bpf/link"];
+    let script = format!("unset BPF_PROG0_NAME BPF_LINK0_NAME; {PUT}");
+    assert_eq!(stdout_of(&mut handed(&lab, &sources, &script)), "");
+    assert_eq!(held(&lab), ["link0 3 3 ", "map0 1 1 ", "prog0 2 3 "]);
+}
+
+#[test]
+fn duplicate_and_unusable_names_are_refused_before_sending() {
+    let lab = Lab::new();
+    let _agent = serve(&lab);
+    lab.array("a", 1);
+    lab.array("b", 1);
+    pin_program("prog");
+    let sources =
+        ["--pin", "x=/sys/fs/bpf/a", "--pin", "/sys/fs/bpf/b", "--prog", "p=/sys/fs/bpf/prog"];
+    for (change, message) in [
+        ("BPF_MAP1_NAME=x", "BPF_MAP0 and BPF_MAP1 have the same name, \"x\""),
+        ("BPF_PROG0_NAME=b", "BPF_MAP1 and BPF_PROG0 have the same name, \"b\""),
+        (
+            "BPF_MAP0_NAME=map1; unset BPF_MAP1_NAME",
+            "BPF_MAP0 and BPF_MAP1 have the same name, \"map1\"",
+        ),
+        ("BPF_MAP1_NAME=", "BPF_MAP1: : a name is empty"),
+        ("BPF_PROG0_NAME=7", "BPF_PROG0: 7: a name is a number"),
+        ("BPF_PROG0_NAME=a,b", "BPF_PROG0: a,b: a name holds '/', '=', ',' or a control byte"),
+    ] {
+        let mut command = handed(&lab, &sources, &format!("export {change}; {PUT}"));
+        fails(&mut command, 2, &format!("bpf-map: {message}"));
+        assert_eq!(held(&lab), [""; 0], "{change}");
+    }
+}
+
+#[test]
+fn an_object_that_cannot_be_put_does_not_stop_the_others() {
+    let lab = Lab::new();
+    let _agent = serve(&lab);
+    for name in ["a", "b", "c", "d"] {
+        lab.array(name, 1);
+    }
+    stdout_of(&mut lab.map(["put", "b=/sys/fs/bpf/d", "agent"]));
+    let sources = ["--pin", "/sys/fs/bpf/a", "--pin", "/sys/fs/bpf/b", "--pin", "/sys/fs/bpf/c"];
+    let run_with = |script: &str| {
+        let run = run(&mut handed(&lab, &sources, script));
+        assert_eq!((run.status, run.stdout.as_str()), (2, ""), "{run:?}");
+        run.stderr
+    };
+    // A taken name, a closed file descriptor and a layout of another size.
+    let stderr = run_with(&format!("export BPF_MAP0=999; {PUT}"));
+    let lines: Vec<&str> = stderr.lines().collect();
+    assert_eq!(lines[0], "bpf-map: BPF_MAP0: descriptor 999 is closed, dropped");
+    assert!(lines[1].starts_with("bpf-map: agent#b: put: "), "{stderr}");
+    assert_eq!((lines.len(), held(&lab)), (2, vec!["b 1 3 ".into(), "c 1 3 ".into()]));
+    let stderr = run_with(&format!("export BPF_MAP1_LAYOUT='u32 -> u32'; {PUT} --replace"));
+    assert!(stderr.starts_with("bpf-map: BPF_MAP1: layout: "), "{stderr}");
+    assert_eq!((stderr.lines().count(), held(&lab)[0].as_str()), (1, "a 1 3 "));
+    let id = |name: &str| {
+        let records = Client::connect(&lab.path("agent")).list();
+        records.into_iter().find(|r| r.name == name).unwrap().id
+    };
+    assert_eq!(id("b"), map_id(std::path::Path::new("/sys/fs/bpf/d")));
+    assert_eq!(stdout_of(&mut handed(&lab, &sources, &format!("{PUT} --replace"))), "");
+    assert_eq!(id("b"), map_id(std::path::Path::new("/sys/fs/bpf/b")));
+}
+
+#[test]
+fn put_without_inherited_objects_or_an_agent_fails() {
+    let lab = Lab::new();
+    let nothing = "bpf-map: --inherited: no map, program or link is inherited";
+    fails(&mut lab.map(["put", "--inherited", "agent"]), 2, nothing);
+    let mut command = handed(&lab, &["--create", "a=array,value=8,entries=1"], PUT);
+    fails(&mut command, 2, "bpf-map: agent: connect: no such file or directory");
+    for words in [&["put", "--inherited", "a", "agent"][..], &["put", "--inherited", "-r", "agent"]]
+    {
+        let run = run(&mut lab.map(words));
+        assert_eq!((run.status, run.stdout.as_str()), (2, ""), "{words:?}");
+        assert!(run.stderr.contains("cannot be used with"), "{run:?}");
+        assert_eq!(run.stderr.lines().count(), 1, "{run:?}");
+    }
+    let run = run(&mut lab.map(["put", "agent"]));
+    assert_eq!(
+        (run.status, run.stdout.as_str(), run.stderr.lines().count()),
+        (2, "", 1),
+        "{run:?}"
+    );
+}
