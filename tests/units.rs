@@ -2,14 +2,21 @@
 
 mod common;
 
+use common::agent::{Client, names, serve};
+use common::child::Start;
+use common::fds::{ARRAY, new_map};
+use common::sender::Datagram;
 use common::*;
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const SERVICE: &str = "bpf-agent.service";
 const SOCKET: &str = "bpf-agent.socket";
+const IMPORT: &str = "bpf-import.service";
+const UNITS: [&str; 4] = [SERVICE, SOCKET, IMPORT, "bpf-import.socket"];
 /// Tenths of what `systemd-analyze security` calls exposure, 100 at most.
-const EXPOSURE: &str = "10";
+const EXPOSURES: [(&str, &str); 2] = [(SERVICE, "10"), (IMPORT, "12")];
 
 fn shipped(name: &str) -> String {
     let path = format!("{}/systemd/{name}", env!("CARGO_MANIFEST_DIR"));
@@ -22,11 +29,11 @@ fn settings<'a>(unit: &'a str, name: &str) -> Vec<&'a str> {
     unit.lines().filter_map(value).collect()
 }
 
-/// The units in a directory of their own, with the program at its place in this build.
-fn installed(dir: &Path) -> [PathBuf; 2] {
-    let agent = binary("bpf-agent");
-    [SERVICE, SOCKET].map(|name| {
-        let text = shipped(name).replace("/usr/bin/bpf-agent", agent.to_str().unwrap());
+/// The units in a directory of their own, with the programs at their places in this build.
+fn installed(dir: &Path) -> [PathBuf; 4] {
+    let programs = binary("bpf-agent").parent().unwrap().join("bpf-");
+    UNITS.map(|name| {
+        let text = shipped(name).replace("/usr/bin/bpf-", programs.to_str().unwrap());
         let path = dir.join(name);
         std::fs::write(&path, text).unwrap();
         path
@@ -47,19 +54,41 @@ fn systemd_finds_nothing_wrong_with_the_units() {
 }
 
 #[test]
-fn the_service_exposes_no_more_than_it_must() {
-    let path = format!("{}/systemd/{SERVICE}", env!("CARGO_MANIFEST_DIR"));
-    let threshold = format!("--threshold={EXPOSURE}");
-    let words = ["security", "--offline=true", "--no-pager", &threshold, &path];
-    let found = run(Command::new("systemd-analyze").args(words));
-    assert_eq!((found.status, found.stderr.as_str()), (0, ""), "{}", found.stdout);
-    let overall = format!("Overall exposure level for {SERVICE}: ");
-    assert!(found.stdout.contains(&overall), "{}", found.stdout);
+fn the_services_expose_no_more_than_they_must() {
+    for (service, exposure) in EXPOSURES {
+        let path = format!("{}/systemd/{service}", env!("CARGO_MANIFEST_DIR"));
+        let threshold = format!("--threshold={exposure}");
+        let words = ["security", "--offline=true", "--no-pager", &threshold, &path];
+        let found = run(Command::new("systemd-analyze").args(words));
+        assert_eq!((found.status, found.stderr.as_str()), (0, ""), "{}", found.stdout);
+        let overall = format!("Overall exposure level for {service}: ");
+        assert!(found.stdout.contains(&overall), "{}", found.stdout);
+    }
+}
+
+#[test]
+fn import_units_run_what_bpf_exec_and_bpf_map_accept() {
+    let commands = shipped(IMPORT);
+    let command = settings(&commands, "ExecStart").concat();
+    let lab = Lab::new();
+    let (_agent, socket) = serve(&lab);
+    let programs = binary("bpf-exec").parent().unwrap().join("bpf-");
+    let command = command.replace("/usr/bin/bpf-", programs.to_str().unwrap());
+    let command = command.replace("/run/bpf-agent.sock", socket.to_str().unwrap());
+    let (program, words) = command.split_once(' ').unwrap();
+    let bound = std::os::unix::net::UnixDatagram::bind(lab.path("in")).unwrap();
+    let map = new_map("sent");
+    let entry = [ARRAY, 4, 8, 1, 0, 7, 0, 0, 0];
+    Datagram::of(vec![entry]).send(&lab.path("in"), &[map.as_fd()]);
+    let mut command = lab.program(program, words.split(' '));
+    let start = Start { given: vec![bound.as_raw_fd()], ..Start::default() };
+    assert_eq!(stdout_of(start.apply(&mut command)), "");
+    assert_eq!(names(&Client::connect(&socket).list()), ["sent"]);
 }
 
 #[test]
 fn the_pages_that_the_units_name_are_there() {
-    for unit in [SERVICE, SOCKET].map(shipped) {
+    for unit in UNITS.map(shipped) {
         for page in settings(&unit, "Documentation").iter().flat_map(|pages| pages.split(' ')) {
             let name = page.strip_prefix("man:").unwrap().replace('(', ".").replace(')', "");
             let path = format!("{}/man/{name}", env!("CARGO_MANIFEST_DIR"));

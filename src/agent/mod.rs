@@ -12,7 +12,6 @@ pub mod log;
 mod packet;
 pub mod server;
 pub mod shared;
-pub mod socket;
 pub mod state;
 pub mod store;
 mod stored;

@@ -5,6 +5,7 @@
 
 pub mod agent;
 pub mod create;
+pub mod endpoint;
 pub mod holders;
 pub mod id;
 pub mod inherited;
@@ -50,7 +51,7 @@ pub enum Source {
     /// The kernel's name of a map.
     KernelName(Vec<u8>),
     /// A socket to which tc sends.
-    Import(PathBuf),
+    Import(tc::Address),
     /// A process that holds maps.
     Process(i32),
     /// A new map.
@@ -63,9 +64,8 @@ impl fmt::Display for Source {
     /// As its user would know it again, escaped.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
-            Source::Pin(_, path) | Source::Import(path) => {
-                f.write_str(&escape(path.as_os_str().as_bytes()))
-            }
+            Source::Pin(_, path) => f.write_str(&escape(path.as_os_str().as_bytes())),
+            Source::Import(address) => address.fmt(f),
             Source::Id(_, id) => write!(f, "id {id}"),
             Source::KernelName(name) => f.write_str(&escape(name)),
             Source::Process(pid) => write!(f, "process {pid}"),
@@ -161,8 +161,8 @@ pub fn open_all(
     let mut groups = Vec::new();
     for request in requests {
         groups.push(match &request.source {
-            Source::Import(path) => {
-                imports.push((groups.len(), tc::Import::bind(path, settings.socket_mode)?));
+            Source::Import(address) => {
+                imports.push((groups.len(), tc::Import::open(address, settings.socket_mode)?));
                 Vec::new()
             }
             Source::Agent(spec) => {

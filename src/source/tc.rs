@@ -2,36 +2,65 @@
 //! `tc exec bpf import PATH` does, and checked.
 
 use super::Opened;
+use super::endpoint::Socket;
 use super::limit::Limit;
 use super::socket::{Bound, Signals};
 use crate::error::{Cause, Error};
 use crate::sys::Errno;
 use crate::sys::elem::MapFd;
+use crate::sys::fd;
 use crate::sys::scm::{self, MAX_FDS};
-use crate::text::count;
+use crate::text::{count, escape};
 use crate::wire::tc::{Datagram, ENTRY, Entry, HEADER, Header};
 use nix::poll::{PollFd, PollFlags, poll};
-use nix::sys::socket::SockType;
-use std::os::fd::{AsFd, OwnedFd};
+use nix::sys::socket::{SockType, UnixAddr, getsockname, getsockopt, sockopt};
+use std::fmt;
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 const IMPORT: &str = "import";
 
+/// The socket of an import, as the command line names it.
+#[derive(Debug)]
+pub enum Address {
+    /// To be bound.
+    Path(PathBuf),
+    /// `fd:N`, an inherited socket that is bound already, as by socket activation.
+    Inherited(RawFd),
+}
+
+impl fmt::Display for Address {
+    /// Escaped.
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Address::Path(path) => f.write_str(&escape(path.as_os_str().as_bytes())),
+            Address::Inherited(number) => write!(f, "fd:{number}"),
+        }
+    }
+}
+
 /// A socket that waits for one transfer.
 #[derive(Debug)]
 pub struct Import {
-    path: PathBuf,
-    bound: Bound,
+    label: Vec<u8>,
+    socket: Socket,
     header: Option<Header>,
     maps: Vec<Opened>,
 }
 
 impl Import {
-    /// Binds `path`; see [`Bound::new`].
-    pub fn bind(path: &Path, mode: u32) -> Result<Import, Error> {
-        let bound = Bound::new(path, SockType::Datagram, mode)?;
-        Ok(Import { path: path.into(), bound, header: None, maps: Vec::new() })
+    /// Binds the path, with the permission bits `mode`, or takes the inherited socket.
+    pub fn open(address: &Address, mode: u32) -> Result<Import, Error> {
+        let (label, socket) = match address {
+            Address::Path(path) => (path.as_os_str().as_bytes().to_vec(), bind(path, mode)?),
+            Address::Inherited(number) => {
+                let label = address.to_string();
+                let socket = inherit(*number).map_err(|cause| Error::new(&label, IMPORT, cause))?;
+                (label.into(), Socket::Inherited(socket))
+            }
+        };
+        Ok(Import { label, socket, header: None, maps: Vec::new() })
     }
 
     fn is_complete(&self) -> bool {
@@ -40,14 +69,14 @@ impl Import {
     }
 
     fn fail(&self, cause: impl Into<Cause>) -> Error {
-        Error::new(self.path.as_os_str().as_bytes(), IMPORT, cause)
+        Error::new(&self.label, IMPORT, cause)
     }
 
     /// Takes one datagram, if one is there. Anything wrong with it is an error,
     /// and drops what came with it.
     fn receive(&mut self) -> Result<(), Error> {
         let mut payload = [0; HEADER + ENTRY * MAX_FDS];
-        let message = match scm::receive(self.bound.socket(), &mut payload) {
+        let message = match scm::receive(self.socket.as_fd(), &mut payload) {
             Err(Errno::EAGAIN | Errno::EINTR) => return Ok(()),
             message => message.map_err(|errno| self.fail(errno))?,
         };
@@ -73,6 +102,28 @@ impl Import {
         }
         Ok(())
     }
+}
+
+fn bind(path: &Path, mode: u32) -> Result<Socket, Error> {
+    Bound::new(path, SockType::Datagram, mode).map(Socket::Bound)
+}
+
+/// Takes ownership of the inherited socket `number`, so that the command does not inherit it.
+/// Its file and its flags, which the process that bound it shares, are left unchanged.
+fn inherit(number: RawFd) -> Result<OwnedFd, Cause> {
+    let inherited = fd::Inherited::new(number).map_err(|_| "closed, or given twice")?;
+    let address = getsockname::<UnixAddr>(number).map_err(|errno| match errno {
+        Errno::ENOTSOCK => "not a socket".into(),
+        Errno::EINVAL => "not a unix socket".into(),
+        errno => Cause::from(errno),
+    })?;
+    if getsockopt(&inherited, sockopt::SockType)? != SockType::Datagram {
+        return Err("not a datagram socket".into());
+    }
+    if address.is_unnamed() {
+        return Err("not bound".into());
+    }
+    Ok(fd::adopt(inherited)?)
 }
 
 /// The map behind `fd`, if it is the one that `entry` describes.
@@ -106,7 +157,7 @@ pub fn receive_all(
     while let Some(waiting) = imports.iter().find(|import| !import.is_complete()) {
         let mut fds = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
         let incomplete = imports.iter().filter(|import| !import.is_complete());
-        fds.extend(incomplete.map(|i| PollFd::new(i.bound.socket(), PollFlags::POLLIN)));
+        fds.extend(incomplete.map(|i| PollFd::new(i.socket.as_fd(), PollFlags::POLLIN)));
         match poll(&mut fds, limit.remaining()) {
             Err(Errno::EINTR) => continue,
             Err(errno) => return Err(waiting.fail(errno)),

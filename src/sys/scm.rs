@@ -24,17 +24,18 @@ pub struct Received {
 }
 
 /// Receives one message into `payload`, with as many descriptors as one can have, and the
-/// sender's credentials where they are asked for.
+/// sender's credentials where they are asked for. EAGAIN if there is none, also on a socket
+/// that blocks: an inherited one may.
 pub fn receive(socket: BorrowedFd, payload: &mut [u8]) -> Result<Received> {
     // SAFETY: CMSG_SPACE only computes.
     let credentials = unsafe { libc::CMSG_SPACE(size_of::<libc::ucred>() as u32) };
-    receive_into(socket, payload, credentials as usize + rights(MAX_FDS))
+    receive_into(socket, payload, credentials as usize + rights(MAX_FDS), libc::MSG_DONTWAIT)
 }
 
 /// Receives one message with at most `room` descriptors. Those that are too many never become
 /// descriptors of this process: the kernel drops them.
 pub fn receive_at_most(socket: BorrowedFd, payload: &mut [u8], room: usize) -> Result<Received> {
-    receive_into(socket, payload, if room == 0 { 0 } else { rights(room) })
+    receive_into(socket, payload, if room == 0 { 0 } else { rights(room) }, 0)
 }
 
 /// Bytes of a control message with so many descriptors, and no space after it, in which there
@@ -44,7 +45,12 @@ fn rights(count: usize) -> usize {
     unsafe { libc::CMSG_LEN((count * size_of::<i32>()) as u32) as usize }
 }
 
-fn receive_into(socket: BorrowedFd, payload: &mut [u8], space: usize) -> Result<Received> {
+fn receive_into(
+    socket: BorrowedFd,
+    payload: &mut [u8],
+    space: usize,
+    flags: libc::c_int,
+) -> Result<Received> {
     let mut iov = libc::iovec { iov_base: payload.as_mut_ptr().cast(), iov_len: payload.len() };
     // u64 so that the control messages' headers are aligned.
     let mut control = vec![0u64; space.div_ceil(size_of::<u64>())];
@@ -56,7 +62,7 @@ fn receive_into(socket: BorrowedFd, payload: &mut [u8], space: usize) -> Result<
     message.msg_controllen = space as _;
     // SAFETY: message leads to one live buffer of payload and one of control data.
     let length = match unsafe {
-        libc::recvmsg(socket.as_raw_fd(), &raw mut message, libc::MSG_CMSG_CLOEXEC)
+        libc::recvmsg(socket.as_raw_fd(), &raw mut message, libc::MSG_CMSG_CLOEXEC | flags)
     } {
         -1 => return Err(Errno::last()),
         length => length as usize,

@@ -1,11 +1,11 @@
 //! The arguments of `bpf-exec`, and the plan that they make.
 
-use super::requests::{self, decimal, requests};
+use super::requests::{self, fd_number, requests};
 use crate::cli::timeout;
 use crate::source::pin::ROOT;
 use crate::source::{Request, Settings};
 use crate::text::escape;
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -95,6 +95,9 @@ pub fn plan(matches: &ArgMatches) -> anyhow::Result<Plan> {
     let command = matches.get_many("command").map(|words| words.cloned().collect());
     let shell = || vec![nonempty("SHELL").unwrap_or_else(|| "/bin/sh".into())];
     let requests = requests(matches)?;
+    if text("socket-mode").is_some() {
+        requests::check_socket_mode(&requests)?;
+    }
     if settings.wait {
         requests.iter().try_for_each(requests::awaited)?;
     }
@@ -126,12 +129,8 @@ pub fn mode(text: &OsStr) -> anyhow::Result<u32> {
     })
 }
 
-/// Numbers below 3 are the standard streams'.
 fn fd_base(text: &OsStr) -> anyhow::Result<i32> {
-    let base = decimal(text.as_bytes(), "a descriptor number").ok().filter(|base| *base >= 3);
-    base.ok_or_else(|| {
-        anyhow!("--fd-base {}: not a descriptor number from 3 upwards", escape(text.as_bytes()))
-    })
+    fd_number(text.as_bytes()).with_context(|| format!("--fd-base {}", escape(text.as_bytes())))
 }
 
 #[cfg(test)]

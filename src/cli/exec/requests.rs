@@ -2,7 +2,7 @@
 
 use crate::cli::name::{check_name, split_name};
 use crate::handoff::environ::Class;
-use crate::source::{Request, Source, agent, create};
+use crate::source::{Request, Source, agent, create, tc};
 use crate::text::escape;
 use anyhow::{Context, anyhow, bail};
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
@@ -31,7 +31,7 @@ pub fn arguments() -> [Arg; SOURCES.len()] {
         source("link", "[NAME=]LINK", "A pinned link, a directory of pins, or id:ID"),
         source("id", "[NAME=]ID", "A map by the kernel's id"),
         source("name", "[NAME=]KNAME", "A map by the kernel's name"),
-        source("import", "[NAME=]PATH", "Bind a socket, and wait for maps that tc exports"),
+        source("import", "[NAME=]PATH|fd:N", "Wait for maps that tc exports, at a socket"),
         source("agent", "[NAME=]PATH[#NAME,…]", "What a bpf-agent holds under these names, or all"),
         source("pid", "[NAME=]PID", "The maps that a process holds open"),
         source(
@@ -76,7 +76,10 @@ fn request(kind: &str, value: &OsStr) -> anyhow::Result<Request> {
                 None => Source::Pin(class, path()),
             }
         }
-        "import" => Source::Import(path()),
+        "import" => Source::Import(match rest.strip_prefix(b"fd:") {
+            Some(number) => tc::Address::Inherited(fd_number(number).with_context(wrong)?),
+            None => tc::Address::Path(path()),
+        }),
         "agent" => {
             let spec = agent::Spec::parse(rest).with_context(wrong)?;
             // Known before anybody is asked; what an agent holds may be one object by chance.
@@ -114,6 +117,23 @@ pub fn awaited(request: &Request) -> anyhow::Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// An error if a socket that is inherited, not bound, would get permission bits.
+pub fn check_socket_mode(requests: &[Request]) -> anyhow::Result<()> {
+    for request in requests {
+        if let Source::Import(address @ tc::Address::Inherited(_)) = &request.source {
+            bail!("--socket-mode: --import {address} does not bind a socket");
+        }
+    }
+    Ok(())
+}
+
+/// Numbers below 3 are the standard streams'.
+pub fn fd_number(text: &[u8]) -> anyhow::Result<i32> {
+    const WHAT: &str = "a descriptor number from 3 upwards";
+    let number = decimal(text, WHAT)?;
+    if number >= 3 { Ok(number) } else { Err(anyhow!("not {WHAT}")) }
 }
 
 pub fn decimal<T: std::str::FromStr>(text: &[u8], what: &str) -> anyhow::Result<T> {

@@ -1,9 +1,9 @@
-//! A socket at which the agent is reached.
+//! A unix socket that peers connect or send to: bound here, or inherited.
 
-use crate::source::socket::Bound;
+use super::socket::Bound;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// A socket that was bound here, whose file goes with it, or that was inherited.
+/// A socket that this process bound, whose file is removed with it, or that it inherited.
 #[derive(Debug)]
 pub enum Socket {
     Bound(Bound),

@@ -1,0 +1,146 @@
+//! `bpf-exec --import fd:N`: an inherited datagram socket, as socket activation gives it, and
+//! storing what arrives there with an agent.
+
+mod common;
+
+use common::agent::*;
+use common::child::Start;
+use common::fds::*;
+use common::sender::Datagram;
+use common::*;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::process::Command;
+
+/// Starts `command` with the socket as fd 3.
+fn with_fd_3<'a>(command: &'a mut Command, socket: &impl AsRawFd) -> &'a mut Command {
+    Start { given: vec![socket.as_raw_fd()], ..Start::default() }.apply(command)
+}
+
+/// `bpf-exec --import fd:3`, for a transfer that is queued already, or fails.
+fn import(lab: &Lab, words: &[&str]) -> Command {
+    let mut command = lab.exec(["--timeout=10", "--import", "fd:3"]);
+    command.args(words);
+    command
+}
+
+fn send(lab: &Lab, name: &str, map: &OwnedFd) {
+    Datagram::of(vec![[ARRAY, 4, 8, 1, 0, 7, 0, 0, 0]]).send(&lab.path(name), &[map.as_fd()]);
+}
+
+#[test]
+fn inherited_socket_is_used_and_closed_and_its_file_unchanged() {
+    let lab = Lab::new();
+    let socket = UnixDatagram::bind(lab.path("in")).unwrap();
+    let before = lab.files();
+    let (about, map) = (std::fs::metadata(lab.path("in")).unwrap(), new_map("sent"));
+    // Its number may be one that the maps get.
+    for base in ["64", "3"] {
+        send(&lab, "in", &map);
+        let script = "ls -l /proc/$$/fd | grep -c socket: ; \
+                      echo $BPF_MAP7 $(sed -n 's/^map_id:\\t//p' /proc/$$/fdinfo/$BPF_MAP7)";
+        let mut command = import(&lab, &["--fd-base", base, "--", "sh", "-c", script]);
+        let stdout = stdout_of(with_fd_3(&mut command, &socket));
+        assert_eq!(stdout, format!("0\n{base} {}\n", id_of(&map)));
+    }
+    let now = std::fs::metadata(lab.path("in")).unwrap();
+    assert_eq!((now.ino(), now.mode(), now.ctime()), (about.ino(), about.mode(), about.ctime()));
+    assert_eq!(lab.files(), before);
+    // The flags are shared with the process that bound the socket.
+    let blocks = nix::fcntl::fcntl(&socket, nix::fcntl::FcntlArg::F_GETFL).unwrap();
+    assert_eq!(blocks & libc::O_NONBLOCK, 0);
+}
+
+#[test]
+fn unusable_file_descriptors_are_refused_in_one_line() {
+    let lab = Lab::new();
+    let map = lab.array("pinned", 1);
+    let unbound = UnixDatagram::unbound().unwrap();
+    let stream = UnixStream::pair().unwrap().0;
+    let listener = UnixListener::bind(lab.path("listener")).unwrap();
+    let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let file = std::fs::File::open("/dev/null").unwrap();
+    let map = open_pin(&map);
+    let cases: [(&dyn AsRawFd, &str); 6] = [
+        (&unbound, "not bound"),
+        (&stream, "not a datagram socket"),
+        (&listener, "not a datagram socket"),
+        (&udp, "not a unix socket"),
+        (&file, "not a socket"),
+        (&map, "not a socket"),
+    ];
+    for (given, cause) in cases {
+        let mut command = import(&lab, &["true"]);
+        let start = Start { given: vec![given.as_raw_fd()], ..Start::default() };
+        fails(start.apply(&mut command), 125, &format!("bpf-exec: fd:3: import: {cause}"));
+    }
+    for (words, message) in [
+        (&["--import", "fd:3"][..], "fd:3: import: closed, or given twice"),
+        (&["--import", "fd:2147483647"], "fd:2147483647: import: closed, or given twice"),
+        (&["--import", "fd:2"], "--import fd:2: not a descriptor number from 3 upwards"),
+        (&["--import", "fd:"], "--import fd:: not a descriptor number from 3 upwards"),
+        (&["--import", "fd:-1"], "--import fd:-1: not a descriptor number from 3 upwards"),
+        (&["--import", "fd:+3"], "--import fd:+3: not a descriptor number from 3 upwards"),
+        (&["--import", "a=fd:x"], "--import a=fd:x: not a descriptor number from 3 upwards"),
+        (
+            &["--import", "fd:2147483648"],
+            "--import fd:2147483648: not a descriptor number from 3 upwards",
+        ),
+        (
+            &["--socket-mode=0666", "--import", "in", "--import", "fd:3"],
+            "--socket-mode: --import fd:3 does not bind a socket",
+        ),
+    ] {
+        let mut command = lab.exec(words);
+        command.args(["--", "true"]);
+        fails(Start::default().apply(&mut command), 125, &format!("bpf-exec: {message}"));
+    }
+    let socket = UnixDatagram::bind(lab.path("in")).unwrap();
+    let mut command = import(&lab, &["--import", "fd:3", "true"]);
+    let twice = "bpf-exec: fd:3: import: closed, or given twice";
+    fails(with_fd_3(&mut command, &socket), 125, twice);
+}
+
+#[test]
+fn malformed_datagram_ends_the_import_without_a_command() {
+    let lab = Lab::new();
+    let socket = UnixDatagram::bind(lab.path("in")).unwrap();
+    for bytes in [&b"x"[..], &[0; 96]] {
+        common::sender::send(&lab.path("in"), bytes, &[]);
+        let mut command = import(&lab, &["echo", "started"]);
+        let run = run(with_fd_3(&mut command, &socket));
+        assert_eq!((run.status, run.stdout.as_str()), (125, ""), "{run:?}");
+        assert!(run.stderr.starts_with("bpf-exec: fd:3: import: "), "{run:?}");
+        assert_eq!(run.stderr.lines().count(), 1, "{run:?}");
+    }
+}
+
+#[test]
+fn import_and_put_inherited_store_a_transfer_with_an_agent() {
+    let lab = Lab::new();
+    let (_agent, _) = serve(&lab);
+    let socket = UnixDatagram::bind(lab.path("in")).unwrap();
+    let store = ["--", "bpf-map", "put", "--inherited", "--replace", "agent"];
+    let got = |name: &str| {
+        let from = format!("agent#{name}");
+        stdout_of(&mut lab.exec(["--agent", &from, "--", "bpf-map", "get", name, "0"]))
+    };
+    // From a sender that writes tc's format byte by byte.
+    let map = new_map("from_tc");
+    send(&lab, "in", &map);
+    assert_eq!(stdout_of(with_fd_3(&mut import(&lab, &store), &socket)), "");
+    drop(map);
+    assert_eq!(got("from_tc"), "0\n");
+    // From bpf-map send, and once more in place of the first.
+    for value in ["42", "43"] {
+        let spec = "hits=array,value=u64,entries=1";
+        let script = format!("bpf-map set hits 0 {value}; bpf-map send hits in");
+        let mut sender = lab.exec(["--create", spec, "--", "sh", "-c", &script]);
+        assert_eq!(stdout_of(&mut sender), "");
+        assert_eq!(stdout_of(with_fd_3(&mut import(&lab, &store), &socket)), "");
+        assert_eq!(got("hits"), format!("{value}\n"));
+    }
+    let records = Client::connect(&lab.path("agent")).list();
+    assert_eq!(common::agent::names(&records), ["from_tc", "hits"]);
+}
