@@ -20,6 +20,11 @@ pub enum Style {
     Cell,
 }
 
+/// Printed if the CPUs do not agree, or a sum is too large.
+pub(super) fn none(style: Style, out: &mut Vec<u8>) {
+    out.extend_from_slice(if style == Style::Json { b"null" } else { b"-" });
+}
+
 pub(super) fn print(slot: Slot<'_>, value: &[u8], style: Style, out: &mut Vec<u8>) {
     match slot.ty {
         // What counters are made of, ahead of everything that can carry a number.

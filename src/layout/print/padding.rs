@@ -1,7 +1,6 @@
 //! A run of padding as text.
 
-use super::leaf::Style;
-use super::percpu::none;
+use super::leaf::{Style, none};
 use crate::layout::escape;
 
 /// The bytes of a run of padding that is not zero.

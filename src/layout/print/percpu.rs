@@ -1,7 +1,7 @@
 //! Sums over CPUs, field by field, in a form that prints like a single value.
 
 use super::Values;
-use super::leaf::{self, Style};
+use super::leaf::{self, Style, none};
 use super::padding::Padding;
 use crate::layout::atom::Class;
 use crate::layout::{Gap, Number, Slot, Type, bits};
@@ -63,11 +63,6 @@ pub fn has_sums<'t>(what: impl Into<Slot<'t>>) -> bool {
         (None, Type::Array(array)) => !array.is_empty() && has_sums(array.elem()),
         (None, _) => can_add(slot),
     }
-}
-
-/// Printed if the CPUs do not agree, or a sum is too large.
-pub(super) fn none(style: Style, out: &mut Vec<u8>) {
-    out.extend_from_slice(if style == Style::Json { b"null" } else { b"-" });
 }
 
 impl Values for PerCpu<'_> {
