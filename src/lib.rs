@@ -32,6 +32,7 @@ mod error;
 mod handoff;
 pub mod layout;
 mod map;
+mod name;
 mod object;
 mod output;
 mod source;

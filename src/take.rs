@@ -23,9 +23,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub struct InheritedMap {
     /// The n of `BPF_MAP<n>`.
     pub index: u32,
-    /// Its name, in bytes: `BPF_MAP<n>_NAME`, where that is set.
+    /// Its name, in bytes: `BPF_MAP<n>_NAME`, if that is set; if it is bad, the kernel's name or
+    /// `map<n>`.
     pub name: Option<Vec<u8>>,
-    /// `KEY -> VALUE` in the layout notation, where that is known.
+    /// `KEY -> VALUE` in the layout notation, if that is known and has the map's sizes.
     pub layout: Option<Vec<u8>>,
     /// The kernel's number for the type of map, `enum bpf_map_type`.
     pub map_type: u32,

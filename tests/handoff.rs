@@ -159,7 +159,10 @@ fn names_arguments_and_paths_are_bytes() {
     let directory = Path::new(BPFFS).join(OsStr::from_bytes(b"d\xff"));
     std::fs::create_dir(&directory).unwrap();
     let original = lab.array("plain", 1);
-    for name in ["größe".as_bytes(), b"two words", b"\xff\xfe", b"a=b", b"line\nbreak"] {
+    let names = ["größe".as_bytes(), b"two words", b"\xff\xfe", b"a=b", b"line\nbreak"];
+    // The last two could be taken for something else: the kernel's name replaces them.
+    for (at, name) in names.into_iter().enumerate() {
+        let (used, warnings) = if at < 3 { (name, 0) } else { (&b"plain"[..], 2) };
         let pin = directory.join(OsStr::from_bytes(name));
         std::fs::rename(&original, &pin).unwrap();
         let given = [b"na\xc3=".as_slice(), pin.as_os_str().as_bytes()].concat();
@@ -168,11 +171,13 @@ fn names_arguments_and_paths_are_bytes() {
             [option, path, option, directory.as_os_str(), option, OsStr::from_bytes(&given)];
         let running = Running::cat(&Start::default(), lab.exec(words).args(["--", "cat", "-"]));
         let environment = running.environment();
-        for (variable, name) in [("0", name), ("1", name), ("2", b"na\xc3")] {
+        for (variable, name) in [("0", used), ("1", used), ("2", b"na\xc3")] {
             let entry = [b"BPF_MAP", variable.as_bytes(), b"_NAME=", name].concat();
             assert!(environment.contains(&entry), "{environment:?}");
         }
-        assert_eq!(running.end(), NOTHING);
+        let end = running.end();
+        assert_eq!((end.status, end.stdout.as_str()), (0, ""));
+        assert_eq!(end.stderr.lines().count(), warnings, "{}", end.stderr);
         let mut command = lab.exec(["--create", "m=array,value=4,entries=1", "printf", "%s"]);
         let output = command.arg(OsStr::from_bytes(name)).output().unwrap();
         assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), name));

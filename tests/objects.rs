@@ -472,7 +472,7 @@ fn tables(other: u32) -> String {
     [
         format!("INDEX  PROGRAM  FD  {:>p$}  TYPE\n", "ID"),
         format!("    0  filter   64  {prog:>p$}  socket_filter\n"),
-        format!("    1  a\\nb     65  {other:>p$}  socket_filter\n"),
+        format!("    1  ab c     65  {other:>p$}  socket_filter\n"),
         format!("\nINDEX  LINK   FD  {:>l$}  TYPE  {:>a$}\n", "ID", "PROG_ID"),
         format!("    0  flows  66  {link:>l$}  iter  {attached:>a$}\n"),
     ]
@@ -488,16 +488,16 @@ fn objects(other: u32) -> Vec<Value> {
     };
     let linked = json!({"kind": "link", "index": 0, "name": "flows", "fd": 66, "id": link,
                         "type": "iter", "prog_id": attached});
-    vec![program(0, "filter", prog), program(1, "a\nb", other), linked]
+    vec![program(0, "filter", prog), program(1, "ab c", other), linked]
 }
 
-const BROKEN: &str = "/sys/fs/bpf/a\nb";
+const BROKEN: &str = "/sys/fs/bpf/ab c";
 
 #[test]
 fn what_would_be_handed_over_is_told_in_tables_and_as_json() {
     let lab = Lab::new();
     pins(&lab);
-    let other = id_of_pinned("prog", &pin_program("a\nb")).parse().unwrap();
+    let other = id_of_pinned("prog", &pin_program("ab c")).parse().unwrap();
     let sources = ["--prog", PROG, "--prog", BROKEN, "--link", LINK];
     let with = |words: &[&str]| lab.exec([&sources, words].concat());
     assert_eq!(stdout_of(&mut with(&["--dry-run", "--", "touch", "ran"])), tables(other));
@@ -521,7 +521,7 @@ fn what_would_be_handed_over_is_told_in_tables_and_as_json() {
 fn bpf_map_lists_inherited_programs_and_links_below_the_maps() {
     let lab = Lab::new();
     pins(&lab);
-    let other = id_of_pinned("prog", &pin_program("a\nb")).parse().unwrap();
+    let other = id_of_pinned("prog", &pin_program("ab c")).parse().unwrap();
     let sources = ["--prog", PROG, "--prog", BROKEN, "--link", LINK];
     let below = |more: &[&str], words: &[&str]| {
         stdout_of(&mut lab.exec([&sources[..], more, &["--", "bpf-map"], words].concat()))

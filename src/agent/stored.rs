@@ -3,7 +3,7 @@
 use super::Trouble;
 use super::about::About;
 use crate::error::describe;
-use crate::map::typed::told;
+use crate::map::typed::parse_for;
 use crate::sys::Errno;
 use crate::sys::bpf::{Access, MapInfo, map_by_id};
 use crate::sys::object::Object;
@@ -114,7 +114,7 @@ pub fn by_id(name: &[u8], id: u32, access: Access) -> Result<OwnedFd, Trouble> {
 pub fn check_layout(text: &[u8], object: &Object) -> Result<(), String> {
     match object {
         _ if text.is_empty() => Ok(()),
-        Object::Map(map) => told(text, map.info()).map(drop),
+        Object::Map(map) => parse_for(text, map.info()).map(drop),
         other => Err(format!("a layout for {}", other.kind().describe())),
     }
 }

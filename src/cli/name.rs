@@ -1,5 +1,6 @@
 //! `NAME=` before a map on the command line: where it ends, and what it may be.
 
+use crate::name::fault;
 use anyhow::bail;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -15,16 +16,10 @@ pub fn split_name(value: &OsStr) -> (Option<&[u8]>, &[u8]) {
 
 /// Refuses names that a map reference could not tell from something else.
 pub fn check_name(name: &[u8]) -> anyhow::Result<()> {
-    let reason = if name.is_empty() {
-        "is empty"
-    } else if name.iter().all(u8::is_ascii_digit) {
-        "is a number"
-    } else if name.iter().any(|b| matches!(b, b'/' | b':' | b'=') || b.is_ascii_control()) {
-        "holds '/', ':', '=' or a control byte"
-    } else {
-        return Ok(());
-    };
-    bail!("the name {reason}")
+    match fault(name) {
+        Some(fault) => bail!("the name {fault}"),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -97,8 +97,8 @@ pub fn value_of_size(info: &MapInfo) -> Type {
     trace.unwrap_or_else(|| Type::of_size(info.value_size))
 }
 
-/// Reads a layout that somebody told of a map; an error unless it has the map's sizes.
-pub fn told(text: &[u8], info: &MapInfo) -> Result<Layout, String> {
+/// Reads the layout of a map from text; an error unless it has the map's sizes.
+pub fn parse_for(text: &[u8], info: &MapInfo) -> Result<Layout, String> {
     let text = std::str::from_utf8(text).map_err(|_| "a layout that is not UTF-8")?;
     let layout = text.parse().map_err(|e| format!("layout: {e}"))?;
     check_sizes(&layout, info)?;

@@ -9,10 +9,9 @@ pub use client::Client;
 pub use connection::Bounds;
 pub use failure::Failure;
 
+use super::foreign::ForeignLayout;
 use super::{Opened, Settings};
 use crate::error::Error;
-use crate::map::typed;
-use crate::sys::object::Object;
 use crate::text::escape;
 use crate::wire::agent::{Class, Malformed, Mode, check_name};
 use client::Got;
@@ -61,13 +60,7 @@ impl fmt::Display for Spec {
 }
 
 /// Gets the objects of these names, in their order, or all that may be had, sorted bytewise.
-/// Warnings tell of layouts that are not believed.
-pub fn open(
-    spec: &Spec,
-    settings: &Settings,
-    bounds: Bounds,
-    warnings: &mut Vec<String>,
-) -> Result<Vec<Opened>, Error> {
+pub fn open(spec: &Spec, settings: &Settings, bounds: Bounds) -> Result<Vec<Opened>, Error> {
     let wanted = if settings.read_only { Mode::READ } else { Mode::BOTH };
     let got = match &spec.names[..] {
         names if settings.wait => {
@@ -76,7 +69,7 @@ pub fn open(
         [] => all(&mut Client::connect(&spec.path, bounds)?, wanted)?,
         names => Client::connect(&spec.path, bounds)?.get(names, wanted)?,
     };
-    Ok(got.into_iter().map(|got| opened(got, spec, warnings)).collect())
+    Ok(got.into_iter().map(|got| opened(got, spec)).collect())
 }
 
 /// All that may be had as it is wanted, whatever else there is.
@@ -103,24 +96,13 @@ fn all(client: &mut Client, wanted: Mode) -> Result<Vec<Got>, Error> {
     Ok(found)
 }
 
-/// What is handed on: a layout only if it is the map's.
-fn opened(got: Got, spec: &Spec, warnings: &mut Vec<String>) -> Opened {
+/// What was got, with what the agent says of it.
+fn opened(got: Got, spec: &Spec) -> Opened {
     let Got { record, object } = got;
-    let layout = match &object {
-        Object::Map(map) if !record.layout.is_empty() => {
-            match typed::told(&record.layout, map.info()) {
-                // As we would write it, whatever it looked like.
-                Ok(layout) => Some(layout.to_string().into_bytes()),
-                Err(why) => {
-                    let object = escape(&spec.with(&record.name));
-                    warnings.push(format!("{object}: {why}: the layout is dropped"));
-                    None
-                }
-            }
-        }
-        _ => None,
-    };
-    Opened { object, name: Some(record.name), layout, declared: None }
+    let label = escape(&spec.with(&record.name));
+    let told = Some(record.layout).filter(|layout| !layout.is_empty());
+    let told = told.map(|layout| ForeignLayout::new(layout, label));
+    Opened { told, ..Opened::new(object).named(record.name) }
 }
 
 #[cfg(test)]

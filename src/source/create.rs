@@ -41,7 +41,7 @@ pub fn open(spec: &Spec) -> Result<Opened, Error> {
     });
     let map = fd.and_then(MapFd::new).map_err(fail)?;
     let layout = spec.layout().map(|layout| layout.to_string().into_bytes());
-    Ok(Opened { layout, ..Opened::new(map).named(spec.name.as_str()) })
+    Ok(Opened { given: Some(spec.name.clone().into()), layout, ..Opened::new(map) })
 }
 
 /// The map after which inner maps are checked.

@@ -1,6 +1,7 @@
 //! Maps, programs and links that were inherited: those which the environment declares and
 //! which are open.
 
+use super::foreign::{ForeignLayout, ForeignName};
 use crate::error::{Error, describe};
 use crate::handoff::environ::{self, Claim, Class, Scope};
 use crate::sys::object::{self, Info};
@@ -83,7 +84,10 @@ pub fn open<'a>(environment: impl IntoIterator<Item = &'a [u8]>) -> Result<Inher
     for claim in claims {
         let variable = claim.variable();
         match check(claim.fd, claim.class, claim.id) {
-            Ok((fd, info)) => objects.push(Inherited { claim, fd, info }),
+            Ok((fd, info)) => {
+                let claim = settle(claim, &info, &mut warnings);
+                objects.push(Inherited { claim, fd, info });
+            }
             Err(Unfit::Unknown(errno)) => {
                 let object = format!("{variable}: descriptor {}", claim.fd);
                 return Err(Error::new(object, "identify", errno));
@@ -94,6 +98,27 @@ pub fn open<'a>(environment: impl IntoIterator<Item = &'a [u8]>) -> Result<Inher
         }
     }
     Ok(Inheritance { objects, scope, warnings })
+}
+
+/// The claim with a name that can be used, and without a layout that is not the map's.
+fn settle(claim: Claim, info: &Info, warnings: &mut Vec<String>) -> Claim {
+    let variable = claim.variable();
+    let mut warn = |warning: Option<String>| warnings.extend(warning);
+    let name = claim.name.and_then(|name| {
+        let name = ForeignName::new(name);
+        let (name, warning) = name.check(claim.class, Some(claim.index), info.name());
+        warn(warning);
+        name
+    });
+    let layout = match (claim.layout, info) {
+        (Some(text), Info::Map(map, _)) => {
+            let layout = ForeignLayout::new(text, format!("{variable}_LAYOUT")).fit(map);
+            layout.map_err(|warning| warn(Some(warning))).ok()
+        }
+        _ => None,
+    };
+    let layout = layout.map(|layout| layout.to_string().into_bytes());
+    Claim { name, layout, ..claim }
 }
 
 /// As [`open`], of this process's own environment: for the binaries, see [`process::environment`].

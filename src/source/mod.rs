@@ -6,6 +6,7 @@
 pub mod agent;
 pub mod create;
 pub mod endpoint;
+pub mod foreign;
 pub mod holders;
 pub mod id;
 pub mod inherited;
@@ -26,6 +27,7 @@ use crate::map::typed::Layouts;
 use crate::sys::fd;
 use crate::sys::object::Object;
 use crate::text::{count, escape};
+use foreign::{ForeignLayout, ForeignName};
 use limit::Limit;
 use std::fmt;
 use std::os::fd::AsFd;
@@ -113,10 +115,14 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct Opened {
     pub object: Object,
-    /// The name given on the command line, else the pin's, else the kernel's.
-    pub name: Option<Vec<u8>>,
-    /// `KEY -> VALUE` in the layout notation, where known: of a map.
+    /// The name given on the command line.
+    pub given: Option<Vec<u8>>,
+    /// Else the source's, such as that of the pin's file, or the kernel's.
+    pub name: Option<ForeignName>,
+    /// `KEY -> VALUE` in the layout notation, if known: of a map.
     pub layout: Option<Vec<u8>>,
+    /// What the source says of it.
+    pub told: Option<ForeignLayout>,
     /// The number that the sender declared for it: of a map.
     pub declared: Option<u32>,
 }
@@ -125,8 +131,8 @@ impl Opened {
     /// An object that nothing else is known of: its name is the kernel's.
     fn new(object: impl Into<Object>) -> Opened {
         let object = object.into();
-        let name = object.name().map(<[u8]>::to_vec);
-        Opened { object, name, layout: None, declared: None }
+        let name = object.name().map(ForeignName::new);
+        Opened { object, given: None, name, layout: None, told: None, declared: None }
     }
 
     pub fn class(&self) -> Class {
@@ -138,7 +144,12 @@ impl Opened {
     }
 
     fn named(self, name: impl Into<Vec<u8>>) -> Opened {
-        Opened { name: Some(name.into()), ..self }
+        Opened { name: Some(ForeignName::new(name)), ..self }
+    }
+
+    /// The name in an error message, which escapes it.
+    fn label(&self) -> Option<&[u8]> {
+        self.given.as_deref().or(self.name.as_ref().map(ForeignName::label))
     }
 }
 
@@ -174,7 +185,7 @@ pub fn open_all(
         });
     }
     for (place, spec) in agents {
-        let group = agent::open(spec, settings, bounds, &mut warnings)?;
+        let group = agent::open(spec, settings, bounds)?;
         groups[place] = readonly::possible(&requests[place].source, group, settings)?;
     }
     if let Some(signals) = &signals {
@@ -185,7 +196,7 @@ pub fn open_all(
         }
     }
     for (request, group) in requests.iter().zip(&mut groups) {
-        finish(request, group, settings, layouts)?;
+        finish(request, group, settings, layouts, &mut warnings)?;
     }
     Ok((groups, warnings))
 }
@@ -202,12 +213,13 @@ fn open(source: &Source, settings: &Settings) -> Result<Vec<Opened>, Error> {
     })
 }
 
-/// Gives what one source gave the name, the access and the layout that it goes with.
+/// Gives what one source gave the command line's name, the access and the layout.
 fn finish(
     request: &Request,
     group: &mut [Opened],
     settings: &Settings,
     layouts: &mut Layouts,
+    warnings: &mut Vec<String>,
 ) -> Result<(), Error> {
     if let Some(name) = &request.name {
         let [one] = &mut group[..] else {
@@ -216,17 +228,23 @@ fn finish(
             let cause = format!("{} gives {number}, not one", request.source);
             return Err(Error::new(name, class.map_or("name an object", Class::naming), cause));
         };
-        one.name = Some(name.clone());
+        one.given = Some(name.clone());
     }
     for opened in group {
+        let label = opened.label().map(<[u8]>::to_vec);
         let Object::Map(map) = &mut opened.object else { continue };
         let access = fd::access(map.as_fd())
             .map_err(|errno| Error::new(request.source.to_string(), "read access mode", errno))?;
         if settings.read_only
             && let Some(reopened) =
-                readonly::ensure(map.info(), access, opened.name.as_deref(), &settings.bpffs)?
+                readonly::ensure(map.info(), access, label.as_deref(), &settings.bpffs)?
         {
             *map = reopened;
+        }
+        if let Some(told) = opened.told.take() {
+            let (layout, warning) = told.check(map.info(), layouts);
+            opened.layout = layout.map(|layout| layout.to_string().into_bytes());
+            warnings.extend(warning);
         }
         opened.layout = opened.layout.take().or_else(|| layouts.of(map.info()));
     }

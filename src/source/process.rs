@@ -1,6 +1,7 @@
 //! Maps that another process holds open, through pidfd_getfd(2).
 
 use super::Opened;
+use super::foreign::{ForeignLayout, ForeignName};
 use crate::error::{Cause, Error};
 use crate::handoff::environ::{self, Claim};
 use crate::sys::elem::MapFd;
@@ -26,7 +27,7 @@ pub fn open(pid: i32) -> Result<Vec<Opened>, Error> {
     let proc = proc_of(pidfd.as_fd()).map_err(|cause| fail("find in /proc", cause))?;
     let numbers = map_numbers(&proc).map_err(|e| fail("list descriptors", explain_io(&e)))?;
     let claims = read_claims(&proc);
-    let maps = duplicate(pidfd.as_fd(), &numbers, &claims)
+    let maps = duplicate(pidfd.as_fd(), &object, &numbers, &claims)
         .map_err(|errno| fail("duplicate descriptor", explain_getfd(errno)))?;
     if !is_alive(pidfd.as_fd()) {
         return Err(fail("duplicate descriptor", Errno::ESRCH.into()));
@@ -86,6 +87,7 @@ fn read_claims(proc: &Path) -> BTreeMap<RawFd, Claim> {
 
 fn duplicate(
     pidfd: BorrowedFd,
+    process: &str,
     numbers: &[RawFd],
     claims: &BTreeMap<RawFd, Claim>,
 ) -> Result<Vec<Opened>, Errno> {
@@ -102,8 +104,10 @@ fn duplicate(
         let claim = claims.get(&number).filter(|claim| claim.id.is_none_or(|was| was == id));
         let mut opened = Opened::new(map);
         if let Some(claim) = claim {
-            opened.name = claim.name.clone().or(opened.name);
-            opened.layout = claim.layout.clone();
+            opened.name = claim.name.clone().map(ForeignName::new).or(opened.name);
+            let label = || format!("{process}: {}_LAYOUT", claim.variable());
+            let layout = claim.layout.clone();
+            opened.told = layout.map(|layout| ForeignLayout::new(layout, label()));
         }
         match by_id.get(&id).map(|&at| &mut maps[at]) {
             None => {

@@ -45,6 +45,16 @@ impl Info {
             Info::Link(info) => info.id,
         }
     }
+
+    /// The kernel's name: None if it has none, as no link has.
+    pub fn name(&self) -> Option<&[u8]> {
+        let name = match self {
+            Info::Map(info, _) => &info.name,
+            Info::Prog(info) => &info.name,
+            Info::Link(_) => return None,
+        };
+        Some(name.as_slice()).filter(|name| !name.is_empty())
+    }
 }
 
 /// Describes the object behind `fd`, which is of this kind; None for one that is no object.

@@ -42,8 +42,16 @@ pub fn assemble(
         let info = opened.object.info();
         let info =
             info.map_err(|errno| Error::new(format!("id {id}"), "read access mode", errno))?;
-        let claim =
-            Claim { class, index, fd, id: Some(id), name: opened.name, layout: opened.layout };
+        let name = match (opened.given, opened.name) {
+            (Some(given), _) => Some(given),
+            (None, Some(name)) => {
+                let (name, warning) = name.check(class, Some(index), info.name());
+                warnings.extend(warning);
+                name
+            }
+            (None, None) => None,
+        };
+        let claim = Claim { class, index, fd, id: Some(id), name, layout: opened.layout };
         all.push(Handed { claim, info, place: Place::New(opened.object.into()) });
     }
     all.sort_by_key(|handed| (handed.claim.class, handed.claim.index));

@@ -2,6 +2,8 @@
 
 use crate::error::describe;
 use crate::handoff::environ::{self, Claim, Class};
+use crate::name::fault;
+use crate::source::foreign::ForeignName;
 use crate::source::inherited;
 use crate::sys::object::Object;
 use crate::sys::process;
@@ -10,7 +12,7 @@ use anyhow::{Context, anyhow, bail};
 /// The object behind a descriptor's number, with what the environment says of it.
 pub fn descriptor(class: Class, number: &str) -> anyhow::Result<(Object, Option<Claim>)> {
     let number = number.parse().map_err(|_| anyhow!("not a descriptor number"))?;
-    let claim = claims(class).find(|claim| claim.fd == number);
+    let claim = claims(class).find(|claim| claim.fd == number).map(with_good_name);
     let object = duplicate(class, number, claim.as_ref().and_then(|claim| claim.id))?;
     Ok((object, claim))
 }
@@ -18,7 +20,7 @@ pub fn descriptor(class: Class, number: &str) -> anyhow::Result<(Object, Option<
 /// The inherited object of this name, with what the environment says of it.
 pub fn by_name(class: Class, name: &[u8]) -> anyhow::Result<(Object, Claim)> {
     let noun = class.noun();
-    let mut found: Vec<Claim> = claims(class).collect();
+    let mut found: Vec<Claim> = claims(class).map(with_good_name).collect();
     found.retain(|claim| claim.name.as_deref() == Some(name));
     match found.len() {
         0 => bail!("no inherited {noun} has this name"),
@@ -47,4 +49,15 @@ fn claims(class: Class) -> impl Iterator<Item = Claim> {
     let environment = process::environment();
     let claims = environ::claims(environment.iter().map(|entry| entry.as_bytes())).claims;
     claims.into_iter().filter(move |claim| claim.class == class)
+}
+
+/// The claim with a name that can be used, which is the one that `list` prints.
+fn with_good_name(mut claim: Claim) -> Claim {
+    if let Some(name) = claim.name.take_if(|name| fault(name).is_some()) {
+        let object = inherited::check(claim.fd, claim.class, claim.id).ok();
+        claim.name = object.and_then(|(_, info)| {
+            ForeignName::new(name).check(claim.class, Some(claim.index), info.name()).0
+        });
+    }
+    claim
 }

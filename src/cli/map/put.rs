@@ -4,10 +4,12 @@ mod inherited;
 
 use super::reference::{self, Found, Reference};
 use super::{agent, handed, positional, value};
-use crate::cli::exit::Output;
+use crate::cli::exit::{Output, warn};
 use crate::cli::name::split_name;
 use crate::handoff::environ::{Class, MAX_LAYOUT};
-use crate::map::typed::{Layouts, told};
+use crate::layout::Layout;
+use crate::map::typed::Layouts;
+use crate::source::foreign::ForeignName;
 use crate::source::{id, pin, readonly};
 use crate::sys::elem::MapFd;
 use crate::sys::object::Object;
@@ -45,10 +47,18 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
     if let Some(name) = given {
         check_name(name).with_context(|| escape(value(matches, "MAP").as_bytes()))?;
     }
-    let Left { object, name, layout } =
+    let Left { class, object, name, layout } =
         open(OsStr::from_bytes(text), matches.get_flag("read-only"))?;
     let label = escape(text);
-    let name = given.map(<[u8]>::to_vec).or(name);
+    let name = match (given, name) {
+        (Some(given), _) => Some(given.to_vec()),
+        (None, Some(name)) => {
+            let (name, warning) = name.check(class, None, object.name());
+            warning.iter().for_each(|w| warn(super::PROGRAM, format_args!("{label}: {w}")));
+            name
+        }
+        (None, None) => None,
+    };
     let name = name.with_context(|| format!("{label}: it has no name: put NAME= before it"))?;
     check_name(&name)
         .with_context(|| format!("{label}: {}: put another NAME= before it", escape(&name)))?;
@@ -71,8 +81,9 @@ fn limit_layout(layout: Option<Vec<u8>>, label: &str, out: &mut Output) -> anyho
 
 /// What is to be left, with the name and the layout that it is known by.
 struct Left {
+    class: Class,
     object: Object,
-    name: Option<Vec<u8>>,
+    name: Option<ForeignName>,
     layout: Option<Vec<u8>>,
 }
 
@@ -86,25 +97,17 @@ fn open(text: &OsStr, read_only: bool) -> anyhow::Result<Left> {
             return open_other(class, OsStr::from_bytes(rest), &escape(text.as_bytes()));
         }
     }
-    let Found { map, name, told: layout } = reference::find_for_others(text, read_only)?;
-    let layout = find_layout(&map, layout, &escape(text.as_bytes()))?;
-    Ok(Left { object: Object::Map(map), name, layout })
+    let mut found = reference::find_for_others(text, read_only)?;
+    let own = found.take_layout();
+    let Found { map, name, .. } = found;
+    let layout = find_layout(&map, own);
+    Ok(Left { class: Class::Map, object: Object::Map(map), name, layout })
 }
 
-/// The declared layout of a map, else the one in its BTF.
-fn find_layout(
-    map: &MapFd,
-    declared: Option<Vec<u8>>,
-    label: &str,
-) -> anyhow::Result<Option<Vec<u8>>> {
-    let layout = match declared {
-        Some(layout) => {
-            let layout = told(&layout, map.info()).map_err(anyhow::Error::msg);
-            Some(layout.with_context(|| label.to_owned())?)
-        }
-        None => Layouts::default().layout(map.info()),
-    };
-    Ok(layout.map(|layout| layout.to_string().into_bytes()))
+/// The text of the layout that the environment has of a map, else of the one in its BTF.
+fn find_layout(map: &MapFd, own: Option<Layout>) -> Option<Vec<u8>> {
+    let layout = own.or_else(|| Layouts::default().layout(map.info()));
+    layout.map(|layout| layout.to_string().into_bytes())
 }
 
 /// Opens a program or a link: by its pin, its id, its descriptor or its inherited name.
@@ -129,6 +132,6 @@ fn open_other(class: Class, text: &OsStr, label: &str) -> anyhow::Result<Left> {
             (object, claim.name)
         }
     };
-    let name = name.or_else(|| object.name().map(<[u8]>::to_vec));
-    Ok(Left { object, name, layout: None })
+    let name = name.or_else(|| object.name().map(<[u8]>::to_vec)).map(ForeignName::new);
+    Ok(Left { class, object, name, layout: None })
 }

@@ -1,11 +1,13 @@
 //! Map references: how a map is named, the same in every subcommand.
 
 use super::handed;
+use crate::cli::exit::warn;
 use crate::error::Error;
 use crate::handoff::environ::{Claim, Class};
 use crate::layout::{Layout, Type, lpm_key};
 use crate::map::kind::Kind;
 use crate::map::typed::{Layouts, check_sizes, value_of_size};
+use crate::source::foreign::{ForeignLayout, ForeignName};
 use crate::source::{id, pin, readonly};
 use crate::sys::bpf::Access;
 use crate::sys::elem::MapFd;
@@ -86,40 +88,56 @@ fn parse_type(text: &OsStr) -> anyhow::Result<Type> {
     Ok(text.to_str().ok_or_else(|| anyhow!("not UTF-8"))?.parse()?)
 }
 
-/// A map with the name that goes with its reference, and the layout that the environment tells.
+/// A map with the name that goes with its reference, and the layout that the environment has.
 pub struct Found {
     pub map: MapFd,
     /// The inherited name, the pin's file name, else the kernel's name.
-    pub name: Option<Vec<u8>>,
-    pub told: Option<Vec<u8>>,
+    pub name: Option<ForeignName>,
+    pub told: Option<ForeignLayout>,
+}
+
+impl Found {
+    /// The layout in the environment. One that does not fit is dropped, with a warning.
+    pub fn take_layout(&mut self) -> Option<Layout> {
+        match self.told.take()?.fit(self.map.info()) {
+            Ok(layout) => Some(layout),
+            Err(warning) => {
+                warn(super::PROGRAM, warning);
+                None
+            }
+        }
+    }
 }
 
 /// Finds the map that `text` names.
 pub fn find(text: &OsStr, write: bool) -> anyhow::Result<Found> {
     let access = if write { Access::ReadWrite } else { Access::ReadOnly };
     let label = escape(text.as_bytes());
-    let (map, name, told) = match parse(text) {
+    let (map, claim) = match parse(text) {
         Reference::Pin(path) => {
-            let name = path.file_name().map(|name| name.as_bytes().to_vec());
-            (pin::open_map(path, access, Path::new(pin::ROOT))?, name, None)
+            let name = path.file_name().map(|name| ForeignName::new(name.as_bytes()));
+            let map = pin::open_map(path, access, Path::new(pin::ROOT))?;
+            return Ok(Found { map, name, told: None });
         }
         Reference::Id(id) => {
             let id = id.parse().map_err(|_| anyhow!("not a map id")).context(label)?;
-            (id::open_map(id, !write)?, None, None)
+            (id::open_map(id, !write)?, None)
         }
-        Reference::KernelName(name) => (id::open_named(name.as_bytes(), !write)?, None, None),
+        Reference::KernelName(name) => (id::open_named(name.as_bytes(), !write)?, None),
         Reference::Descriptor(number) => {
             let (object, claim) = handed::descriptor(Class::Map, number).context(label)?;
-            let Claim { name, layout, .. } = claim.unwrap_or_default();
-            (map(object)?, name, layout)
+            (map(object)?, claim)
         }
         Reference::Inherited(name) => {
             let (object, claim) = handed::by_name(Class::Map, name).context(label)?;
-            (map(object)?, claim.name, claim.layout)
+            (map(object)?, Some(claim))
         }
     };
-    let of_the_kernel = || Some(map.info().name.clone()).filter(|name| !name.is_empty());
-    let name = name.or_else(of_the_kernel);
+    let label = claim.as_ref().map(|claim| format!("{}_LAYOUT", claim.variable()));
+    let Claim { name, layout, .. } = claim.unwrap_or_default();
+    let kernel = || Some(map.info().name.clone()).filter(|name| !name.is_empty());
+    let name = name.or_else(kernel).map(ForeignName::new);
+    let told = layout.zip(label).map(|(layout, label)| ForeignLayout::new(layout, label));
     Ok(Found { map, name, told })
 }
 
@@ -152,9 +170,11 @@ pub fn open_named(
     key: Option<Type>,
     value: Option<Type>,
 ) -> anyhow::Result<Target> {
-    let Found { map, told, .. } = find(text, write)?;
+    let mut found = find(text, write)?;
     let label = escape(text.as_bytes());
-    let mut layout = layout(&map, told.as_deref()).context(label.clone())?;
+    let own = found.take_layout();
+    let map = found.map;
+    let mut layout = own.unwrap_or_else(|| layout(&map));
     if let Some(value) = value {
         layout.value = value;
     }
@@ -169,25 +189,21 @@ pub fn open_named(
 pub fn with_layout(map: MapFd, label: String, told: Option<&Layout>) -> anyhow::Result<Target> {
     let layout = match told {
         Some(told) => told.clone(),
-        None => layout(&map, None).context(label.clone())?,
+        None => layout(&map),
     };
     check(&layout, &map).context(label.clone())?;
     Ok(Target { map, label, layout })
 }
 
-/// The layout that was told, else the one that BTF tells, else one by the sizes alone.
-fn layout(map: &MapFd, told: Option<&[u8]>) -> anyhow::Result<Layout> {
+/// The layout that BTF has, else one from the sizes alone.
+fn layout(map: &MapFd) -> Layout {
     let info = map.info();
     let key = (info.key_size > 0).then(|| Type::of_size(info.key_size));
     let sizes = || Layout {
         key: if Kind(info.kind) == Kind::LPM_TRIE { key.map(lpm_key) } else { key },
         value: value_of_size(info),
     };
-    let Some(told) = told else {
-        return Ok(Layouts::default().layout(info).unwrap_or_else(sizes));
-    };
-    let text = std::str::from_utf8(told).map_err(|_| anyhow!("its layout is not UTF-8"))?;
-    text.parse().context("layout")
+    Layouts::default().layout(info).unwrap_or_else(sizes)
 }
 
 /// An error that names both sizes, unless the layout has those of the map; and one where

@@ -41,6 +41,15 @@ impl Class {
         }
     }
 
+    /// The name of one that has no other, from its number.
+    pub fn numbered(self, index: u32) -> String {
+        match self {
+            Class::Map => format!("map{index}"),
+            Class::Prog => format!("prog{index}"),
+            Class::Link => format!("link{index}"),
+        }
+    }
+
     /// The operation of giving one a name.
     pub fn naming(self) -> &'static str {
         match self {

@@ -5,6 +5,7 @@ use crate::cli::exit::{FAILED, Output};
 use crate::cli::map::agent;
 use crate::error::describe;
 use crate::handoff::environ::{Claim, Class};
+use crate::map::typed::parse_for;
 use crate::source::inherited::{self, Inherited};
 use crate::sys::fd;
 use crate::sys::object::Object;
@@ -84,7 +85,11 @@ fn open(claim: &Claim, fd: &fd::Inherited) -> anyhow::Result<(Object, Option<Vec
     let object =
         object.map_err(|other| anyhow!("descriptor {} is {}", claim.fd, other.describe()))?;
     let layout = match &object {
-        Object::Map(map) => find_layout(map, claim.layout.clone(), "layout")?,
+        // It fits: inherited::here has dropped any other.
+        Object::Map(map) => {
+            let own = claim.layout.as_deref();
+            find_layout(map, own.and_then(|text| parse_for(text, map.info()).ok()))
+        }
         _ => None,
     };
     Ok((object, layout))

@@ -1,0 +1,104 @@
+//! Names and layouts that another process, an agent, a pin's file or an environment says of an
+//! object: neither can be read before it was checked against the object.
+
+use crate::handoff::environ::Class;
+use crate::layout::Layout;
+use crate::map::typed::{Layouts, parse_for};
+use crate::name;
+use crate::sys::bpf::MapInfo;
+use crate::text::quote;
+
+/// A name that is not known to be good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForeignName(Vec<u8>);
+
+impl ForeignName {
+    pub fn new(name: impl Into<Vec<u8>>) -> ForeignName {
+        ForeignName(name.into())
+    }
+
+    /// The name in an error message, which escapes it.
+    pub fn label(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The name to use for an object: this one, else the kernel's, else `map<n>`, `prog<n>` or
+    /// `link<n>`, if it has a number; with a warning unless it is this one.
+    pub fn check(
+        self,
+        class: Class,
+        index: Option<u32>,
+        kernel: Option<&[u8]>,
+    ) -> (Option<Vec<u8>>, Option<String>) {
+        let Some(fault) = name::fault(&self.0) else { return (Some(self.0), None) };
+        let good = |name: &&[u8]| name::fault(name).is_none();
+        let numbered = || index.map(|index| class.numbered(index).into_bytes());
+        let used = kernel.filter(good).map(<[u8]>::to_vec).or_else(numbered);
+        let instead = used.as_deref().map_or("no name".into(), quote);
+        let place = index.map_or(String::new(), |index| format!("{}{index}: ", class.stem()));
+        let name = quote(&self.0);
+        (used, Some(format!("{place}the name {name} {fault}: {instead} is used")))
+    }
+}
+
+/// A layout that is not known to be the map's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForeignLayout {
+    text: Vec<u8>,
+    /// Whose layout it is, for messages, escaped.
+    label: String,
+}
+
+impl ForeignLayout {
+    pub fn new(text: impl Into<Vec<u8>>, label: impl Into<String>) -> ForeignLayout {
+        ForeignLayout { text: text.into(), label: label.into() }
+    }
+
+    /// The layout if it has the map's sizes; the error is a warning that it is dropped.
+    ///
+    /// For what the process's own environment says, which wins over BTF.
+    pub fn fit(self, map: &MapInfo) -> Result<Layout, String> {
+        let ForeignLayout { text, label } = self;
+        parse_for(&text, map).map_err(|why| format!("{label}: {why}: the layout is dropped"))
+    }
+
+    /// The layout to use for a map: that of BTF, if BTF can be read, else this one if it fits.
+    pub fn check(self, map: &MapInfo, layouts: &mut Layouts) -> (Option<Layout>, Option<String>) {
+        let (fitting, warning) = match self.fit(map) {
+            Ok(layout) => (Some(layout), None),
+            Err(warning) => (None, Some(warning)),
+        };
+        (layouts.layout(map).or(fitting), warning)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bad_name_is_replaced_by_the_kernels_or_by_a_number() {
+        let check = |name: &[u8], index, kernel: Option<&[u8]>| {
+            let (name, warning) = ForeignName::new(name).check(Class::Prog, index, kernel);
+            (name.map(|name| String::from_utf8(name).unwrap()), warning)
+        };
+        let warned = |name: &str, warning: &str| (Some(name.into()), Some(warning.into()));
+        assert_eq!(check(b"hits", Some(1), Some(b"k")), (Some("hits".into()), None));
+        assert_eq!(
+            check(b"--help", Some(1), Some(b"k")),
+            warned("k", "BPF_PROG1: the name \"--help\" begins with a hyphen: \"k\" is used")
+        );
+        for kernel in [None, Some(&b""[..]), Some(b"12")] {
+            assert_eq!(
+                check(b"a\n", Some(7), kernel),
+                warned(
+                    "prog7",
+                    "BPF_PROG7: the name \"a\\n\" holds '/', ':', '=' or a control byte: \
+                     \"prog7\" is used"
+                )
+            );
+        }
+        let none = "the name \"\" is empty: no name is used".to_owned();
+        assert_eq!(check(b"", None, None), (None, Some(none)));
+    }
+}
