@@ -142,6 +142,12 @@ fn with(subcommands: &[Subcommand]) -> Command {
         .subcommands(subcommands)
 }
 
+/// Warns of each part of a result that is missing; the exit status, which is a failure if any is.
+fn incomplete(missing: &[String]) -> u8 {
+    missing.iter().for_each(|line| exit::warn(PROGRAM, line));
+    if missing.is_empty() { 0 } else { exit::FAILED }
+}
+
 /// A required argument, in bytes.
 fn positional(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name)

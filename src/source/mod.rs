@@ -20,6 +20,7 @@ pub mod readonly;
 pub mod send;
 pub mod socket;
 pub mod tc;
+pub mod walk;
 
 use crate::error::Error;
 use crate::handoff::environ::Class;
@@ -181,7 +182,7 @@ pub fn open_all(
                 Vec::new()
             }
             // Told before anything is waited for.
-            source => readonly::possible(source, open(source, settings)?, settings)?,
+            source => readonly::possible(source, open(source, settings, &mut warnings)?, settings)?,
         });
     }
     for (place, spec) in agents {
@@ -201,9 +202,13 @@ pub fn open_all(
     Ok((groups, warnings))
 }
 
-fn open(source: &Source, settings: &Settings) -> Result<Vec<Opened>, Error> {
+fn open(
+    source: &Source,
+    settings: &Settings,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<Opened>, Error> {
     Ok(match source {
-        Source::Pin(class, path) => pin::open(*class, path, settings)?,
+        Source::Pin(class, path) => pin::open(*class, path, settings, warnings)?,
         Source::Id(class, id) => vec![Opened::new(id::open(*class, *id, settings.read_only)?)],
         Source::KernelName(name) => vec![Opened::new(id::open_named(name, settings.read_only)?)],
         Source::Process(pid) => process::open(*pid)?,

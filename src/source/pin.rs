@@ -1,5 +1,6 @@
 //! What is pinned in a bpf file system: one pin, or all of a class below a directory.
 
+use super::walk::{self, Pin, Step};
 use super::{Opened, Settings};
 use crate::error::{Cause, Error};
 use crate::handoff::environ::Class;
@@ -7,12 +8,12 @@ use crate::sys::bpf::{Access, obj_get};
 use crate::sys::elem::MapFd;
 use crate::sys::object::Object;
 use crate::sys::{Errno, fd};
+use crate::text::escape;
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
-use std::ffi::{CString, OsString};
-use std::fs::DirEntry;
+use std::ffi::CString;
+use std::ops::ControlFlow;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Where the bpf file system is, unless something else is said.
@@ -22,13 +23,23 @@ pub const ROOT: &str = "/sys/fs/bpf";
 pub const APART: u32 = 0o1700;
 const OPEN: &str = "open pin";
 const WALK: &str = "read directory";
+pub(super) const TOO_DEEP: &str = "directories are nested too deeply here: skipped";
 
 /// Opens the object of this class pinned at `path`, or every one below it if it is a directory.
-pub fn open(class: Class, path: &Path, settings: &Settings) -> Result<Vec<Opened>, Error> {
+///
+/// Warnings are about directories that are too deep to be walked.
+pub fn open(
+    class: Class,
+    path: &Path,
+    settings: &Settings,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<Opened>, Error> {
     let access = access(class, settings.read_only);
     match get(path, access) {
         // OBJ_GET answers EACCES for a directory, on bpffs and elsewhere.
-        Err(Errno::EACCES) if path.is_dir() => open_below(class, path, access, &settings.bpffs),
+        Err(Errno::EACCES) if path.is_dir() => {
+            open_below(class, path, access, &settings.bpffs, warnings)
+        }
         result => {
             let fd = result.map_err(|errno| explain(class, path, errno, access, &settings.bpffs));
             Ok(vec![name_after(path, object(class, path, fd?)?)])
@@ -46,39 +57,69 @@ fn access(class: Class, read_only: bool) -> Access {
     }
 }
 
-/// Opens everything of this class that is pinned below the directory `root`.
-///
-/// Sorted bytewise, directory by directory; symbolic links are not followed, and other classes,
-/// directories of mode [`APART`] and what vanishes meanwhile are passed over.
+/// Opens everything of this class that is pinned below the directory `root`, in the order of
+/// [`walk::each`]; other classes are skipped.
 fn open_below(
     class: Class,
     root: &Path,
     access: Access,
     bpffs: &Path,
+    warnings: &mut Vec<String>,
 ) -> Result<Vec<Opened>, Error> {
     check_bpffs(root, bpffs)?;
     let mut found = Vec::new();
-    let listed = list(root).map_err(|e| Error::new(root.as_os_str().as_bytes(), WALK, e))?;
-    visit(class, root, listed, access, &mut found)?;
-    Ok(found)
+    let unread = |path: &Path, errno| Error::new(path.as_os_str().as_bytes(), WALK, errno);
+    let walked = walk::each(root, |step| match step {
+        // One user of a root that all may write to must not end the walks of the others.
+        Step::TooDeep(path) => {
+            let path = escape(path.as_os_str().as_bytes());
+            warnings.push(format!("{path}: {TOO_DEEP}"));
+            ControlFlow::Continue(())
+        }
+        Step::Unread(path, errno) => ControlFlow::Break(unread(path, errno)),
+        Step::Pin(pin) => match open_one(class, &pin, access) {
+            Ok(opened) => {
+                found.extend(opened);
+                ControlFlow::Continue(())
+            }
+            Err(error) => ControlFlow::Break(error),
+        },
+    });
+    match walked.map_err(|errno| unread(root, errno))? {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok(found),
+    }
+}
+
+/// The object behind a pin that a walk met; None if it is of another class, or vanished.
+fn open_one(class: Class, pin: &Pin, access: Access) -> Result<Option<Opened>, Error> {
+    match pin.open(access) {
+        Ok(fd) => {
+            let object = Object::identify_as(class.kind(), fd).map_err(|e| fail(&pin.path, e))?;
+            Ok(object.ok().map(|object| name_after(&pin.path, object)))
+        }
+        Err(Errno::ENOENT) => Ok(None),
+        // A link, which can be opened in no other way than read-write.
+        Err(Errno::EINVAL) if access != Access::ReadWrite => Ok(None),
+        Err(errno) => {
+            let at = pin.reachable();
+            Err(fail(&pin.path, cause(class, &at, errno, access, &at)))
+        }
+    }
 }
 
 /// Opens the pin of the map with this id below `root` with read-only access, if
-/// there is one; what cannot be opened or read is passed over.
+/// there is one; what cannot be opened or read is skipped.
 pub fn find_read_only(root: &Path, id: u32) -> Option<MapFd> {
-    for (name, is_dir) in list(root).ok()? {
-        let path = root.join(name);
-        let found = if is_dir {
-            find_read_only(&path, id)
-        } else {
-            let opened = get(&path, Access::ReadOnly).and_then(MapFd::new).ok();
-            opened.filter(|map| map.info().id == id)
-        };
-        if found.is_some() {
-            return found;
+    let walked = walk::each(root, |step| {
+        let Step::Pin(pin) = step else { return ControlFlow::Continue(()) };
+        let opened = pin.open(Access::ReadOnly).and_then(MapFd::new).ok();
+        match opened.filter(|map| map.info().id == id) {
+            Some(map) => ControlFlow::Break(map),
+            None => ControlFlow::Continue(()),
         }
-    }
-    None
+    });
+    walked.ok()?.break_value()
 }
 
 /// Opens the pin of a map for a caller that has no settings: see [`open`].
@@ -116,66 +157,6 @@ fn check_bpffs(root: &Path, bpffs: &Path) -> Result<(), Error> {
 pub(super) const NOT_BPFFS: &str = "not on a bpf file system";
 const NO_BPFFS: &str = "no bpf file system is mounted there";
 
-/// The names in a directory, sorted, each with whether it is a directory.
-/// Symbolic links are left out, directories of mode [`APART`], and names with a dot: the kernel
-/// makes no pin of such a name, but has files of its own, such as maps.debug, which only root
-/// may open.
-pub(super) fn list(directory: &Path) -> std::io::Result<Vec<(OsString, bool)>> {
-    let mut names = Vec::new();
-    for entry in directory.read_dir()? {
-        let entry = entry?;
-        let kind = match entry.file_type() {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
-            kind => kind?,
-        };
-        let of_the_kernel = entry.file_name().as_bytes().contains(&b'.');
-        let walked = kind.is_file() || (kind.is_dir() && !is_apart(&entry));
-        if walked && !of_the_kernel {
-            names.push((entry.file_name(), kind.is_dir()));
-        }
-    }
-    names.sort_by(|a, b| a.0.as_bytes().cmp(b.0.as_bytes()));
-    Ok(names)
-}
-
-fn is_apart(directory: &DirEntry) -> bool {
-    // What cannot be told is walked, which tells why.
-    directory.metadata().is_ok_and(|about| about.mode() & 0o7777 == APART)
-}
-
-/// Adds to `found` everything of this class among `entries` of `directory` and below them.
-fn visit(
-    class: Class,
-    directory: &Path,
-    entries: Vec<(OsString, bool)>,
-    access: Access,
-    found: &mut Vec<Opened>,
-) -> Result<(), Error> {
-    for (name, is_dir) in entries {
-        let path = directory.join(name);
-        if is_dir {
-            match list(&path) {
-                Ok(entries) => visit(class, &path, entries, access, found)?,
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-                Err(e) => return Err(Error::new(path.as_os_str().as_bytes(), WALK, e)),
-            }
-            continue;
-        }
-        match get(&path, access) {
-            Ok(fd) => {
-                let object = Object::identify_as(class.kind(), fd).map_err(|e| fail(&path, e))?;
-                found.extend(object.ok().map(|object| name_after(&path, object)));
-            }
-            // It went after it was listed.
-            Err(Errno::ENOENT) => {}
-            // A link, which can be opened in no other way than read-write.
-            Err(Errno::EINVAL) if access != Access::ReadWrite => {}
-            Err(errno) => return Err(explain(class, &path, errno, access, directory)),
-        }
-    }
-    Ok(())
-}
-
 pub(super) fn get(path: &Path, access: Access) -> Result<OwnedFd, Errno> {
     let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)?;
     obj_get(&path, access)
@@ -211,8 +192,12 @@ fn is_link(path: &Path) -> bool {
 
 /// Why a pin could not be opened, as far as the kernel's answer tells it.
 fn explain(class: Class, path: &Path, errno: Errno, access: Access, bpffs: &Path) -> Error {
+    fail(path, cause(class, path, errno, access, bpffs))
+}
+
+fn cause(class: Class, path: &Path, errno: Errno, access: Access, bpffs: &Path) -> Cause {
     let readable = || get(path, Access::ReadOnly).and_then(|fd| fd::kind(fd.as_fd()));
-    let cause: Cause = match errno {
+    match errno {
         Errno::EACCES | Errno::EPERM if on_bpffs(path) == Ok(false) => NOT_BPFFS.into(),
         Errno::EACCES if path.is_dir() => format!("a directory, not a {}", class.noun()).into(),
         Errno::EACCES if access == Access::ReadWrite => match readable() {
@@ -228,6 +213,5 @@ fn explain(class: Class, path: &Path, errno: Errno, access: Access, bpffs: &Path
             Cause::Hint(errno, NO_BPFFS)
         }
         errno => errno.into(),
-    };
-    fail(path, cause)
+    }
 }

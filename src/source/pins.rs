@@ -1,34 +1,57 @@
-//! Where maps are pinned: one walk over a bpf file system that passes over what it may not open.
+//! Where maps are pinned: one walk over a bpf file system that skips what may not be opened.
 
-use super::pin::{get, list};
+use super::pin::TOO_DEEP;
+use super::walk::{self, Step};
+use crate::error::describe;
+use crate::sys::Errno;
 use crate::sys::bpf::{Access, MapInfo};
 use crate::sys::elem::MapFd;
+use crate::text::escape;
 use std::collections::BTreeMap;
-use std::os::unix::ffi::OsStringExt;
+use std::ops::ControlFlow;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 /// Maps by id, each with the paths of its pins.
 pub type Pinned = BTreeMap<u32, (MapInfo, Vec<Vec<u8>>)>;
 
-/// The maps pinned below `root` that may be opened for reading, by id: each with its pins, sorted.
+/// The maps pinned below `root` that may be opened for reading, by id: each with its pins,
+/// sorted. Also why some are missing, a line for each place.
 ///
-/// Nothing is an error here: a root that is missing or no bpf file system has no pins.
-pub fn by_id(root: &Path) -> Pinned {
-    let mut found = Pinned::new();
-    visit(root, &mut found);
-    found
-}
-
-fn visit(directory: &Path, found: &mut Pinned) {
-    for (name, is_dir) in list(directory).unwrap_or_default() {
-        let path = directory.join(name);
-        if is_dir {
-            visit(&path, found);
-            continue;
+/// A root that is missing or no bpf file system has no pins, and what the caller may not open
+/// is not missing; but a walk that failed, for want of descriptors, say, is incomplete.
+pub fn by_id(root: &Path) -> (Pinned, Vec<String>) {
+    let (mut found, mut missing) = (Pinned::new(), Vec::new());
+    let mut fail = |path: &Path, errno| {
+        if !matches!(errno, Errno::EACCES | Errno::EPERM | Errno::ENOENT | Errno::ENOTDIR) {
+            let path = escape(path.as_os_str().as_bytes());
+            missing.push(format!("{path}: pins are missing: {}", describe(errno)));
         }
-        // A program opens as well, and a link with EINVAL: neither is a map.
-        let Ok(map) = get(&path, Access::ReadOnly).and_then(MapFd::new) else { continue };
-        let entry = found.entry(map.info().id).or_insert_with(|| (map.info().clone(), Vec::new()));
-        entry.1.push(path.into_os_string().into_vec());
+    };
+    let mut too_deep = Vec::new();
+    let walked: Result<ControlFlow<()>, Errno> = walk::each(root, |step| {
+        match step {
+            Step::TooDeep(path) => {
+                let path = escape(path.as_os_str().as_bytes());
+                too_deep.push(format!("{path}: {TOO_DEEP}"));
+            }
+            Step::Unread(path, errno) => fail(path, errno),
+            Step::Pin(pin) => match pin.open(Access::ReadOnly).and_then(MapFd::new) {
+                Ok(map) => {
+                    let info = map.info();
+                    let entry = found.entry(info.id).or_insert_with(|| (info.clone(), Vec::new()));
+                    entry.1.push(pin.path.into_os_string().into_vec());
+                }
+                // A program opens as well, and a link with EINVAL: neither is a map.
+                Err(Errno::EINVAL) => {}
+                Err(errno) => fail(&pin.path, errno),
+            },
+        }
+        ControlFlow::Continue(())
+    });
+    if let Err(errno) = walked {
+        fail(root, errno);
     }
+    missing.extend(too_deep);
+    (found, missing)
 }

@@ -52,8 +52,10 @@ pub fn run(all: bool, json: bool, out: &mut Output) -> anyhow::Result<u8> {
         };
         out.report(format_args!("list: nothing to list: {reason} (--all lists every map)"))?;
     }
+    let mut status = 0;
     if all || json {
-        let pinned = pins::by_id(Path::new(BPFFS));
+        let (pinned, missing) = pins::by_id(Path::new(BPFFS));
+        status = super::incomplete(&missing);
         if all {
             add_others(&mut rows, others.is_empty(), &pinned, &mut layouts)?;
         }
@@ -71,7 +73,7 @@ pub fn run(all: bool, json: bool, out: &mut Output) -> anyhow::Result<u8> {
         true => out.data.extend(output::document::json(&rows)),
         false => out.data.extend(output::table::list(&rows).as_bytes()),
     }
-    Ok(0)
+    Ok(status)
 }
 
 /// Adds a row for every other map, by rising id. That none may be seen is an error where

@@ -32,7 +32,8 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
         move |errno| Error::new(label, operation, errno)
     };
     let id = map.info().id;
-    let pins = pins::by_id(Path::new(BPFFS)).remove(&id).map(|(_, pins)| pins);
+    let (mut pinned, missing) = pins::by_id(Path::new(BPFFS));
+    let pins = pinned.remove(&id).map(|(_, pins)| pins);
     let shown = Shown {
         info: map.info(),
         state: State::of(map).map_err(fail("read fdinfo"))?,
@@ -49,5 +50,5 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
         true => out.data.extend(show::json(&shown)),
         false => out.data.extend(show::text(&shown).as_bytes()),
     }
-    Ok(0)
+    Ok(super::incomplete(&missing))
 }

@@ -33,7 +33,7 @@ pub fn maps() -> Vec<(String, String)> {
         let name = name.map_or_else(|| claim.fd.to_string(), String::from);
         names.push((name, Kind(info.kind).name()));
     }
-    for (info, paths) in pins::by_id(Path::new(BPFFS)).into_values() {
+    for (info, paths) in pins::by_id(Path::new(BPFFS)).0.into_values() {
         let kind = Kind(info.kind).name();
         let paths = paths.into_iter().filter_map(|path| String::from_utf8(path).ok());
         names.extend(paths.map(|path| (path, format!("{kind}, pinned"))));

@@ -1,0 +1,125 @@
+//! A walk over a bpf file system, directory by directory, each opened from the one above it:
+//! paths of any length work, and no symbolic link is followed.
+
+use super::pin::APART;
+use crate::sys::Errno;
+use crate::sys::bpf::{Access, obj_get};
+use nix::dir::{Dir, Type};
+use nix::fcntl::{AtFlags, OFlag, open, openat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
+use std::ffi::{CStr, CString, OsStr};
+use std::ops::ControlFlow;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// Levels of directories below the root. Each has a descriptor while it is walked.
+const MAX_DEPTH: usize = 64;
+
+/// What a walk meets.
+pub enum Step<'w> {
+    Pin(Pin<'w>),
+    /// A directory that could not be read.
+    Unread(&'w Path, Errno),
+    /// A directory with more than [`MAX_DEPTH`] directories above it.
+    TooDeep(&'w Path),
+}
+
+/// A file of the file system.
+pub struct Pin<'w> {
+    directory: BorrowedFd<'w>,
+    name: &'w CString,
+    /// For messages, and for names: it may be too long to be opened.
+    pub path: PathBuf,
+}
+
+impl Pin<'_> {
+    /// A path that leads to the pin as long as the walk stands at it, however long its own is.
+    pub fn reachable(&self) -> PathBuf {
+        let directory = format!("/proc/self/fd/{}", self.directory.as_raw_fd());
+        Path::new(&directory).join(OsStr::from_bytes(self.name.as_bytes()))
+    }
+
+    /// Opens what is pinned (BPF_OBJ_GET).
+    pub fn open(&self, access: Access) -> Result<OwnedFd, Errno> {
+        let path = CString::new(self.reachable().as_os_str().as_bytes());
+        obj_get(&path.map_err(|_| Errno::EINVAL)?, access)
+    }
+}
+
+/// Calls `visit` with every pin below `root`, sorted bytewise, directory by directory, until it
+/// breaks. Files with a dot in their name, which are the kernel's, directories of mode
+/// [`APART`], and what vanishes during the walk are skipped. An error is that of the root.
+pub fn each<B>(
+    root: &Path,
+    mut visit: impl FnMut(Step) -> ControlFlow<B>,
+) -> Result<ControlFlow<B>, Errno> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let directory = open(root, flags, Mode::empty())?;
+    let entries = list(&directory)?;
+    Ok(below(&directory, root, &entries, 0, &mut visit))
+}
+
+fn below<B>(
+    directory: &OwnedFd,
+    path: &Path,
+    entries: &[(CString, bool)],
+    depth: usize,
+    visit: &mut impl FnMut(Step) -> ControlFlow<B>,
+) -> ControlFlow<B> {
+    for (name, is_dir) in entries {
+        let path = path.join(OsStr::from_bytes(name.as_bytes()));
+        if !is_dir {
+            visit(Step::Pin(Pin { directory: directory.as_fd(), name, path }))?;
+            continue;
+        }
+        if depth == MAX_DEPTH {
+            visit(Step::TooDeep(&path))?;
+            continue;
+        }
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let opened = openat(directory, name.as_c_str(), flags, Mode::empty());
+        match opened.and_then(|below| list(&below).map(|entries| (below, entries))) {
+            Ok((inner, entries)) => below(&inner, &path, &entries, depth + 1, visit)?,
+            Err(Errno::ENOENT) => {}
+            Err(errno) => visit(Step::Unread(&path, errno))?,
+        }
+    }
+    ControlFlow::Continue(())
+}
+
+/// The names of pins and of directories to be walked, sorted.
+fn list(directory: &OwnedFd) -> Result<Vec<(CString, bool)>, Errno> {
+    let mut names = Vec::new();
+    for entry in Dir::from_fd(directory.try_clone().map_err(crate::sys::errno)?)?.iter() {
+        let entry = entry?;
+        let name = entry.file_name();
+        // `.` and `..` among them.
+        if name.to_bytes().contains(&b'.') {
+            continue;
+        }
+        let is_dir = match entry.file_type() {
+            Some(Type::File) => false,
+            Some(Type::Directory) | None => match stat(directory, name) {
+                Err(Errno::ENOENT) => continue,
+                // What cannot be examined is walked, which finds the reason.
+                Err(_) => true,
+                Ok(stat) if is(&stat, SFlag::S_IFREG) => false,
+                Ok(stat) if is(&stat, SFlag::S_IFDIR) && stat.st_mode & 0o7777 != APART => true,
+                Ok(_) => continue,
+            },
+            Some(_) => continue,
+        };
+        names.push((name.to_owned(), is_dir));
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+fn stat(directory: &OwnedFd, name: &CStr) -> Result<FileStat, Errno> {
+    fstatat(directory, name, AtFlags::AT_SYMLINK_NOFOLLOW)
+}
+
+fn is(stat: &FileStat, kind: SFlag) -> bool {
+    SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == kind
+}
