@@ -14,6 +14,7 @@ use std::ffi::CString;
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Where the bpf file system is, unless something else is said.
@@ -156,6 +157,21 @@ fn check_bpffs(root: &Path, bpffs: &Path) -> Result<(), Error> {
 
 pub(super) const NOT_BPFFS: &str = "not on a bpf file system";
 const NO_BPFFS: &str = "no bpf file system is mounted there";
+
+/// Tells a pin from another one that took its path since: the kernel gives each an inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    device: u64,
+    inode: u64,
+    changed: (i64, i64),
+}
+
+/// The identity of the pin at `path`; None if there is none.
+pub fn identity(path: &Path) -> Option<Identity> {
+    let about = path.metadata().ok()?;
+    let changed = (about.ctime(), about.ctime_nsec());
+    Some(Identity { device: about.dev(), inode: about.ino(), changed })
+}
 
 pub(super) fn get(path: &Path, access: Access) -> Result<OwnedFd, Errno> {
     let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)?;

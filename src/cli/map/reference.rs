@@ -59,6 +59,14 @@ pub(super) fn parse(text: &OsStr) -> Reference<'_> {
     }
 }
 
+/// The identity of the pin that a reference names now; None for any other reference.
+pub fn pin_identity(text: &OsStr) -> Option<pin::Identity> {
+    match parse(text) {
+        Reference::Pin(path) => pin::identity(path),
+        _ => None,
+    }
+}
+
 /// The arguments that every subcommand with a map has.
 pub fn arguments(command: Command) -> Command {
     let layout = |name: &'static str, help: &'static str| {

@@ -4,12 +4,14 @@ mod clock;
 mod sample;
 
 use super::get::{integers, json_flags};
+use super::reference::Target;
 use super::{positional, reference};
 use crate::cli::exit::Output;
 use crate::layout::{Slot, print};
 use crate::map::kind::Kind;
 use crate::output::element::Integers;
-use crate::output::watch::{self, Frame};
+use crate::output::watch::{self as output, Frame};
+use crate::source::pin;
 use crate::sys::terminal;
 use anyhow::{Context, anyhow, bail};
 use clap::{Arg, ArgMatches, Command, value_parser};
@@ -63,7 +65,52 @@ fn interval(text: &str) -> Result<Duration, String> {
 }
 
 pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
-    let target = reference::open(matches, false)?;
+    let interval = matches.get_one("interval").copied().unwrap_or(Duration::from_secs(1));
+    let mut schedule = Schedule {
+        interval,
+        clock: Clock::new(interval),
+        left: matches.get_one::<u64>("count").copied(),
+    };
+    let mut pin = reference::pin_identity(super::value(matches, "MAP"));
+    let mut target = reference::open(matches, false)?;
+    while let Some(next) = watch(&target, &mut pin, &mut schedule, matches, out)? {
+        target = next;
+    }
+    Ok(0)
+}
+
+/// When to read, whatever map the pin refers to.
+struct Schedule {
+    interval: Duration,
+    clock: Clock,
+    left: Option<u64>,
+}
+
+/// The map that the pin refers to by now, if that is another one than `target`. A pin that
+/// vanished, or cannot be opened, changes nothing: the map is still there.
+fn replacement(
+    target: &Target,
+    pin: &mut Option<pin::Identity>,
+    matches: &ArgMatches,
+) -> Option<Target> {
+    let now = reference::pin_identity(super::value(matches, "MAP"));
+    if now.is_none() || now == *pin {
+        return None;
+    }
+    let next = reference::open(matches, false).ok()?;
+    *pin = now;
+    (next.map.info().id != target.map.info().id).then_some(next)
+}
+
+/// Prints readings of one map; the next map, if the pin refers to another one, or None at the
+/// end.
+fn watch(
+    target: &Target,
+    pin: &mut Option<pin::Identity>,
+    schedule: &mut Schedule,
+    matches: &ArgMatches,
+    out: &mut Output,
+) -> anyhow::Result<Option<Target>> {
     let label = &target.label;
     let key: Slot = match &target.layout.key {
         Some(key) => key.into(),
@@ -85,16 +132,13 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
         None if top < usize::MAX => Some(print::columns(value).first().map_or(value, |c| c.slot)),
         None => None,
     };
-    let interval = matches.get_one("interval").copied().unwrap_or(Duration::from_secs(1));
-    let mut left = matches.get_one::<u64>("count").copied();
     let json = integers(matches);
     let on_terminal = json.is_none() && std::io::stdout().is_terminal();
-    let title = format!("{label}  every {} s", interval.as_secs_f64());
+    let title = format!("{label}  every {} s", schedule.interval.as_secs_f64());
 
-    let mut clock = Clock::new(interval);
     let mut before: Option<Sample> = None;
     loop {
-        let after = Sample::read(&target, &keys, key)?;
+        let after = Sample::read(target, &keys, key)?;
         let mut frame = Frame {
             title: &title,
             key,
@@ -103,7 +147,7 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
             per_cpu: target.is_per_cpu(),
             integers: json.unwrap_or(Integers::Numbers),
             time: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default(),
-            elapsed: clock.elapsed(after.at),
+            elapsed: schedule.clock.elapsed(after.at),
             since: before.as_ref().map(|before| after.at.duration_since(before.at)),
             entries: after.entries(before.as_ref(), &keys, key),
         };
@@ -112,20 +156,25 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
         }
         frame.entries.truncate(top);
         match (json, on_terminal) {
-            (Some(_), _) => watch::object(&frame, &mut out.data),
+            (Some(_), _) => output::object(&frame, &mut out.data),
             (_, true) => {
                 let window = terminal::window(std::io::stdout().as_fd()).unwrap_or(WINDOW);
-                watch::screen(&frame, window, &mut out.data);
+                output::screen(&frame, window, &mut out.data);
             }
-            _ => watch::line(&frame, &mut out.data),
+            _ => output::line(&frame, &mut out.data),
         }
         out.flush()?;
         before = Some(after);
-        left = left.map(|left| left - 1);
-        if left == Some(0) {
-            return Ok(0);
+        schedule.left = schedule.left.map(|left| left - 1);
+        if schedule.left == Some(0) {
+            return Ok(None);
         }
-        clock.wait()?;
+        schedule.clock.wait()?;
+        if let Some(next) = replacement(target, pin, matches) {
+            let id = next.map.info().id;
+            out.report(format_args!("{label}: watch: the pin refers to map {id} now"))?;
+            return Ok(Some(next));
+        }
     }
 }
 

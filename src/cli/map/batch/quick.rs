@@ -6,6 +6,7 @@ use crate::cli::exit::{self, Output};
 use crate::cli::map::reference::{self, Target};
 use crate::layout::{Slot, print};
 use crate::map::kind::Kind;
+use crate::source::pin;
 use crate::text::escape;
 use anyhow::Context;
 use std::collections::HashMap;
@@ -18,8 +19,14 @@ const MOST: usize = 256;
 /// Maps by how they were called; those that are read apart from those that are written.
 #[derive(Default)]
 pub struct Cache {
-    read: HashMap<OsString, Target>,
-    written: HashMap<OsString, Target>,
+    read: HashMap<OsString, Cached>,
+    written: HashMap<OsString, Cached>,
+}
+
+/// A map, and the pin that it was opened by, if it was one.
+struct Cached {
+    target: Target,
+    pin: Option<pin::Identity>,
 }
 
 impl Cache {
@@ -51,19 +58,23 @@ impl Cache {
 
 /// The map, opened now or before; None where its elements are objects.
 fn open<'c>(
-    cache: &'c mut HashMap<OsString, Target>,
+    cache: &'c mut HashMap<OsString, Cached>,
     name: &OsStr,
     write: bool,
 ) -> anyhow::Result<Option<&'c Target>> {
-    if !cache.contains_key(name) {
+    // Looked up first: a pin that is replaced after that is noticed at the next line.
+    let pin = reference::pin_identity(name);
+    // A kernel's name may be another map's by now, which only a search shows.
+    let searched = name.as_bytes().starts_with(b"name:");
+    if searched || cache.get(name).is_none_or(|cached| cached.pin != pin) {
         let target = reference::open_named(name, write, None, None)?;
         if cache.len() == MOST {
             cache.clear();
         }
-        cache.insert(name.to_owned(), target);
+        cache.insert(name.to_owned(), Cached { target, pin });
     }
     let plain = |target: &&Target| !Kind(target.map.info().kind).takes_objects();
-    Ok(cache.get(name).filter(plain))
+    Ok(cache.get(name).map(|cached| &cached.target).filter(plain))
 }
 
 /// `get MAP KEY… [.FIELD]`.
