@@ -59,6 +59,11 @@ pub(super) fn parse(text: &OsStr) -> Reference<'_> {
     }
 }
 
+/// Whether a reference names an inherited descriptor, whose open file is also its parent's.
+pub fn is_inherited(text: &OsStr) -> bool {
+    matches!(parse(text), Reference::Descriptor(_) | Reference::Inherited(_))
+}
+
 /// The identity of the pin that a reference names now; None for any other reference.
 pub fn pin_identity(text: &OsStr) -> Option<pin::Identity> {
     match parse(text) {

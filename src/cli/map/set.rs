@@ -9,7 +9,7 @@ use super::values::Values;
 use super::{positional, program, reference, value};
 use crate::cli::exit::{self, Output};
 use crate::layout::{Slot, parse};
-use crate::map::kind::Kind;
+use crate::map::kind::{self, Kind};
 use crate::text::escape;
 use anyhow::{Context, anyhow, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -169,7 +169,24 @@ fn set_descriptor(
     let value = target.value(text)?;
     let wrong = || format!("{}: value {}", target.label, escape(text.as_bytes()));
     inherited(&value).with_context(wrong)?;
+    check_lasting(target, self::value(matches, "MAP"))?;
     target.write("set", key, &value, condition)
+}
+
+/// An error if the kernel removes the entry when this process ends: that of a perf_event_array
+/// goes with the open file of the map by which it was set (`perf_event_fd_array_release`),
+/// which is ours alone unless it was inherited.
+fn check_lasting(target: &Target, map: &OsStr) -> anyhow::Result<()> {
+    let info = target.map.info();
+    let kept = kind::flag("PRESERVE_ELEMS").is_some_and(|bit| info.flags & bit != 0);
+    if Kind(info.kind) == Kind::PERF_EVENT_ARRAY && !kept && !reference::is_inherited(map) {
+        bail!(
+            "{}: set: the entry would vanish when bpf-map ends: \
+             use an inherited descriptor of the map, or a map with PRESERVE_ELEMS",
+            target.label
+        );
+    }
+    Ok(())
 }
 
 fn not_met(label: &str, key: &OsStr, condition: Condition, out: &mut Output) -> anyhow::Result<u8> {
