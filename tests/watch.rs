@@ -334,6 +334,7 @@ fn control_c_ends_it_by_the_signal_with_the_terminal_as_it_was() {
         "trap : INT\nstty -g >before\nbpf-map watch {pin} --interval 3600 2>stderr\necho $? >status\nstty -g >after\n"
     );
     let mut command = terminal(&lab, &script);
+    let command = with_default_signals(&mut command);
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut stdout = child.stdout.take().unwrap();
     let mut seen = Vec::new();

@@ -235,6 +235,21 @@ pub fn after(preparation: &str, command: &Command) -> Command {
     wrapped(&["sh", "-c", &format!("{preparation}; exec \"$@\""), "sh"], command)
 }
 
+/// Has a command end by the signals that end a program: below nohup(1), or in the background of
+/// a script, the tests ignore some of them, and so would the command.
+pub fn with_default_signals(command: &mut Command) -> &mut Command {
+    use std::os::unix::process::CommandExt;
+    // SAFETY: signal(2) may be called between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
+                libc::signal(signal, libc::SIG_DFL);
+            }
+            Ok(())
+        })
+    }
+}
+
 /// Runs a command to its end.
 pub fn run(command: &mut Command) -> Run {
     let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));

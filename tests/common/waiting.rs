@@ -1,6 +1,6 @@
 //! A command that waits for datagrams on sockets that it has bound.
 
-use super::{Run, eventually};
+use super::{Run, eventually, with_default_signals};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::os::unix::net::UnixDatagram;
@@ -14,6 +14,7 @@ impl Waiting {
     /// Starts `command`, and returns when all `sockets` can be sent to.
     #[track_caller]
     pub fn start(command: &mut Command, sockets: &[&Path]) -> Waiting {
+        let command = with_default_signals(command);
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let mut waiting = Waiting(Some(child.expect("started")));
         for socket in sockets {
