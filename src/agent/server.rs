@@ -89,7 +89,9 @@ impl Server {
         let watchdog = systemd::watchdog_interval();
         let mut notified = swept;
         loop {
-            let timeout = self.timeout(swept).into_iter().chain(watchdog).min();
+            let due =
+                watchdog.map(|every| (notified + every).saturating_duration_since(Instant::now()));
+            let timeout = self.timeout(swept).into_iter().chain(due).min();
             match self.poll.poll(&mut events, timeout) {
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
                 result => result?,

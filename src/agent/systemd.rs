@@ -20,7 +20,7 @@ pub fn inherited() -> Result<Vec<(OwnedFd, String)>, Error> {
 /// How often the watchdog expects a notification: half of `WatchdogSec=`, as sd_watchdog_enabled(3)
 /// recommends. None without a watchdog.
 pub fn watchdog_interval() -> Option<Duration> {
-    sd_notify::watchdog_enabled().map(|limit| limit / 2)
+    sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero()).map(|limit| limit / 2)
 }
 
 pub fn notify_ready() {
