@@ -13,7 +13,7 @@ const LOCK: &str = "/var/lib/dpkg/lock-frontend";
 
 /// `apt-get install` of a package, by scripts/lib.sh.
 fn install(lab: &Lab, package: &str) -> Command {
-    let script = ". \"$1/scripts/lib.sh\"; apt_get install \"$2\"";
+    let script = ". \"$1/scripts/lib.sh\"; apt_get --no-upgrade install \"$2\"";
     lab.program("bash", ["-c", script, "install", env!("CARGO_MANIFEST_DIR"), package])
 }
 
