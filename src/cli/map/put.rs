@@ -7,11 +7,9 @@ use super::{agent, handed, positional, value};
 use crate::cli::exit::{Output, warn};
 use crate::cli::name::split_name;
 use crate::handoff::environ::{Class, MAX_LAYOUT};
-use crate::layout::Layout;
 use crate::map::typed::Layouts;
 use crate::source::foreign::ForeignName;
 use crate::source::{id, pin, readonly};
-use crate::sys::elem::MapFd;
 use crate::sys::object::Object;
 use crate::text::escape;
 use crate::wire::agent::check_name;
@@ -100,14 +98,9 @@ fn open(text: &OsStr, read_only: bool) -> anyhow::Result<Left> {
     let mut found = reference::find_for_others(text, read_only)?;
     let own = found.take_layout();
     let Found { map, name, .. } = found;
-    let layout = find_layout(&map, own);
+    let own = own.map(|layout| layout.to_string().into_bytes());
+    let layout = own.or_else(|| Layouts::default().of(map.info()));
     Ok(Left { class: Class::Map, object: Object::Map(map), name, layout })
-}
-
-/// The text of the layout that the environment has of a map, else of the one in its BTF.
-fn find_layout(map: &MapFd, own: Option<Layout>) -> Option<Vec<u8>> {
-    let layout = own.or_else(|| Layouts::default().layout(map.info()));
-    layout.map(|layout| layout.to_string().into_bytes())
 }
 
 /// Opens a program or a link: by its pin, its id, its descriptor or its inherited name.

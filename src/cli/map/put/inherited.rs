@@ -1,11 +1,11 @@
 //! `bpf-map put --inherited`: puts every inherited map, program and link under its own name.
 
-use super::{find_layout, limit_layout};
+use super::limit_layout;
 use crate::cli::exit::{FAILED, Output};
 use crate::cli::map::agent;
 use crate::error::describe;
-use crate::handoff::environ::{Claim, Class};
-use crate::map::typed::parse_for;
+use crate::handoff::environ::Claim;
+use crate::map::typed::Layouts;
 use crate::source::inherited::{self, Inherited};
 use crate::sys::fd;
 use crate::sys::object::Object;
@@ -69,12 +69,7 @@ fn name_all(objects: &[Inherited]) -> anyhow::Result<Vec<(Vec<u8>, &Inherited)>>
 
 /// `BPF_MAP<n>_NAME`, else `map<n>`; likewise for programs and links.
 fn name(claim: &Claim) -> Vec<u8> {
-    let prefix = match claim.class {
-        Class::Map => "map",
-        Class::Prog => "prog",
-        Class::Link => "link",
-    };
-    claim.name.clone().unwrap_or_else(|| format!("{prefix}{}", claim.index).into())
+    claim.name.clone().unwrap_or_else(|| claim.class.numbered(claim.index).into())
 }
 
 /// The object with a file descriptor that this process owns, and its layout.
@@ -85,11 +80,8 @@ fn open(claim: &Claim, fd: &fd::Inherited) -> anyhow::Result<(Object, Option<Vec
     let object =
         object.map_err(|other| anyhow!("descriptor {} is {}", claim.fd, other.describe()))?;
     let layout = match &object {
-        // It fits: inherited::here has dropped any other.
-        Object::Map(map) => {
-            let own = claim.layout.as_deref();
-            find_layout(map, own.and_then(|text| parse_for(text, map.info()).ok()))
-        }
+        // A declared layout fits: inherited::here has dropped any other.
+        Object::Map(map) => claim.layout.clone().or_else(|| Layouts::default().of(map.info())),
         _ => None,
     };
     Ok((object, layout))
