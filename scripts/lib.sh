@@ -28,7 +28,7 @@ need_root() {
 # need PROGRAM:PACKAGE…: installs the package of each program that is missing.
 # An absolute path stands for a file that is no program.
 need() {
-	local item found output missing=()
+	local item found missing=()
 
 	for item; do
 		found=${item%%:*}
