@@ -1,4 +1,4 @@
-//! What a map, a program or a link may be called.
+//! The names that maps, programs and links may have.
 
 use crate::text::is_unsafe;
 

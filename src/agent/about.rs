@@ -1,8 +1,9 @@
-//! What a pin cannot say of an object, as one line of text; and names as file names. Pure.
+//! The properties of an object that its pin does not have, as one line of text; and object names
+//! as file names. Pure.
 
 use crate::wire::agent::{Class, MAX_NAME, Mode, check_name};
 
-/// What is kept of an object beside its pin.
+/// The properties of an object that are stored beside its pin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct About {
     pub class: Class,
@@ -52,8 +53,8 @@ pub fn encode_name(name: &[u8]) -> String {
     let mut out = String::with_capacity(name.len());
     for &byte in name {
         match byte {
-            // bpffs accepts no dot, and `%` and `/` have meanings here; a colon is encoded since
-            // the first version of the state.
+            // bpffs accepts no dot, and `%` and `/` have meanings here; colons have been
+            // encoded since the first version of the state.
             b'.' | b'%' | b'/' | b':' => out.push_str(&format!("%{byte:02X}")),
             0x21..=0x7e => out.push(byte.into()),
             _ => out.push_str(&format!("%{byte:02X}")),

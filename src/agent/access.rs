@@ -100,8 +100,7 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// Reads a rule. From the right, since a glob may hold colons, as the names of imported
-    /// maps do.
+    /// Parses a rule from the right, because a glob may contain colons.
     pub fn parse(text: &[u8]) -> Result<Rule, String> {
         let mut parts = text.rsplitn(3, |&b| b == b':');
         let (Some(rights), Some(whom), Some(glob)) = (parts.next(), parts.next(), parts.next())

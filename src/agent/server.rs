@@ -1,4 +1,4 @@
-//! The event loop: connections, transfers, signals and time, in one thread.
+//! The event loop: connections, signals and time limits, in one thread.
 
 use super::access::Access;
 use super::client::Client;

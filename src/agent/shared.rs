@@ -1,4 +1,4 @@
-//! What all connections and transfers share.
+//! The state that all connections share.
 
 use super::Limits;
 use super::access::Access;

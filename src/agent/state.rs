@@ -115,7 +115,7 @@ impl StateDir {
     }
 
     /// Everything that is stored, by rising name, and a line for each thing that is strange.
-    /// What a crash left unfinished is removed.
+    /// Changes that a crash left unfinished are removed.
     pub fn load(&self) -> Result<(Vec<Saved>, Vec<String>), Error> {
         let fail = |errno: Errno| Error::new(self.path.as_os_str().as_bytes(), OPEN, errno);
         let mut warnings = self.clear_up().map_err(fail)?;

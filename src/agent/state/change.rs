@@ -22,7 +22,7 @@ use std::path::Path;
 const MAX_TARGET: usize = 4095;
 /// Bytes of a file's name at most.
 const MAX_FILE: usize = 255;
-/// What the names of directories begin with that are being built or taken apart.
+/// The prefixes of directories that are being built or taken apart.
 const TEMPORARY: [&str; 2] = ["%new-", "%old-"];
 
 /// What becomes of one name.

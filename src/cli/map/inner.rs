@@ -19,7 +19,7 @@ pub struct Nested<'a> {
     pub inner: Option<&'a OsStr>,
 }
 
-/// What a key of a map, or of a map in it, names.
+/// The place that a key names: in a map, or in a map that it holds.
 pub enum Reached<'a> {
     /// A map, and a key of it as it was given and in bytes.
     Map(Target, &'a OsStr, Vec<u8>),
