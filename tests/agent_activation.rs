@@ -77,7 +77,10 @@ fn an_inherited_descriptor_that_cannot_be_served_is_an_error() {
         (listening(&lab.path("stream"), SockType::Stream), kind),
         (bound(&lab.path("deaf"), SockType::SeqPacket), kind),
         (bound(&lab.path("datagrams"), SockType::Datagram), kind),
-        (socket(AddressFamily::Unix, SockType::Stream, SockFlag::empty(), None).unwrap(), kind),
+        (
+            socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap(),
+            kind,
+        ),
     ];
     let before = lab.files();
     for (fd, cause) in table {

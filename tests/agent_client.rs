@@ -53,7 +53,8 @@ fn a_reply_that_is_not_what_was_asked_for_is_refused_and_nothing_runs() {
     let link = open_pin(&pin_link("link"));
     let read_only = open_pin_with(&pin, 8);
     let (map, other) = (new_map("held"), new_map("other"));
-    let (pipe, _end) = nix::unistd::pipe().unwrap();
+    let (pipe, _end) = std::io::pipe().unwrap();
+    let pipe = OwnedFd::from(pipe);
     let fds: [&OwnedFd; 6] = [&map, &other, &prog, &link, &pipe, &read_only];
     let fds = fds.map(AsFd::as_fd);
     let id = id_of(&map);

@@ -7,6 +7,7 @@ use common::agent::*;
 use common::fds::*;
 use common::peers::*;
 use common::*;
+use nix::fcntl::{OFlag, open};
 use nix::poll::{PollFd, PollFlags, poll};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
@@ -26,13 +27,17 @@ fn other_things(lab: &Lab) -> Vec<(OwnedFd, &'static str)> {
     let mut event = [0u64; 16];
     (event[0], event[1]) = (1 | 128 << 32, 9);
     // SAFETY: an attribute of the size that it tells.
-    let event = unsafe { libc::syscall(libc::SYS_perf_event_open, &raw const event, 0, -1, -1, 0) };
-    let path_only = nix::fcntl::OFlag::O_PATH;
-    let path_only =
-        nix::fcntl::open(&lab.array("pin", 1), path_only, nix::sys::stat::Mode::empty());
+    const PERF_FLAG_FD_CLOEXEC: libc::c_long = 8;
+    let event = unsafe {
+        libc::syscall(libc::SYS_perf_event_open, &raw const event, 0, -1, -1, PERF_FLAG_FD_CLOEXEC)
+    };
+    let path_only = OFlag::O_PATH | OFlag::O_CLOEXEC;
+    let path_only = open(&lab.array("pin", 1), path_only, nix::sys::stat::Mode::empty());
     // SAFETY: no pointers but a name that ends with a NUL.
-    let (memory, count) =
-        unsafe { (libc::memfd_create(c"bpf-map".as_ptr(), 0), libc::eventfd(0, 0)) };
+    let (memory, count) = unsafe {
+        let memory = libc::memfd_create(c"bpf-map".as_ptr(), libc::MFD_CLOEXEC);
+        (memory, libc::eventfd(0, libc::EFD_CLOEXEC))
+    };
     const BTF_GET_FD_BY_ID: libc::c_long = 19;
     const ITER_CREATE: libc::c_long = 33;
     vec![

@@ -162,7 +162,7 @@ fn random_packets_are_answered_one_by_one() {
     other.list();
     let before = agent.fds();
     let map = new_map("random");
-    let pipe = nix::unistd::pipe().expect("a pipe");
+    let pipe = std::io::pipe().expect("a pipe");
     let fds = [map.as_fd(), pipe.0.as_fd(), map.as_fd()];
     let (mut state, mut statuses) = (0x9e37_79b9_7f4a_7c15, [0; 11]);
     for _ in 0..40 {

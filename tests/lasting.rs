@@ -11,7 +11,10 @@ fn perf_event() -> OwnedFd {
     let mut event = [0u64; 16];
     (event[0], event[1]) = (1 | 128 << 32, 9);
     // SAFETY: an attribute of the size that it tells.
-    let fd = unsafe { libc::syscall(libc::SYS_perf_event_open, &raw const event, 0, -1, -1, 0) };
+    const PERF_FLAG_FD_CLOEXEC: libc::c_long = 8;
+    let fd = unsafe {
+        libc::syscall(libc::SYS_perf_event_open, &raw const event, 0, -1, -1, PERF_FLAG_FD_CLOEXEC)
+    };
     assert!(fd >= 0, "{}", std::io::Error::last_os_error());
     // SAFETY: the kernel has just made it for us.
     unsafe { OwnedFd::from_raw_fd(fd as i32) }

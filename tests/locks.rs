@@ -3,8 +3,10 @@
 
 mod common;
 
+use common::child::Start;
 use common::{BPFFS, Lab, NOBODY, bpftool, fixture, run, stdout_of, wrapped};
 use serde_json::Value;
+use std::os::fd::AsRawFd;
 use std::process::{Command, Stdio};
 
 /// The maps of guarded.bpf.o: the path of one of them.
@@ -28,10 +30,15 @@ fn value(number: u64) -> String {
 /// The bpf(2) calls on elements that a command makes, as strace prints them. The command succeeds.
 #[track_caller]
 fn calls(lab: &Lab, command: &Command) -> Vec<String> {
+    calls_from(&Start::default(), lab, command)
+}
+
+/// Likewise, of a command that starts so.
+fn calls_from(start: &Start, lab: &Lab, command: &Command) -> Vec<String> {
     let trace = lab.path("trace");
     let file = trace.to_str().expect("UTF-8");
     let strace = ["strace", "-f", "-e", "trace=bpf", "-e", "signal=none", "-o", file];
-    let run = run(&mut wrapped(&strace, command));
+    let run = run(start.apply(&mut wrapped(&strace, command)));
     assert_eq!((run.status, run.stderr.as_str()), (0, ""), "{command:?}");
     let text = std::fs::read_to_string(&trace).expect("strace's output");
     let on_values =
@@ -126,10 +133,8 @@ fn lock_is_taken_through_a_write_only_fd() {
     let lab = lab();
     let slots = pin("slots");
     let fd = common::open_pin_with(slots.as_ref(), 16);
-    let number = std::os::fd::AsRawFd::as_raw_fd(&fd);
-    nix::fcntl::fcntl(&fd, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty()))
-        .expect("a descriptor that is inherited");
-    let calls = calls(&lab, &lab.map(["set", &format!("fd:{number}"), "0", &value(3)]));
+    let start = Start { given: vec![fd.as_raw_fd()], ..Start::default() };
+    let calls = calls_from(&start, &lab, &lab.map(["set", "fd:3", "0", &value(3)]));
     let update = calls.iter().find(|call| call.contains("BPF_MAP_UPDATE_ELEM")).expect("a write");
     assert!(locks(update), "{calls:#?}");
 }

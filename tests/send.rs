@@ -5,14 +5,16 @@ mod common;
 use common::fds::*;
 use common::waiting::{Waiting, sleeps_in};
 use common::*;
+use nix::cmsg_space;
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket,
+    AddressFamily, Backlog, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, bind,
+    listen, recvmsg, socket,
 };
-use sendfd::RecvWithFd;
-use std::io::{BufRead, BufReader, ErrorKind, Write};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::io::{BufRead, BufReader, ErrorKind, IoSliceMut, Write};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::{Path, PathBuf};
@@ -43,17 +45,24 @@ fn receiver(path: &Path) -> UnixDatagram {
 
 /// One message and its descriptors; None where there is none.
 fn receive(socket: &UnixDatagram) -> Option<(Vec<u8>, Vec<OwnedFd>)> {
-    let (mut bytes, mut numbers) = (vec![0; 1 << 16], [0; 253]);
-    match socket.recv_with_fd(&mut bytes, &mut numbers) {
-        Ok((length, count)) => {
-            bytes.truncate(length);
-            // SAFETY: the kernel has just made them for us.
-            let own = |&number: &i32| unsafe { OwnedFd::from_raw_fd(number) };
-            Some((bytes, numbers[..count].iter().map(own).collect()))
-        }
-        Err(e) if e.kind() == ErrorKind::WouldBlock => None,
+    let (mut bytes, mut control) = (vec![0; 1 << 16], cmsg_space!([RawFd; 253]));
+    let mut parts = [IoSliceMut::new(&mut bytes)];
+    // The crate that sends would receive fds that commands of other tests inherit.
+    let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+    let message = match recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags) {
+        Ok(message) => message,
+        Err(Errno::EAGAIN) => return None,
         Err(e) => panic!("{e}"),
+    };
+    let mut fds = Vec::new();
+    for part in message.cmsgs().expect("not truncated") {
+        let ControlMessageOwned::ScmRights(numbers) = part else { panic!("{part:?}") };
+        // SAFETY: the kernel has just made them for us.
+        fds.extend(numbers.into_iter().map(|number| unsafe { OwnedFd::from_raw_fd(number) }));
     }
+    let length = message.bytes;
+    bytes.truncate(length);
+    Some((bytes, fds))
 }
 
 fn access(fd: &OwnedFd) -> OFlag {

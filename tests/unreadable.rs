@@ -3,8 +3,8 @@
 
 mod common;
 
+use common::child::Start;
 use common::{BPFFS, Lab, bpftool, fails, fixture, open_pin_with, run, stdout_of};
-use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::mount::{MsFlags, mount};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
@@ -75,12 +75,11 @@ fn watch_of_a_map_without_readable_entries_is_explained() {
 fn write_only_descriptor_is_refused_before_any_output() {
     let lab = Lab::new();
     let fd = open_pin_with(&lab.hash("h"), 16);
-    fcntl(&fd, FcntlArg::F_SETFD(FdFlag::empty())).expect("a descriptor that is inherited");
-    let fd = format!("fd:{}", fd.as_raw_fd());
+    let start = Start { given: vec![fd.as_raw_fd()], ..Start::default() };
     let message = "operation not permitted (the descriptor is write-only)";
     for format in ["--json", "--csv", "--prometheus"] {
-        let message = format!("bpf-map: {fd}: dump: {message}");
-        fails(&mut lab.map(["dump", format, &fd]), 2, &message);
+        let message = format!("bpf-map: fd:3: dump: {message}");
+        fails(start.apply(&mut lab.map(["dump", format, "fd:3"])), 2, &message);
     }
 }
 

@@ -64,7 +64,8 @@ impl Start {
     }
 }
 
-fn close_on_exec() -> std::io::Result<()> {
+/// Marks every descriptor but the standard streams: between fork and exec.
+pub fn close_on_exec() -> std::io::Result<()> {
     // SAFETY: no pointers, and nothing is closed.
     let marked =
         unsafe { libc::close_range(3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC as libc::c_int) };

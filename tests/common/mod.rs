@@ -94,7 +94,7 @@ impl Lab {
         program: &Path,
         arguments: impl IntoIterator<Item = S>,
     ) -> Command {
-        let mut command = Command::new(program);
+        let mut command = started_alone(program);
         command.args(arguments).current_dir(self.dir.path()).stdin(Stdio::null());
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy().into_owned();
@@ -218,7 +218,7 @@ pub fn fixture(name: &str) -> String {
 
 /// `command` as the arguments of another, such as `setpriv`, `prlimit` or `sh -c`.
 pub fn wrapped<S: AsRef<OsStr>>(wrapper: &[S], command: &Command) -> Command {
-    let mut outer = Command::new(&wrapper[0]);
+    let mut outer = started_alone(&wrapper[0]);
     outer.args(&wrapper[1..]).arg(command.get_program()).args(command.get_args());
     outer.current_dir(command.get_current_dir().expect("a directory")).stdin(Stdio::null());
     for (name, value) in command.get_envs() {
@@ -233,6 +233,16 @@ pub fn wrapped<S: AsRef<OsStr>>(wrapper: &[S], command: &Command) -> Command {
 /// `command`, executed by a shell after it has done `preparation`.
 pub fn after(preparation: &str, command: &Command) -> Command {
     wrapped(&["sh", "-c", &format!("{preparation}; exec \"$@\""), "sh"], command)
+}
+
+/// A command that inherits no fds but the standard streams: another test in this process may
+/// have one open, for a moment, that is not close-on-exec.
+fn started_alone(program: impl AsRef<OsStr>) -> Command {
+    use std::os::unix::process::CommandExt;
+    let mut command = Command::new(program);
+    // SAFETY: a system call without pointers.
+    unsafe { command.pre_exec(child::close_on_exec) };
+    command
 }
 
 /// Has a command end by the signals that end a program: below nohup(1), or in the background of
