@@ -419,12 +419,12 @@ fn a_dry_run_tells_what_would_be_handed_over_and_runs_nothing() {
     let want = serde_json::json!([
         {
             "kind": "map", "index": 0, "name": "a", "fd": 64, "id": id, "type": "array", "key_size": 4,
-            "value_size": 8, "max_entries": 4, "access": "rw", "layout": null,
+            "value_size": 8, "max_entries": 4, "access": "rw", "layout": null, "layout_source": "size",
         },
         {
             "kind": "map", "index": 1, "name": "seen", "fd": 65, "id": new, "type": "hash", "key_size": 4,
             "value_size": 8, "max_entries": 1024, "access": "rw",
-            "layout": "ip4 -> u32[2]",
+            "layout": "ip4 -> u32[2]", "layout_source": "option",
         },
     ]);
     assert_eq!(json, want);

@@ -67,7 +67,8 @@ fn all_of_the_specification_is_shown_and_agrees_with_bpftool() {
     let text = stdout_of(&mut lab.map(["show", &pin, "--value", value]));
     let want = format!(
         "name: spec\nid: {}\ntype: hash\nkey_size: 4\nvalue_size: 16\nmax_entries: 8\nentries: 2 (25 %)\n\
-         flags: NO_PREALLOC RDONLY_PROG\naccess: rw\nfrozen: false\nmemlock: {memlock}\npin: {pin}\nkey: u32\n\
+         flags: NO_PREALLOC RDONLY_PROG\naccess: rw\nfrozen: false\nmemlock: {memlock}\npin: {pin}\n\
+         layout_source: size\nkey: u32\n\
          value: struct{{\n  a: u64,\n  b: u32,\n  c: u16[2]\n}}\n",
         ours["id"]
     );

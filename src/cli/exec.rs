@@ -132,6 +132,7 @@ fn long_layout(Handed { claim, .. }: &Handed) -> Option<String> {
         .then(|| format!("{variable}: a layout of {length} bytes is left out of the environment"))
 }
 
-fn row(Handed { claim, info, .. }: &Handed) -> Row {
-    Row::new(claim.index, claim.fd, claim.name.clone(), claim.layout.clone(), info)
+fn row(Handed { claim, layout_source, info, .. }: &Handed) -> Row {
+    let layout = (claim.layout.clone(), *layout_source);
+    Row::new(claim.index, claim.fd, claim.name.clone(), layout, info)
 }

@@ -17,6 +17,7 @@ mod keys;
 mod lines;
 mod list;
 mod load;
+mod origin;
 mod pin;
 mod program;
 mod put;

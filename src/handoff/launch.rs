@@ -4,6 +4,7 @@ use super::environ::{self, Claim};
 use super::lock;
 use super::place::{self, OpenFiles};
 use crate::error::Error;
+use crate::map::typed::LayoutSource;
 use crate::sys::object::Info;
 use crate::sys::{Errno, fd, process};
 use std::ffi::{CString, OsStr, OsString};
@@ -16,6 +17,8 @@ use std::path::{Path, PathBuf};
 pub struct Handed {
     /// The variables that will name it, with its number.
     pub claim: Claim,
+    /// Where the layout in it comes from; of a map.
+    pub layout_source: LayoutSource,
     pub info: Info,
     pub place: Place,
 }

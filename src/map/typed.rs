@@ -1,10 +1,13 @@
 //! The layout of a map's keys and values, from the BTF that the kernel has of the map.
 
 use super::kind::Kind;
-use crate::layout::{Btf, Layout, Type, lpm_key};
+use crate::error::describe;
+use crate::layout::{Btf, BtfError, Layout, Type, lpm_key};
 use crate::sys::bpf::{MapInfo, btf_by_id};
-use crate::sys::{Result as SysResult, errno};
+use crate::sys::{Errno, Result as SysResult, errno};
+use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// The kernel's own BTF, which every user may read.
 const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
@@ -42,35 +45,107 @@ impl BtfObject {
     }
 }
 
+/// Where a layout comes from; the best source first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LayoutSource {
+    /// The command line.
+    Option,
+    /// `BPF_MAP<n>_LAYOUT`.
+    Environment,
+    Btf,
+    /// The sizes of key and value: the map has no BTF.
+    Size,
+    /// The sizes, of a map that has BTF which cannot be read: what is printed may be wrong.
+    Guess,
+}
+
+impl LayoutSource {
+    /// The name in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            LayoutSource::Option => "option",
+            LayoutSource::Environment => "environment",
+            LayoutSource::Btf => "btf",
+            LayoutSource::Size => "size",
+            LayoutSource::Guess => "guess",
+        }
+    }
+}
+
+impl Serialize for LayoutSource {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+/// Why the BTF that a map has gives no layout.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unreadable {
+    Errno(Errno),
+    Text(String),
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            // CAP_BPF is not enough.
+            Unreadable::Errno(Errno::EPERM) => f.write_str("its BTF needs CAP_SYS_ADMIN"),
+            Unreadable::Errno(errno) => write!(f, "its BTF cannot be read: {}", describe(*errno)),
+            Unreadable::Text(text) => write!(f, "its BTF cannot be read: {text}"),
+        }
+    }
+}
+
 impl Layouts {
-    /// The layout of a map in the layout notation. None if it has no BTF, if
-    /// its BTF may not be read (that needs CAP_SYS_ADMIN), or does not fit.
-    pub fn of(&mut self, info: &MapInfo) -> Option<Vec<u8>> {
-        Some(self.layout(info)?.to_string().into_bytes())
+    /// The layout that BTF has of a map, in the layout notation, if there is one that can be
+    /// read; and the source of the layout that the map has then.
+    pub fn of(&mut self, info: &MapInfo) -> (Option<Vec<u8>>, LayoutSource) {
+        match self.read(info) {
+            Ok(Some(layout)) => (Some(layout.to_string().into_bytes()), LayoutSource::Btf),
+            Ok(None) => (None, LayoutSource::Size),
+            Err(_) => (None, LayoutSource::Guess),
+        }
     }
 
-    /// As [`Layouts::of`], as types.
+    /// The layout that BTF has of a map, if it can be read.
+    pub fn layout(&mut self, info: &MapInfo) -> Option<Layout> {
+        self.read(info).ok().flatten()
+    }
+
+    /// The layout that BTF has of a map; None if the map has no BTF. Reading BTF needs
+    /// CAP_SYS_ADMIN.
     ///
     /// The type ids of a kernel module begin after those of vmlinux: a struct_ops map of a
     /// module has no layout here, rather than a wrong one.
-    pub fn layout(&mut self, info: &MapInfo) -> Option<Layout> {
-        let (object, value) = BtfObject::of(info)?;
+    pub fn read(&mut self, info: &MapInfo) -> Result<Option<Layout>, Unreadable> {
+        let Some((object, value)) = BtfObject::of(info) else { return Ok(None) };
         let blob = self.blobs.entry(object).or_insert_with(|| object.fetch());
-        let btf = Btf::parse(blob.as_ref().ok()?).ok()?;
-        let value = btf.layout(value).ok()?;
+        let blob = blob.as_ref().map_err(|errno| Unreadable::Errno(*errno))?;
+        let malformed = |error: BtfError| Unreadable::Text(error.to_string());
+        let btf = Btf::parse(blob).map_err(malformed)?;
+        let value = btf.layout(value).map_err(malformed)?;
         let key = match info.key_size {
             0 => None,
             // Maps of global data, and struct_ops maps, have BTF for the value alone.
             size if info.btf_key_type_id == 0 => Some(Type::of_size(size)),
-            _ => Some(btf.layout(info.btf_key_type_id).ok()?),
+            _ => Some(btf.layout(info.btf_key_type_id).map_err(malformed)?),
         };
         let key = match Kind(info.kind) {
             Kind::LPM_TRIE => key.map(lpm_key),
             _ => key,
         };
-        let fits = |ty: &Type, size: u32| ty.size() == size as usize;
-        let right = fits(&value, info.value_size) && key.iter().all(|k| fits(k, info.key_size));
-        right.then_some(Layout { key, value })
+        let layout = Layout { key, value };
+        check_sizes(&layout, info).map_err(Unreadable::Text)?;
+        Ok(Some(layout))
+    }
+}
+
+/// The layout that the sizes alone give.
+pub fn by_sizes(info: &MapInfo) -> Layout {
+    let key = (info.key_size > 0).then(|| Type::of_size(info.key_size));
+    Layout {
+        key: if Kind(info.kind) == Kind::LPM_TRIE { key.map(lpm_key) } else { key },
+        value: value_of_size(info),
     }
 }
 
@@ -80,7 +155,7 @@ const STACK_BUILD_ID: u32 = 1 << 5;
 /// The type of a map's values by the map's type and size alone.
 ///
 /// Stack traces are addresses, or `struct bpf_stack_build_id` (linux/bpf.h), up to the first zero.
-pub fn value_of_size(info: &MapInfo) -> Type {
+fn value_of_size(info: &MapInfo) -> Type {
     let frame = match Kind(info.kind) {
         Kind::STACK_TRACE if info.flags & STACK_BUILD_ID != 0 => {
             "struct{status: i32, build_id: hex[20], union{offset: u64, ip: u64}}"

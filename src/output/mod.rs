@@ -12,6 +12,7 @@ pub mod table;
 pub mod watch;
 
 use crate::map::kind::Kind;
+use crate::map::typed::LayoutSource;
 use crate::object;
 use crate::sys::bpf::{Access, MapInfo};
 use crate::sys::object::Info;
@@ -37,7 +38,7 @@ impl Row {
         index: u32,
         fd: i32,
         name: Option<Vec<u8>>,
-        layout: Option<Vec<u8>>,
+        layout: (Option<Vec<u8>>, LayoutSource),
         info: &Info,
     ) -> Row {
         match info {
@@ -90,6 +91,7 @@ pub struct MapRow {
     pub access: Option<&'static str>,
     #[serde(serialize_with = "document::optional_text")]
     pub layout: Option<Vec<u8>>,
+    pub layout_source: LayoutSource,
     /// What only a list of all maps tells.
     #[serde(flatten)]
     pub whole: Option<Whole>,
@@ -111,7 +113,7 @@ impl MapRow {
         index: u32,
         fd: i32,
         name: Option<Vec<u8>>,
-        layout: Option<Vec<u8>>,
+        layout: (Option<Vec<u8>>, LayoutSource),
         info: &MapInfo,
         access: Access,
     ) -> MapRow {
@@ -125,7 +127,8 @@ impl MapRow {
             value_size: info.value_size,
             max_entries: info.max_entries,
             access: Some(access.name()),
-            layout,
+            layout: layout.0,
+            layout_source: layout.1,
             whole: None,
         }
     }

@@ -5,6 +5,7 @@ use crate::layout::print::has_sums;
 use crate::layout::{Layout, Part, Record, Type};
 use crate::map::kind::Kind;
 use crate::map::state::State;
+use crate::map::typed::LayoutSource;
 use crate::object::program_type;
 use crate::sys::bpf::{Access, MapInfo};
 use crate::text::escape;
@@ -18,6 +19,7 @@ pub struct Shown<'a> {
     pub state: State,
     pub access: Access,
     pub layout: &'a Layout,
+    pub layout_source: LayoutSource,
     pub whole: Whole,
     /// How many CPUs have a value in each element, in a per-CPU map.
     pub cpus: Option<usize>,
@@ -76,6 +78,7 @@ pub fn text(shown: &Shown) -> String {
     for pin in &whole.pins {
         line("pin", escape(pin));
     }
+    line("layout_source", shown.layout_source.name().into());
     if let Some(key) = &shown.layout.key {
         line("key", pretty(key));
     }
@@ -109,6 +112,7 @@ pub fn json(shown: &Shown) -> Vec<u8> {
         owner_jited: state.owner_jited,
         pins: &whole.pins,
         layout: layout.to_string(),
+        layout_source: shown.layout_source,
     })
 }
 
@@ -137,6 +141,7 @@ struct Fields<'a> {
     #[serde(serialize_with = "document::texts")]
     pins: &'a [Vec<u8>],
     layout: String,
+    layout_source: LayoutSource,
 }
 
 /// The notation with a line for each member of a struct; it still reads as notation.

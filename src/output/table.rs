@@ -1,6 +1,7 @@
 //! Lists as aligned columns, for reading.
 
 use super::{MapRow, ObjectRow, Row, Whole};
+use crate::map::typed::LayoutSource;
 use crate::text::escape;
 
 const COLUMNS: usize = 12;
@@ -111,7 +112,10 @@ pub(super) fn cut(layout: String) -> String {
 
 fn cells(row: &MapRow) -> [String; COLUMNS] {
     let text = |bytes: &Option<Vec<u8>>| bytes.as_deref().map_or("-".into(), escape);
-    let layout = cut(text(&row.layout));
+    let layout = match row.layout_source {
+        LayoutSource::Guess => "(BTF cannot be read)".into(),
+        _ => cut(text(&row.layout)),
+    };
     let (flags, pins) = match &row.whole {
         Some(Whole { flags, pins }) => {
             (flags.join("|"), pins.iter().map(|pin| escape(pin)).collect::<Vec<_>>().join(","))

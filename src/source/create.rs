@@ -6,6 +6,7 @@ pub use spec::Spec;
 
 use super::{Opened, pin};
 use crate::error::{Cause, Error};
+use crate::map::typed::LayoutSource;
 use crate::sys::Errno;
 use crate::sys::bpf::{Access, MapSpec, btf_load, map_create};
 use crate::sys::elem::MapFd;
@@ -41,7 +42,8 @@ pub fn open(spec: &Spec) -> Result<Opened, Error> {
     });
     let map = fd.and_then(MapFd::new).map_err(fail)?;
     let layout = spec.layout().map(|layout| layout.to_string().into_bytes());
-    Ok(Opened { given: Some(spec.name.clone().into()), layout, ..Opened::new(map) })
+    let given = Some(spec.name.clone().into());
+    Ok(Opened { given, layout, layout_source: LayoutSource::Option, ..Opened::new(map) })
 }
 
 /// The map after which inner maps are checked.

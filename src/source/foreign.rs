@@ -3,7 +3,7 @@
 
 use crate::handoff::environ::Class;
 use crate::layout::Layout;
-use crate::map::typed::{Layouts, parse_for};
+use crate::map::typed::{LayoutSource, Layouts, parse_for};
 use crate::name;
 use crate::sys::bpf::MapInfo;
 use crate::text::quote;
@@ -63,12 +63,17 @@ impl ForeignLayout {
     }
 
     /// The layout to use for a map: that of BTF, if BTF can be read, else this one if it fits.
-    pub fn check(self, map: &MapInfo, layouts: &mut Layouts) -> (Option<Layout>, Option<String>) {
+    pub fn check(
+        self,
+        map: &MapInfo,
+        layouts: &mut Layouts,
+    ) -> (Option<(Layout, LayoutSource)>, Option<String>) {
         let (fitting, warning) = match self.fit(map) {
-            Ok(layout) => (Some(layout), None),
+            Ok(layout) => (Some((layout, LayoutSource::Environment)), None),
             Err(warning) => (None, Some(warning)),
         };
-        (layouts.layout(map).or(fitting), warning)
+        let btf = layouts.layout(map).map(|layout| (layout, LayoutSource::Btf));
+        (btf.or(fitting), warning)
     }
 }
 

@@ -24,7 +24,7 @@ pub mod walk;
 
 use crate::error::Error;
 use crate::handoff::environ::Class;
-use crate::map::typed::Layouts;
+use crate::map::typed::{LayoutSource, Layouts};
 use crate::sys::fd;
 use crate::sys::object::Object;
 use crate::text::{count, escape};
@@ -122,6 +122,7 @@ pub struct Opened {
     pub name: Option<ForeignName>,
     /// `KEY -> VALUE` in the layout notation, if known: of a map.
     pub layout: Option<Vec<u8>>,
+    pub layout_source: LayoutSource,
     /// What the source says of it.
     pub told: Option<ForeignLayout>,
     /// The number that the sender declared for it: of a map.
@@ -133,7 +134,16 @@ impl Opened {
     fn new(object: impl Into<Object>) -> Opened {
         let object = object.into();
         let name = object.name().map(ForeignName::new);
-        Opened { object, given: None, name, layout: None, told: None, declared: None }
+        let layout_source = LayoutSource::Size;
+        Opened {
+            object,
+            given: None,
+            name,
+            layout: None,
+            layout_source,
+            told: None,
+            declared: None,
+        }
     }
 
     pub fn class(&self) -> Class {
@@ -248,10 +258,15 @@ fn finish(
         }
         if let Some(told) = opened.told.take() {
             let (layout, warning) = told.check(map.info(), layouts);
-            opened.layout = layout.map(|layout| layout.to_string().into_bytes());
             warnings.extend(warning);
+            if let Some((layout, source)) = layout {
+                opened.layout = Some(layout.to_string().into_bytes());
+                opened.layout_source = source;
+            }
         }
-        opened.layout = opened.layout.take().or_else(|| layouts.of(map.info()));
+        if opened.layout.is_none() {
+            (opened.layout, opened.layout_source) = layouts.of(map.info());
+        }
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use crate::handoff::environ::{Claim, Class};
 use crate::handoff::launch::{Handed, Place};
 use crate::handoff::number;
 use crate::handoff::place::{self, OpenFiles};
-use crate::map::typed::Layouts;
+use crate::map::typed::{LayoutSource, Layouts};
 use crate::source::inherited::{self, Inherited};
 use crate::source::{Opened, Request, Settings, readonly};
 use crate::sys::bpf::{Access, map_info};
@@ -52,7 +52,8 @@ pub fn assemble(
             (None, None) => None,
         };
         let claim = Claim { class, index, fd, id: Some(id), name, layout: opened.layout };
-        all.push(Handed { claim, info, place: Place::New(opened.object.into()) });
+        let place = Place::New(opened.object.into());
+        all.push(Handed { claim, layout_source: opened.layout_source, info, place });
     }
     all.sort_by_key(|handed| (handed.claim.class, handed.claim.index));
     Ok((all, warnings))
@@ -98,9 +99,13 @@ pub fn keep(
             readonly::class(claim.class, claim.variable())?;
         }
         let Info::Map(map, access) = info else {
-            return Ok(Handed { claim, info, place: Place::Kept });
+            let layout_source = LayoutSource::Size;
+            return Ok(Handed { claim, layout_source, info, place: Place::Kept });
         };
-        claim.layout = claim.layout.or_else(|| layouts.of(&map));
+        let mut layout_source = LayoutSource::Environment;
+        if claim.layout.is_none() {
+            (claim.layout, layout_source) = layouts.of(&map);
+        }
         let reopened = match settings.read_only {
             true => readonly::ensure(&map, access, claim.name.as_deref(), &settings.bpffs)?,
             false => None,
@@ -108,9 +113,11 @@ pub fn keep(
         Ok(match reopened {
             Some(reopened) => {
                 let place = Place::Replaced(fd, reopened.into());
-                Handed { claim, info: Info::Map(map, Access::ReadOnly), place }
+                Handed { claim, layout_source, info: Info::Map(map, Access::ReadOnly), place }
             }
-            None => Handed { claim, info: Info::Map(map, access), place: Place::Kept },
+            None => {
+                Handed { claim, layout_source, info: Info::Map(map, access), place: Place::Kept }
+            }
         })
     };
     inherited.into_iter().map(keep).collect()

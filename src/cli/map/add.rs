@@ -3,6 +3,7 @@
 use super::change::Condition;
 use super::cpus::{self, Which};
 use super::inner::Reached;
+use super::origin::Part;
 use super::reference::Target;
 use super::{positional, reference, value};
 use crate::cli::exit::{self, Output};
@@ -54,6 +55,7 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
         [amount] => (None, amount),
         _ => unreachable!("the option parser takes one or two"),
     };
+    target.refuse_guess(Part::Value, amount)?;
     let sum = Sum {
         slot: countable(&target, path)?,
         amount: match parse_amount(amount) {

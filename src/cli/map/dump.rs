@@ -32,6 +32,7 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
     let target = reference::open(matches, false)?;
     let key = target.walked_key(OPERATION)?;
     target.check_readable(OPERATION)?;
+    target.warn_of_guess();
     let view = View::new(&target, target.which(matches)?);
     let mut format = format::format(matches, &target, key, &view)?;
     let order = Order::new(matches, &target, key)?;

@@ -1,6 +1,7 @@
 //! Keys and values of one map, between arguments and the kernel.
 
 use super::advice;
+use super::origin::Part;
 use super::reference::Target;
 use crate::error::{Cause, Error, describe};
 use crate::layout::{Type, parse};
@@ -21,6 +22,7 @@ impl Target {
             let instead = advice::without_keys(kind);
             anyhow!("{}: {} has no keys: {instead}", self.label, kind.with_article())
         })?;
+        self.refuse_guess(Part::Key, text)?;
         let wrong = || format!("{}: key {}", self.label, escape(text.as_bytes()));
         let key = bytes(ty, text).with_context(wrong)?;
         if kind.is_keyed_by_descriptor() {
@@ -31,6 +33,7 @@ impl Target {
 
     /// The bytes of a value that was given as an argument: of one CPU's value in a per-CPU map.
     pub fn value(&self, text: &OsStr) -> anyhow::Result<Vec<u8>> {
+        self.refuse_guess(Part::Value, text)?;
         let wrong = || format!("{}: value {}", self.label, escape(text.as_bytes()));
         bytes(&self.layout.value, text).with_context(wrong)
     }

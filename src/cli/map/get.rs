@@ -69,6 +69,7 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
     let slot = target.field(field)?;
     let keys = keys.into_iter().map(|text| Ok((text, target.key(text)?)));
     let keys: Vec<(&OsString, Vec<u8>)> = keys.collect::<anyhow::Result<_>>()?;
+    target.warn_of_guess();
     let mut status = 0;
     for (text, key) in &keys {
         match target.lookup(key)? {
@@ -124,7 +125,9 @@ fn through(
                 Some(target) => {
                     let view = View { which: target.which(matches)?, json };
                     let slot = target.field(field)?;
-                    match target.lookup(&target.key(text)?)? {
+                    let key = target.key(text)?;
+                    target.warn_of_guess();
+                    match target.lookup(&key)? {
                         Some(found) => {
                             view.line(&target, slot, &found, &mut out.data);
                             0

@@ -22,7 +22,7 @@ pub struct Nested<'a> {
 /// The place that a key names: in a map, or in a map that it holds.
 pub enum Reached<'a> {
     /// A map, and a key of it as it was given and in bytes.
-    Map(Target, &'a OsStr, Vec<u8>),
+    Map(Box<Target>, &'a OsStr, Vec<u8>),
     /// Nothing: the outer map does not have this key.
     Missing(&'a OsStr),
 }
@@ -70,15 +70,17 @@ impl Target {
     pub fn reach<'a>(self, text: &'a OsStr, matches: &ArgMatches) -> anyhow::Result<Reached<'a>> {
         if !self.holds_maps() {
             let key = self.key(text)?;
-            return Ok(Reached::Map(self, text, key));
+            return Ok(Reached::Map(Box::new(self), text, key));
         }
         let nested = self.nested(text)?;
-        let Some(inner) = nested.inner else { return Ok(Reached::Map(self, text, nested.key)) };
+        let Some(inner) = nested.inner else {
+            return Ok(Reached::Map(Box::new(self), text, nested.key));
+        };
         let Some(target) = self.open_inner(&nested, given(matches)?.as_ref(), false)? else {
             return Ok(Reached::Missing(nested.outer));
         };
         let key = target.key(inner)?;
-        Ok(Reached::Map(target, inner, key))
+        Ok(Reached::Map(Box::new(target), inner, key))
     }
 
     /// Opens the inner map behind a key, by its id; None where there is none.

@@ -16,6 +16,7 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
     let target = reference::open(matches, false)?;
     let key_type = target.walked_key("keys")?;
     check_slots(&target, "keys")?;
+    target.warn_of_guess();
     let mut walk = Walk::new(&target, "keys", None)?.keys_only();
     let json = integers(matches);
     let mut between: &[u8] = b"[";

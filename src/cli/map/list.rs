@@ -4,7 +4,7 @@ use crate::cli::exit::{Output, warn};
 use crate::error::describe;
 use crate::handoff::environ::Scope;
 use crate::map::kind::flag_names;
-use crate::map::typed::Layouts;
+use crate::map::typed::{LayoutSource, Layouts};
 use crate::output::{self, MapRow, Row, Whole};
 use crate::source::id;
 use crate::source::inherited::{self, Inherited};
@@ -111,8 +111,11 @@ fn add_others(
 
 fn inherited_row(Inherited { claim, info, .. }: Inherited, layouts: &mut Layouts) -> Row {
     let layout = match &info {
-        Info::Map(map, _) => claim.layout.or_else(|| layouts.of(map)),
-        _ => None,
+        Info::Map(map, _) => match claim.layout {
+            Some(layout) => (Some(layout), LayoutSource::Environment),
+            None => layouts.of(map),
+        },
+        _ => (None, LayoutSource::Size),
     };
     match (Row::new(claim.index, claim.fd, claim.name, layout, &info), info) {
         (Row::Map(row), Info::Map(map, _)) => Row::Map(MapRow { whole: whole(&map), ..row }),

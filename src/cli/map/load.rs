@@ -2,6 +2,7 @@
 //! before the first is written.
 
 mod elements;
+mod guess;
 mod json;
 mod progress;
 mod rows;
@@ -17,6 +18,7 @@ use crate::map::kind::Kind;
 use anyhow::{Context, anyhow, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use elements::{Elements, Given};
+use guess::Guess;
 use progress::Progress;
 use std::ffi::OsString;
 use write::{Refused, Writer};
@@ -66,6 +68,7 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
         placement,
         lines,
         reader,
+        guess: Guess::new(&target),
         writer: Writer::new(&target, placement, flag("if-absent")),
         elements: Elements::new(&target.map, placement),
         progress: Progress::new(),
@@ -114,6 +117,8 @@ struct Load<'t> {
     placement: Placement,
     lines: Lines,
     reader: Reader<'t>,
+    /// Set if a type is not known.
+    guess: Option<Guess>,
     writer: Writer<'t>,
     elements: Elements<'t>,
     progress: Progress,
@@ -151,7 +156,7 @@ impl Load<'_> {
 
     /// Reads one element; false at the end.
     fn next(&mut self) -> anyhow::Result<bool> {
-        let Load { target, placement, lines, reader, elements, .. } = self;
+        let Load { target, placement, lines, reader, guess, elements, .. } = self;
         let limit = lines.limit;
         let place = |name: &str, line: usize| format!("{}: {name}: line {line}", target.label);
         loop {
@@ -165,7 +170,10 @@ impl Load<'_> {
                 continue;
             }
             let read = match reader {
-                Reader::Json(reader) => reader.read(line).map(Some),
+                Reader::Json(reader) => {
+                    let checked = guess.as_ref().map_or(Ok(()), |guess| guess.check(line));
+                    checked.and_then(|()| reader.read(line).map(Some))
+                }
                 Reader::Table(reader) => {
                     let mut complete = reader.add(line);
                     while !complete {

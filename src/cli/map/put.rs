@@ -99,7 +99,7 @@ fn open(text: &OsStr, read_only: bool) -> anyhow::Result<Left> {
     let own = found.take_layout();
     let Found { map, name, .. } = found;
     let own = own.map(|layout| layout.to_string().into_bytes());
-    let layout = own.or_else(|| Layouts::default().of(map.info()));
+    let layout = own.or_else(|| Layouts::default().of(map.info()).0);
     Ok(Left { class: Class::Map, object: Object::Map(map), name, layout })
 }
 

@@ -105,6 +105,7 @@ fn next(
 ) -> anyhow::Result<u8> {
     // A field that there is not must not cost an element.
     let slot = target.field(matches.get_one::<OsString>("FIELD").map(OsString::as_os_str))?;
+    target.warn_of_guess();
     let mut value = vec![0; target.map.value_len()];
     if !read(&mut value)? {
         out.report(format_args!("{}: empty", target.label))?;

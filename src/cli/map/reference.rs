@@ -1,12 +1,13 @@
 //! Map references: how a map is named, the same in every subcommand.
 
 use super::handed;
+use super::origin::Origin;
 use crate::cli::exit::warn;
 use crate::error::Error;
 use crate::handoff::environ::{Claim, Class};
-use crate::layout::{Layout, Type, lpm_key};
+use crate::layout::{Layout, Type};
 use crate::map::kind::Kind;
-use crate::map::typed::{Layouts, check_sizes, value_of_size};
+use crate::map::typed::{LayoutSource, check_sizes};
 use crate::source::foreign::{ForeignLayout, ForeignName};
 use crate::source::{id, pin, readonly};
 use crate::sys::bpf::Access;
@@ -28,6 +29,8 @@ pub struct Target {
     /// The reference, escaped.
     pub label: String,
     pub layout: Layout,
+    /// Where the layout comes from.
+    pub origin: Origin,
 }
 
 /// A reference, told apart by its syntax alone.
@@ -187,36 +190,30 @@ pub fn open_named(
     let label = escape(text.as_bytes());
     let own = found.take_layout();
     let map = found.map;
-    let mut layout = own.unwrap_or_else(|| layout(&map));
+    let (mut layout, mut origin) = Origin::layout(own, map.info());
     if let Some(value) = value {
         layout.value = value;
+        origin.value = LayoutSource::Option;
     }
     if key.is_some() {
         layout.key = key;
+        origin.key = LayoutSource::Option;
     }
     check(&layout, &map).context(label.clone())?;
-    Ok(Target { map, label, layout })
+    Ok(Target { map, label, layout, origin })
 }
 
 /// A map that was opened by other means, with the layout that was told, else its own.
 pub fn with_layout(map: MapFd, label: String, told: Option<&Layout>) -> anyhow::Result<Target> {
-    let layout = match told {
-        Some(told) => told.clone(),
-        None => layout(&map),
+    let (layout, origin) = match told {
+        Some(told) => (told.clone(), Origin::given()),
+        None => {
+            let (layout, origin) = Origin::layout(None, map.info());
+            (layout, origin.of_inner())
+        }
     };
     check(&layout, &map).context(label.clone())?;
-    Ok(Target { map, label, layout })
-}
-
-/// The layout that BTF has, else one from the sizes alone.
-fn layout(map: &MapFd) -> Layout {
-    let info = map.info();
-    let key = (info.key_size > 0).then(|| Type::of_size(info.key_size));
-    let sizes = || Layout {
-        key: if Kind(info.kind) == Kind::LPM_TRIE { key.map(lpm_key) } else { key },
-        value: value_of_size(info),
-    };
-    Layouts::default().layout(info).unwrap_or_else(sizes)
+    Ok(Target { map, label, layout, origin })
 }
 
 /// An error that names both sizes, unless the layout has those of the map; and one where

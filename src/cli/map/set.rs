@@ -4,6 +4,7 @@ use super::change::Condition;
 use super::cpus::{self, Placement};
 use super::element::inherited;
 use super::inner::Reached;
+use super::origin::Part;
 use super::reference::Target;
 use super::values::Values;
 use super::{positional, program, reference, value};
@@ -71,6 +72,7 @@ fn set(
         set_descriptor(target, key, text, condition, matches, out)?
     } else {
         let wrong = || format!("{}: value {}", target.label, escape(text.as_bytes()));
+        target.refuse_guess(Part::Value, text)?;
         let text = text.to_str().ok_or_else(|| anyhow!("not UTF-8")).with_context(wrong)?;
         let new = New { target, slot: target.field(path)?, text, placement };
         // An error in the value is reported before anything is read.

@@ -39,6 +39,7 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
         state: State::of(map).map_err(fail("read fdinfo"))?,
         access: fd::access(map.as_fd()).map_err(fail("read access mode"))?,
         layout: &target.layout,
+        layout_source: target.origin.source(),
         whole: Whole { flags: flag_names(map.info().flags), pins: pins.unwrap_or_default() },
         cpus: match target.is_per_cpu() {
             true => Some(target.cpus()?.numbers().len()),

@@ -89,6 +89,7 @@ fn get(target: &Target, mut keys: &[&OsStr], out: &mut Output) -> anyhow::Result
     };
     let key = |text: &&OsStr| target.key(text);
     let bytes: Vec<Vec<u8>> = keys.iter().map(key).collect::<anyhow::Result<_>>()?;
+    target.warn_of_guess();
     let info = target.map.info();
     let mut status = 0;
     for (text, key) in keys.iter().zip(&bytes) {

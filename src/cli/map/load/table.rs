@@ -5,6 +5,7 @@
 
 use super::elements::Given;
 use super::rows::Rows;
+use crate::cli::map::origin::Part;
 use crate::cli::map::reference::Target;
 use crate::layout::Type;
 use crate::layout::parse::Row;
@@ -38,6 +39,8 @@ struct Side<'t> {
     what: &'static str,
     ty: Option<&'t Type>,
     row: Option<Row<'t>>,
+    /// Why no text but `hex:` is taken, if the type is not known.
+    guess: Option<String>,
     /// Which of the row's cells are its own, and their paths in the type.
     cells: Vec<(usize, String)>,
     bytes: Vec<u8>,
@@ -45,16 +48,17 @@ struct Side<'t> {
 
 impl<'t> Reader<'t> {
     pub fn new(target: &'t Target, delimiter: u8) -> Reader<'t> {
-        let side = |what, ty: Option<&'t Type>| Side {
+        let side = |what, ty: Option<&'t Type>, part| Side {
             what,
             ty,
+            guess: target.guess(part),
             row: None,
             cells: Vec::new(),
             bytes: vec![0; ty.map_or(0, Type::size)],
         };
         Reader {
-            key: side("key", target.layout.key.as_ref()),
-            value: side("value", Some(&target.layout.value)),
+            key: side("key", target.layout.key.as_ref(), Part::Key),
+            value: side("value", Some(&target.layout.value), Part::Value),
             columns: None,
             csv: ReaderBuilder::new()
                 .delimiter(delimiter)
@@ -190,6 +194,10 @@ impl Side<'_> {
 
     fn read<'n>(&mut self, cell: impl Fn(usize) -> &'n str) -> anyhow::Result<()> {
         let Some(row) = &mut self.row else { return Ok(()) };
+        let is_hex = |(at, _): &(usize, String)| cell(*at).starts_with("hex:");
+        if let Some(why) = self.guess.as_ref().filter(|_| !self.cells.iter().all(is_hex)) {
+            bail!("{}: {why}", self.what);
+        }
         let cells = self.cells.iter().map(|(at, _)| cell(*at));
         row.read(cells, &mut self.bytes).context(self.what)
     }

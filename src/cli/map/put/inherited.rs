@@ -81,7 +81,7 @@ fn open(claim: &Claim, fd: &fd::Inherited) -> anyhow::Result<(Object, Option<Vec
         object.map_err(|other| anyhow!("descriptor {} is {}", claim.fd, other.describe()))?;
     let layout = match &object {
         // A declared layout fits: inherited::here has dropped any other.
-        Object::Map(map) => claim.layout.clone().or_else(|| Layouts::default().of(map.info())),
+        Object::Map(map) => claim.layout.clone().or_else(|| Layouts::default().of(map.info()).0),
         _ => None,
     };
     Ok((object, layout))
