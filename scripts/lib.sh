@@ -14,7 +14,8 @@ sudo=()
 # Programs that the tests use, and their packages.
 # shellcheck disable=SC2034 # for scripts that source this
 test_programs=(bpftool:bpftool tc:iproute2 ip:iproute2 ping:iputils-ping unshare:util-linux
-	zsh:zsh fish:fish strace:strace systemd-analyze:systemd /usr/bin/python3:python3)
+	zsh:zsh fish:fish strace:strace systemd-analyze:systemd /usr/bin/python3:python3
+	promtool:prometheus)
 
 die() {
 	echo "${0##*/}: $*" >&2

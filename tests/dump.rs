@@ -351,7 +351,7 @@ fn prometheus_names_and_numbers_are_its_own() {
     );
     let got = dump(&lab, &[&pin, key, value, "--prometheus", "--name", "x:y"]);
     let samples: Vec<&str> = got.lines().filter(|line| !line.starts_with('#')).collect();
-    let labels = "key__name__=\"1\",cpu=\"2\",index=\"3\"";
+    let labels = "key_name__=\"1\",cpu=\"2\",index=\"3\"";
     assert_eq!(
         samples,
         [

@@ -28,6 +28,8 @@ prepare_root_image() {
 build_root_image() {
 	debootstrap --variant=minbase --keyring="$4" --include="$2" "$1" "$5" "$3"
 	rm -rf "$5"/var/cache/apt/* "$5"/var/lib/apt/lists/* "$5"/usr/share/{doc,locale}
+	# Its package is here for promtool.
+	rm -f "$5"/etc/systemd/system/multi-user.target.wants/prometheus.service
 	mkdir "$5/job"
 	mke2fs -q -t ext4 -O ^has_journal -d "$5" "$6" 2G
 	rm -rf "$5"

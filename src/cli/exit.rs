@@ -101,12 +101,19 @@ pub struct Output {
     pub line: Option<usize>,
     /// Where in the data the row begins that is being gathered: it becomes one line.
     row: Option<usize>,
+    /// Whether the data stay here, for a file that is written as a whole.
+    is_held: bool,
 }
 
 impl Output {
+    /// Keeps all data, which the caller writes to a file.
+    pub fn held() -> Output {
+        Output { is_held: true, ..Output::default() }
+    }
+
     /// Writes the data if there is much of it: to be called after every element or so.
     pub fn spill(&mut self) -> anyhow::Result<()> {
-        if self.data.len() < 64 << 10 { Ok(()) } else { self.flush() }
+        if self.is_held || self.data.len() < 64 << 10 { Ok(()) } else { self.flush() }
     }
 
     /// Writes all data, except that of a row that is not complete. [`ReaderGone`] where

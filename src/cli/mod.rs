@@ -6,4 +6,5 @@ pub mod exec;
 mod exit;
 pub mod map;
 mod name;
+mod replace;
 mod timeout;

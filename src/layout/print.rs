@@ -16,7 +16,7 @@ pub use percpu::{PerCpu, has_sums};
 pub use strings::Strings;
 
 use super::record::Record;
-use super::{Gap, Number, Slot, Type};
+use super::{Atom, Gap, Number, Slot, Type};
 use leaf::Style;
 use padding::Padding;
 
@@ -82,6 +82,19 @@ pub fn cell<'t, V: Values + ?Sized>(what: impl Into<Slot<'t>>, values: &V, out: 
         Type::Array(_) | Type::Record(_) => tree(slot, values, out),
         Type::Lpm(_) if slot.record().is_some() => tree(slot, values, out),
         _ => values.leaf(slot, Style::Cell, out),
+    }
+}
+
+/// Appends what a label of a metric says: like [`cell`], but text that a terminal should not get is
+/// `hex:…` of all its bytes, and so is an array of bytes, six of which are printed as a MAC address.
+pub fn label<'t, V: Values + ?Sized>(what: impl Into<Slot<'t>>, values: &V, out: &mut Vec<u8>) {
+    let slot = what.into();
+    match slot.ty {
+        Type::Char(_) => values.leaf(slot, Style::Label, out),
+        Type::Array(array) if *array.elem() == Type::Atom(Atom::U8) => {
+            values.leaf(slot, Style::Label, out);
+        }
+        _ => cell(slot, values, out),
     }
 }
 

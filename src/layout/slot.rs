@@ -112,7 +112,7 @@ impl<'t> Slot<'t> {
         Slot { ty: &field.ty, bit: self.bit + field.bit, width: field.width }
     }
 
-    pub(super) fn element(&self, elem: &'t Type, index: usize) -> Slot<'t> {
+    pub(crate) fn element(&self, elem: &'t Type, index: usize) -> Slot<'t> {
         Slot { ty: elem, bit: self.bit + (elem.size() * index) as u64 * 8, width: None }
     }
 

@@ -21,7 +21,7 @@ pub trait Format {
     fn end(&mut self, _out: &mut Vec<u8>) {}
 
     /// Why what was printed is not complete.
-    fn failure(&self) -> Option<&'static str> {
+    fn failure(&self) -> Option<String> {
         None
     }
 }
@@ -101,6 +101,14 @@ impl<'b> Shown<'b> {
         match self {
             Shown::One(value) => column.cell(value, out),
             Shown::Sum(values) | Shown::Each(values) => column.cell(&values, out),
+        }
+    }
+
+    /// As the label of a metric. Of every CPU's there is no one label: go through [`Shown::split`].
+    pub fn label(self, column: &Column, out: &mut Vec<u8>) {
+        match self {
+            Shown::One(value) => column.label(value, out),
+            Shown::Sum(values) | Shown::Each(values) => column.label(&values, out),
         }
     }
 

@@ -4,12 +4,16 @@
 //! See <https://prometheus.io/docs/instrumenting/exposition_formats/>, version 0.0.4. All
 //! samples of a metric stand together there, so elements are gone through once a metric.
 
-use super::element::{Format, Shown};
-use crate::layout::print::{Column, all_columns, columns};
-use crate::layout::{Class, Number, Slot, Type};
+mod labels;
+pub mod names;
+mod numbers;
 
-/// Elements of an array that become samples of their own; a longer one is left out.
-const MAX_ARRAY: usize = 256;
+use super::element::{Format, Shown};
+use crate::layout::{Number, Type};
+use anyhow::{Context, bail};
+use labels::{Labels, append};
+use numbers::Numbers;
+use std::collections::{HashMap, HashSet};
 
 /// What `# TYPE` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,122 +22,149 @@ pub enum MetricType {
     Gauge,
 }
 
-/// The format's state.
+/// What the caller chose.
+pub struct Options {
+    pub kind: MetricType,
+    /// What the metrics' names begin with, in place of the map's name; see [`names::is_metric`].
+    pub name: Option<String>,
+    /// Text for `# HELP`.
+    pub help: Option<String>,
+    /// Paths of the fields of the value that become metrics.
+    pub fields: Option<Vec<String>>,
+    /// Paths of the fields of the key, or `value.` and one of the value, that become labels.
+    pub labels: Option<Vec<String>>,
+    /// Names of labels, and those that they get; see [`names::is_label`].
+    pub renamed: Vec<(String, String)>,
+}
+
+/// A map whose elements are printed.
+pub struct Source<'t> {
+    pub key: &'t Type,
+    pub value: &'t Type,
+    /// The kernel's name of the map.
+    pub name: &'t [u8],
+    /// What the user calls the map, escaped.
+    pub label: &'t str,
+    /// The numbers of the possible CPUs, where every CPU's value is shown.
+    pub cpus: Option<Vec<u32>>,
+}
+
+/// The format's state, for one map.
 pub struct Prometheus<'t> {
     kind: MetricType,
-    labels: Vec<Column<'t>>,
+    /// Text for `# HELP`, if the caller chose one.
+    help: Option<String>,
+    source: Source<'t>,
     metrics: Vec<Metric<'t>>,
-    /// The numbers of the possible CPUs, where every CPU's value is shown.
-    cpus: Option<Vec<u32>>,
-    /// What the metrics are about, for `# HELP`.
-    about: String,
-    cpu_label: String,
-    index_label: String,
+    labels: Labels<'t>,
+    /// Descriptions of the arrays of which there are no metrics though no fields were chosen.
+    left_out: Vec<String>,
+    /// The labels of this pass, where two elements may have the same ones.
+    seen: Option<HashSet<Vec<u8>>>,
+    /// Labels that two elements had.
+    repeated: Option<Vec<u8>>,
     pass: usize,
+    /// The labels of one element.
     text: Vec<u8>,
 }
 
 struct Metric<'t> {
     name: String,
-    /// The number, or the numbers of an array.
-    slots: Vec<Slot<'t>>,
-    is_array: bool,
+    numbers: Numbers<'t>,
+    /// Whether another map has a metric of this name: then a label says which map it is.
+    is_shared: bool,
+    /// Whether its samples follow those of another map, which have the HELP and the TYPE.
+    is_continued: bool,
 }
 
 impl<'t> Prometheus<'t> {
-    /// None where there is no number in a value. `name` must pass [`is_name`]; `about` is
-    /// text for people, in one line.
-    pub fn new(
-        (key, value): (&'t Type, &'t Type),
-        name: &str,
-        kind: MetricType,
-        cpus: Option<Vec<u32>>,
-        about: &str,
-    ) -> Option<Prometheus<'t>> {
+    /// An error where a value has no number, or not the fields and labels that were chosen.
+    pub fn new(source: Source<'t>, options: &Options) -> anyhow::Result<Prometheus<'t>> {
+        let value = source.value;
+        let (numbers, left_out) = match &options.fields {
+            Some(fields) => {
+                (numbers::chosen_numbers(value, fields).context("--fields")?, Vec::new())
+            }
+            None => numbers::all_numbers(value),
+        };
+        if numbers.is_empty() {
+            bail!("no number in a value: {value}");
+        }
+        let own = options.name.is_none().then(|| names::stem(source.name));
+        let stem = options.name.as_ref().or(own.as_ref()).map_or("", String::as_str);
         let mut metrics: Vec<Metric> = Vec::new();
-        for column in columns(value) {
-            let Some(slots) = numbers(value, &column) else { continue };
-            let stem = if column.name.is_empty() {
-                name.to_owned()
-            } else {
-                format!("{name}_{}", column.name.replace('.', "_"))
-            };
-            let taken = |name: &str| metrics.iter().any(|metric| metric.name == name);
-            let name = unlike(stem, taken);
-            let is_array = matches!(column.slot.ty(), Type::Array(_));
-            metrics.push(Metric { name, slots, is_array });
+        let mut taken = HashSet::new();
+        for numbers in numbers {
+            let name = names::metric(stem, own.is_none(), &numbers.field, options.kind);
+            let name = names::unique(name, |name| taken.contains(name));
+            taken.insert(name.clone());
+            metrics.push(Metric { name, numbers, is_shared: false, is_continued: false });
         }
-        if metrics.is_empty() {
-            return None;
-        }
-        let mut labels: Vec<Column> = Vec::new();
-        for column in all_columns(key) {
-            let stem = if column.name.is_empty() { "key".to_owned() } else { label(&column.name) };
-            let taken = |name: &str| labels.iter().any(|label| label.name == name);
-            let name = unlike(stem, taken);
-            labels.push(Column { name, ..column });
-        }
-        let taken = |name: &str| labels.iter().any(|label| label.name == name);
-        let (cpu_label, index_label) = (unlike("cpu".into(), taken), unlike("index".into(), taken));
-        let (about, text) = (about.replace('\\', "\\\\"), Vec::new());
-        Some(Prometheus {
-            kind,
-            labels,
+        Ok(Prometheus {
+            kind: options.kind,
+            help: options.help.clone(),
+            labels: Labels::new(&source, options)?,
+            source,
             metrics,
-            cpus,
-            about,
-            cpu_label,
-            index_label,
+            left_out,
+            seen: options.labels.is_some().then(HashSet::new),
+            repeated: None,
             pass: 0,
-            text,
+            text: Vec::new(),
         })
     }
-}
 
-/// Whether `name` can be a metric's: `[a-zA-Z_:][a-zA-Z0-9_:]*`.
-pub fn is_name(name: &str) -> bool {
-    let mut bytes = name.bytes();
-    bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || matches!(b, b'_' | b':'))
-        && bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b':'))
-}
-
-/// Makes a metric's name of any bytes.
-pub fn name(bytes: &[u8]) -> String {
-    let fit = |&b: &u8| if b.is_ascii_alphanumeric() { char::from(b) } else { '_' };
-    let name: String = bytes.iter().map(fit).collect();
-    if is_name(&name) { name } else { format!("bpf_{name}") }
-}
-
-/// A label's name of a field's path, or of padding; two underscores in front are Prometheus' own.
-fn label(path: &str) -> String {
-    let name = path.replace('.', "_").replace('@', "padding_");
-    if name.starts_with("__") { format!("key{name}") } else { name }
-}
-
-fn unlike(mut name: String, taken: impl Fn(&str) -> bool) -> String {
-    while taken(&name) {
-        name.push('_');
+    /// Descriptions of the arrays that are left out: the fields' paths and types.
+    pub fn left_out(&self) -> &[String] {
+        &self.left_out
     }
-    name
+
+    /// Prints one value of an element, whose labels are in `text`.
+    fn samples(&mut self, value: Shown, out: &mut Vec<u8>) {
+        let own = self.text.len();
+        let Metric { name, numbers, .. } = &self.metrics[self.pass];
+        for (index, slot) in numbers.slots.iter().enumerate() {
+            // A sum past 128 bits, or CPUs that disagree about what has no sum.
+            let Some(number) = value.number(*slot) else { continue };
+            out.extend_from_slice(name.as_bytes());
+            self.text.truncate(own);
+            if numbers.is_array {
+                append(&self.labels.index, index.to_string().as_bytes(), &mut self.text);
+            }
+            // An element may have no labels at all.
+            if !self.text.is_empty() {
+                out.push(b'{');
+                out.extend_from_slice(&self.text);
+                out.push(b'}');
+            }
+            out.push(b' ');
+            sample(number, out);
+            out.push(b'\n');
+        }
+    }
 }
 
-/// Where the numbers of a column are; None where they are none.
-fn numbers<'t>(value: &'t Type, column: &Column<'t>) -> Option<Vec<Slot<'t>>> {
-    let is_number = |ty: &Type| match ty {
-        Type::Atom(atom) if atom.class() == Class::Pointer => false,
-        Type::Atom(_) => {
-            let bytes = vec![0; ty.size()];
-            Slot::from(ty).number(&bytes).is_some()
+/// The order in which the metrics of several maps are printed, as places of a map and of one of
+/// its metrics: those of one name stand together.
+pub fn arrange(maps: &mut [Prometheus]) -> Vec<(usize, usize)> {
+    let mut places: HashMap<String, usize> = HashMap::new();
+    let mut families: Vec<Vec<(usize, usize)>> = Vec::new();
+    for (at, map) in maps.iter().enumerate() {
+        for (pass, metric) in map.metrics.iter().enumerate() {
+            let place = *places.entry(metric.name.clone()).or_insert(families.len());
+            match families.get_mut(place) {
+                Some(family) => family.push((at, pass)),
+                None => families.push(vec![(at, pass)]),
+            }
         }
-        _ => false,
-    };
-    match column.slot.ty() {
-        Type::Array(array) if is_number(array.elem()) && array.len() <= MAX_ARRAY => {
-            let element = |at| value.field(&format!("{}[{at}]", column.name)).ok();
-            (0..array.len()).map(element).collect()
-        }
-        ty => is_number(ty).then(|| vec![column.slot]),
     }
+    for family in families.iter().filter(|family| family.len() > 1) {
+        for (place, &(at, pass)) in family.iter().enumerate() {
+            let metric = &mut maps[at].metrics[pass];
+            (metric.is_shared, metric.is_continued) = (true, place > 0);
+        }
+    }
+    families.concat()
 }
 
 impl Format for Prometheus<'_> {
@@ -143,64 +174,41 @@ impl Format for Prometheus<'_> {
 
     fn begin(&mut self, pass: usize, out: &mut Vec<u8>) {
         self.pass = pass;
-        let name = &self.metrics[pass].name;
+        self.seen.iter_mut().for_each(HashSet::clear);
+        let Metric { name, is_shared, is_continued, .. } = &self.metrics[pass];
+        if *is_continued {
+            return;
+        }
         let kind = match self.kind {
             MetricType::Counter => "counter",
             MetricType::Gauge => "gauge",
         };
-        let lines = format!("# HELP {name} {}\n# TYPE {name} {kind}\n", self.about);
+        let help = match &self.help {
+            Some(help) => help.clone(),
+            None if *is_shared => "Elements of BPF maps.".to_owned(),
+            None => format!("Elements of the BPF map {}.", self.source.label),
+        };
+        let help = help.replace('\\', "\\\\").replace('\n', "\\n");
+        let lines = format!("# HELP {name} {help}\n# TYPE {name} {kind}\n");
         out.extend_from_slice(lines.as_bytes());
     }
 
     fn element(&mut self, key: &[u8], value: Shown, out: &mut Vec<u8>) {
-        let metric = &self.metrics[self.pass];
-        let text = &mut self.text;
+        let map = self.metrics[self.pass].is_shared.then_some(self.source.label);
         value.split(|place, value| {
-            for (index, slot) in metric.slots.iter().enumerate() {
-                // A sum past 128 bits, or CPUs that disagree about what has no sum.
-                let Some(number) = value.number(*slot) else { continue };
-                out.extend_from_slice(metric.name.as_bytes());
-                let mut separator = b'{';
-                let mut label = |name: &str, text: &[u8]| {
-                    out.push(separator);
-                    out.extend_from_slice(name.as_bytes());
-                    out.extend_from_slice(b"=\"");
-                    escape(text, out);
-                    out.push(b'"');
-                    separator = b',';
-                };
-                for column in &self.labels {
-                    text.clear();
-                    column.cell(key, text);
-                    // Keys may differ in their padding alone, and each is a series of its own.
-                    if column.gap.is_none() || !text.is_empty() {
-                        label(&column.name, text);
-                    }
-                }
-                if let (Some(place), Some(cpus)) = (place, &self.cpus) {
-                    let cpu = cpus.get(place).map_or_else(|| place.to_string(), u32::to_string);
-                    label(&self.cpu_label, cpu.as_bytes());
-                }
-                if metric.is_array {
-                    label(&self.index_label, index.to_string().as_bytes());
-                }
-                // A key of no fields but padding has no labels.
-                out.extend_from_slice(if separator == b',' { b"} " } else { b" " });
-                sample(number, out);
-                out.push(b'\n');
+            let cpu = place.and_then(|place| self.source.cpus.as_ref()?.get(place).copied());
+            self.labels.print(key, value, cpu, map, &mut self.text);
+            if self.seen.as_mut().is_some_and(|seen| !seen.insert(self.text.clone())) {
+                self.repeated.get_or_insert_with(|| self.text.clone());
+            } else {
+                self.samples(value, out);
             }
         });
     }
-}
 
-fn escape(text: &[u8], out: &mut Vec<u8>) {
-    for &byte in text {
-        match byte {
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            byte => out.push(byte),
-        }
+    fn failure(&self) -> Option<String> {
+        let labels = String::from_utf8_lossy(self.repeated.as_ref()?);
+        Some(format!("two elements have the labels {{{labels}}}: choose more with --labels"))
     }
 }
 

@@ -140,8 +140,9 @@ impl Format for Separated<'_> {
         });
     }
 
-    fn failure(&self) -> Option<&'static str> {
-        self.late.then_some("padding has changed since the header was printed: dump it again")
+    fn failure(&self) -> Option<String> {
+        let cause = "padding has changed since the header was printed: dump it again";
+        self.late.then(|| cause.to_owned())
     }
 }
 

@@ -93,11 +93,16 @@ pub fn arguments(command: Command) -> Command {
 
 /// Opens the map that the arguments name; with read-only access unless it is to be written.
 pub fn open(matches: &ArgMatches, write: bool) -> anyhow::Result<Target> {
+    open_each(matches, super::value(matches, "MAP"), write)
+}
+
+/// Opens one of several maps that the arguments name, with the types that they give for all.
+pub fn open_each(matches: &ArgMatches, map: &OsStr, write: bool) -> anyhow::Result<Target> {
     let given = |name: &str| {
         let text = matches.get_one::<OsString>(name);
         text.map(|text| parse_type(text).with_context(|| format!("--{name}"))).transpose()
     };
-    open_named(super::value(matches, "MAP"), write, given("key")?, given("value")?)
+    open_named(map, write, given("key")?, given("value")?)
 }
 
 fn parse_type(text: &OsStr) -> anyhow::Result<Type> {

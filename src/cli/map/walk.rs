@@ -9,17 +9,17 @@ use crate::sys::Errno;
 use crate::sys::elem::MapFd;
 use crate::sys::mmap::Mapped;
 use anyhow::bail;
-use clap::ArgMatches;
+use std::ffi::OsStr;
 
-/// A second descriptor for the map of `target`, with which it can be mapped into memory:
+/// A second descriptor for the map of `target`, which `text` names, with which it can be mapped into memory:
 /// only where that is worth it, and the first one cannot do it.
-pub fn writable(matches: &ArgMatches, target: &Target) -> Option<MapFd> {
+pub fn writable(text: &OsStr, target: &Target) -> Option<MapFd> {
     let info = target.map.info();
     if !Mapped::is_made_for(info) || Scan::maps(&target.map) {
         return None;
     }
     // Not being allowed to write is no reason not to read.
-    let other = reference::open(matches, true).ok()?.map;
+    let other = reference::find(text, true).ok()?.map;
     // A pin may have been replaced since.
     (other.info().id == info.id).then_some(other)
 }

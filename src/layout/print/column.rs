@@ -1,7 +1,7 @@
 //! The columns of a table: a field or a run of padding each.
 
 use super::leaf::Style;
-use super::{Values, cell};
+use super::{Values, cell, label};
 use crate::layout::record::Record;
 use crate::layout::{Gap, Slot};
 
@@ -19,7 +19,17 @@ pub struct Column<'t> {
 impl Column<'_> {
     /// Appends the column's cell: see [`cell`]. That of padding is empty if the padding is zero.
     pub fn cell<V: Values + ?Sized>(&self, values: &V, out: &mut Vec<u8>) {
+        self.print(Style::Cell, values, out);
+    }
+
+    /// Appends what a label says: see [`label`]. That of padding is empty if the padding is zero.
+    pub fn label<V: Values + ?Sized>(&self, values: &V, out: &mut Vec<u8>) {
+        self.print(Style::Label, values, out);
+    }
+
+    fn print<V: Values + ?Sized>(&self, style: Style, values: &V, out: &mut Vec<u8>) {
         match self.gap {
+            None if style == Style::Label => label(self.slot, values, out),
             None => cell(self.slot, values, out),
             Some(gap) => {
                 let padding = values.padding(self.slot.offset(), gap);

@@ -18,6 +18,8 @@ pub enum Style {
     Bare,
     /// In a table, whose format does its own quoting.
     Cell,
+    /// In a label, which nobody reads back.
+    Label,
 }
 
 /// Printed if the CPUs do not agree, or a sum is too large.
@@ -72,6 +74,10 @@ pub(super) fn print(slot: Slot<'_>, value: &[u8], style: Style, out: &mut Vec<u8
             }
         },
         Type::Lpm(lpm) => quote(style, out, |out| prefix(lpm, slot.bytes(value), out)),
+        Type::Array(array) if style == Style::Label && array.len() == 6 => {
+            address(Atom::Mac, slot.bytes(value), out);
+        }
+        Type::Array(_) if style == Style::Label => raw(slot.bytes(value), style, out),
         Type::Hex(_) | Type::Array(_) | Type::Record(_) => {
             quote(style, out, |out| hex(slot.bytes(value), out));
         }
@@ -115,6 +121,8 @@ fn text(bytes: &[u8], style: Style, out: &mut Vec<u8>) {
         }
         Style::Bare => !text.is_empty() && text.trim().len() == text.len(),
         Style::Cell => true,
+        Style::Label if !literal || text.contains(is_unsafe) => return raw(bytes, style, out),
+        Style::Label => return out.extend_from_slice(text.as_bytes()),
     };
     if bare && literal && !is_dash && !text.starts_with('"') && !text.contains(is_unsafe) {
         out.extend_from_slice(text.as_bytes());

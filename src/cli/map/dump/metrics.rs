@@ -1,0 +1,92 @@
+//! The options of `dump --prometheus`.
+
+use super::Opened;
+use crate::cli::exit::warn;
+use crate::cli::map::PROGRAM;
+use crate::output::prometheus::{MetricType, Options, Prometheus, Source, names};
+use crate::text::escape;
+use anyhow::{Context, anyhow, bail};
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+pub fn arguments(command: Command) -> Command {
+    let option = |name: &'static str, value, help| {
+        Arg::new(name).long(name).value_name(value).help(help).requires("prometheus")
+    };
+    let several = |name, value, help| {
+        option(name, value, help).value_delimiter(',').action(ArgAction::Append)
+    };
+    command.args([
+        option("name", "NAME", "What the metrics' names begin with [default: the map's name]"),
+        option("type", "TYPE", "The type of the metrics: gauge or counter [default: gauge]")
+            .value_parser(["gauge", "counter"]),
+        option("help-text", "TEXT", "What the metrics' HELP says"),
+        several("fields", "FIELD,...", "Make metrics of these fields of the value only"),
+        several(
+            "labels",
+            "FIELD,...",
+            "Make labels of these fields of the key, or value.FIELD, only",
+        ),
+        several("rename-label", "LABEL=NAME,...", "Call labels by other names"),
+    ])
+}
+
+/// The format for each of the maps.
+pub fn formats<'t>(
+    matches: &ArgMatches,
+    maps: &'t [Opened],
+) -> anyhow::Result<Vec<Prometheus<'t>>> {
+    let options = options(matches)?;
+    let mut formats = Vec::new();
+    for Opened { target, view, .. } in maps {
+        let source = Source {
+            key: target.walked_key(super::OPERATION)?,
+            value: &target.layout.value,
+            name: &target.map.info().name,
+            label: &target.label,
+            cpus: view.cpus(),
+        };
+        let format = Prometheus::new(source, &options);
+        let format = format.with_context(|| format!("{}: --prometheus", target.label))?;
+        if !format.left_out().is_empty() {
+            let arrays = format.left_out().join(", ");
+            warn(PROGRAM, format_args!("{}: arrays are left out: {arrays}", target.label));
+        }
+        formats.push(format);
+    }
+    Ok(formats)
+}
+
+fn options(matches: &ArgMatches) -> anyhow::Result<Options> {
+    let text = |name: &str| matches.get_one::<String>(name).cloned();
+    let list = |name: &str| {
+        let items = matches.get_many::<String>(name)?;
+        Some(items.filter(|item| !item.is_empty()).cloned().collect::<Vec<_>>())
+    };
+    let name = text("name");
+    if let Some(name) = name.as_ref().filter(|name| !names::is_metric(name)) {
+        bail!("--name {}: not a metric's name: [a-zA-Z_:][a-zA-Z0-9_:]*", escape(name.as_bytes()));
+    }
+    let renamed = list("rename-label").unwrap_or_default();
+    Ok(Options {
+        kind: match text("type").as_deref() {
+            Some("counter") => MetricType::Counter,
+            _ => MetricType::Gauge,
+        },
+        name,
+        help: text("help-text"),
+        fields: list("fields"),
+        labels: list("labels"),
+        renamed: renamed.iter().map(|item| rename(item)).collect::<anyhow::Result<_>>()?,
+    })
+}
+
+/// `LABEL=NAME`.
+fn rename(item: &str) -> anyhow::Result<(String, String)> {
+    let shown = escape(item.as_bytes());
+    let (old, new) =
+        item.split_once('=').ok_or_else(|| anyhow!("--rename-label {shown}: not LABEL=NAME"))?;
+    if !names::is_label(new) {
+        bail!("--rename-label {shown}: not a label's name: an identifier without __ in front");
+    }
+    Ok((old.to_owned(), new.to_owned()))
+}

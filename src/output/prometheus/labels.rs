@@ -1,0 +1,150 @@
+//! The labels of a map's metrics: their names, and what they say of an element.
+
+use super::numbers::named;
+use super::{Options, Source, names};
+use crate::layout::Type;
+use crate::layout::print::{Column, all_columns};
+use crate::output::element::Shown;
+use crate::text::escape;
+use anyhow::{Context, bail};
+use std::collections::HashSet;
+
+/// All labels that a sample may have, under names of their own.
+pub(super) struct Labels<'t> {
+    fields: Vec<Label<'t>>,
+    /// Of every CPU's value.
+    cpu: String,
+    /// Of an element of an array.
+    pub index: String,
+    /// Of a metric that several maps have.
+    map: String,
+}
+
+/// A field that becomes a label.
+struct Label<'t> {
+    name: String,
+    column: Column<'t>,
+    /// Of the value, and not of the key.
+    of_value: bool,
+}
+
+impl<'t> Labels<'t> {
+    /// An error where a field or a label is not there, or two labels would have one name.
+    pub fn new(source: &Source<'t>, options: &Options) -> anyhow::Result<Labels<'t>> {
+        let fields = match &options.labels {
+            Some(fields) => chosen((source.key, source.value), fields).context("--labels")?,
+            None => {
+                all_columns(source.key).into_iter().map(|column| label(column, false)).collect()
+            }
+        };
+        let [cpu, index, map] = ["cpu", "index", "map"].map(str::to_owned);
+        let mut labels = Labels { fields, cpu, index, map };
+        labels.make_unique();
+        labels.rename(&options.renamed).context("--rename-label")?;
+        Ok(labels)
+    }
+
+    fn make_unique(&mut self) {
+        let mut taken = HashSet::new();
+        for name in self.names() {
+            *name = names::unique(std::mem::take(name), |name| taken.contains(name));
+            taken.insert(name.clone());
+        }
+    }
+
+    fn rename(&mut self, renamed: &[(String, String)]) -> anyhow::Result<()> {
+        for (old, new) in renamed {
+            match self.names().find(|name| *name == old) {
+                Some(name) => name.clone_from(new),
+                None => bail!("no label {}", escape(old.as_bytes())),
+            }
+        }
+        let mut taken = HashSet::new();
+        match self.names().find(|name| !taken.insert(name.to_string())) {
+            Some(name) => bail!("two labels would be called {name}"),
+            None => Ok(()),
+        }
+    }
+
+    fn names(&mut self) -> impl Iterator<Item = &mut String> {
+        let own = [&mut self.cpu, &mut self.index, &mut self.map];
+        self.fields.iter_mut().map(|label| &mut label.name).chain(own)
+    }
+
+    /// Puts what is said of an element in place of `text`, as it stands between braces. `cpu` is
+    /// the number of the CPU whose value it is; `map` tells apart maps with metrics of one name.
+    pub fn print(
+        &self,
+        key: &[u8],
+        value: Shown,
+        cpu: Option<u32>,
+        map: Option<&str>,
+        text: &mut Vec<u8>,
+    ) {
+        let mut cell = Vec::new();
+        text.clear();
+        for label in &self.fields {
+            cell.clear();
+            match label.of_value {
+                true => value.label(&label.column, &mut cell),
+                false => label.column.label(key, &mut cell),
+            }
+            // Keys may differ in their padding alone, and each is a series of its own.
+            if label.column.gap.is_none() || !cell.is_empty() {
+                append(&label.name, &cell, text);
+            }
+        }
+        if let Some(cpu) = cpu {
+            append(&self.cpu, cpu.to_string().as_bytes(), text);
+        }
+        if let Some(map) = map {
+            append(&self.map, map.as_bytes(), text);
+        }
+    }
+}
+
+/// Labels for the fields that are named: fields of the key, or `value.FIELD`.
+fn chosen<'t>(
+    (key, value): (&'t Type, &'t Type),
+    fields: &[String],
+) -> anyhow::Result<Vec<Label<'t>>> {
+    let mut all = Vec::new();
+    for field in fields {
+        let of_value = (field.strip_prefix("value"))
+            .filter(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+            .filter(|_| key.field(field).is_err());
+        let (columns, of_value) = match of_value {
+            Some(path) => (named(value, path.trim_start_matches('.'), "")?, true),
+            None => (named(key, field, "key")?, false),
+        };
+        all.extend(columns.into_iter().map(|column| label(column, of_value)));
+    }
+    Ok(all)
+}
+
+fn label(column: Column, of_value: bool) -> Label {
+    let name = match column.name.as_str() {
+        "" if of_value => "value".to_owned(),
+        "" => "key".to_owned(),
+        field => names::label(field),
+    };
+    Label { name, column, of_value }
+}
+
+/// Appends a label to those that are there, with what its text needs of escapes.
+pub(super) fn append(name: &str, text: &[u8], labels: &mut Vec<u8>) {
+    if !labels.is_empty() {
+        labels.push(b',');
+    }
+    labels.extend_from_slice(name.as_bytes());
+    labels.extend_from_slice(b"=\"");
+    for &byte in text {
+        match byte {
+            b'\\' => labels.extend_from_slice(b"\\\\"),
+            b'"' => labels.extend_from_slice(b"\\\""),
+            b'\n' => labels.extend_from_slice(b"\\n"),
+            byte => labels.push(byte),
+        }
+    }
+    labels.push(b'"');
+}

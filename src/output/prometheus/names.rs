@@ -1,0 +1,82 @@
+//! Names of metrics and labels as Prometheus and `promtool check metrics` accept them.
+
+use super::MetricType;
+use crate::layout::is_identifier;
+
+/// What the names of other types of metric end in.
+const OF_OTHER_TYPES: [&str; 4] = ["_total", "_count", "_sum", "_bucket"];
+
+/// Whether `name` can be a metric's: `[a-zA-Z_:][a-zA-Z0-9_:]*`.
+pub fn is_metric(name: &str) -> bool {
+    is_identifier(&name.replace(':', "_"))
+}
+
+/// Whether `name` can be a label's: an identifier, without the two underscores in front that are
+/// Prometheus' own.
+pub fn is_label(name: &str) -> bool {
+    is_identifier(name) && !name.starts_with("__")
+}
+
+/// What the names of a map's metrics begin with, if none is given: the map's name.
+pub(super) fn stem(map: &[u8]) -> String {
+    let fit = |&b: &u8| if b.is_ascii_alphanumeric() { char::from(b) } else { '_' };
+    let name = snake_case(&map.iter().map(fit).collect::<String>());
+    if is_metric(&name) { name } else { format!("bpf_{name}") }
+}
+
+/// The name of the metric of a field, or of the value as a whole if `field` is empty. Counters end
+/// in `_total`. A gauge must not end as another type does, unless its name was `given` as a whole.
+pub(super) fn metric(stem: &str, given: bool, field: &str, kind: MetricType) -> String {
+    let mut name = stem.to_owned();
+    if kind == MetricType::Counter {
+        name.truncate(stem.strip_suffix("_total").unwrap_or(stem).len());
+    }
+    if !field.is_empty() {
+        name.push('_');
+        name.push_str(&path(field));
+    }
+    let given = given && field.is_empty();
+    match kind {
+        MetricType::Counter => name.push_str("_total"),
+        MetricType::Gauge if !given && OF_OTHER_TYPES.iter().any(|end| name.ends_with(end)) => {
+            name.push_str("_value");
+        }
+        MetricType::Gauge => {}
+    }
+    name
+}
+
+/// The name of the label of a field, or of padding.
+pub(super) fn label(field: &str) -> String {
+    let name = path(&field.replace('@', "padding_"));
+    // Histograms and summaries have labels of these names.
+    let is_taken = matches!(name.as_str(), "le" | "quantile") || !is_label(&name);
+    if is_taken { format!("key_{}", name.trim_start_matches('_')) } else { name }
+}
+
+/// A field's path as a part of a name: `a.b[2]` becomes `a_b_2`.
+fn path(field: &str) -> String {
+    snake_case(&field.replace(']', "").replace(['.', '['], "_"))
+}
+
+/// `rxBytes` and `RX_BYTES` become `rx_bytes`.
+fn snake_case(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    let mut before = '_';
+    for c in name.chars() {
+        if c.is_ascii_uppercase() && before.is_ascii_lowercase() {
+            out.push('_');
+        }
+        out.push(c.to_ascii_lowercase());
+        before = c;
+    }
+    out
+}
+
+/// `name`, or if it is taken, the name with as many underscores behind it as make it unique.
+pub(super) fn unique(mut name: String, is_taken: impl Fn(&str) -> bool) -> String {
+    while is_taken(&name) {
+        name.push('_');
+    }
+    name
+}
