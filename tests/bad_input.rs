@@ -527,8 +527,8 @@ fn a_closed_descriptor_below_sudo_has_a_hint() {
         command.envs([("BPF_NUM_MAPS", "1"), ("BPF_MAP0", "900")]);
         let stderr = format!(
             "bpf-exec: warning: BPF_MAP0: descriptor 900 is closed, dropped{hint}\n\
-             bpf-exec: warning: nothing is handed over: what the environment declares is gone \
-             (--pin /sys/fs/bpf names all)\n"
+             bpf-exec: warning: nothing is handed over: the objects that the environment declares are not open \
+             (use --pin /sys/fs/bpf for every pinned map)\n"
         );
         assert_eq!(run(&mut command), Run { status: 0, stdout: "ran\n".into(), stderr });
     }

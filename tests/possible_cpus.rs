@@ -74,8 +74,8 @@ fn per_cpu_maps_without_a_genuine_list_are_refused_and_still_handed_over() {
     let create = |script: &str| {
         lab.exec(["--create", "p=percpu_array,value=u64,entries=1", "--", "sh", "-c", script])
     };
-    let message = "bpf-map: p: the number of possible CPUs is unknown: other files cover \
-                   /sys/devices/system/cpu/possible and /proc/softirqs";
+    let message = "bpf-map: p: the number of possible CPUs is unknown: both \
+                   /sys/devices/system/cpu/possible and /proc/softirqs are hidden by mounts";
     for line in ["get p 0", "set p 0 1 --all-cpus", "add p 0 1", "dump p", "load p /dev/null"] {
         fails(&mut create(&format!("exec bpf-map {line}")), 2, message);
     }

@@ -5,7 +5,7 @@ mod common;
 use common::*;
 
 const EMPTY: &str = "the environment declares no map, program or link";
-const GONE: &str = "what the environment declares is gone";
+const GONE: &str = "the objects that the environment declares are not open";
 
 #[test]
 fn bpf_exec_hands_over_nothing_if_nothing_is_declared() {
@@ -13,7 +13,7 @@ fn bpf_exec_hands_over_nothing_if_nothing_is_declared() {
     lab.array("map", 1);
     let stderr = |reason: &str| {
         format!(
-            "bpf-exec: warning: nothing is handed over: {reason} (--pin /sys/fs/bpf names all)\n"
+            "bpf-exec: warning: nothing is handed over: {reason} (use --pin /sys/fs/bpf for every pinned map)\n"
         )
     };
     for counter in ["BPF_NUM_MAPS", "BPF_NUM_PROGS", "BPF_NUM_LINKS"] {

@@ -85,12 +85,9 @@ fn run(plan: Plan, inheritance: Inheritance) -> anyhow::Result<()> {
         requests => requests,
     };
     if requests.is_empty() && kept.is_empty() {
-        let reason = match scope {
-            Scope::Objects => "what the environment declares is gone",
-            _ => "the environment declares no map, program or link",
-        };
         let root = escape(plan.settings.bpffs.as_os_str().as_bytes());
-        warn(PROGRAM, format_args!("nothing is handed over: {reason} (--pin {root} names all)"));
+        let hint = format!("use --pin {root} for every pinned map");
+        warn(PROGRAM, format_args!("nothing is handed over: {} ({hint})", scope.why_nothing()));
     }
     let (groups, doubts) = source::open_all(&requests, &plan.settings, &mut layouts)?;
     for (request, _) in requests.iter().zip(&groups).filter(|(_, group)| group.is_empty()) {

@@ -44,16 +44,26 @@ fn split(entry: &[u8]) -> (&[u8], &[u8]) {
     (&entry[..equals], entry.get(equals + 1..).unwrap_or_default())
 }
 
-/// Whether an environment bounds what a command without sources is about.
+/// What the environment says about the objects of a command that names no sources.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scope {
-    /// No count and no descriptor of any class is set.
+    /// Nothing: no count and no descriptor of any class is set.
     #[default]
     Undeclared,
-    /// Counts of 0 are set, and nothing else.
+    /// There are none: all counts that are set are 0, and no descriptor is set.
     Empty,
-    /// There are, or were, objects.
+    /// A descriptor, or a count other than 0, is set. Whether they are open is not known here.
     Objects,
+}
+
+impl Scope {
+    /// Why a command without sources found no object.
+    pub fn why_nothing(self) -> &'static str {
+        match self {
+            Scope::Objects => "the objects that the environment declares are not open",
+            Scope::Empty | Scope::Undeclared => "the environment declares no map, program or link",
+        }
+    }
 }
 
 /// What an environment says of maps, programs and links.

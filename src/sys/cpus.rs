@@ -36,11 +36,11 @@ const SOFTIRQS: Source = Source {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CpusError {
     #[error(
-        "the number of possible CPUs is unknown: \
-         other files cover /sys/devices/system/cpu/possible and /proc/softirqs"
+        "the number of possible CPUs is unknown: both /sys/devices/system/cpu/possible \
+         and /proc/softirqs are hidden by mounts"
     )]
     Unknown,
-    #[error("the kernel has another number of possible CPUs than /proc/softirqs shows")]
+    #[error("/proc/softirqs does not show the kernel's number of possible CPUs")]
     Contradicted,
 }
 

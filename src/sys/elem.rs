@@ -92,8 +92,8 @@ impl MapFd {
         start..start + self.info.value_size as usize
     }
 
-    /// Copies the value of `key` into `value`; false where there is none. Here as in all that reads
-    /// or writes values, those that a spin lock guards are copied under it.
+    /// Copies the value of `key` into `value`; false if there is none. Like every method that reads or
+    /// writes values, it holds the value's spin lock meanwhile, if the value has one.
     pub fn lookup(&self, key: &[u8], value: &mut [u8]) -> Result<bool> {
         self.fits(key, value.len())?;
         let mut attr = self.attr(key, value.as_mut_ptr() as u64, self.lock_flag());

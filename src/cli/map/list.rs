@@ -46,10 +46,7 @@ pub fn run(all: bool, json: bool, out: &mut Output) -> anyhow::Result<u8> {
     let nothing = rows.is_empty() && others.is_empty();
     let all = all || nothing && inherited.scope == Scope::Undeclared;
     if nothing && !all {
-        let reason = match inherited.scope {
-            Scope::Objects => "what the environment declares is gone",
-            _ => "the environment declares no map, program or link",
-        };
+        let reason = inherited.scope.why_nothing();
         out.report(format_args!("list: nothing to list: {reason} (--all lists every map)"))?;
     }
     let mut status = 0;
