@@ -102,9 +102,12 @@ fn missing_id_is_accepted_and_malformed_id_drops_the_map() {
     let (mut command, ..) = with(&lab, "unset BPF_MAP0_ID; exec 64<&65; bpf-map set one 0 7");
     stdout_of(&mut command);
     assert_eq!(value(&lab, "/sys/fs/bpf/two"), "7\n");
-    let lab = Lab::new();
-    let (mut command, ..) = with(&lab, "BPF_MAP0_ID=x bpf-map set one 0 7");
-    fails(&mut command, 2, "bpf-map: one: no inherited map has this name");
+    for map in ["one", "64", "fd:64", "env:one"] {
+        let lab = Lab::new();
+        let (mut command, ..) = with(&lab, &format!("BPF_MAP0_ID=x bpf-map set {map} 0 7"));
+        fails(&mut command, 2, &format!("bpf-map: {map}: BPF_MAP0_ID is not an id"));
+        assert_eq!(value(&lab, "/sys/fs/bpf/one"), "0\n");
+    }
     let lab = Lab::new();
     let (mut command, ..) = with(&lab, "BPF_MAP0_ID=x BPF_NUM_MAPS=1 exec bpf-exec true");
     let run = run(&mut command);

@@ -71,6 +71,8 @@ impl Scope {
 pub struct Claims {
     /// By class, then by index.
     pub claims: Vec<Claim>,
+    /// Those whose ids are no numbers, so that nobody knows which objects they declare.
+    pub without_id: Vec<Claim>,
     /// As declared, whether or not the descriptors are there.
     pub scope: Scope,
     /// A line for each thing that is not as the contract has it.
@@ -132,22 +134,20 @@ pub fn claims<'a>(environment: impl IntoIterator<Item = &'a [u8]>) -> Claims {
     for (place, claim) in &mut claims {
         claim.name = names.remove(place);
         claim.layout = layouts.remove(place);
+        claim.id = ids.get(place).and_then(|text| decimal(text));
     }
-    claims.retain(|place, claim| {
-        let Some(text) = ids.remove(place) else { return true };
-        claim.id = decimal(text);
-        if claim.id.is_none() {
-            let (variable, id) = (claim.variable(), escape(text));
-            warnings.push(format!("{variable}_ID: \"{id}\" is not an id, {variable} is dropped"));
-        }
-        claim.id.is_some()
-    });
-    let claims: Vec<Claim> = claims.into_values().collect();
+    let (claims, without_id): (Vec<Claim>, Vec<Claim>) = claims
+        .into_values()
+        .partition(|claim| claim.id.is_some() || !ids.contains_key(&(claim.class, claim.index)));
+    for claim in &without_id {
+        let (variable, id) = (claim.variable(), escape(ids[&(claim.class, claim.index)]));
+        warnings.push(format!("{variable}_ID: \"{id}\" is not an id, {variable} is dropped"));
+    }
     for class in Class::ALL {
         let found = claims.iter().filter(|claim| claim.class == class).count();
         warnings.extend(doubt(class, counts.remove(&class), found));
     }
-    Claims { claims, scope, warnings }
+    Claims { claims, without_id, scope, warnings }
 }
 
 /// The descriptor that a variable names, which must be its first; else a warning.

@@ -79,7 +79,7 @@ impl fmt::Display for Unfit {
 ///
 /// Call it before anything else is opened.
 pub fn open<'a>(environment: impl IntoIterator<Item = &'a [u8]>) -> Result<Inheritance, Error> {
-    let environ::Claims { claims, scope, mut warnings } = environ::claims(environment);
+    let environ::Claims { claims, scope, mut warnings, .. } = environ::claims(environment);
     let mut objects = Vec::new();
     for claim in claims {
         let variable = claim.variable();

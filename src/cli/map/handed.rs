@@ -12,7 +12,7 @@ use anyhow::{Context, anyhow, bail};
 /// The object behind a descriptor's number, with what the environment says of it.
 pub fn descriptor(class: Class, number: &str) -> anyhow::Result<(Object, Option<Claim>)> {
     let number = number.parse().map_err(|_| anyhow!("not a descriptor number"))?;
-    let claim = claims(class).find(|claim| claim.fd == number).map(with_good_name);
+    let claim = declared(class, |claim| claim.fd == number)?.into_iter().next();
     let object = duplicate(class, number, claim.as_ref().and_then(|claim| claim.id))?;
     Ok((object, claim))
 }
@@ -20,8 +20,7 @@ pub fn descriptor(class: Class, number: &str) -> anyhow::Result<(Object, Option<
 /// The inherited object of this name, with what the environment says of it.
 pub fn by_name(class: Class, name: &[u8]) -> anyhow::Result<(Object, Claim)> {
     let noun = class.noun();
-    let mut found: Vec<Claim> = claims(class).map(with_good_name).collect();
-    found.retain(|claim| claim.name.as_deref() == Some(name));
+    let mut found = declared(class, |claim| claim.name.as_deref() == Some(name))?;
     match found.len() {
         0 => bail!("no inherited {noun} has this name"),
         1 => {
@@ -45,10 +44,16 @@ fn duplicate(class: Class, number: i32, id: Option<u32>) -> anyhow::Result<Objec
     object.map_err(|other| anyhow!("descriptor {number} is {}", other.describe()))
 }
 
-fn claims(class: Class) -> impl Iterator<Item = Claim> {
+/// What the environment declares of a class, where `is_meant`, with names that can be used. An error
+/// if one of them has no id to be compared.
+fn declared(class: Class, is_meant: impl Fn(&Claim) -> bool) -> anyhow::Result<Vec<Claim>> {
     let environment = process::environment();
-    let claims = environ::claims(environment.iter().map(|entry| entry.as_bytes())).claims;
-    claims.into_iter().filter(move |claim| claim.class == class)
+    let all = environ::claims(environment.iter().map(|entry| entry.as_bytes()));
+    let is_meant = |claim: &Claim| claim.class == class && is_meant(claim);
+    if let Some(claim) = all.without_id.iter().find(|claim| is_meant(claim)) {
+        bail!("{}_ID is not an id", claim.variable());
+    }
+    Ok(all.claims.into_iter().map(with_good_name).filter(is_meant).collect())
 }
 
 /// The claim with a name that can be used, which is the one that `list` prints.
