@@ -22,9 +22,25 @@ impl ForeignName {
         &self.0
     }
 
+    /// The name of an object: the one that is given on the command line, else `foreign` as
+    /// [`ForeignName::check`] leaves it, with its warning, else none.
+    pub fn choose(
+        given: Option<Vec<u8>>,
+        foreign: Option<ForeignName>,
+        class: Class,
+        index: Option<u32>,
+        kernel: Option<&[u8]>,
+    ) -> (Option<Vec<u8>>, Option<String>) {
+        match (given, foreign) {
+            (Some(given), _) => (Some(given), None),
+            (None, Some(foreign)) => foreign.check(class, index, kernel),
+            (None, None) => (None, None),
+        }
+    }
+
     /// The name to use for an object: this one, else the kernel's, else `map<n>`, `prog<n>` or
     /// `link<n>`, if it has a number; with a warning unless it is this one.
-    pub fn check(
+    fn check(
         self,
         class: Class,
         index: Option<u32>,
@@ -80,6 +96,22 @@ impl ForeignLayout {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn name_is_the_given_one_else_the_foreign_one_else_none() {
+        let choose = |given: Option<&str>, foreign: Option<&str>| {
+            let given = given.map(|name| name.as_bytes().to_vec());
+            let foreign = foreign.map(ForeignName::new);
+            ForeignName::choose(given, foreign, Class::Map, Some(1), Some(b"k"))
+        };
+        let name = |name: &str| Some(name.as_bytes().to_vec());
+        assert_eq!(choose(Some("given"), Some("12")), (name("given"), None));
+        assert_eq!(choose(Some("given"), None), (name("given"), None));
+        assert_eq!(choose(None, Some("hits")), (name("hits"), None));
+        let warning = "BPF_MAP1: the name \"12\" is a number: \"k\" is used";
+        assert_eq!(choose(None, Some("12")), (name("k"), Some(warning.into())));
+        assert_eq!(choose(None, None), (None, None));
+    }
 
     #[test]
     fn bad_name_is_replaced_by_the_kernels_or_by_a_number() {

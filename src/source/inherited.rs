@@ -104,12 +104,10 @@ pub fn open<'a>(environment: impl IntoIterator<Item = &'a [u8]>) -> Result<Inher
 fn settle(claim: Claim, info: &Info, warnings: &mut Vec<String>) -> Claim {
     let variable = claim.variable();
     let mut warn = |warning: Option<String>| warnings.extend(warning);
-    let name = claim.name.and_then(|name| {
-        let name = ForeignName::new(name);
-        let (name, warning) = name.check(claim.class, Some(claim.index), info.name());
-        warn(warning);
-        name
-    });
+    let foreign = claim.name.map(ForeignName::new);
+    let index = Some(claim.index);
+    let (name, warning) = ForeignName::choose(None, foreign, claim.class, index, info.name());
+    warn(warning);
     let layout = match (claim.layout, info) {
         (Some(text), Info::Map(map, _)) => {
             let layout = ForeignLayout::new(text, format!("{variable}_LAYOUT")).fit(map);

@@ -6,6 +6,7 @@ use crate::handoff::launch::{Handed, Place};
 use crate::handoff::number;
 use crate::handoff::place::{self, OpenFiles};
 use crate::map::typed::{LayoutSource, Layouts};
+use crate::source::foreign::ForeignName;
 use crate::source::inherited::{self, Inherited};
 use crate::source::{Opened, Request, Settings, readonly};
 use crate::sys::bpf::{Access, map_info};
@@ -42,15 +43,9 @@ pub fn assemble(
         let info = opened.object.info();
         let info =
             info.map_err(|errno| Error::new(format!("id {id}"), "read access mode", errno))?;
-        let name = match (opened.given, opened.name) {
-            (Some(given), _) => Some(given),
-            (None, Some(name)) => {
-                let (name, warning) = name.check(class, Some(index), info.name());
-                warnings.extend(warning);
-                name
-            }
-            (None, None) => None,
-        };
+        let (given, foreign) = (opened.given, opened.name);
+        let (name, warning) = ForeignName::choose(given, foreign, class, Some(index), info.name());
+        warnings.extend(warning);
         let claim = Claim { class, index, fd, id: Some(id), name, layout: opened.layout };
         let place = Place::New(opened.object.into());
         all.push(Handed { claim, layout_source: opened.layout_source, info, place });

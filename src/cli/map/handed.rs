@@ -61,7 +61,8 @@ fn with_good_name(mut claim: Claim) -> Claim {
     if let Some(name) = claim.name.take_if(|name| fault(name).is_some()) {
         let object = inherited::check(claim.fd, claim.class, claim.id).ok();
         claim.name = object.and_then(|(_, info)| {
-            ForeignName::new(name).check(claim.class, Some(claim.index), info.name()).0
+            let (foreign, index) = (Some(ForeignName::new(name)), Some(claim.index));
+            ForeignName::choose(None, foreign, claim.class, index, info.name()).0
         });
     }
     claim

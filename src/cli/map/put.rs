@@ -48,15 +48,9 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
     let Left { class, object, name, layout } =
         open(OsStr::from_bytes(text), matches.get_flag("read-only"))?;
     let label = escape(text);
-    let name = match (given, name) {
-        (Some(given), _) => Some(given.to_vec()),
-        (None, Some(name)) => {
-            let (name, warning) = name.check(class, None, object.name());
-            warning.iter().for_each(|w| warn(super::PROGRAM, format_args!("{label}: {w}")));
-            name
-        }
-        (None, None) => None,
-    };
+    let given = given.map(<[u8]>::to_vec);
+    let (name, warning) = ForeignName::choose(given, name, class, None, object.name());
+    warning.iter().for_each(|w| warn(super::PROGRAM, format_args!("{label}: {w}")));
     let name = name.with_context(|| format!("{label}: it has no name: put NAME= before it"))?;
     check_name(&name)
         .with_context(|| format!("{label}: {}: put another NAME= before it", escape(&name)))?;
