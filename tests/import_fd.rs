@@ -53,6 +53,24 @@ fn inherited_socket_is_used_and_closed_and_its_file_unchanged() {
 }
 
 #[test]
+fn activation_variables_are_removed_with_the_socket() {
+    let lab = Lab::new();
+    let socket = UnixDatagram::bind(lab.path("in")).unwrap();
+    let map = new_map("sent");
+    let variables = [("LISTEN_PID", "1"), ("LISTEN_FDNAMES", "in:out"), ("LISTEN_PIDFDID", "7")];
+    for (count, want) in [
+        ("1", "LISTEN=kept\n"),
+        // LISTEN_FDS does not count file descriptor 3.
+        ("0", "LISTEN=kept\nLISTEN_FDNAMES=in:out\nLISTEN_FDS=0\nLISTEN_PID=1\nLISTEN_PIDFDID=7\n"),
+    ] {
+        send(&lab, "in", &map);
+        let mut command = import(&lab, &["--", "sh", "-c", "env | grep ^LISTEN | sort"]);
+        command.envs(variables).env("LISTEN_FDS", count).env("LISTEN", "kept");
+        assert_eq!(stdout_of(with_fd_3(&mut command, &socket)), want);
+    }
+}
+
+#[test]
 fn unusable_file_descriptors_are_refused_in_one_line() {
     let lab = Lab::new();
     let map = lab.array("pinned", 1);

@@ -112,7 +112,8 @@ fn run(plan: Plan, inheritance: Inheritance) -> anyhow::Result<()> {
     {
         warn(PROGRAM, format_args!("--lock: {reason}"));
     }
-    let handover = Handover { objects, dropped, replaced, lock: plan.lock };
+    let used = requests.iter().filter_map(|request| request.source.used_fd()).collect();
+    let handover = Handover { objects, dropped, replaced, used, lock: plan.lock };
     Err(launch::launch(handover, plan.command, limit).into())
 }
 

@@ -1,5 +1,6 @@
 //! The last steps before the command: descriptors in place, environment built, executed.
 
+use super::activation;
 use super::environ::{self, Claim};
 use super::lock;
 use super::place::{self, OpenFiles};
@@ -8,7 +9,7 @@ use crate::map::typed::LayoutSource;
 use crate::sys::object::Info;
 use crate::sys::{Errno, fd, process};
 use std::ffi::{CString, OsStr, OsString};
-use std::os::fd::OwnedFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -43,6 +44,8 @@ pub struct Handover {
     pub dropped: Vec<fd::Inherited>,
     /// Inherited descriptors that no variable names, and what takes their place.
     pub replaced: Vec<(fd::Inherited, OwnedFd)>,
+    /// Inherited descriptors that sources have used, and closed.
+    pub used: Vec<RawFd>,
     pub lock: bool,
 }
 
@@ -63,7 +66,8 @@ pub enum Failure {
 /// Becomes `command`; returns only on failure.
 pub fn launch(handover: Handover, command: Vec<OsString>, limit: OpenFiles) -> Failure {
     let claims: Vec<Claim> = handover.objects.iter().map(|handed| handed.claim.clone()).collect();
-    let environment = environ::build(process::environment(), &claims);
+    let inherited = activation::remove_used(process::environment(), &handover.used);
+    let environment = environ::build(inherited, &claims);
     let arguments: Vec<CString> = command
         .into_iter()
         .filter_map(|argument| CString::new(argument.into_vec()).ok()) // never holds a NUL

@@ -31,7 +31,7 @@ use crate::text::{count, escape};
 use foreign::{ForeignLayout, ForeignName};
 use limit::Limit;
 use std::fmt;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -85,6 +85,14 @@ impl Source {
             Source::Pin(class, _) | Source::Id(class, _) => Some(*class),
             Source::Agent(_) => None,
             _ => Some(Class::Map),
+        }
+    }
+
+    /// The inherited descriptor that it uses up.
+    pub fn used_fd(&self) -> Option<RawFd> {
+        match self {
+            Source::Import(tc::Address::Inherited(number)) => Some(*number),
+            _ => None,
         }
     }
 
