@@ -271,7 +271,7 @@ fn what_an_agent_refuses_is_told_with_its_reason_in_one_line() {
         });
         assert_eq!(run, failed("bpf-exec", &format!("agent#hits: get: {told}")), "{status}");
         // Of a name that is absent bpf-map tells by its status.
-        let run = play(&path, &mut lab.map(["agent", "agent", "hits"]), |played| {
+        let run = play(&path, &mut lab.map(["agent", "--socket=agent", "hits"]), |played| {
             let request = packet(INFO, 0, 1, &string("hits"));
             answer(played, &request, &[], &[(no(status, 1, reason), vec![])]);
         });
@@ -301,7 +301,7 @@ fn a_reply_to_bpf_map_is_checked_too() {
         }),
     ];
     for (arguments, request, sent, message) in cases {
-        let mut command = lab.map([&["agent", "agent"], arguments].concat());
+        let mut command = lab.map([&["agent", "--socket=agent"], arguments].concat());
         let run = play(&path, &mut command, |played| {
             answer(played, request, &fds, std::slice::from_ref(&sent));
         });
@@ -321,7 +321,7 @@ fn a_reply_without_an_end_is_given_up() {
     let long = Record { layout: "x".repeat(60 << 10), ..record("hits", 1) };
     let many: Vec<Record> = (0..2000).map(|_| record("h", 1)).collect();
     for packet in [reply(MORE, 1, &[]), reply(MORE, 1, &[long]), reply(MORE, 1, &many)] {
-        let run = play(&path, &mut lab.map(["agent", "agent"]), |played| {
+        let run = play(&path, &mut lab.map(["agent", "--socket=agent"]), |played| {
             let client = played.accept();
             client.receive().unwrap();
             while client.send(&packet, &[]).is_ok() {}
@@ -349,7 +349,7 @@ fn an_agent_that_does_not_answer_is_left_when_the_time_is_over() {
         assert_eq!(run, failed("bpf-exec", &message));
     }
     // Nor one that stops in the middle of its answer.
-    let mut command = lab.map(["agent", "--timeout", "0.2", "agent"]);
+    let mut command = lab.map(["agent", "--timeout", "0.2", "--socket=agent"]);
     let run = play(&path, &mut command, |played| {
         let client = played.accept();
         client.receive().unwrap();
@@ -593,7 +593,7 @@ fn where_nobody_can_be_reached_the_reason_is_told() {
         let message = format!("{path}: connect: {cause}");
         let argument = format!("{path}#hits");
         assert_eq!(run(&mut exec(&lab, &["--agent", &argument])), failed("bpf-exec", &message));
-        assert_eq!(run(&mut lab.map(["agent", path])), failed("bpf-map", &message));
+        assert_eq!(run(&mut lab.map(["agent", "--socket", path])), failed("bpf-map", &message));
     }
     drop((datagram, stream));
 }
@@ -618,12 +618,12 @@ fn what_is_wrong_with_the_arguments_is_told_before_anybody_is_asked() {
         assert_eq!(run(&mut exec(&lab, arguments)), failed("bpf-exec", message));
     }
     for (arguments, message) in [
-        (&["agent", "a", "b/c"][..], "\"b/c\": a name holds '/', '=', ',' or a control byte"),
+        (&["agent", "b/c"][..], "\"b/c\": a name holds '/', '=', ',' or a control byte"),
         (
-            &["agent", "a", "--remove"],
+            &["agent", "--remove"],
             "the following required arguments were not provided: [NAME]... (see bpf-map --help)",
         ),
-        (&["agent", "a", "--timeout", "x"], "--timeout x: not a number of seconds"),
+        (&["agent", "--timeout", "x"], "--timeout x: not a number of seconds"),
     ] {
         assert_eq!(run(&mut lab.map(arguments)), failed("bpf-map", message));
     }

@@ -18,7 +18,7 @@ fn start(lab: &Lab, options: &[&str]) -> Agent {
 }
 
 fn put(lab: &Lab, reference: &str) {
-    assert_eq!(stdout_of(&mut lab.map(["put", reference, "agent"])), "");
+    assert_eq!(stdout_of(&mut lab.map(["put", reference, "--socket=agent"])), "");
 }
 
 #[test]
@@ -31,7 +31,7 @@ fn maps_programs_and_links_go_from_the_agent_into_the_environment() {
     put(&lab, pin.to_str().unwrap());
     put(&lab, &format!("prog:{}", prog.display()));
     let spec = "typed=array,value=struct{a: u32},entries=1";
-    stdout_of(&mut lab.exec(["--create", spec, "--", "bpf-map", "put", "typed", "agent"]));
+    stdout_of(&mut lab.exec(["--create", spec, "--", "bpf-map", "put", "typed", "--socket=agent"]));
     let want = "BPF_LINK0=66\nBPF_LINK0_NAME=iter\nBPF_MAP0=65\nBPF_MAP0_NAME=hits\nBPF_MAP1=67\n\
                 BPF_MAP1_LAYOUT=u32 -> struct{a: u32}\nBPF_MAP1_NAME=typed\nBPF_NUM_LINKS=1\n\
                 BPF_NUM_MAPS=2\nBPF_NUM_PROGS=1\nBPF_PROG0=64\nBPF_PROG0_NAME=filter\n";
@@ -126,7 +126,7 @@ fn a_thousand_maps_come_without_names_and_none_is_left_behind() {
     let without = ["-c", "ls /proc/self/fd | wc -l"];
     let before: u32 = stdout_of(&mut lab.program("sh", without)).trim().parse().unwrap();
     assert_eq!(stdout_of(&mut command), format!("1000 m0000 m0999\n{}\n", 1000 + before));
-    let table = stdout_of(&mut lab.map(["agent", "agent"]));
+    let table = stdout_of(&mut lab.map(["agent", "--socket=agent"]));
     assert_eq!(table.lines().count(), 1001);
 }
 

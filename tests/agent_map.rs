@@ -17,7 +17,7 @@ fn agent(lab: &Lab) -> Agent {
 /// Puts what must be taken without a word.
 #[track_caller]
 fn put(lab: &Lab, arguments: &[&str]) {
-    let run = run(&mut lab.map([&["put"], arguments].concat()));
+    let run = run(&mut lab.map([&["put", "--socket", "agent"], arguments].concat()));
     assert_eq!(run, Run { status: 0, stdout: String::new(), stderr: String::new() });
 }
 
@@ -60,9 +60,9 @@ fn maps_programs_and_links_are_put_by_every_reference_and_named_after_it() {
         &link_pin,
         &link_by_id,
     ] {
-        put(&lab, &[reference, "agent"]);
+        put(&lab, &[reference]);
     }
-    put(&lab, &[&format!("prog:id:{prog_id}"), "agent"]);
+    put(&lab, &[&format!("prog:id:{prog_id}")]);
     let map = |name: &str, id| (name.to_owned(), 1, id, 3, 3, String::new());
     let other = |name: &str, class, id| (name.to_owned(), class, id, 3, 3, String::new());
     let mut want = vec![
@@ -87,10 +87,10 @@ fn what_was_inherited_is_put_under_its_name_with_its_access_and_layout() {
     lab.array("pinned", 1);
     pin_program("prog");
     pin_link("link");
-    let script = "set -e; bpf-map put hits agent; bpf-map put two=$BPF_MAP0 agent; \
-                  bpf-map put -r ro=fd:$BPF_MAP0 agent; bpf-map put $BPF_MAP1 agent; \
-                  bpf-map put prog:filter agent; bpf-map put z=prog:$BPF_PROG0 agent; \
-                  bpf-map put link:env:link agent";
+    let script = "set -e; export BPF_AGENT=agent; bpf-map put hits; bpf-map put two=$BPF_MAP0; \
+                  bpf-map put -r ro=fd:$BPF_MAP0; bpf-map put $BPF_MAP1; \
+                  bpf-map put prog:filter; bpf-map put z=prog:$BPF_PROG0; \
+                  bpf-map put link:env:link";
     let spec = "hits=array,value=struct{packets: u64},entries=1";
     let mut command = lab.exec(["--create", spec, "--pin", "/sys/fs/bpf/pinned"]);
     command.args(["--prog", "filter=/sys/fs/bpf/prog", "--link", "/sys/fs/bpf/link"]);
@@ -111,7 +111,7 @@ fn what_was_inherited_is_put_under_its_name_with_its_access_and_layout() {
     assert_eq!(held(&lab).into_iter().map(brief).collect::<Vec<_>>(), want);
     // An inherited descriptor is put as it is.
     let mut command = lab.exec(["-r", "--pin", "/sys/fs/bpf/pinned", "--"]);
-    stdout_of(command.args(["bpf-map", "put", "as=pinned", "agent"]));
+    stdout_of(command.args(["bpf-map", "put", "as=pinned", "--socket", "agent"]));
     assert!(held(&lab).into_iter().map(brief).any(|held| held == "as 1 1 1 "));
 }
 
@@ -123,7 +123,7 @@ fn the_layout_that_btf_tells_goes_along() {
     let object = fixture("types.bpf.o");
     let words = ["prog", "loadall", &object, "/sys/fs/bpf/progs", "type", "tc", "pinmaps"];
     bpftool(&[&words[..], &["/sys/fs/bpf/maps"]].concat());
-    put(&lab, &["/sys/fs/bpf/maps/t_lpm", "agent"]);
+    put(&lab, &["/sys/fs/bpf/maps/t_lpm"]);
     let json = stdout_of(&mut lab.map(["show", "--json", "/sys/fs/bpf/maps/t_lpm"]));
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert!(held(&lab)[0].5.starts_with("lpm{"));
@@ -135,14 +135,14 @@ fn a_name_that_is_taken_is_kept_unless_it_is_to_be_replaced() {
     let lab = Lab::new();
     let _agent = agent(&lab);
     let ids = ["one", "two"].map(|name| map_id(&lab.array(name, 1)));
-    put(&lab, &["hits=/sys/fs/bpf/one", "agent"]);
-    put(&lab, &["hits=/sys/fs/bpf/one", "agent"]); // the same once more changes nothing
-    let run = run(&mut lab.map(["put", "hits=/sys/fs/bpf/two", "agent"]));
+    put(&lab, &["hits=/sys/fs/bpf/one"]);
+    put(&lab, &["hits=/sys/fs/bpf/one"]); // the same once more changes nothing
+    let run = run(&mut lab.map(["put", "hits=/sys/fs/bpf/two", "--socket", "agent"]));
     assert_eq!((run.status, run.stdout.as_str()), (2, ""));
     assert!(run.stderr.starts_with("bpf-map: agent#hits: put: "), "{run:?}");
     assert_eq!(run.stderr.lines().count(), 1);
     assert_eq!(held(&lab).iter().map(|held| held.2).collect::<Vec<_>>(), [ids[0]]);
-    put(&lab, &["hits=/sys/fs/bpf/two", "agent", "--replace"]);
+    put(&lab, &["hits=/sys/fs/bpf/two", "--replace"]);
     assert_eq!(held(&lab).iter().map(|held| held.2).collect::<Vec<_>>(), [ids[1]]);
 }
 
@@ -175,11 +175,11 @@ fn what_cannot_be_put_is_told_and_not_sent() {
         (&by_id, &nameless),
         ("/sys/fs/bpf/pinned", "agent: connect: no such file or directory"),
     ] {
-        assert_eq!(run(&mut lab.map(["put", reference, "agent"])), failed(message));
+        assert_eq!(run(&mut lab.map(["put", reference, "--socket", "agent"])), failed(message));
     }
     for (reference, noun) in [("prog:/sys/fs/bpf/prog", "program"), ("link:x", "link")] {
         let message = format!("{reference}: open read-only: a {noun} has no read-only descriptor");
-        assert_eq!(run(&mut lab.map(["put", "-r", reference, "agent"])), failed(&message));
+        assert_eq!(run(&mut lab.map(["put", "-r", reference, "--socket=agent"])), failed(&message));
     }
 }
 
@@ -189,7 +189,7 @@ fn a_put_sends_one_descriptor_with_the_name_and_the_layout() {
     let path = lab.path("agent");
     let spec = "hits=array,value=struct{a: u32, b: u32},entries=1";
     for (options, flags) in [(&[][..], 0), (&["--replace"], REPLACE)] {
-        let below = ["--create", spec, "--", "bpf-map", "put", "hits", "agent"];
+        let below = ["--create", spec, "--", "bpf-map", "put", "hits", "--socket=agent"];
         let run = play(&path, &mut lab.exec([&below[..], options].concat()), |played| {
             let client = played.accept();
             let request = client.receive().unwrap();
@@ -214,7 +214,7 @@ fn what_is_held_is_a_table_or_json_with_every_field() {
     let lab = Lab::new();
     let path = lab.path("agent");
     let list = |records: &[Record], arguments: &[&str]| {
-        let mut command = lab.map([&["agent", "agent"], arguments].concat());
+        let mut command = lab.map([&["agent", "--socket", "agent"], arguments].concat());
         let run = play(&path, &mut command, |played| {
             let client = played.asked(&packet(LIST, 0, 1, &string("")));
             client.send(&reply(0, 1, records), &[]).unwrap();
@@ -291,9 +291,9 @@ fn names_that_are_absent_are_told_and_the_others_print_or_go() {
     let _agent = agent(&lab);
     let pin = lab.array("pinned", 1);
     for name in ["a", "b", "c"] {
-        put(&lab, &[&format!("{name}={}", pin.display()), "agent"]);
+        put(&lab, &[&format!("{name}={}", pin.display())]);
     }
-    let mut command = lab.map(["agent", "agent", "--json", "c", "none", "a"]);
+    let mut command = lab.map(["agent", "--socket=agent", "--json", "c", "none", "a"]);
     let shown = run(&mut command);
     let absent = |what| format!("bpf-map: agent#none: {what}: nothing is stored as \"none\"\n");
     assert_eq!((shown.status, shown.stderr), (1, absent("look up")));
@@ -304,13 +304,13 @@ fn names_that_are_absent_are_told_and_the_others_print_or_go() {
     );
     assert_eq!(json[0]["state"], "pinned");
     assert_eq!(json[0]["id"], json[0]["pin_id"]);
-    let removed = run(&mut lab.map(["agent", "agent", "--remove", "a", "none", "c"]));
+    let removed = run(&mut lab.map(["agent", "--socket=agent", "--remove", "a", "none", "c"]));
     assert_eq!(removed, Run { status: 1, stdout: String::new(), stderr: absent("remove") });
     assert_eq!(held(&lab).iter().map(|held| held.0.as_str()).collect::<Vec<_>>(), ["b"]);
     // A pin that leads elsewhere by now shows both ids.
     let other = map_id(&lab.array("other", 1));
     std::fs::rename("/sys/fs/bpf/other", format!("{BPFFS}/state/b/map")).unwrap();
-    let table = stdout_of(&mut lab.map(["agent", "agent", "b"]));
+    let table = stdout_of(&mut lab.map(["agent", "--socket=agent", "b"]));
     let line = table.lines().nth(1).unwrap();
     let ids = format!(" {}->{other} ", map_id(&pin));
     assert!(line.contains(&ids) && line.contains(" changed "), "{table}");
@@ -321,7 +321,7 @@ fn the_new_subcommands_are_completed() {
     let lab = Lab::new();
     let _agent = agent(&lab);
     let pin = lab.array("pinned", 1);
-    put(&lab, &[&format!("b={}", pin.display()), "agent"]);
+    put(&lab, &[&format!("b={}", pin.display())]);
     let candidates = |words: &[&str]| {
         let text = stdout_of(&mut lab.map([&["complete", "--"], words].concat()));
         text.lines().map(|line| line.split('\t').next().unwrap().to_owned()).collect::<Vec<_>>()
@@ -330,11 +330,13 @@ fn the_new_subcommands_are_completed() {
     let pinned = ["/sys/fs/bpf/pinned", ":files"];
     for (words, want) in [
         (&["put", ""][..], &pinned[..]),
-        (&["put", "x", ""], &[":files"]),
+        (&["put", "x", ""], &[]),
         (&["put", "--re"], &["--replace", "--read-only"]),
-        (&["agent", ""], &[":files"]),
-        (&["agent", "agent", "--"], &["--json", "--remove", "--timeout", "--help"]),
-        (&["agent", "agent", "--timeout", ""], &[]),
+        (&["put", "--socket", ""], &[":files"]),
+        (&["agent", ""], &[]),
+        (&["agent", "--"], &["--socket", "--json", "--remove", "--timeout", "--help"]),
+        (&["agent", "--socket", ""], &[":files"]),
+        (&["agent", "--timeout", ""], &[]),
     ] {
         assert_eq!(candidates(words), want, "{words:?}");
     }

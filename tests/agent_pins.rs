@@ -278,7 +278,7 @@ fn without_names_what_cannot_be_had_is_passed_over() {
     assert_eq!(handed_over(&lab, &[], &["-r"]), kept);
     let root = Client::connect(&path);
     assert_eq!(accesses(&root), [NONE, READ_WRITE, 2]);
-    let table = stdout_of(&mut lab.map(["agent", "agent", "hits"]));
+    let table = stdout_of(&mut lab.map(["agent", "--socket=agent", "hits"]));
     let words: Vec<&str> = table.lines().nth(1).unwrap().split_whitespace().collect();
     // Behind the type, "type 0": it cannot be told any more.
     assert_eq!((words[2], &words[5..8]), (&*format!("{id}->{other}"), &["-", "rw", "changed"][..]));

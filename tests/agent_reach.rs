@@ -42,9 +42,9 @@ fn root_says_nothing_to_an_agent_that_is_not_roots() {
         ("bpf-exec", exec(&lab, &["--agent", "agent"])),
         ("bpf-exec", exec(&lab, &["--agent", "agent#hits"])),
         ("bpf-exec", exec(&lab, &["--wait", "--agent", "agent#hits"])),
-        ("bpf-map", lab.map(["agent", "agent"])),
-        ("bpf-map", lab.map(["agent", "agent", "--remove", "hits"])),
-        ("bpf-map", lab.map(["put", pin, "agent"])),
+        ("bpf-map", lab.map(["agent", "--socket=agent"])),
+        ("bpf-map", lab.map(["agent", "--socket=agent", "--remove", "hits"])),
+        ("bpf-map", lab.map(["put", pin, "--socket=agent"])),
     ] {
         let run = play_as(65534, &path, &mut command, |played| {
             assert!(played.accept().receive().unwrap().bytes.is_empty(), "not a word");
@@ -68,13 +68,13 @@ fn other_users_may_use_anybodys_agent_and_root_only_its_own() {
         run(&mut command)
     };
     let done = Run { status: 0, stdout: String::new(), stderr: String::new() };
-    assert_eq!(as_user("1001", &["put", "hits", "agent"]), done);
+    assert_eq!(as_user("1001", &["put", "hits", "--socket=agent"]), done);
     for uid in ["1001", "65534"] {
-        let listed = as_user(uid, &["agent", "agent"]);
+        let listed = as_user(uid, &["agent", "--socket=agent"]);
         assert_eq!((listed.status, listed.stdout.lines().count()), (0, 2), "{listed:?}");
     }
     let message = "agent: connect: the agent runs as uid 65534, which root does not trust";
-    assert_eq!(as_user("0", &["agent", "agent"]), failed("bpf-map", message));
+    assert_eq!(as_user("0", &["agent", "--socket=agent"]), failed("bpf-map", message));
 }
 
 #[test]
@@ -82,8 +82,8 @@ fn a_change_that_has_no_answer_may_have_been_done() {
     let lab = Lab::new();
     let path = lab.path("agent");
     let pin = lab.array("hits", 1);
-    let put = || lab.map(["put", pin.to_str().unwrap(), "agent", "--timeout", "0.5"]);
-    let remove = || lab.map(["agent", "agent", "--remove", "hits", "--timeout", "0.5"]);
+    let put = || lab.map(["put", pin.to_str().unwrap(), "--socket=agent", "--timeout", "0.5"]);
+    let remove = || lab.map(["agent", "--socket=agent", "--remove", "hits", "--timeout", "0.5"]);
     let unknown = "whether it was done is not known";
     for (mut command, what) in [(put(), "put"), (remove(), "remove")] {
         let failed = |cause: &str| {

@@ -139,7 +139,7 @@ fn import_and_put_inherited_store_a_transfer_with_an_agent() {
     let lab = Lab::new();
     let (_agent, _) = serve(&lab);
     let socket = UnixDatagram::bind(lab.path("in")).unwrap();
-    let store = ["--", "bpf-map", "put", "--inherited", "--replace", "agent"];
+    let store = ["--", "bpf-map", "put", "--inherited", "--replace", "--socket=agent"];
     let got = |name: &str| {
         let from = format!("agent#{name}");
         stdout_of(&mut lab.exec(["--agent", &from, "--", "bpf-map", "get", name, "0"]))

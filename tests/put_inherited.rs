@@ -8,7 +8,7 @@ use common::*;
 use std::process::Command;
 
 /// Put by the command of every test, to the agent at `agent`.
-const PUT: &str = "bpf-map put --inherited agent";
+const PUT: &str = "bpf-map put --inherited --socket agent";
 
 /// `bpf-exec` with these sources, which runs a script.
 fn handed(lab: &Lab, sources: &[&str], script: &str) -> Command {
@@ -107,7 +107,7 @@ fn an_object_that_cannot_be_put_does_not_stop_the_others() {
     for name in ["a", "b", "c", "d"] {
         lab.array(name, 1);
     }
-    stdout_of(&mut lab.map(["put", "b=/sys/fs/bpf/d", "agent"]));
+    stdout_of(&mut lab.map(["put", "b=/sys/fs/bpf/d", "--socket=agent"]));
     let sources = ["--pin", "/sys/fs/bpf/a", "--pin", "/sys/fs/bpf/b", "--pin", "/sys/fs/bpf/c"];
     let run_with = |script: &str| {
         let run = run(&mut handed(&lab, &sources, script));
@@ -137,17 +137,16 @@ fn an_object_that_cannot_be_put_does_not_stop_the_others() {
 fn put_without_inherited_objects_or_an_agent_fails() {
     let lab = Lab::new();
     let nothing = "bpf-map: --inherited: no map, program or link is inherited";
-    fails(&mut lab.map(["put", "--inherited", "agent"]), 2, nothing);
+    fails(&mut lab.map(["put", "--inherited", "--socket=agent"]), 2, nothing);
     let mut command = handed(&lab, &["--create", "a=array,value=8,entries=1"], PUT);
     fails(&mut command, 2, "bpf-map: agent: connect: no such file or directory");
-    for words in [&["put", "--inherited", "a", "agent"][..], &["put", "--inherited", "-r", "agent"]]
-    {
+    for words in [&["put", "--inherited", "a"][..], &["put", "--inherited", "-r"]] {
         let run = run(&mut lab.map(words));
         assert_eq!((run.status, run.stdout.as_str()), (2, ""), "{words:?}");
         assert!(run.stderr.contains("cannot be used with"), "{run:?}");
         assert_eq!(run.stderr.lines().count(), 1, "{run:?}");
     }
-    let run = run(&mut lab.map(["put", "agent"]));
+    let run = run(&mut lab.map(["put", "--socket=agent"]));
     assert_eq!(
         (run.status, run.stdout.as_str(), run.stderr.lines().count()),
         (2, "", 1),

@@ -193,7 +193,8 @@ fn without_a_holder_the_program_array_is_emptied_when_the_tool_is_killed() {
     network.end();
 }
 
-const LEAVE: &str = "for what in next seen prog:tail; do bpf-map put $what agent || exit; done;";
+const LEAVE: &str =
+    "for what in next seen prog:tail; do bpf-map put $what --socket agent || exit; done;";
 
 /// What the second run of the tool finds, and what it can do with it.
 #[track_caller]

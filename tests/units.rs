@@ -74,16 +74,27 @@ fn import_units_run_what_bpf_exec_and_bpf_map_accept() {
     let (_agent, socket) = serve(&lab);
     let programs = binary("bpf-exec").parent().unwrap().join("bpf-");
     let command = command.replace("/usr/bin/bpf-", programs.to_str().unwrap());
-    let command = command.replace("/run/bpf-agent.sock", socket.to_str().unwrap());
     let (program, words) = command.split_once(' ').unwrap();
     let bound = std::os::unix::net::UnixDatagram::bind(lab.path("in")).unwrap();
     let map = new_map("sent");
     let entry = [ARRAY, 4, 8, 1, 0, 7, 0, 0, 0];
     Datagram::of(vec![entry]).send(&lab.path("in"), &[map.as_fd()]);
     let mut command = lab.program(program, words.split(' '));
+    // The units use the default.
+    command.env("BPF_AGENT", &socket);
     let start = Start { given: vec![bound.as_raw_fd()], ..Start::default() };
     assert_eq!(stdout_of(start.apply(&mut command)), "");
     assert_eq!(names(&Client::connect(&socket).list()), ["sent"]);
+}
+
+#[test]
+fn default_socket_of_bpf_map_is_that_of_the_units() {
+    let socket = settings(&shipped(SOCKET), "ListenSequentialPacket").concat();
+    for subcommand in ["put", "agent"] {
+        let help = stdout_of(&mut Lab::new().map([subcommand, "--help"]));
+        let default = format!("[default: $BPF_AGENT, else {socket}]");
+        assert!(help.contains(&default), "{help}");
+    }
 }
 
 #[test]

@@ -4,10 +4,12 @@ mod client;
 mod connection;
 mod failure;
 mod reply;
+mod socket;
 
 pub use client::Client;
 pub use connection::Bounds;
 pub use failure::Failure;
+pub use socket::{DEFAULT as DEFAULT_SOCKET, Socket};
 
 use super::foreign::ForeignLayout;
 use super::{Opened, Settings};
@@ -62,12 +64,13 @@ impl fmt::Display for Spec {
 /// Gets the objects of these names, in their order, or all that may be had, sorted bytewise.
 pub fn open(spec: &Spec, settings: &Settings, bounds: Bounds) -> Result<Vec<Opened>, Error> {
     let wanted = if settings.read_only { Mode::READ } else { Mode::BOTH };
+    let socket = Socket::given(&spec.path);
     let got = match &spec.names[..] {
         names if settings.wait => {
-            Client::connect_when_there(&spec.path, bounds)?.get_when_there(names, wanted)?
+            Client::connect_when_there(socket, bounds)?.get_when_there(names, wanted)?
         }
-        [] => all(&mut Client::connect(&spec.path, bounds)?, wanted)?,
-        names => Client::connect(&spec.path, bounds)?.get(names, wanted)?,
+        [] => all(&mut Client::connect(socket, bounds)?, wanted)?,
+        names => Client::connect(socket, bounds)?.get(names, wanted)?,
     };
     Ok(got.into_iter().map(|got| opened(got, spec)).collect())
 }

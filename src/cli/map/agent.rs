@@ -1,10 +1,9 @@
 //! `bpf-map agent`: what an agent holds, and removing from it.
 
-use super::value;
 use crate::cli::exit::{ABSENT, Output};
 use crate::cli::timeout;
 use crate::output::agent;
-use crate::source::agent::{Bounds, Client, Failure};
+use crate::source::agent::{Bounds, Client, DEFAULT_SOCKET, Failure, Socket};
 use crate::source::limit::Limit;
 use crate::text::quote;
 use crate::wire::agent::check_name;
@@ -12,11 +11,15 @@ use anyhow::Context;
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
 /// The agent's socket.
 pub fn socket() -> Arg {
-    super::positional("SOCKET", "The agent's socket").value_hint(ValueHint::AnyPath)
+    Arg::new("socket")
+        .long("socket")
+        .value_name("PATH")
+        .help(format!("The agent's socket [default: $BPF_AGENT, else {DEFAULT_SOCKET}]"))
+        .value_hint(ValueHint::AnyPath)
+        .value_parser(value_parser!(OsString))
 }
 
 /// The time limit for all that is asked of an agent.
@@ -27,8 +30,9 @@ pub fn time_limit() -> Arg {
 /// A connection to the agent that the arguments name.
 pub fn connect(matches: &ArgMatches) -> anyhow::Result<Client<'static>> {
     let limit = Limit::new(timeout::of(matches)?);
-    let path = Path::new(value(matches, "SOCKET"));
-    Ok(Client::connect(path, Bounds { limit, signals: None })?)
+    let given = matches.get_one::<OsString>("socket");
+    let socket = Socket::choose(given.map(OsString::as_os_str));
+    Ok(Client::connect(socket, Bounds { limit, signals: None })?)
 }
 
 pub fn arguments(command: Command) -> Command {

@@ -26,7 +26,7 @@ pub fn arguments(command: Command) -> Command {
     };
     let object =
         positional("MAP", "The map, or prog:PROGRAM, or link:LINK; NAME= before it names it");
-    command.allow_missing_positional(true).args([
+    command.args([
         object.required(false).required_unless_present("inherited"),
         agent::socket(),
         flag("inherited", "Put every inherited map, program and link")

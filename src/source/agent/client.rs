@@ -3,13 +3,13 @@
 use super::connection::{Bounds, Connection, Trouble};
 use super::failure::{Failure, Subject};
 use super::reply::{Budget, Held, Part, check_names, check_object, packet};
+use super::socket::Socket;
 use crate::error::Cause;
 use crate::sys::object::Object;
 use crate::sys::scm::MAX_FDS;
 use crate::text::escape;
 use crate::wire::agent::{MAX_PACKET, Mode, Operation, Record, Request, Status};
 use std::os::fd::BorrowedFd;
-use std::path::{Path, PathBuf};
 
 /// How often a request is sent again when the connection ends without a reply.
 const RETRIES: u32 = 5;
@@ -25,7 +25,7 @@ pub struct Got {
 
 /// A connection to the agent at a path, made anew where it is lost.
 pub struct Client<'s> {
-    path: PathBuf,
+    socket: Socket,
     bounds: Bounds<'s>,
     /// Whether an agent that is not there, or goes, is waited for.
     patient: bool,
@@ -35,19 +35,18 @@ pub struct Client<'s> {
 }
 
 impl<'s> Client<'s> {
-    /// Connects to the agent that listens at `path`. `bounds` hold for all that is asked.
-    pub fn connect(path: &Path, bounds: Bounds<'s>) -> Result<Client<'s>, Failure> {
-        Client::new(path, bounds, false)
+    /// Connects to the agent that listens at `socket`. `bounds` hold for all that is asked.
+    pub fn connect(socket: Socket, bounds: Bounds<'s>) -> Result<Client<'s>, Failure> {
+        Client::new(socket, bounds, false)
     }
 
     /// Likewise, as soon as somebody listens there, now and whenever the agent goes.
-    pub fn connect_when_there(path: &Path, bounds: Bounds<'s>) -> Result<Client<'s>, Failure> {
-        Client::new(path, bounds, true)
+    pub fn connect_when_there(socket: Socket, bounds: Bounds<'s>) -> Result<Client<'s>, Failure> {
+        Client::new(socket, bounds, true)
     }
 
-    fn new(path: &Path, bounds: Bounds<'s>, patient: bool) -> Result<Client<'s>, Failure> {
-        let path = path.to_owned();
-        let mut client = Client { path, bounds, patient, connection: None, number: 0 };
+    fn new(socket: Socket, bounds: Bounds<'s>, patient: bool) -> Result<Client<'s>, Failure> {
+        let mut client = Client { socket, bounds, patient, connection: None, number: 0 };
         client.connection = Some(client.reconnect().map_err(|c| client.unreachable(c))?);
         Ok(client)
     }
@@ -64,7 +63,7 @@ impl<'s> Client<'s> {
         let mut all = Vec::new();
         for names in names.chunks(NAMES) {
             let operation = Operation::Get { names: names.to_vec(), wanted };
-            let subject = Subject::of(&self.path, &operation);
+            let subject = Subject::of(self.socket.path(), &operation);
             for (record, fd) in self.ask(operation, None, &mut budget)? {
                 let object =
                     check_object(&record, fd, wanted).map_err(|cause| subject.fail(cause))?;
@@ -95,7 +94,7 @@ impl<'s> Client<'s> {
     /// The record of a name, with the id of the object that its pin refers to now.
     pub fn info(&mut self, name: &[u8]) -> Result<Record, Failure> {
         let operation = Operation::Info { name: name.to_vec() };
-        let subject = Subject::of(&self.path, &operation);
+        let subject = Subject::of(self.socket.path(), &operation);
         // The reply to a request with one name has one record, or was refused.
         self.records(operation)?.pop().ok_or_else(|| subject.fail("a reply without a record"))
     }
@@ -105,7 +104,7 @@ impl<'s> Client<'s> {
     pub fn get_when_there(&mut self, names: &[Vec<u8>], wanted: Mode) -> Result<Vec<Got>, Failure> {
         loop {
             let wait = Operation::Wait { names: names.to_vec(), milliseconds: 0 };
-            let subject = Subject::of(&self.path, &wait);
+            let subject = Subject::of(self.socket.path(), &wait);
             self.records(wait)?;
             match self.get(names, wanted) {
                 Err(failure) if failure.is_absent() => {}
@@ -128,7 +127,7 @@ impl<'s> Client<'s> {
         fd: Option<BorrowedFd>,
         budget: &mut Budget,
     ) -> Result<Held, Failure> {
-        let subject = Subject::of(&self.path, &operation);
+        let subject = Subject::of(self.socket.path(), &operation);
         let changes = matches!(operation, Operation::Put { .. } | Operation::Remove { .. });
         let mut sent = false;
         let mut tries = 0;
@@ -140,7 +139,10 @@ impl<'s> Client<'s> {
             let request = Request { number: self.number, operation };
             let connection = self.connection.take().map_or_else(|| self.reconnect(), Ok);
             let mut connection = connection.map_err(|cause| match sent && changes {
-                true => subject.unsure(format_args!("connect again: {cause}")),
+                true => {
+                    let hint = self.socket.hint();
+                    subject.unsure(format_args!("connect again: {cause}{hint}"))
+                }
                 false => self.unreachable(cause),
             })?;
             let asked = self.exchange(&mut connection, &request, fd, budget, &mut sent);
@@ -202,7 +204,7 @@ impl<'s> Client<'s> {
     /// A new connection, waited for if there is nobody and that is wanted; else why there is none.
     fn reconnect(&self) -> Result<Connection, Cause> {
         loop {
-            let why = match Connection::new(&self.path, self.bounds) {
+            let why = match Connection::new(self.socket.path(), self.bounds) {
                 Err(Trouble::Nobody(why)) if self.patient => why,
                 result => return result.map_err(|trouble| self.cause(trouble)),
             };
@@ -216,7 +218,8 @@ impl<'s> Client<'s> {
     }
 
     fn unreachable(&self, cause: Cause) -> Failure {
-        Subject::new(&self.path, "connect").fail(cause)
+        let subject = Subject::new(self.socket.path(), "connect");
+        subject.fail(format!("{cause}{}", self.socket.hint()))
     }
 
     /// What is left of the time, as a WAIT tells it: 0 for ever, or for longer than it can tell.

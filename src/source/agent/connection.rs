@@ -61,6 +61,9 @@ impl Connection {
     /// Connects to the agent that listens at `path`, which root does only if that is root's.
     pub fn new(path: &Path, bounds: Bounds) -> Result<Connection, Trouble> {
         let length = path.as_os_str().as_bytes().len();
+        if length == 0 {
+            return Err(Trouble::Other("the path is empty".into()));
+        }
         if length > MAX_PATH {
             let cause = format!("{length} bytes, where a socket's path has at most {MAX_PATH}");
             return Err(Trouble::Other(cause.into()));
