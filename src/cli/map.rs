@@ -78,7 +78,7 @@ const SUBCOMMANDS: [Subcommand; 26] = [
     sub("freeze", "Let nobody write a map", pin::freeze_arguments, |m, _| pin::freeze(m)),
     sub("create", "Make a map, and pin it", pin::create_arguments, pin::create),
     sub("send", "Send maps to where tc or bpf-exec waits", send::arguments, |m, _| send::run(m)),
-    sub("put", "Leave a map, a program or a link with an agent", put::arguments, put::run),
+    sub("put", "Store maps, programs and links with an agent", put::arguments, put::run),
     sub("agent", "List what an agent holds, or remove from it", agent::arguments, agent::run),
     sub("batch", "Run subcommands, a line each", batch::arguments, batch::run),
     sub("completion", "Print a shell's completion script", completion::arguments, completion::run),

@@ -1,21 +1,23 @@
-//! `bpf-map put`: a map, a program or a link is left with an agent.
+//! `bpf-map put`: stores maps, programs and links with an agent, each by itself.
 
 mod inherited;
 
 use super::reference::{self, Found, Reference};
-use super::{agent, handed, positional, value};
-use crate::cli::exit::{Output, warn};
+use super::{agent, handed, positional};
+use crate::cli::exit::{FAILED, Output, warn};
 use crate::cli::name::split_name;
 use crate::handoff::environ::{Class, MAX_LAYOUT};
 use crate::map::typed::Layouts;
+use crate::source::agent::Client;
 use crate::source::foreign::ForeignName;
 use crate::source::{id, pin, readonly};
 use crate::sys::object::Object;
-use crate::text::escape;
+use crate::text::{escape, quote};
 use crate::wire::agent::check_name;
 use anyhow::{Context, anyhow, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use std::ffi::OsStr;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -24,15 +26,21 @@ pub fn arguments(command: Command) -> Command {
     let flag = |name: &'static str, help: &'static str| {
         Arg::new(name).long(name).help(help).action(ArgAction::SetTrue)
     };
-    let object =
-        positional("MAP", "The map, or prog:PROGRAM, or link:LINK; NAME= before it names it");
+    let objects = positional(
+        "MAP",
+        "The maps, or prog:PROGRAM, or link:LINK; NAME= before an object names it",
+    );
     command.args([
-        object.required(false).required_unless_present("inherited"),
+        objects
+            .value_name("[NAME=]OBJECT")
+            .num_args(1..)
+            .required(false)
+            .required_unless_present("inherited"),
         agent::socket(),
         flag("inherited", "Put every inherited map, program and link")
             .conflicts_with_all(["MAP", "read-only"]),
-        flag("replace", "Take the place of what has the name"),
-        flag("read-only", "Leave a read-only descriptor").short('r'),
+        flag("replace", "Replace existing objects"),
+        flag("read-only", "Store read-only file descriptors, or fail").short('r'),
         agent::time_limit(),
     ])
 }
@@ -41,23 +49,80 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
     if matches.get_flag("inherited") {
         return inherited::put(matches, out);
     }
-    let (given, text) = split_name(value(matches, "MAP"));
-    if let Some(name) = given {
-        check_name(name).with_context(|| escape(value(matches, "MAP").as_bytes()))?;
+    let read_only = matches.get_flag("read-only");
+    let objects = matches.get_many::<OsString>("MAP").into_iter().flatten();
+    let objects = objects.map(|text| (escape(text.as_bytes()), text)).collect();
+    put_each(objects, |text| open_named(text, read_only), matches, out)
+}
+
+/// An object that can be sent.
+struct Outgoing {
+    name: Vec<u8>,
+    object: Object,
+    /// If it is known.
+    layout: Option<Vec<u8>>,
+}
+
+/// Opens and puts each of `objects`, which have labels for messages. Each object that is not
+/// stored is reported, and the status is then [`FAILED`]; that no agent can be connected to is
+/// one error.
+fn put_each<T>(
+    objects: Vec<(String, T)>,
+    open: impl Fn(&T) -> anyhow::Result<Outgoing>,
+    matches: &ArgMatches,
+    out: &mut Output,
+) -> anyhow::Result<u8> {
+    let total = objects.len();
+    let mut objects = objects.into_iter();
+    let mut labels = BTreeMap::new();
+    let mut client = None;
+    let mut status = 0;
+    for (label, object) in objects.by_ref() {
+        let opened = open(&object).and_then(|outgoing| {
+            match labels.insert(outgoing.name.clone(), label.clone()) {
+                Some(first) => {
+                    bail!("{first} and {label} have the same name, {}", quote(&outgoing.name))
+                }
+                None => Ok(outgoing),
+            }
+        });
+        let Outgoing { name, object, layout } = match opened {
+            Ok(outgoing) => outgoing,
+            Err(error) => {
+                out.report(format_args!("{error:#}"))?;
+                status = FAILED;
+                continue;
+            }
+        };
+        let layout = limit_layout(layout, &label, out)?;
+        let client = match &mut client {
+            Some(client) => client,
+            // Opening an object needs no agent, so what is wrong with the first is reported first.
+            None => client.insert(connect(matches, total)?),
+        };
+        if let Err(failure) =
+            client.put(&name, object.as_fd(), &layout, matches.get_flag("replace"))
+        {
+            let answered = failure.is_refusal();
+            out.report(failure)?;
+            status = FAILED;
+            if !answered {
+                break;
+            }
+        }
     }
-    let Left { class, object, name, layout } =
-        open(OsStr::from_bytes(text), matches.get_flag("read-only"))?;
-    let label = escape(text);
-    let given = given.map(<[u8]>::to_vec);
-    let (name, warning) = ForeignName::choose(given, name, class, None, object.name());
-    warning.iter().for_each(|w| warn(super::PROGRAM, format_args!("{label}: {w}")));
-    let name = name.with_context(|| format!("{label}: it has no name: put NAME= before it"))?;
-    check_name(&name)
-        .with_context(|| format!("{label}: {}: put another NAME= before it", escape(&name)))?;
-    let layout = limit_layout(layout, &label, out)?;
-    let mut client = agent::connect(matches)?;
-    client.put(&name, object.as_fd(), &layout, matches.get_flag("replace"))?;
-    Ok(0)
+    for (label, _) in objects {
+        out.report(format_args!("{label}: not sent to the agent"))?;
+    }
+    Ok(status)
+}
+
+/// A connection to the agent; the error says what it means for several objects.
+fn connect(matches: &ArgMatches, total: usize) -> anyhow::Result<Client<'static>> {
+    agent::connect(matches).map_err(|error| match total {
+        1 => error,
+        _ => anyhow!("{error:#}: none of the {total} objects was stored"),
+    })
 }
 
 /// The layout that is sent, empty if it is unknown or, with a warning, too long.
@@ -69,6 +134,23 @@ fn limit_layout(layout: Option<Vec<u8>>, label: &str, out: &mut Output) -> anyho
     let length = layout.len();
     out.report(format_args!("warning: {label}: a layout of {length} bytes is left out"))?;
     Ok(Vec::new())
+}
+
+/// Opens the object that `[NAME=]OBJECT` names, and decides its name.
+fn open_named(text: &OsStr, read_only: bool) -> anyhow::Result<Outgoing> {
+    let (given, reference) = split_name(text);
+    if let Some(name) = given {
+        check_name(name).with_context(|| escape(text.as_bytes()))?;
+    }
+    let label = escape(reference);
+    let Left { class, object, name, layout } = open(OsStr::from_bytes(reference), read_only)?;
+    let given = given.map(<[u8]>::to_vec);
+    let (name, warning) = ForeignName::choose(given, name, class, None, object.name());
+    warning.iter().for_each(|w| warn(super::PROGRAM, format_args!("{label}: {w}")));
+    let name = name.with_context(|| format!("{label}: it has no name: put NAME= before it"))?;
+    check_name(&name)
+        .with_context(|| format!("{label}: {}: put another NAME= before it", escape(&name)))?;
+    Ok(Outgoing { name, object, layout })
 }
 
 /// What is to be left, with the name and the layout that it is known by.

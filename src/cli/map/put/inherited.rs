@@ -1,54 +1,35 @@
 //! `bpf-map put --inherited`: puts every inherited map, program and link under its own name.
 
-use super::limit_layout;
+use super::{Outgoing, put_each};
 use crate::cli::exit::{FAILED, Output};
-use crate::cli::map::agent;
 use crate::error::describe;
 use crate::handoff::environ::Claim;
 use crate::map::typed::Layouts;
 use crate::source::inherited::{self, Inherited};
-use crate::sys::fd;
 use crate::sys::object::Object;
 use crate::text::{escape, quote};
 use crate::wire::agent::check_name;
 use anyhow::{Context, anyhow, bail};
 use clap::ArgMatches;
 use std::collections::BTreeMap;
-use std::os::fd::AsFd;
 
-/// Puts what can be put. Each object that is not put is reported, and the status is then
-/// [`FAILED`]. A malformed or duplicate name is an error before anything is sent.
+/// Puts what can be put. A malformed or duplicate name is an error before anything is sent.
 pub fn put(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
     let inherited = inherited::here()?;
     let named = name_all(&inherited.objects)?;
-    let mut status = if inherited.warnings.is_empty() { 0 } else { FAILED };
+    let status = if inherited.warnings.is_empty() { 0 } else { FAILED };
     for warning in inherited.warnings {
         out.report(warning)?;
     }
     if named.is_empty() {
         bail!("--inherited: no map, program or link is inherited");
     }
-    let mut client = agent::connect(matches)?;
-    for (name, Inherited { claim, fd, .. }) in named {
-        let label = claim.variable();
-        let (object, layout) = match open(claim, fd) {
-            Ok(opened) => opened,
-            Err(error) => {
-                out.report(format_args!("{label}: {error:#}"))?;
-                status = FAILED;
-                continue;
-            }
-        };
-        let layout = limit_layout(layout, &label, out)?;
-        match client.put(&name, object.as_fd(), &layout, matches.get_flag("replace")) {
-            Err(failure) if failure.is_refusal() => {
-                out.report(failure)?;
-                status = FAILED;
-            }
-            result => result?,
-        }
-    }
-    Ok(status)
+    let named = named.into_iter().map(|named| (named.1.claim.variable(), named)).collect();
+    let open = |(name, inherited): &(Vec<u8>, &Inherited)| {
+        open(name, inherited).with_context(|| inherited.claim.variable())
+    };
+    let put = put_each(named, open, matches, out)?;
+    Ok(status.max(put))
 }
 
 /// The objects by their names, by class and index. Maps, programs and links share the
@@ -72,8 +53,8 @@ fn name(claim: &Claim) -> Vec<u8> {
     claim.name.clone().unwrap_or_else(|| claim.class.numbered(claim.index).into())
 }
 
-/// The object with a file descriptor that this process owns, and its layout.
-fn open(claim: &Claim, fd: &fd::Inherited) -> anyhow::Result<(Object, Option<Vec<u8>>)> {
+/// The object with a file descriptor that this process owns.
+fn open(name: &[u8], Inherited { claim, fd, .. }: &Inherited) -> anyhow::Result<Outgoing> {
     let fail = |errno| anyhow!("duplicate descriptor {}: {}", claim.fd, describe(errno));
     let object = Object::identify_as(claim.class.kind(), fd.duplicate().map_err(fail)?);
     let object = object.map_err(fail)?;
@@ -84,5 +65,5 @@ fn open(claim: &Claim, fd: &fd::Inherited) -> anyhow::Result<(Object, Option<Vec
         Object::Map(map) => claim.layout.clone().or_else(|| Layouts::default().of(map.info()).0),
         _ => None,
     };
-    Ok((object, layout))
+    Ok(Outgoing { name: name.to_vec(), object, layout })
 }
