@@ -621,7 +621,7 @@ fn what_is_wrong_with_the_arguments_is_told_before_anybody_is_asked() {
         (&["agent", "b/c"][..], "\"b/c\": a name holds '/', '=', ',' or a control byte"),
         (
             &["agent", "--remove"],
-            "the following required arguments were not provided: [NAME]... (see bpf-map --help)",
+            "the following required arguments were not provided: [NAME|GLOB]... (see bpf-map --help)",
         ),
         (&["agent", "--timeout", "x"], "--timeout x: not a number of seconds"),
     ] {

@@ -384,6 +384,33 @@ fn names_that_are_absent_are_told_and_the_others_print_or_go() {
 }
 
 #[test]
+fn globs_are_listed_and_never_removed() {
+    let lab = Lab::new();
+    let _agent = agent(&lab);
+    let pin = lab.array("pinned", 1);
+    for name in ["b1", "a2", "a1", "a*"] {
+        put(&lab, &[&format!("{name}={}", pin.display())]);
+    }
+    let list = |words: &[&str]| {
+        let words = [&["agent", "--socket=agent", "--json"], words].concat();
+        let run = run(&mut lab.map(words));
+        let json: Vec<serde_json::Value> = serde_json::from_str(&run.stdout).unwrap();
+        let names: Vec<String> = json.iter().map(|o| o["name"].as_str().unwrap().into()).collect();
+        (names.join(" "), run.status, run.stderr)
+    };
+    let done = |names: &str| (names.to_owned(), 0, String::new());
+    assert_eq!(list(&["a*"]), done("a* a1 a2"));
+    assert_eq!(list(&["b1", "a?", "?1"]), done("b1 a* a1 a2 a1 b1"));
+    let missing = "bpf-map: agent: list: no name matches \"c*\"\n".to_owned();
+    assert_eq!(list(&["c*", "b?"]), ("b1".to_owned(), 1, missing));
+    let remove = |name| run(&mut lab.map(["agent", "--socket=agent", "--remove", name]));
+    assert_eq!(remove("a*"), Run { status: 0, stdout: String::new(), stderr: String::new() });
+    assert_eq!(list(&[]), done("a1 a2 b1"));
+    let stderr = "bpf-map: agent#a?: remove: nothing is stored as \"a?\"\n".into();
+    assert_eq!(remove("a?"), Run { status: 1, stdout: String::new(), stderr });
+}
+
+#[test]
 fn the_new_subcommands_are_completed() {
     let lab = Lab::new();
     let _agent = agent(&lab);

@@ -42,11 +42,12 @@ pub fn arguments(command: Command) -> Command {
     command.args([
         socket(),
         Arg::new("NAME")
+            .value_name("NAME|GLOB")
             .num_args(0..)
-            .help("Names of which to tell [default: all]")
+            .help("The names to list; * and ? match as in rules [default: all]")
             .value_parser(value_parser!(OsString)),
         flag("json", "Print JSON"),
-        flag("remove", "Remove the names").requires("NAME").conflicts_with("json"),
+        flag("remove", "Remove the names; no globs").requires("NAME").conflicts_with("json"),
         time_limit(),
     ])
 }
@@ -67,13 +68,26 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
         records.sort_by(|a, b| a.name.cmp(&b.name));
         0
     } else {
-        each(&names, out, |name| client.info(name).map(|record| records.push(record)))?
+        each(&names, out, |name| {
+            match is_glob(name) {
+                true => records.extend(client.find(name)?),
+                false => records.push(client.info(name)?),
+            }
+            Ok(())
+        })?
     };
     match matches.get_flag("json") {
         true => out.data.extend(agent::json(&records)),
         false => out.data.extend(agent::table(&records).as_bytes()),
     }
     Ok(status)
+}
+
+/// Whether a word matches more names than itself. A name may hold these bytes, too, so a word
+/// that is to be removed is always a name: what another user has stored as `*` must not make
+/// root remove everything.
+fn is_glob(word: &[u8]) -> bool {
+    word.iter().any(|byte| matches!(byte, b'*' | b'?'))
 }
 
 /// Does something with each name. One that is absent is reported, and makes the status that.

@@ -7,7 +7,7 @@ use super::socket::Socket;
 use crate::error::Cause;
 use crate::sys::object::Object;
 use crate::sys::scm::MAX_FDS;
-use crate::text::escape;
+use crate::text::{escape, quote};
 use crate::wire::agent::{MAX_PACKET, Mode, Operation, Record, Request, Status};
 use std::os::fd::BorrowedFd;
 
@@ -54,6 +54,18 @@ impl<'s> Client<'s> {
     /// The records of all names that match, in the agent's order; an empty glob stands for all.
     pub fn list(&mut self, glob: &[u8]) -> Result<Vec<Record>, Failure> {
         self.records(Operation::List { glob: glob.to_vec() })
+    }
+
+    /// Likewise, sorted bytewise by name; if none matches, that is an error.
+    pub fn find(&mut self, glob: &[u8]) -> Result<Vec<Record>, Failure> {
+        let mut records = self.list(glob)?;
+        records.sort_by(|a, b| a.name.cmp(&b.name));
+        if records.is_empty() {
+            let subject = Subject::new(self.socket.path(), "list");
+            let failure = subject.fail(format!("no name matches {}", quote(glob)));
+            return Err(failure.answered(Status::Absent));
+        }
+        Ok(records)
     }
 
     /// The objects of these names, in their order. A map's descriptor has no more access
