@@ -4,6 +4,7 @@ mod common;
 
 use common::agent::*;
 use common::fds::*;
+use common::played::*;
 use common::*;
 use std::process::Command;
 
@@ -93,9 +94,10 @@ fn unusable_names_are_replaced_with_a_warning() {
     pin_program("prog");
     let sources = ["--pin", "x=/sys/fs/bpf/b", "--prog", "p=/sys/fs/bpf/prog"];
     let script = format!("export BPF_MAP0_NAME= BPF_PROG0_NAME=7; {PUT}");
-    let stderr = "bpf-map: BPF_MAP0: the name \"\" is empty: \"b\" is used\n\
-                  bpf-map: BPF_PROG0: the name \"7\" is a number: \"noop_socket\" is used\n";
-    let want = Run { status: 2, stdout: String::new(), stderr: stderr.into() };
+    let stderr = "bpf-map: warning: BPF_MAP0: the name \"\" is empty: \"b\" is used\n\
+                  bpf-map: warning: BPF_PROG0: the name \"7\" is a number: \
+                  \"noop_socket\" is used\n";
+    let want = Run { status: 0, stdout: String::new(), stderr: stderr.into() };
     assert_eq!(run(&mut handed(&lab, &sources, &script)), want);
     assert_eq!(held(&lab), ["b 1 3 ", "noop_socket 2 3 "]);
 }
@@ -109,15 +111,15 @@ fn an_object_that_cannot_be_put_does_not_stop_the_others() {
     }
     stdout_of(&mut lab.map(["put", "b=/sys/fs/bpf/d", "--socket=agent"]));
     let sources = ["--pin", "/sys/fs/bpf/a", "--pin", "/sys/fs/bpf/b", "--pin", "/sys/fs/bpf/c"];
-    let run_with = |script: &str| {
+    let run_with = |script: &str, status| {
         let run = run(&mut handed(&lab, &sources, script));
-        assert_eq!((run.status, run.stdout.as_str()), (2, ""), "{run:?}");
+        assert_eq!((run.status, run.stdout.as_str()), (status, ""), "{run:?}");
         run.stderr
     };
     // A taken name and a closed file descriptor.
-    let stderr = run_with(&format!("export BPF_MAP0=999; {PUT}"));
+    let stderr = run_with(&format!("export BPF_MAP0=999; {PUT}"), 2);
     let lines: Vec<&str> = stderr.lines().collect();
-    assert_eq!(lines[0], "bpf-map: BPF_MAP0: descriptor 999 is closed, dropped");
+    assert_eq!(lines[0], "bpf-map: warning: BPF_MAP0: descriptor 999 is closed, dropped");
     assert!(lines[1].starts_with("bpf-map: agent#b: put: "), "{stderr}");
     assert_eq!((lines.len(), held(&lab)), (2, vec!["b 1 3 ".into(), "c 1 3 ".into()]));
     let id = |name: &str| {
@@ -126,11 +128,83 @@ fn an_object_that_cannot_be_put_does_not_stop_the_others() {
     };
     assert_eq!(id("b"), map_id(std::path::Path::new("/sys/fs/bpf/d")));
     // A layout of another size is dropped, and the map is put without it.
-    let stderr = run_with(&format!("export BPF_MAP1_LAYOUT='u32 -> u32'; {PUT} --replace"));
+    let stderr = run_with(&format!("export BPF_MAP1_LAYOUT='u32 -> u32'; {PUT} --replace"), 0);
     let why = "layout: a value of 4 bytes, where the map's is 8: the layout is dropped";
-    assert_eq!(stderr, format!("bpf-map: BPF_MAP1_LAYOUT: {why}\n"));
+    assert_eq!(stderr, format!("bpf-map: warning: BPF_MAP1_LAYOUT: {why}\n"));
     assert_eq!(held(&lab), ["a 1 3 ", "b 1 3 ", "c 1 3 "]);
     assert_eq!(id("b"), map_id(std::path::Path::new("/sys/fs/bpf/b")));
+}
+
+#[test]
+fn status_is_2_only_if_an_object_is_not_stored() {
+    let lab = Lab::new();
+    let _agent = serve(&lab);
+    for name in ["a", "b"] {
+        lab.array(name, 1);
+    }
+    let sources = ["--pin", "/sys/fs/bpf/a", "--pin", "/sys/fs/bpf/b"];
+    for (change, status, warning, stored) in [
+        ("BPF_NUM_MAPS=3", 0, "BPF_NUM_MAPS is 3 (found 2 maps)", &["a", "b"][..]),
+        ("BPF_NUM_MAPS=", 0, "BPF_NUM_MAPS: \"\" is not a number", &["a", "b"]),
+        ("BPF_MAP01=9", 2, "BPF_MAP01: not a number for a map, dropped", &["a", "b"]),
+        (
+            "BPF_NUM_MAPS=1 BPF_MAP0=x",
+            2,
+            "BPF_MAP0: \"x\" is not a descriptor number, dropped",
+            &["b"],
+        ),
+        (
+            "BPF_NUM_MAPS=1 BPF_MAP0_ID=x",
+            2,
+            "BPF_MAP0_ID: \"x\" is not an id, BPF_MAP0 is dropped",
+            &["b"],
+        ),
+        ("BPF_MAP0=9", 2, "BPF_MAP0: descriptor 9 is a file, not a map, dropped", &["b"]),
+    ] {
+        let script = format!("exec 9</dev/null; export {change}; {PUT}");
+        let stderr = format!("bpf-map: warning: {warning}\n");
+        let want = Run { status, stdout: String::new(), stderr };
+        assert_eq!(run(&mut handed(&lab, &sources, &script)), want, "{change}");
+        let client = Client::connect(&lab.path("agent"));
+        let records = client.list();
+        assert_eq!(common::agent::names(&records), stored, "{change}");
+        client.remove(stored);
+    }
+}
+
+#[test]
+fn warnings_are_printed_before_a_duplicate_name_is_refused() {
+    let lab = Lab::new();
+    let _agent = serve(&lab);
+    let sources = ["a", "b"].map(|name| format!("--pin={}", lab.array(name, 1).display()));
+    let sources = [sources[0].as_str(), &sources[1]];
+    let script = format!("export BPF_NUM_MAPS=3 BPF_MAP1_NAME=a; {PUT}");
+    let stderr = "bpf-map: warning: BPF_NUM_MAPS is 3 (found 2 maps)\n\
+                  bpf-map: BPF_MAP0 and BPF_MAP1 have the same name, \"a\"\n";
+    let want = Run { status: 2, stdout: String::new(), stderr: stderr.into() };
+    assert_eq!(run(&mut handed(&lab, &sources, &script)), want);
+    assert_eq!(held(&lab), [""; 0]);
+}
+
+#[test]
+fn objects_without_a_connection_are_reported() {
+    let lab = Lab::new();
+    let sources = ["a", "b", "c"].map(|name| format!("--pin={}", lab.array(name, 1).display()));
+    let sources = [sources[0].as_str(), &sources[1], &sources[2]];
+    let none = "bpf-map: agent: connect: no such file or directory: \
+                none of the 3 objects was stored";
+    fails(&mut handed(&lab, &sources, PUT), 2, none);
+    let path = lab.path("agent");
+    let run = play(&path, &mut handed(&lab, &sources, PUT), |played| {
+        let client = played.accept();
+        client.receive().unwrap();
+        std::fs::remove_file(&path).unwrap();
+    });
+    let stderr = "bpf-map: agent#a: put: connect again: no such file or directory: \
+                  whether it was done is not known\n\
+                  bpf-map: BPF_MAP1: not sent to the agent\n\
+                  bpf-map: BPF_MAP2: not sent to the agent\n";
+    assert_eq!(run, Run { status: 2, stdout: String::new(), stderr: stderr.into() });
 }
 
 #[test]

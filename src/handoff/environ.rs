@@ -75,6 +75,8 @@ pub struct Claims {
     pub without_id: Vec<Claim>,
     /// As declared, whether or not the descriptors are there.
     pub scope: Scope,
+    /// Whether a variable of an object was dropped.
+    pub dropped: bool,
     /// A line for each thing that is not as the contract has it.
     pub warnings: Vec<String>,
 }
@@ -94,6 +96,7 @@ pub fn claims<'a>(environment: impl IntoIterator<Item = &'a [u8]>) -> Claims {
     let mut claims: BTreeMap<(Class, u32), Claim> = BTreeMap::new();
     let (mut names, mut layouts, mut ids) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     let mut counts: BTreeMap<Class, &[u8]> = BTreeMap::new();
+    let mut dropped = false;
     let mut warnings = Vec::new();
     for entry in environment {
         let (name, value) = split(entry);
@@ -118,15 +121,20 @@ pub fn claims<'a>(environment: impl IntoIterator<Item = &'a [u8]>) -> Claims {
             }
             Variable::Strange => {
                 scope = Scope::Objects;
+                dropped = true;
                 let (name, noun) = (escape(name), class.noun());
                 warnings.push(format!("{name}: not a number for a {noun}, dropped"));
             }
             Variable::Descriptor(index) => {
                 scope = Scope::Objects;
                 let claim = Claim { class, index, ..Claim::default() };
-                match read_number(&claim, value, seen.insert((class, index))) {
+                let first = seen.insert((class, index));
+                match read_number(&claim, value, first) {
                     Ok(fd) => drop(claims.insert((class, index), Claim { fd, ..claim })),
-                    Err(warning) => warnings.push(warning),
+                    Err(warning) => {
+                        dropped |= first;
+                        warnings.push(warning);
+                    }
                 }
             }
         }
@@ -139,6 +147,7 @@ pub fn claims<'a>(environment: impl IntoIterator<Item = &'a [u8]>) -> Claims {
     let (claims, without_id): (Vec<Claim>, Vec<Claim>) = claims
         .into_values()
         .partition(|claim| claim.id.is_some() || !ids.contains_key(&(claim.class, claim.index)));
+    dropped |= !without_id.is_empty();
     for claim in &without_id {
         let (variable, id) = (claim.variable(), escape(ids[&(claim.class, claim.index)]));
         warnings.push(format!("{variable}_ID: \"{id}\" is not an id, {variable} is dropped"));
@@ -147,7 +156,7 @@ pub fn claims<'a>(environment: impl IntoIterator<Item = &'a [u8]>) -> Claims {
         let found = claims.iter().filter(|claim| claim.class == class).count();
         warnings.extend(doubt(class, counts.remove(&class), found));
     }
-    Claims { claims, without_id, scope, warnings }
+    Claims { claims, without_id, scope, dropped, warnings }
 }
 
 /// The descriptor that a variable names, which must be its first; else a warning.

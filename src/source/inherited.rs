@@ -27,6 +27,8 @@ pub struct Inheritance {
     pub objects: Vec<Inherited>,
     /// What it declares, whether or not the descriptors are there.
     pub scope: Scope,
+    /// Whether an object that it declares is not among these.
+    pub dropped: bool,
     /// A line for each number that is closed or something else, and for a wrong count.
     pub warnings: Vec<String>,
 }
@@ -79,7 +81,8 @@ impl fmt::Display for Unfit {
 ///
 /// Call it before anything else is opened.
 pub fn open<'a>(environment: impl IntoIterator<Item = &'a [u8]>) -> Result<Inheritance, Error> {
-    let environ::Claims { claims, scope, mut warnings, .. } = environ::claims(environment);
+    let environ::Claims { claims, scope, mut dropped, mut warnings, .. } =
+        environ::claims(environment);
     let mut objects = Vec::new();
     for claim in claims {
         let variable = claim.variable();
@@ -93,11 +96,12 @@ pub fn open<'a>(environment: impl IntoIterator<Item = &'a [u8]>) -> Result<Inher
                 return Err(Error::new(object, "identify", errno));
             }
             Err(reason) => {
+                dropped = true;
                 warnings.push(format!("{variable}: {}, dropped", reason.about(claim.fd)));
             }
         }
     }
-    Ok(Inheritance { objects, scope, warnings })
+    Ok(Inheritance { objects, scope, dropped, warnings })
 }
 
 /// The claim with a name that can be used, and without a layout that is not the map's.

@@ -5,7 +5,7 @@ use crate::cli::exit::{FAILED, Output};
 use crate::error::describe;
 use crate::handoff::environ::Claim;
 use crate::map::typed::Layouts;
-use crate::source::inherited::{self, Inherited};
+use crate::source::inherited::{self, Inheritance, Inherited};
 use crate::sys::object::Object;
 use crate::text::{escape, quote};
 use crate::wire::agent::check_name;
@@ -14,13 +14,13 @@ use clap::ArgMatches;
 use std::collections::BTreeMap;
 
 /// Puts what can be put. A malformed or duplicate name is an error before anything is sent.
+/// The status is [`FAILED`] if an object that the environment declares is not stored.
 pub fn put(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
-    let inherited = inherited::here()?;
-    let named = name_all(&inherited.objects)?;
-    let status = if inherited.warnings.is_empty() { 0 } else { FAILED };
-    for warning in inherited.warnings {
-        out.report(warning)?;
+    let Inheritance { objects, dropped, warnings, .. } = inherited::here()?;
+    for warning in warnings {
+        out.report(format_args!("warning: {warning}"))?;
     }
+    let named = name_all(&objects)?;
     if named.is_empty() {
         bail!("--inherited: no map, program or link is inherited");
     }
@@ -28,8 +28,8 @@ pub fn put(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
     let open = |(name, inherited): &(Vec<u8>, &Inherited)| {
         open(name, inherited).with_context(|| inherited.claim.variable())
     };
-    let put = put_each(named, open, matches, out)?;
-    Ok(status.max(put))
+    let status = put_each(named, open, matches, out)?;
+    Ok(if dropped { FAILED } else { status })
 }
 
 /// The objects by their names, by class and index. Maps, programs and links share the
