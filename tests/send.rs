@@ -3,18 +3,16 @@
 mod common;
 
 use common::fds::*;
+use common::receiver::{receive, receiver};
 use common::waiting::{Waiting, sleeps_in};
 use common::*;
-use nix::cmsg_space;
-use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::socket::{
-    AddressFamily, Backlog, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, bind,
-    listen, recvmsg, socket,
+    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket,
 };
-use std::io::{BufRead, BufReader, ErrorKind, IoSliceMut, Write};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::{Path, PathBuf};
@@ -34,35 +32,6 @@ fn receivers(lab: &Lab, socket: &Path, script: &str) -> [Command; 2] {
     let mut ours = lab.exec(["--import"]);
     ours.arg(socket).args(["--", "sh", "-c", script]);
     [tc, ours]
-}
-
-/// A socket of the test's own, which does not block.
-fn receiver(path: &Path) -> UnixDatagram {
-    let socket = UnixDatagram::bind(path).expect("a socket");
-    socket.set_nonblocking(true).expect("a socket that does not block");
-    socket
-}
-
-/// One message and its descriptors; None where there is none.
-fn receive(socket: &UnixDatagram) -> Option<(Vec<u8>, Vec<OwnedFd>)> {
-    let (mut bytes, mut control) = (vec![0; 1 << 16], cmsg_space!([RawFd; 253]));
-    let mut parts = [IoSliceMut::new(&mut bytes)];
-    // The crate that sends would receive fds that commands of other tests inherit.
-    let flags = MsgFlags::MSG_CMSG_CLOEXEC;
-    let message = match recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags) {
-        Ok(message) => message,
-        Err(Errno::EAGAIN) => return None,
-        Err(e) => panic!("{e}"),
-    };
-    let mut fds = Vec::new();
-    for part in message.cmsgs().expect("not truncated") {
-        let ControlMessageOwned::ScmRights(numbers) = part else { panic!("{part:?}") };
-        // SAFETY: the kernel has just made them for us.
-        fds.extend(numbers.into_iter().map(|number| unsafe { OwnedFd::from_raw_fd(number) }));
-    }
-    let length = message.bytes;
-    bytes.truncate(length);
-    Some((bytes, fds))
 }
 
 fn access(fd: &OwnedFd) -> OFlag {

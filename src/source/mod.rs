@@ -20,6 +20,7 @@ pub mod readonly;
 pub mod send;
 pub mod socket;
 pub mod tc;
+pub mod trust;
 pub mod walk;
 
 use crate::error::Error;

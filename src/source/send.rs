@@ -1,5 +1,6 @@
 //! Maps sent to a socket on which tc or bpf-exec waits for them: the other end of tc.rs.
 
+use super::trust::is_trusted;
 use crate::error::{Cause, Error};
 use crate::sys::elem::MapFd;
 use crate::sys::{Errno, scm};
@@ -16,11 +17,18 @@ const SEND: &str = "send";
 
 /// Sends maps, with numbers for them that rise from `first`, to the socket at `path`. The
 /// caller sees to it that as many are sent as `header` says, and that the numbers do not end.
+/// A socket whose owner is not trusted is an error unless `any_owner`.
 ///
 /// Waits where the receiver takes its time. What it makes of them nobody hears: tc's
 /// protocol has no answer.
-pub fn send(path: &Path, header: Header, first: u32, maps: &[MapFd]) -> Result<(), Error> {
-    let socket = reach(path)?;
+pub fn send(
+    path: &Path,
+    header: Header,
+    first: u32,
+    maps: &[MapFd],
+    any_owner: bool,
+) -> Result<(), Error> {
+    let socket = reach(path, any_owner)?;
     let ids = first..=u32::MAX;
     let entries: Vec<Entry> = maps.iter().zip(ids).map(|(map, id)| entry(map, id)).collect();
     let datagrams = entries.chunks(TC_FDS).zip(maps.chunks(TC_FDS));
@@ -62,13 +70,22 @@ fn explain(errno: Errno, sent: usize, total: u16) -> Cause {
 }
 
 /// A socket connected to the one bound at `path`, however long that is.
-fn reach(path: &Path) -> Result<OwnedFd, Error> {
+fn reach(path: &Path, any_owner: bool) -> Result<OwnedFd, Error> {
     let fail = |cause: Cause| Error::new(path.as_os_str().as_bytes(), CONNECT, cause);
     let file = open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty());
     let file = file.map_err(|errno| fail(errno.into()))?;
-    let mode = fstat(&file).map_err(|errno| fail(errno.into()))?.st_mode;
-    if SFlag::from_bits_truncate(mode) & SFlag::S_IFMT != SFlag::S_IFSOCK {
+    let stat = fstat(&file).map_err(|errno| fail(errno.into()))?;
+    if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT != SFlag::S_IFSOCK {
         return Err(fail("not a socket".into()));
+    }
+    // The owner of the file is the user who bound it. SO_PEERCRED and SO_PEERPIDFD say nothing of
+    // a datagram socket's peer (6.18: uid -1, ENODATA).
+    if !any_owner && !is_trusted(stat.st_uid) {
+        let owner = stat.st_uid;
+        let cause = format!(
+            "the socket belongs to uid {owner}, which root does not trust (--read-only or --force sends nevertheless)"
+        );
+        return Err(fail(cause.into()));
     }
     try_connect(&file, SockType::Datagram, SockFlag::empty()).map_err(|errno| {
         fail(match errno {

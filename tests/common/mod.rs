@@ -12,6 +12,7 @@ pub mod fds;
 pub mod features;
 pub mod peers;
 pub mod played;
+pub mod receiver;
 pub mod sender;
 pub mod supervisor;
 pub mod traced;

@@ -37,6 +37,10 @@ pub fn arguments(command: Command) -> Command {
             .short('r')
             .help("Send read-only descriptors, or fail")
             .action(ArgAction::SetTrue),
+        Arg::new("force")
+            .long("force")
+            .help("As root, send also to another user's socket")
+            .action(ArgAction::SetTrue),
     ])
 }
 
@@ -69,7 +73,8 @@ pub fn run(matches: &ArgMatches) -> anyhow::Result<u8> {
     // tells those apart that come at the same time.
     let (st_dev, st_ino) = (0, std::process::id().into());
     let header = Header { total, object, st_dev, st_ino };
-    send::send(Path::new(socket), header, first, &maps)?;
+    let any_owner = read_only || matches.get_flag("force");
+    send::send(Path::new(socket), header, first, &maps, any_owner)?;
     Ok(0)
 }
 

@@ -3,6 +3,7 @@
 use crate::error::Cause;
 use crate::source::limit::Limit;
 use crate::source::socket::{MAX_PATH, Signals};
+use crate::source::trust::is_trusted;
 use crate::sys::Errno;
 use crate::sys::peer::credentials;
 use crate::sys::scm::{self, Received};
@@ -12,7 +13,6 @@ use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::socket::sockopt::SendTimeout;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, setsockopt, socket};
 use nix::sys::time::{TimeVal, TimeValLike};
-use nix::unistd::geteuid;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -185,17 +185,13 @@ fn slice(bounds: Bounds) -> TimeVal {
 /// An error if we are root and the agent is not: whoever can make a socket where root's tools
 /// look for an agent could hand them any object under any name.
 fn check_agent(socket: BorrowedFd) -> Result<(), Trouble> {
-    if !geteuid().is_root() {
+    // Of a listening socket's other end the kernel tells who began to listen.
+    let (_, uid, _) = credentials(socket)?;
+    if is_trusted(uid) {
         return Ok(());
     }
-    // Of a listening socket's other end the kernel tells who began to listen.
-    match credentials(socket)? {
-        (_, 0, _) => Ok(()),
-        (_, uid, _) => {
-            let cause = format!("the agent runs as uid {uid}, which root does not trust");
-            Err(Trouble::Other(cause.into()))
-        }
-    }
+    let cause = format!("the agent runs as uid {uid}, which root does not trust");
+    Err(Trouble::Other(cause.into()))
 }
 
 /// Why nobody could be reached, as far as the kernel's answer tells it.
