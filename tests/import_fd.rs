@@ -6,6 +6,7 @@ mod common;
 use common::agent::*;
 use common::child::Start;
 use common::fds::*;
+use common::receiver::activated;
 use common::sender::Datagram;
 use common::*;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -32,7 +33,7 @@ fn send(lab: &Lab, name: &str, map: &OwnedFd) {
 #[test]
 fn inherited_socket_is_used_and_closed_and_its_file_unchanged() {
     let lab = Lab::new();
-    let socket = UnixDatagram::bind(lab.path("in")).unwrap();
+    let socket = activated(&lab.path("in"));
     let before = lab.files();
     let (about, map) = (std::fs::metadata(lab.path("in")).unwrap(), new_map("sent"));
     // Its number may be one that the maps get.
@@ -114,7 +115,7 @@ fn unusable_file_descriptors_are_refused_in_one_line() {
         command.args(["--", "true"]);
         fails(Start::default().apply(&mut command), 125, &format!("bpf-exec: {message}"));
     }
-    let socket = UnixDatagram::bind(lab.path("in")).unwrap();
+    let socket = activated(&lab.path("in"));
     let mut command = import(&lab, &["--import", "fd:3", "true"]);
     let twice = "bpf-exec: fd:3: import: closed, or given twice";
     fails(with_fd_3(&mut command, &socket), 125, twice);
@@ -123,7 +124,7 @@ fn unusable_file_descriptors_are_refused_in_one_line() {
 #[test]
 fn malformed_datagram_ends_the_import_without_a_command() {
     let lab = Lab::new();
-    let socket = UnixDatagram::bind(lab.path("in")).unwrap();
+    let socket = activated(&lab.path("in"));
     for bytes in [&b"x"[..], &[0; 96]] {
         common::sender::send(&lab.path("in"), bytes, &[]);
         let mut command = import(&lab, &["echo", "started"]);
@@ -138,7 +139,7 @@ fn malformed_datagram_ends_the_import_without_a_command() {
 fn import_and_put_inherited_store_a_transfer_with_an_agent() {
     let lab = Lab::new();
     let (_agent, _) = serve(&lab);
-    let socket = UnixDatagram::bind(lab.path("in")).unwrap();
+    let socket = activated(&lab.path("in"));
     let store = ["--", "bpf-map", "put", "--inherited", "--replace", "--socket=agent"];
     let got = |name: &str| {
         let from = format!("agent#{name}");

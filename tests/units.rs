@@ -5,6 +5,7 @@ mod common;
 use common::agent::{Client, names, serve};
 use common::child::Start;
 use common::fds::{ARRAY, new_map};
+use common::receiver::activated;
 use common::sender::Datagram;
 use common::*;
 use std::os::fd::{AsFd, AsRawFd};
@@ -75,7 +76,7 @@ fn import_units_run_what_bpf_exec_and_bpf_map_accept() {
     let programs = binary("bpf-exec").parent().unwrap().join("bpf-");
     let command = command.replace("/usr/bin/bpf-", programs.to_str().unwrap());
     let (program, words) = command.split_once(' ').unwrap();
-    let bound = std::os::unix::net::UnixDatagram::bind(lab.path("in")).unwrap();
+    let bound = activated(&lab.path("in"));
     let map = new_map("sent");
     let entry = [ARRAY, 4, 8, 1, 0, 7, 0, 0, 0];
     Datagram::of(vec![entry]).send(&lab.path("in"), &[map.as_fd()]);

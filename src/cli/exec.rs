@@ -89,7 +89,8 @@ fn run(plan: Plan, inheritance: Inheritance) -> anyhow::Result<()> {
         let hint = format!("use --pin {root} for every pinned map");
         warn(PROGRAM, format_args!("nothing is handed over: {} ({hint})", scope.why_nothing()));
     }
-    let (groups, doubts) = source::open_all(&requests, &plan.settings, &mut layouts)?;
+    let mut report = |line| warn(PROGRAM, line);
+    let (groups, doubts) = source::open_all(&requests, &plan.settings, &mut layouts, &mut report)?;
     for (request, _) in requests.iter().zip(&groups).filter(|(_, group)| group.is_empty()) {
         warn(PROGRAM, request.source.nothing());
     }

@@ -18,6 +18,7 @@ pub mod process;
 pub mod program;
 pub mod readonly;
 pub mod send;
+pub mod senders;
 pub mod socket;
 pub mod tc;
 pub mod trust;
@@ -31,6 +32,7 @@ use crate::sys::object::Object;
 use crate::text::{count, escape};
 use foreign::{ForeignLayout, ForeignName};
 use limit::Limit;
+use senders::Senders;
 use std::fmt;
 use std::os::fd::{AsFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
@@ -173,7 +175,8 @@ impl Opened {
     }
 }
 
-/// Opens what all `requests` name: a list for each, in their order, and warnings.
+/// Opens what all `requests` name: a list for each, in their order, and warnings. What happens
+/// while it waits is reported to `warn`.
 ///
 /// Sockets are bound first, so that senders may come in any order, and waited
 /// for last, so that a pin that is not there is told at once.
@@ -181,6 +184,7 @@ pub fn open_all(
     requests: &[Request],
     settings: &Settings,
     layouts: &mut Layouts,
+    warn: &mut dyn FnMut(String),
 ) -> Result<(Vec<Vec<Opened>>, Vec<String>), Error> {
     let limit = Limit::new(settings.timeout);
     let waiting = requests.iter().any(|r| matches!(r.source, Source::Import(_)));
@@ -193,7 +197,8 @@ pub fn open_all(
     for request in requests {
         groups.push(match &request.source {
             Source::Import(address) => {
-                imports.push((groups.len(), tc::Import::open(address, settings.socket_mode)?));
+                let import = tc::Import::open(address, settings.socket_mode, Senders::new())?;
+                imports.push((groups.len(), import));
                 Vec::new()
             }
             Source::Agent(spec) => {
@@ -210,7 +215,7 @@ pub fn open_all(
     }
     if let Some(signals) = &signals {
         let (places, imports): (Vec<usize>, Vec<tc::Import>) = imports.into_iter().unzip();
-        let received = tc::receive_all(imports, limit, signals)?;
+        let received = tc::receive_all(imports, limit, signals, warn)?;
         for (place, maps) in places.into_iter().zip(received) {
             groups[place] = maps;
         }

@@ -4,12 +4,14 @@
 use super::Opened;
 use super::endpoint::Socket;
 use super::limit::Limit;
+use super::senders::Senders;
 use super::socket::{Bound, Signals};
 use crate::error::{Cause, Error};
 use crate::sys::Errno;
 use crate::sys::elem::MapFd;
 use crate::sys::fd;
-use crate::sys::scm::{self, MAX_FDS};
+use crate::sys::peer::pass_credentials;
+use crate::sys::scm::{self, MAX_FDS, Received};
 use crate::text::{count, escape};
 use crate::wire::tc::{Datagram, ENTRY, Entry, HEADER, Header};
 use nix::poll::{PollFd, PollFlags, poll};
@@ -17,7 +19,7 @@ use nix::sys::socket::{SockType, UnixAddr, getsockname, getsockopt, sockopt};
 use std::fmt;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 const IMPORT: &str = "import";
 
@@ -45,22 +47,31 @@ impl fmt::Display for Address {
 pub struct Import {
     label: Vec<u8>,
     socket: Socket,
+    /// The socket passed credentials before anything was queued, as far as it can be known.
+    always_passed: bool,
+    senders: Senders,
     header: Option<Header>,
     maps: Vec<Opened>,
 }
 
 impl Import {
     /// Binds the path, with the permission bits `mode`, or takes the inherited socket.
-    pub fn open(address: &Address, mode: u32) -> Result<Import, Error> {
-        let (label, socket) = match address {
-            Address::Path(path) => (path.as_os_str().as_bytes().to_vec(), bind(path, mode)?),
+    pub fn open(address: &Address, mode: u32, senders: Senders) -> Result<Import, Error> {
+        let label = match address {
+            Address::Path(path) => path.as_os_str().as_bytes().to_vec(),
+            Address::Inherited(_) => address.to_string().into(),
+        };
+        let (socket, always_passed) = match address {
+            Address::Path(path) => {
+                (Socket::Bound(Bound::new(path, SockType::Datagram, mode)?), true)
+            }
             Address::Inherited(number) => {
-                let label = address.to_string();
-                let socket = inherit(*number).map_err(|cause| Error::new(&label, IMPORT, cause))?;
-                (label.into(), Socket::Inherited(socket))
+                let fail = |cause| Error::new(&label, IMPORT, cause);
+                let (socket, passed) = inherit(*number).map_err(fail)?;
+                (Socket::Inherited(socket), passed)
             }
         };
-        Ok(Import { label, socket, header: None, maps: Vec::new() })
+        Ok(Import { label, socket, always_passed, senders, header: None, maps: Vec::new() })
     }
 
     fn is_complete(&self) -> bool {
@@ -72,14 +83,21 @@ impl Import {
         Error::new(&self.label, IMPORT, cause)
     }
 
-    /// Takes one datagram, if one is there. Anything wrong with it is an error,
-    /// and drops what came with it.
-    fn receive(&mut self) -> Result<(), Error> {
+    /// Takes one datagram, if one is there; whether it is part of the transfer. Anything wrong
+    /// with it is an error, and drops what came with it, unless another user sent it than those
+    /// that may: then it is dropped, with a warning, before anything else of it is looked at.
+    fn receive(&mut self, warn: &mut dyn FnMut(String)) -> Result<bool, Error> {
         let mut payload = [0; HEADER + ENTRY * MAX_FDS];
         let message = match scm::receive(self.socket.as_fd(), &mut payload) {
-            Err(Errno::EAGAIN | Errno::EINTR) => return Ok(()),
+            Err(Errno::EAGAIN | Errno::EINTR) => return Ok(false),
             message => message.map_err(|errno| self.fail(errno))?,
         };
+        let sender = self.sender(&message);
+        if !self.senders.accepts(sender) {
+            let warning = self.senders.refuse(sender);
+            warning.into_iter().for_each(|text| warn(format!("{}: {text}", escape(&self.label))));
+            return Ok(false);
+        }
         if message.payload_truncated {
             return Err(self.fail("a datagram longer than any that tc sends"));
         }
@@ -100,17 +118,21 @@ impl Import {
             let map = check(entry, fd, &place).map_err(|cause| self.fail(cause))?;
             self.maps.push(Opened { declared: Some(entry.id), ..Opened::new(map) });
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// The user who sent a message; None if it has no credentials.
+    fn sender(&self, message: &Received) -> Option<u32> {
+        // A process has no id here if it is in another pid namespace, or is not known.
+        let known = |&(pid, ..): &(u32, u32, u32)| pid != 0 || self.always_passed;
+        message.credentials.filter(known).map(|(_, uid, _)| uid)
     }
 }
 
-fn bind(path: &Path, mode: u32) -> Result<Socket, Error> {
-    Bound::new(path, SockType::Datagram, mode).map(Socket::Bound)
-}
-
 /// Takes ownership of the inherited socket `number`, so that the command does not inherit it.
-/// Its file and its flags, which the process that bound it shares, are left unchanged.
-fn inherit(number: RawFd) -> Result<OwnedFd, Cause> {
+/// Its file and its flags, which the process that bound it shares, are left unchanged; it is set
+/// to pass credentials. Also returns whether it was before.
+fn inherit(number: RawFd) -> Result<(OwnedFd, bool), Cause> {
     let inherited = fd::Inherited::new(number).map_err(|_| "closed, or given twice")?;
     let address = getsockname::<UnixAddr>(number).map_err(|errno| match errno {
         Errno::ENOTSOCK => "not a socket".into(),
@@ -123,7 +145,10 @@ fn inherit(number: RawFd) -> Result<OwnedFd, Cause> {
     if address.is_unnamed() {
         return Err("not bound".into());
     }
-    Ok(fd::adopt(inherited)?)
+    let passed = getsockopt(&inherited, sockopt::PassCred)?;
+    let socket = fd::adopt(inherited)?;
+    pass_credentials(socket.as_fd())?;
+    Ok((socket, passed))
 }
 
 /// The map behind `fd`, if it is the one that `entry` describes.
@@ -153,6 +178,7 @@ pub fn receive_all(
     mut imports: Vec<Import>,
     limit: Limit,
     signals: &Signals,
+    warn: &mut dyn FnMut(String),
 ) -> Result<Vec<Vec<Opened>>, Error> {
     while let Some(waiting) = imports.iter().find(|import| !import.is_complete()) {
         let mut fds = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
@@ -161,14 +187,21 @@ pub fn receive_all(
         match poll(&mut fds, limit.remaining()) {
             Err(Errno::EINTR) => continue,
             Err(errno) => return Err(waiting.fail(errno)),
-            Ok(0) if limit.is_over() => return Err(waiting.fail(late(&limit, waiting))),
             Ok(_) => {}
         }
         if fds[0].any() == Some(true) {
             return Err(waiting.fail("ended by a signal"));
         }
+        let mut received = false;
         for import in imports.iter_mut().filter(|import| !import.is_complete()) {
-            import.receive()?;
+            received |= import.receive(warn)?;
+        }
+        // Also if refused datagrams never cease.
+        if !received
+            && limit.is_over()
+            && let Some(waiting) = imports.iter().find(|import| !import.is_complete())
+        {
+            return Err(waiting.fail(late(&limit, waiting)));
         }
     }
     Ok(imports.into_iter().map(|import| import.maps).collect())

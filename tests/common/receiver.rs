@@ -2,11 +2,18 @@
 
 use nix::cmsg_space;
 use nix::errno::Errno;
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt};
 use std::io::IoSliceMut;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+
+/// A bound socket as systemd passes it with `PassCredentials=yes`.
+pub fn activated(path: &Path) -> UnixDatagram {
+    let socket = UnixDatagram::bind(path).expect("a socket");
+    setsockopt(&socket, sockopt::PassCred, &true).expect("credentials");
+    socket
+}
 
 /// A socket of the test's own, which does not block.
 pub fn receiver(path: &Path) -> UnixDatagram {

@@ -1,0 +1,75 @@
+//! Which users may send to an import, and which refused ones have been reported.
+
+use nix::unistd::geteuid;
+use std::collections::BTreeSet;
+
+/// What the kernel reports for a user that has no number in this user namespace, and for the
+/// sender of a datagram that was queued before the receiver asked for credentials
+/// (/proc/sys/kernel/overflowuid).
+const OVERFLOW: u32 = 65534;
+/// Users that are reported: a sender in a user namespace may have thousands.
+const MAX_REPORTED: usize = 16;
+
+/// The users that may send.
+#[derive(Clone, Debug)]
+pub struct Senders {
+    accepted: Vec<u32>,
+    /// None has no credentials.
+    refused: BTreeSet<Option<u32>>,
+}
+
+impl Senders {
+    /// Root and the user of this process.
+    pub fn new() -> Senders {
+        let own = geteuid().as_raw();
+        // Processes of this number may be anybody's if it is the overflow uid.
+        let accepted = if own == OVERFLOW && !knows_all_users() { vec![0] } else { vec![0, own] };
+        Senders { accepted, refused: BTreeSet::new() }
+    }
+
+    pub fn accepts(&self, sender: Option<u32>) -> bool {
+        sender.is_some_and(|uid| self.accepted.contains(&uid))
+    }
+
+    /// The warning that a datagram of `sender` was refused: one for each user.
+    pub fn refuse(&mut self, sender: Option<u32>) -> Option<String> {
+        if self.refused.len() > MAX_REPORTED || !self.refused.insert(sender) {
+            return None;
+        }
+        Some(match sender {
+            _ if self.refused.len() > MAX_REPORTED => {
+                "refused datagrams of more users, which are not reported".into()
+            }
+            Some(OVERFLOW) => format!(
+                "refused a datagram of uid {OVERFLOW}, which every user has that this user namespace \
+                 does not map"
+            ),
+            Some(uid) => format!("refused a datagram of uid {uid}"),
+            None => "refused a datagram without credentials, which was queued before the socket \
+                     was set to pass them"
+                .into(),
+        })
+    }
+}
+
+/// Whether every user has a number in this user namespace, so that no other user is reported as
+/// the overflow uid.
+fn knows_all_users() -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    map.split_whitespace().eq(["0", "0", "4294967295"])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refused_users_are_reported_once_and_not_without_bound() {
+        let mut senders = Senders::new();
+        let refuse = |senders: &mut Senders, uid| senders.refuse(Some(uid)).is_some();
+        assert!(refuse(&mut senders, 1) && !refuse(&mut senders, 1));
+        let reported = (0..100_000).filter(|uid| refuse(&mut senders, *uid)).count();
+        assert_eq!(reported, MAX_REPORTED, "one of them says that more are not reported");
+        assert!(senders.refused.len() <= MAX_REPORTED + 1);
+    }
+}

@@ -1,0 +1,180 @@
+//! Which users may send to `bpf-exec --import`: credentials are checked before anything else.
+
+mod common;
+
+use common::child::Start;
+use common::fds::*;
+use common::receiver::activated;
+use common::sender::{Datagram, Sender};
+use common::waiting::Waiting;
+use common::*;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::Command;
+
+const OTHER: u32 = 1001;
+/// Prints the id of the one map.
+const REPORT: &str = "sed -n 's/^map_id:[[:space:]]*//p' /proc/self/fdinfo/$BPF_MAP7";
+
+fn transfer() -> Vec<u8> {
+    Datagram::of(vec![[ARRAY, 4, 8, 1, 0, 7, 0, 0, 0]]).bytes()
+}
+
+/// `bpf-exec --import uds`, which reports the map, with more options before.
+fn import(lab: &Lab, options: &[&str]) -> Command {
+    lab.exec([options, &["--timeout=60", "--import", "uds", "--", "sh", "-c", REPORT]].concat())
+}
+
+/// Starts an import at a socket that every user can write to, whatever its mode is meant to be.
+fn start(lab: &Lab, command: &mut Command) -> Waiting {
+    let waiting = Waiting::start(command, &[&lab.path("uds")]);
+    std::fs::set_permissions(lab.path("uds"), PermissionsExt::from_mode(0o666)).unwrap();
+    waiting
+}
+
+fn warning(uid: u32) -> String {
+    format!("bpf-exec: warning: uds: refused a datagram of uid {uid}\n")
+}
+
+fn done(map: &OwnedFd, stderr: String) -> Run {
+    Run { status: 0, stdout: format!("{}\n", id_of(map)), stderr }
+}
+
+#[test]
+fn other_users_datagrams_are_dropped_before_they_are_parsed() {
+    let lab = Lab::new();
+    let (wanted, refused) = (new_map("wanted"), new_map("refused"));
+    let id = id_of(&refused);
+    let fds: &[BorrowedFd] = &[refused.as_fd()];
+    let mut cut = transfer();
+    cut.truncate(87);
+    let mut version = transfer();
+    version[0] = 9;
+    // Of an unfinished transfer, which the expected one would not continue.
+    let mut first_of_two = transfer();
+    first_of_two[2] = 2;
+    let hostile = [
+        (vec![], fds),
+        (cut, fds),
+        (version, fds),
+        (vec![0; 60_000], fds),
+        (transfer(), &[]),
+        (first_of_two, fds),
+        (transfer(), fds),
+    ];
+    let waiting = start(&lab, &mut import(&lab, &[]));
+    let sender = Sender::new(OTHER, &lab.path("uds"), &hostile);
+    hostile.iter().for_each(|_| sender.send().unwrap());
+    let expected = Sender::new(0, &lab.path("uds"), &[(transfer(), &[wanted.as_fd()])]);
+    expected.send().unwrap();
+    assert_eq!(waiting.run(), done(&wanted, warning(OTHER)));
+    drop((sender, expected, refused));
+    eventually("the end of the refused map", || !map_exists(id));
+}
+
+#[test]
+fn import_of_a_user_accepts_that_user_and_root_alone() {
+    let lab = Lab::new();
+    let map = new_map("sent");
+    let program = lab.reachable("bpf-exec");
+    let words = ["--timeout=60", "--import", "uds", "--", "sh", "-c", REPORT];
+    for own in [OTHER, 65534] {
+        let ids = [format!("--reuid={own}"), format!("--regid={own}"), "--clear-groups".into()];
+        let mut command = lab.program("setpriv", ids);
+        command.arg(&program).args(words);
+        for (sender, accepted) in [(own, true), (0, true), (1002, false)] {
+            let waiting = start(&lab, &mut command);
+            let first = Sender::new(sender, &lab.path("uds"), &[(transfer(), &[map.as_fd()])]);
+            first.send().unwrap();
+            let root = Sender::new(0, &lab.path("uds"), &[(transfer(), &[map.as_fd()])]);
+            if !accepted {
+                root.send().unwrap();
+            }
+            let stderr = if accepted { String::new() } else { warning(sender) };
+            assert_eq!(waiting.run(), done(&map, stderr), "{sender} to {own}");
+        }
+    }
+}
+
+#[test]
+fn refused_users_are_reported_once_each_and_not_without_bound() {
+    let lab = Lab::new();
+    let map = new_map("sent");
+    let waiting = start(&lab, &mut import(&lab, &[]));
+    let mut stderr = String::new();
+    for uid in 2001..2040 {
+        let twice: [(Vec<u8>, &[BorrowedFd]); 2] = [(vec![1], &[]), (vec![2], &[])];
+        let sender = Sender::new(uid, &lab.path("uds"), &twice);
+        sender.send().unwrap();
+        sender.send().unwrap();
+        match uid {
+            ..2017 => stderr += &warning(uid),
+            2017 => {
+                stderr += "bpf-exec: warning: uds: refused datagrams of more users, which are not reported\n"
+            }
+            _ => {}
+        }
+    }
+    Sender::new(0, &lab.path("uds"), &[(transfer(), &[map.as_fd()])]).send().unwrap();
+    assert_eq!(waiting.run(), done(&map, stderr));
+}
+
+#[test]
+fn refused_datagrams_that_never_cease_do_not_extend_the_timeout() {
+    let lab = Lab::new();
+    let mut command = lab.exec(["--timeout=1", "--import", "uds", "--", "echo", "ran"]);
+    let mut waiting = start(&lab, &mut command);
+    let many: Vec<(Vec<u8>, &[BorrowedFd])> = vec![(vec![], &[]); 1 << 20];
+    let sender = Sender::new(OTHER, &lab.path("uds"), &many);
+    // Until the socket is closed.
+    while sender.send().is_ok() {}
+    assert!(waiting.child().try_wait().is_ok());
+    let late = "bpf-exec: uds: import: nothing came within 1 second \
+                (a tc built with libbpf sends no BTF maps, and does not say so)\n";
+    let stderr = warning(OTHER) + late;
+    assert_eq!(waiting.run(), Run { status: 125, stdout: String::new(), stderr });
+}
+
+/// `bpf-exec --import fd:3` with `socket` there.
+fn inherited(lab: &Lab, options: &[&str], socket: &UnixDatagram) -> Command {
+    let words = ["--timeout=60", "--import", "fd:3", "--", "sh", "-c", REPORT];
+    let mut command = lab.exec([options, &words].concat());
+    Start { given: vec![socket.as_raw_fd()], ..Start::default() }.apply(&mut command);
+    command
+}
+
+fn send_as(uid: u32, path: &Path, bytes: Vec<u8>, fds: &[BorrowedFd]) {
+    Sender::new(uid, path, &[(bytes, fds)]).send().unwrap();
+}
+
+#[test]
+fn inherited_socket_refuses_other_users_too() {
+    let lab = Lab::new();
+    let map = new_map("sent");
+    let socket = activated(&lab.path("in"));
+    std::fs::set_permissions(lab.path("in"), PermissionsExt::from_mode(0o666)).unwrap();
+    send_as(OTHER, &lab.path("in"), vec![1], &[]);
+    send_as(0, &lab.path("in"), transfer(), &[map.as_fd()]);
+    let stderr = warning(OTHER).replace("uds", "fd:3");
+    assert_eq!(run(&mut inherited(&lab, &[], &socket)), done(&map, stderr));
+}
+
+#[test]
+fn datagram_queued_without_credentials_is_refused() {
+    let lab = Lab::new();
+    let map = new_map("sent");
+    // Not yet set to pass credentials.
+    let socket = UnixDatagram::bind(lab.path("in")).unwrap();
+    send_as(0, &lab.path("in"), transfer(), &[map.as_fd()]);
+    let waiting = Waiting::start(&mut inherited(&lab, &[], &socket), &[]);
+    // The command set it, after which a sender is known.
+    eventually("credentials", || {
+        nix::sys::socket::getsockopt(&socket, nix::sys::socket::sockopt::PassCred).unwrap()
+    });
+    send_as(0, &lab.path("in"), transfer(), &[map.as_fd()]);
+    let stderr = "bpf-exec: warning: fd:3: refused a datagram without credentials, which was queued \
+                  before the socket was set to pass them\n";
+    assert_eq!(waiting.run(), done(&map, stderr.into()));
+}
