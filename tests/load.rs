@@ -497,7 +497,9 @@ fn a_map_that_may_not_be_written_says_why() {
     let input = "{\"key\":2,\"value\":1}";
     let error = "bpf-map: /sys/fs/bpf/frozen: load: operation not permitted (the map is frozen): standard input: line 1 (0 of 1 elements were written)";
     fails(&mut load(&lab, "", &pin, input), 2, error);
-    let error = "bpf-map: /sys/fs/bpf/frozen: remove: operation not permitted (the map is frozen)";
+    let removal =
+        "bpf-map: /sys/fs/bpf/frozen: remove: operation not permitted (the map is frozen)";
+    fails(&mut load(&lab, "--replace", &pin, ""), 2, removal);
     fails(&mut load(&lab, "--replace", &pin, input), 2, error);
     assert_eq!(held(&pin), [(1, 42)]);
     let pin = lab.hash("h");

@@ -62,6 +62,8 @@ fn every_read_and_write_takes_the_lock() {
         std::fs::write(lab.path(name), dump).expect("a file");
         stdout_of(&mut lab.map(["load", map, name]));
     }
+    // load --replace writes what differs.
+    stdout_of(&mut lab.map(["set", &table, "1", &value(3)]));
     let value = value(9);
     std::fs::write(lab.path("batch"), format!("get {slots} 0\nset {table} 0 '{value}'\n"))
         .expect("a file");

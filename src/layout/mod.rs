@@ -13,6 +13,7 @@ mod fit;
 mod lpm;
 mod model;
 mod notation;
+mod opaque;
 mod padding;
 pub mod parse;
 mod path;

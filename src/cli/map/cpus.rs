@@ -49,6 +49,11 @@ impl Placement {
         matches!(self, Placement::One(_))
     }
 
+    /// Whether the value at this place, or at the only one, is written.
+    pub fn writes(self, place: usize) -> bool {
+        !matches!(self, Placement::One(only) if only != place)
+    }
+
     /// Calls `write` with the value in `element` of each CPU that is written, and with whether
     /// it gets the value or zero.
     pub fn each<E>(
@@ -60,7 +65,7 @@ impl Placement {
         for place in 0..element.len() / map.stride().max(1) {
             let value = &mut element[map.slot(place)];
             match self {
-                Placement::One(only) if only != place => {}
+                _ if !self.writes(place) => {}
                 Placement::First => write(value, place == 0)?,
                 _ => write(value, true)?,
             }

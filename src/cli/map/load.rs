@@ -1,32 +1,38 @@
 //! `bpf-map load`: elements out of a file. By default all of it is read and checked
 //! before the first is written.
 
+mod difference;
+mod dry_run;
 mod elements;
 mod guess;
+mod input;
 mod json;
 mod progress;
+mod remove;
+mod replace;
 mod rows;
+mod same;
 mod table;
+mod wanted;
 mod write;
 
 use super::cpus::{self, Placement};
-use super::lines::Lines;
+use super::get;
 use super::reference::{self, Target};
 use crate::cli::exit::{self, Output};
-use crate::layout::Slot;
 use crate::map::kind::Kind;
+use crate::output::element::Integers;
 use anyhow::{Context, anyhow, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use elements::{Elements, Given};
-use guess::Guess;
+use difference::{Count, Difference};
+use dry_run::DryRun;
+use elements::Elements;
+use input::{Format, Input};
 use progress::Progress;
+use replace::Failure;
 use std::ffi::OsString;
 use write::{Refused, Writer};
 
-/// Bytes that a line may have beside those of its element, each of which may take as
-/// much as `-128,` and more.
-const LINE: usize = 4 << 20;
-const LINE_FOR_BYTE: usize = 64;
 /// Elements that `--stream` gathers, if they come faster than they can be written.
 const STREAM: usize = 4096;
 
@@ -39,11 +45,13 @@ pub fn arguments(command: Command) -> Command {
         flag("csv", "Read CSV, in place of a JSON object a line").conflicts_with("tsv"),
         flag("tsv", "Read tab-separated values"),
         flag("if-absent", "Write only what is not there"),
-        flag("replace", "Also remove what is not in the file")
+        flag("replace", "Write what differs, and remove what is not in the file")
             .conflicts_with_all(["stream", "if-absent"]),
+        flag("dry-run", "Print what --replace would change, and change nothing")
+            .requires("replace"),
         flag("stream", "Write while reading, without checking all first"),
     ]);
-    command.args(cpus::written())
+    command.args(cpus::written()).args(get::json_flags().map(|flag| flag.requires("dry-run")))
 }
 
 pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
@@ -51,36 +59,53 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
     if out.line.is_some() && file.is_none_or(|file| file == "-") {
         bail!("load: standard input is not to be had within a batch: name a file");
     }
-    let target = reference::open(matches, true)?;
     let flag = |name: &str| matches.get_flag(name);
+    let target = reference::open(matches, !flag("dry-run"))?;
     let allowed = allow(&target, flag("replace"), flag("if-absent"));
     allowed.with_context(|| target.label.clone())?;
     let placement = target.placement(matches)?;
-    let bytes = target.map.key_len() + target.map.value_len();
-    let lines = Lines::open(file, LINE + LINE_FOR_BYTE * bytes)?;
-    let reader = match (flag("csv"), flag("tsv")) {
-        (true, _) => Reader::table(&target, b','),
-        (_, true) => Reader::table(&target, b'\t'),
-        _ => Reader::Json(json::Reader::new(&target)),
+    let format = match (flag("csv"), flag("tsv")) {
+        (true, _) => Format::Table(b','),
+        (_, true) => Format::Table(b'\t'),
+        _ => Format::Json,
     };
     let mut load = Load {
         target: &target,
         placement,
-        lines,
-        reader,
-        guess: Guess::new(&target),
+        input: Input::open(&target, placement, file, format)?,
         writer: Writer::new(&target, placement, flag("if-absent")),
         elements: Elements::new(&target.map, placement),
         progress: Progress::new(),
     };
-    load.all(flag("stream"), flag("replace"))?;
-    let Load { writer: Writer { written, kept, .. }, .. } = load;
-    if kept == 0 {
-        return Ok(0);
+    if flag("replace") {
+        load.read(false)?;
+        if flag("dry-run") {
+            return load.dry_run(get::integers(matches), out);
+        }
+        let messages = load.replace()?;
+        drop(load);
+        return report(messages, out);
     }
-    let all = written + kept;
-    out.report(format_args!("{}: {kept} of {all} keys are there already", target.label))?;
-    Ok(exit::ABSENT)
+    load.read(flag("stream"))?;
+    load.write(!flag("stream"))?;
+    let (written, present) = (load.writer.written, load.writer.kept);
+    // The progress line is removed before messages are printed.
+    drop(load);
+    let all = written + present;
+    let label = &target.label;
+    let present =
+        (present > 0).then(|| format!("{label}: {present} of {all} keys are there already"));
+    report(present, out)
+}
+
+/// Prints messages about a map that is not as the file says; returns the exit status.
+fn report(messages: impl IntoIterator<Item = String>, out: &mut Output) -> anyhow::Result<u8> {
+    let mut status = 0;
+    for message in messages {
+        out.report(message)?;
+        status = exit::ABSENT;
+    }
+    Ok(status)
 }
 
 /// An error where the map's type takes nothing from a file, or not in this way.
@@ -100,104 +125,40 @@ fn allow(target: &Target, replace: bool, if_absent: bool) -> anyhow::Result<()> 
     Ok(())
 }
 
-enum Reader<'t> {
-    Json(json::Reader<'t>),
-    Table(Box<table::Reader<'t>>),
-}
-
-impl<'t> Reader<'t> {
-    fn table(target: &'t Target, delimiter: u8) -> Reader<'t> {
-        Reader::Table(Box::new(table::Reader::new(target, delimiter)))
-    }
-}
-
 /// One load, from its lines to the map.
 struct Load<'t> {
     target: &'t Target,
     placement: Placement,
-    lines: Lines,
-    reader: Reader<'t>,
-    /// Set if a type is not known.
-    guess: Option<Guess>,
+    input: Input<'t>,
     writer: Writer<'t>,
     elements: Elements<'t>,
     progress: Progress,
 }
 
 impl Load<'_> {
-    fn all(&mut self, stream: bool, replace: bool) -> anyhow::Result<()> {
-        let size = self.lines.size();
-        let mut told = 0;
+    /// Reads all elements. As a stream they are written whenever the next line has to be waited
+    /// for, but for the last ones.
+    fn read(&mut self, stream: bool) -> anyhow::Result<()> {
+        let size = self.input.lines.size();
+        let mut shown = 0;
         loop {
-            // What was gathered is not kept back while the next line is waited for.
-            if stream && (self.elements.len() >= STREAM || !self.lines.is_ready()) {
+            if stream && (self.elements.len() >= STREAM || !self.input.lines.is_ready()) {
                 self.write(false)?;
                 self.elements.clear();
             }
-            match self.next() {
+            match self.input.next(&mut self.elements) {
                 Ok(true) => {}
-                Ok(false) => break,
+                Ok(false) => return Ok(()),
                 Err(error) if stream => {
                     self.write(false)?;
                     bail!("{error:#} ({} were written)", self.writer.written);
                 }
                 Err(error) => return Err(error),
             }
-            if self.lines.total() != told {
-                told = self.lines.total();
-                self.progress.step("reading", told, size);
-            }
-        }
-        if replace {
-            write::remove_others(self.target, &self.elements)?;
-        }
-        self.write(!stream)
-    }
-
-    /// Reads one element; false at the end.
-    fn next(&mut self) -> anyhow::Result<bool> {
-        let Load { target, placement, lines, reader, guess, elements, .. } = self;
-        let limit = lines.limit;
-        let place = |name: &str, line: usize| format!("{}: {name}: line {line}", target.label);
-        loop {
-            let Some((number, line)) = lines.next().with_context(|| target.label.clone())? else {
-                if let Reader::Table(reader) = reader {
-                    reader.finish().with_context(|| format!("{}: {}", target.label, lines.name))?;
-                }
-                return Ok(false);
-            };
-            if line.trim_ascii().is_empty() {
-                continue;
-            }
-            let read = match reader {
-                Reader::Json(reader) => {
-                    let checked = guess.as_ref().map_or(Ok(()), |guess| guess.check(line));
-                    checked.and_then(|()| reader.read(line).map(Some))
-                }
-                Reader::Table(reader) => {
-                    let mut complete = reader.add(line);
-                    while !complete {
-                        let next = lines.next().with_context(|| target.label.clone())?;
-                        let line = next.filter(|_| reader.len() <= limit);
-                        complete = match line {
-                            Some((_, line)) => reader.add(line),
-                            None => {
-                                bail!("{}: a quote without its end", place(&lines.name, number))
-                            }
-                        };
-                    }
-                    reader.take()
-                }
-            };
-            let read = read.and_then(|read| {
-                let Some((key, value)) = read else { return Ok(false) };
-                in_range(target, key)?;
-                check_cpus(target, *placement, &value)?;
-                elements.push(key, value, number);
-                Ok(true)
-            });
-            if read.with_context(|| place(&lines.name, number))? {
-                return Ok(true);
+            let total = self.input.lines.total();
+            if total != shown {
+                shown = total;
+                self.progress.step("reading", total, size);
             }
         }
     }
@@ -205,38 +166,57 @@ impl Load<'_> {
     /// Writes what was gathered; it is all there is, unless it is a part of a stream.
     fn write(&mut self, whole: bool) -> anyhow::Result<()> {
         let progress = whole.then_some(&mut self.progress);
-        let result = self.writer.write(&self.elements, progress);
-        result.map_err(|Refused { element, error }| {
-            let name = &self.lines.name;
-            let (line, written) = (self.elements.line(element), self.writer.written);
-            let of = if whole { format!(" of {}", self.elements.len()) } else { String::new() };
-            anyhow!("{error:#}: {name}: line {line} ({written}{of} elements were written)")
-        })
+        let count = self.elements.len();
+        let result = self.writer.write(&self.elements, count, |at| at, progress);
+        result.map_err(|refused| self.refused(refused, whole.then_some(count)))
+    }
+
+    /// Prints what differs.
+    fn dry_run(self, json: Option<Integers>, out: &mut Output) -> anyhow::Result<u8> {
+        let Load { target, placement, ref elements, .. } = self;
+        let mut difference = Difference::new(target, elements, placement)?;
+        let key_type = target.walked_key("load")?;
+        let differs =
+            DryRun { target, key_type, elements, placement, json }.print(&mut difference, out)?;
+        Ok(if differs { exit::ABSENT } else { 0 })
+    }
+
+    /// Writes and removes what differs; a message if something still does.
+    fn replace(&mut self) -> anyhow::Result<Option<String>> {
+        let Load { target, placement, elements, writer, progress, .. } = self;
+        let mut difference = Difference::new(target, elements, *placement)?;
+        match replace::replace(target, elements, &mut difference, writer, progress) {
+            Ok(count) => {
+                let name = &self.input.lines.name;
+                Ok(left(target, name, count))
+            }
+            Err(Failure::Refused(refused, all)) => Err(self.refused(refused, Some(all))),
+            Err(Failure::Other(error)) => Err(error),
+        }
+    }
+
+    /// The error for an element that the kernel did not take; `all` is how many were to be written.
+    fn refused(
+        &self,
+        Refused { element, error, .. }: Refused,
+        all: Option<usize>,
+    ) -> anyhow::Error {
+        let (name, written) = (&self.input.lines.name, self.writer.written);
+        let line = self.elements.line(element);
+        let of = all.map_or(String::new(), |all| format!(" of {all}"));
+        anyhow!("{error:#}: {name}: line {line} ({written}{of} elements were written)")
     }
 }
 
-/// An error if no option selects the CPUs that get a value, or a line has values for more than `--cpu`.
-fn check_cpus(target: &Target, placement: Placement, value: &Given) -> anyhow::Result<()> {
-    match value {
-        Given::One(value) => {
-            let slot = Slot::from(&target.layout.value);
-            placement.check(slot.is_zero(value)).context("value")
-        }
-        Given::Each(_) if placement.keeps_others() => {
-            bail!("values for every CPU, but --cpu selects one")
-        }
-        Given::Each(_) => Ok(()),
+/// What is reported if a map differs from the file after all.
+fn left(target: &Target, name: &str, count: Count) -> Option<String> {
+    let Count { missing, changed, others } = count;
+    let label = &target.label;
+    match count.all() {
+        0 => None,
+        all => Some(format!(
+            "{label}: entries that differ from {name}: {all} ({missing} missing, {changed} with \
+             another value, {others} in the map only)"
+        )),
     }
-}
-
-/// An error for an index that is past the end of an array.
-fn in_range(target: &Target, key: &[u8]) -> anyhow::Result<()> {
-    let info = target.map.info();
-    if let (true, Some(index)) = (Kind(info.kind).is_indexed(), key.first_chunk()) {
-        let (index, entries) = (u32::from_ne_bytes(*index), info.max_entries);
-        if index >= entries {
-            bail!("key: {index} is past the end of an array of {entries}");
-        }
-    }
-    Ok(())
 }

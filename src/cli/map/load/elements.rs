@@ -74,17 +74,13 @@ impl<'t> Elements<'t> {
         &self.keys[first * self.map.key_len()..][..count * self.map.key_len()]
     }
 
-    /// Their values, as the kernel wants them; `scratch` is used where they have to be made so.
-    pub fn values<'s>(&'s self, first: usize, count: usize, scratch: &'s mut Vec<u8>) -> &'s [u8] {
-        let values = &self.values[first * self.width..][..count * self.width];
-        if self.width == self.map.value_len() {
-            return values;
+    /// Appends the whole value of an element, as the kernel wants it: of every CPU.
+    pub fn append(&self, element: usize, into: &mut Vec<u8>) {
+        let value = &self.values[element * self.width..][..self.width];
+        match self.width == self.map.value_len() {
+            true => into.extend_from_slice(value),
+            false => spread(self.map, self.placement, value, into),
         }
-        scratch.clear();
-        for one in values.chunks_exact(self.width) {
-            spread(self.map, self.placement, one, scratch);
-        }
-        scratch
     }
 
     /// Writes the one value of an element into the bytes that the map has for its key, for the

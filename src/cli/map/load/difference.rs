@@ -1,0 +1,109 @@
+//! What a map has to change to have just the elements of a file.
+
+use super::elements::Elements;
+use super::same::Same;
+use super::wanted::Wanted;
+use crate::cli::map::cpus::Placement;
+use crate::cli::map::reference::Target;
+use crate::error::Error;
+use crate::map::kind::Kind;
+use crate::map::scan::Scan;
+use anyhow::bail;
+
+/// One entry that differs. `old` is the whole value that the map has.
+pub enum Change<'c> {
+    /// The map does not have this element's key.
+    Add { element: usize },
+    /// The map has another value for this element's key.
+    Set { element: usize, old: &'c [u8] },
+    /// The file does not have this key.
+    Remove { key: &'c [u8], old: &'c [u8] },
+}
+
+/// How many entries differ.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Count {
+    pub missing: usize,
+    pub changed: usize,
+    pub others: usize,
+}
+
+impl Count {
+    pub fn all(self) -> usize {
+        self.missing + self.changed + self.others
+    }
+}
+
+/// A file and a map, to be compared more than once.
+pub struct Difference<'t> {
+    target: &'t Target,
+    elements: &'t Elements<'t>,
+    wanted: Wanted<'t>,
+    same: Same<'t>,
+}
+
+impl<'t> Difference<'t> {
+    /// An error if the map has no room for what the file has.
+    pub fn new(
+        target: &'t Target,
+        elements: &'t Elements<'t>,
+        placement: Placement,
+    ) -> anyhow::Result<Difference<'t>> {
+        let info = target.map.info();
+        let (kind, room) = (Kind(info.kind), info.max_entries);
+        let wanted = Wanted::new(elements, kind);
+        // Storage has no such number: it is 0.
+        if room > 0 && wanted.len() > room as usize && !kind.evicts() {
+            bail!("{}: {} keys, where the map has room for {room}", target.label, wanted.len());
+        }
+        Ok(Difference { target, elements, wanted, same: Same::new(target, placement) })
+    }
+
+    /// Reads the map and calls `visit` with each entry that differs; those to be added come last,
+    /// in the order of the file. Returns how many entries the map has.
+    pub fn each(
+        &mut self,
+        mut visit: impl FnMut(Change) -> anyhow::Result<()>,
+    ) -> anyhow::Result<usize> {
+        let Difference { target, elements, wanted, same } = self;
+        let keeps = Kind(target.map.info().kind).keeps_elements();
+        let unread = |errno| Error::new(&target.label, "read", errno);
+        let mut missing = wanted.last().to_vec();
+        let mut present = 0;
+        let mut scan = Scan::new(&target.map).map_err(unread)?;
+        while let Some(chunk) = scan.next().map_err(unread)? {
+            present += chunk.len();
+            for (key, old) in chunk.iter() {
+                match wanted.find(key) {
+                    Some(element) => {
+                        missing[element] = false;
+                        if !same.is_there(elements, element, old) {
+                            visit(Change::Set { element, old })?;
+                        }
+                    }
+                    // A slot that cannot be removed is to be zero.
+                    None if keeps && same.is_zero(old) => {}
+                    None => visit(Change::Remove { key, old })?,
+                }
+            }
+        }
+        for (element, _) in missing.iter().enumerate().filter(|(_, missing)| **missing) {
+            visit(Change::Add { element })?;
+        }
+        Ok(present)
+    }
+
+    /// Reads the map and counts the entries that differ.
+    pub fn count(&mut self) -> anyhow::Result<Count> {
+        let mut count = Count::default();
+        self.each(|change| {
+            *match change {
+                Change::Add { .. } => &mut count.missing,
+                Change::Set { .. } => &mut count.changed,
+                Change::Remove { .. } => &mut count.others,
+            } += 1;
+            Ok(())
+        })?;
+        Ok(count)
+    }
+}

@@ -1,0 +1,133 @@
+//! The elements of a file or of standard input, checked one by one.
+
+use super::elements::{Elements, Given};
+use super::guess::Guess;
+use super::{json, table};
+use crate::cli::map::cpus::Placement;
+use crate::cli::map::lines::Lines;
+use crate::cli::map::reference::Target;
+use crate::layout::Slot;
+use crate::map::kind::Kind;
+use anyhow::{Context, bail};
+use std::ffi::OsStr;
+
+/// Bytes that a line may have beside those of its element, each of which may take as
+/// much as `-128,` and more.
+const LINE: usize = 4 << 20;
+const LINE_FOR_BYTE: usize = 64;
+
+/// How a file has its elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    Json,
+    /// A table whose cells are divided by this byte.
+    Table(u8),
+}
+
+enum Reader<'t> {
+    Json(json::Reader<'t>),
+    Table(Box<table::Reader<'t>>),
+}
+
+/// What is read for one map.
+pub struct Input<'t> {
+    target: &'t Target,
+    placement: Placement,
+    pub lines: Lines,
+    reader: Reader<'t>,
+    /// Set if a type is not known.
+    guess: Option<Guess>,
+}
+
+impl<'t> Input<'t> {
+    pub fn open(
+        target: &'t Target,
+        placement: Placement,
+        file: Option<&OsStr>,
+        format: Format,
+    ) -> anyhow::Result<Input<'t>> {
+        let bytes = target.map.key_len() + target.map.value_len();
+        let lines = Lines::open(file, LINE + LINE_FOR_BYTE * bytes)?;
+        let reader = match format {
+            Format::Json => Reader::Json(json::Reader::new(target)),
+            Format::Table(delimiter) => {
+                Reader::Table(Box::new(table::Reader::new(target, delimiter)))
+            }
+        };
+        Ok(Input { target, placement, lines, reader, guess: Guess::new(target) })
+    }
+
+    /// Reads one element; false at the end.
+    pub fn next(&mut self, elements: &mut Elements) -> anyhow::Result<bool> {
+        let Input { target, placement, lines, reader, guess } = self;
+        let limit = lines.limit;
+        let place = |name: &str, line: usize| format!("{}: {name}: line {line}", target.label);
+        loop {
+            let Some((number, line)) = lines.next().with_context(|| target.label.clone())? else {
+                if let Reader::Table(reader) = reader {
+                    reader.finish().with_context(|| format!("{}: {}", target.label, lines.name))?;
+                }
+                return Ok(false);
+            };
+            if line.trim_ascii().is_empty() {
+                continue;
+            }
+            let read = match reader {
+                Reader::Json(reader) => {
+                    let checked = guess.as_ref().map_or(Ok(()), |guess| guess.check(line));
+                    checked.and_then(|()| reader.read(line).map(Some))
+                }
+                Reader::Table(reader) => {
+                    let mut complete = reader.add(line);
+                    while !complete {
+                        let next = lines.next().with_context(|| target.label.clone())?;
+                        let line = next.filter(|_| reader.len() <= limit);
+                        complete = match line {
+                            Some((_, line)) => reader.add(line),
+                            None => {
+                                bail!("{}: a quote without its end", place(&lines.name, number))
+                            }
+                        };
+                    }
+                    reader.take()
+                }
+            };
+            let read = read.and_then(|read| {
+                let Some((key, value)) = read else { return Ok(false) };
+                in_range(target, key)?;
+                check_cpus(target, *placement, &value)?;
+                elements.push(key, value, number);
+                Ok(true)
+            });
+            if read.with_context(|| place(&lines.name, number))? {
+                return Ok(true);
+            }
+        }
+    }
+}
+
+/// An error if no option selects the CPUs that get a value, or a line has values for more than `--cpu`.
+fn check_cpus(target: &Target, placement: Placement, value: &Given) -> anyhow::Result<()> {
+    match value {
+        Given::One(value) => {
+            let slot = Slot::from(&target.layout.value);
+            placement.check(slot.is_zero(value)).context("value")
+        }
+        Given::Each(_) if placement.keeps_others() => {
+            bail!("values for every CPU, but --cpu selects one")
+        }
+        Given::Each(_) => Ok(()),
+    }
+}
+
+/// An error for an index that is past the end of an array.
+fn in_range(target: &Target, key: &[u8]) -> anyhow::Result<()> {
+    let info = target.map.info();
+    if let (true, Some(index)) = (Kind(info.kind).is_indexed(), key.first_chunk()) {
+        let (index, entries) = (u32::from_ne_bytes(*index), info.max_entries);
+        if index >= entries {
+            bail!("key: {index} is past the end of an array of {entries}");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,64 @@
+//! Entries that are to be removed from a map, as many at a time as the caller asks for.
+
+use crate::cli::map::reference::Target;
+use crate::map::kind::Kind;
+use crate::sys::Errno;
+
+/// Keys that go into one call.
+const BATCH: usize = 4096;
+
+/// Keys that are still in the map.
+pub struct Removals<'t> {
+    target: &'t Target,
+    keys: Vec<u8>,
+    /// How many bytes of them are removed.
+    done: usize,
+}
+
+impl<'t> Removals<'t> {
+    /// `keys` are one after the other.
+    pub fn new(target: &'t Target, keys: Vec<u8>) -> Removals<'t> {
+        Removals { target, keys, done: 0 }
+    }
+
+    /// How many are left.
+    pub fn len(&self) -> usize {
+        (self.keys.len() - self.done) / self.target.map.key_len()
+    }
+
+    /// Removes `count` entries, or all if there are fewer; those that the map's type keeps become
+    /// zero. That others were faster is not an error.
+    pub fn remove(&mut self, count: usize) -> anyhow::Result<()> {
+        let (map, key_len) = (&self.target.map, self.target.map.key_len());
+        let keys = &self.keys[self.done..][..count.min(self.len()) * key_len];
+        let removed = match Kind(map.info().kind).keeps_elements() {
+            true => {
+                let zeros = vec![0; map.value_len()];
+                keys.chunks_exact(key_len).try_for_each(|key| map.update(key, &zeros, 0))
+            }
+            false => self.delete(keys),
+        };
+        removed.map_err(|errno| self.target.cannot_write("remove", errno))?;
+        self.done += keys.len();
+        Ok(())
+    }
+
+    fn delete(&self, mut keys: &[u8]) -> Result<(), Errno> {
+        let (map, key_len) = (&self.target.map, self.target.map.key_len());
+        while !keys.is_empty() {
+            let some = &keys[..keys.len().min(BATCH * key_len)];
+            let done = match map.delete_batch(some) {
+                Ok(()) => some.len(),
+                Err((done, Errno::ENOENT)) => (done + 1) * key_len,
+                Err((0, Errno::UnknownErrno | Errno::EOPNOTSUPP)) => {
+                    return keys
+                        .chunks_exact(key_len)
+                        .try_for_each(|key| map.delete(key).map(drop));
+                }
+                Err((_, errno)) => return Err(errno),
+            };
+            keys = &keys[done..];
+        }
+        Ok(())
+    }
+}

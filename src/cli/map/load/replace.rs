@@ -1,0 +1,100 @@
+//! `load --replace`: a map gets just the elements of a file. Only entries that differ are written, so
+//! an entry that the map and the file both have is there all the time.
+
+use super::difference::{Change, Count, Difference};
+use super::elements::Elements;
+use super::progress::Progress;
+use super::remove::Removals;
+use super::write::{Refused, Writer};
+use crate::cli::exit::warn;
+use crate::cli::map::PROGRAM;
+use crate::cli::map::reference::Target;
+use crate::map::kind::Kind;
+
+/// What is to be written.
+struct Plan<'t> {
+    /// Elements that the map lacks or has with another value, in the order of the file.
+    writes: Vec<usize>,
+    removals: Removals<'t>,
+    /// How many entries have to be removed before the others have room.
+    first: usize,
+}
+
+impl<'t> Plan<'t> {
+    fn new(target: &'t Target, difference: &mut Difference) -> anyhow::Result<Plan<'t>> {
+        let (mut writes, mut added, mut removals) = (Vec::new(), 0, Vec::new());
+        let present = difference.each(|change| {
+            match change {
+                Change::Add { element } => {
+                    added += 1;
+                    writes.push(element);
+                }
+                Change::Set { element, .. } => writes.push(element),
+                Change::Remove { key, .. } => removals.extend_from_slice(key),
+            }
+            Ok(())
+        })?;
+        writes.sort_unstable();
+        let removals = Removals::new(target, removals);
+        let info = target.map.info();
+        let first = match (Kind(info.kind), info.max_entries) {
+            // A write may evict an entry that the file has; free elements make that rarer.
+            (kind, _) if kind.evicts() => removals.len(),
+            (kind, _) if kind.keeps_elements() => 0,
+            (_, room) => (present + added).saturating_sub(room as usize),
+        };
+        Ok(Plan { writes, removals, first })
+    }
+}
+
+/// Why a replacement ended early.
+pub enum Failure {
+    /// The kernel refused one of so many elements.
+    Refused(Refused, usize),
+    Other(anyhow::Error),
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Failure {
+        Failure::Other(error)
+    }
+}
+
+/// Writes what differs, additions and changes first, then removes the rest. Returns what differs
+/// afterwards, because the map changed in the meantime.
+pub fn replace(
+    target: &Target,
+    elements: &Elements,
+    difference: &mut Difference,
+    writer: &mut Writer,
+    progress: &mut Progress,
+) -> Result<Count, Failure> {
+    let Plan { writes, mut removals, first } = Plan::new(target, difference)?;
+    let mut warned = Kind(target.map.info().kind).evicts();
+    let mut make_room = |removals: &mut Removals, count| {
+        if !std::mem::replace(&mut warned, true) {
+            let why = "no room for old and new entries at once: some are removed first";
+            warn(PROGRAM, format_args!("{}: {why}", target.label));
+        }
+        removals.remove(count)
+    };
+    if first > 0 {
+        make_room(&mut removals, first)?;
+    }
+    let (mut done, mut count) = (0, 1);
+    while done < writes.len() {
+        let rest = &writes[done..];
+        match writer.write(elements, rest.len(), |at| rest[at], Some(progress)) {
+            Ok(()) => break,
+            // Others have added entries since, or the type needs room for a change as well, as
+            // tries did before Linux 6.13.
+            Err(refused) if refused.full && removals.len() > 0 => {
+                make_room(&mut removals, count)?;
+                (done, count) = (done + refused.position, count * 2);
+            }
+            Err(refused) => return Err(Failure::Refused(refused, writes.len())),
+        }
+    }
+    removals.remove(removals.len())?;
+    Ok(difference.count()?)
+}

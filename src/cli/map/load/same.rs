@@ -1,0 +1,61 @@
+//! Whether a map has the value of an element already: by the bytes that a write would change.
+
+use super::elements::Elements;
+use crate::cli::map::cpus::Placement;
+use crate::cli::map::reference::Target;
+use crate::sys::elem::MapFd;
+use std::ops::Range;
+
+/// Compares values with what a map has.
+pub struct Same<'t> {
+    map: &'t MapFd,
+    placement: Placement,
+    /// Bytes of a value that a write does not change: they belong to the kernel.
+    kernel: Vec<Range<usize>>,
+    scratch: Vec<u8>,
+}
+
+impl<'t> Same<'t> {
+    pub fn new(target: &'t Target, placement: Placement) -> Same<'t> {
+        let kernel = target.layout.value.kernel_bytes();
+        Same { map: &target.map, placement, kernel, scratch: Vec::new() }
+    }
+
+    /// Whether writing an element would leave `old`, the whole value in the map, as it is.
+    pub fn is_there(&mut self, all: &Elements, element: usize, old: &[u8]) -> bool {
+        let mut new = std::mem::take(&mut self.scratch);
+        new.clear();
+        all.append(element, &mut new);
+        let same = self.slots().all(|place| {
+            !self.placement.writes(place)
+                || self.is_same(&new[self.map.slot(place)], &old[self.map.slot(place)])
+        });
+        self.scratch = new;
+        same
+    }
+
+    /// Whether a value, of every CPU, is zero.
+    pub fn is_zero(&self, value: &[u8]) -> bool {
+        let zero = |from: &[u8]| from.iter().all(|byte| *byte == 0);
+        self.slots().all(|place| {
+            let value = &value[self.map.slot(place)];
+            zero(value) || self.parts(value.len()).all(|part| zero(&value[part]))
+        })
+    }
+
+    fn is_same(&self, a: &[u8], b: &[u8]) -> bool {
+        a == b || self.parts(a.len()).all(|part| a[part.clone()] == b[part])
+    }
+
+    /// The places of the CPUs' values; bytes between them, up to the stride, have no meaning.
+    fn slots(&self) -> Range<usize> {
+        0..self.map.value_len() / self.map.stride().max(1)
+    }
+
+    /// The parts of a value between the kernel's bytes.
+    fn parts(&self, len: usize) -> impl Iterator<Item = Range<usize>> {
+        let starts = [0].into_iter().chain(self.kernel.iter().map(|range| range.end));
+        let ends = self.kernel.iter().map(|range| range.start).chain([len]);
+        starts.zip(ends).map(|(start, end)| start..end.max(start))
+    }
+}
