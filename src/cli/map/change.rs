@@ -64,7 +64,13 @@ impl Target {
                 (Some(value), _) => (value, Condition::Present),
                 (None, _) => (vec![0; self.map.value_len()], Condition::Absent),
             };
+            // A write to an LRU map may evict another element.
+            let evicts = Kind(self.map.info().kind).evicts() && now == Condition::Present;
+            let old = evicts.then(|| value.clone());
             change(&mut value)?;
+            if old.as_ref() == Some(&value) {
+                return Ok(true);
+            }
             if self.write(operation, key, &value, now)? {
                 return Ok(true);
             }

@@ -7,6 +7,7 @@ mod elements;
 mod guess;
 mod input;
 mod json;
+mod kept;
 mod progress;
 mod remove;
 mod replace;
@@ -28,6 +29,7 @@ use difference::{Count, Difference};
 use dry_run::DryRun;
 use elements::Elements;
 use input::{Format, Input};
+use kept::Kept;
 use progress::Progress;
 use replace::Failure;
 use std::ffi::OsString;
@@ -78,7 +80,7 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
         progress: Progress::new(),
     };
     if flag("replace") {
-        load.read(false)?;
+        load.read(None)?;
         if flag("dry-run") {
             return load.dry_run(get::integers(matches), out);
         }
@@ -86,8 +88,9 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
         drop(load);
         return report(messages, out);
     }
-    load.read(flag("stream"))?;
-    load.write(!flag("stream"))?;
+    let mut kept = Kept::new(&target, flag("stream"));
+    load.read(flag("stream").then_some(&mut kept))?;
+    load.write(!flag("stream"), &mut kept)?;
     let (written, present) = (load.writer.written, load.writer.kept);
     // The progress line is removed before messages are printed.
     drop(load);
@@ -95,7 +98,8 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
     let label = &target.label;
     let present =
         (present > 0).then(|| format!("{label}: {present} of {all} keys are there already"));
-    report(present, out)
+    let evicted = kept.map_or(Ok(None), Kept::check)?;
+    report(present.into_iter().chain(evicted), out)
 }
 
 /// Prints messages about a map that is not as the file says; returns the exit status.
@@ -135,25 +139,27 @@ struct Load<'t> {
     progress: Progress,
 }
 
-impl Load<'_> {
+impl<'t> Load<'t> {
     /// Reads all elements. As a stream they are written whenever the next line has to be waited
     /// for, but for the last ones.
-    fn read(&mut self, stream: bool) -> anyhow::Result<()> {
+    fn read(&mut self, mut stream: Option<&mut Option<Kept<'t>>>) -> anyhow::Result<()> {
         let size = self.input.lines.size();
         let mut shown = 0;
         loop {
-            if stream && (self.elements.len() >= STREAM || !self.input.lines.is_ready()) {
-                self.write(false)?;
+            if let Some(kept) = &mut stream
+                && (self.elements.len() >= STREAM || !self.input.lines.is_ready())
+            {
+                self.write(false, kept)?;
                 self.elements.clear();
             }
-            match self.input.next(&mut self.elements) {
-                Ok(true) => {}
-                Ok(false) => return Ok(()),
-                Err(error) if stream => {
-                    self.write(false)?;
+            match (self.input.next(&mut self.elements), &mut stream) {
+                (Ok(true), _) => {}
+                (Ok(false), _) => return Ok(()),
+                (Err(error), Some(kept)) => {
+                    self.write(false, kept)?;
                     bail!("{error:#} ({} were written)", self.writer.written);
                 }
-                Err(error) => return Err(error),
+                (Err(error), None) => return Err(error),
             }
             let total = self.input.lines.total();
             if total != shown {
@@ -164,11 +170,15 @@ impl Load<'_> {
     }
 
     /// Writes what was gathered; it is all there is, unless it is a part of a stream.
-    fn write(&mut self, whole: bool) -> anyhow::Result<()> {
+    fn write(&mut self, whole: bool, kept: &mut Option<Kept>) -> anyhow::Result<()> {
         let progress = whole.then_some(&mut self.progress);
         let count = self.elements.len();
         let result = self.writer.write(&self.elements, count, |at| at, progress);
-        result.map_err(|refused| self.refused(refused, whole.then_some(count)))
+        result.map_err(|refused| self.refused(refused, whole.then_some(count)))?;
+        if let Some(kept) = kept {
+            kept.add(&self.elements);
+        }
+        Ok(())
     }
 
     /// Prints what differs.
@@ -188,7 +198,7 @@ impl Load<'_> {
         match replace::replace(target, elements, &mut difference, writer, progress) {
             Ok(count) => {
                 let name = &self.input.lines.name;
-                Ok(left(target, name, count))
+                Ok(left(target, name, difference.wanted(), count))
             }
             Err(Failure::Refused(refused, all)) => Err(self.refused(refused, Some(all))),
             Err(Failure::Other(error)) => Err(error),
@@ -209,11 +219,14 @@ impl Load<'_> {
 }
 
 /// What is reported if a map differs from the file after all.
-fn left(target: &Target, name: &str, count: Count) -> Option<String> {
+fn left(target: &Target, name: &str, wanted: usize, count: Count) -> Option<String> {
     let Count { missing, changed, others } = count;
     let label = &target.label;
     match count.all() {
         0 => None,
+        all if all == missing && Kind(target.map.info().kind).evicts() => {
+            Some(kept::message(label, wanted - missing, wanted))
+        }
         all => Some(format!(
             "{label}: entries that differ from {name}: {all} ({missing} missing, {changed} with \
              another value, {others} in the map only)"

@@ -59,6 +59,11 @@ impl<'t> Difference<'t> {
         Ok(Difference { target, elements, wanted, same: Same::new(target, placement) })
     }
 
+    /// How many keys the file has.
+    pub fn wanted(&self) -> usize {
+        self.wanted.len()
+    }
+
     /// Reads the map and calls `visit` with each entry that differs; those to be added come last,
     /// in the order of the file. Returns how many entries the map has.
     pub fn each(

@@ -2,9 +2,11 @@
 
 use super::elements::Elements;
 use super::progress::Progress;
+use super::same::Same;
 use crate::cli::map::change::Condition;
 use crate::cli::map::cpus::Placement;
 use crate::cli::map::reference::Target;
+use crate::map::kind::Kind;
 use crate::sys::Errno;
 
 /// Elements, and bytes of values, that go into one call.
@@ -21,6 +23,10 @@ pub struct Writer<'t> {
     /// False once the kernel has refused, and if a batch would not do what is asked.
     batches: bool,
     flags: u64,
+    /// Set if each element is read first: every write to an LRU map may evict another element,
+    /// even one that changes nothing or is refused because the key is there.
+    same: Option<Same<'t>>,
+    /// Elements that were written, or were there already with their value.
     pub written: usize,
     /// Elements whose key was there already and that were not written, with `--if-absent`.
     pub kept: usize,
@@ -41,12 +47,14 @@ pub struct Refused {
 impl<'t> Writer<'t> {
     pub fn new(target: &'t Target, placement: Placement, if_absent: bool) -> Writer<'t> {
         let map = &target.map;
+        let evicts = Kind(map.info().kind).evicts();
         Writer {
             target,
             placement,
             // In a batch BPF_NOEXIST is EINVAL; a map without keys has no batches.
-            batches: !if_absent && map.key_len() > 0,
+            batches: !if_absent && map.key_len() > 0 && !evicts,
             flags: if if_absent { NOEXIST } else { ANY },
+            same: evicts.then(|| Same::new(target, placement)),
             written: 0,
             kept: 0,
             keys: Vec::new(),
@@ -112,6 +120,21 @@ impl<'t> Writer<'t> {
         for position in 0..count {
             let (element, value_len) = (pick(position), target.map.value_len());
             let value = &self.values[position * value_len..][..value_len];
+            if let Some(same) = &mut self.same {
+                let old = target.lookup(all.keys(element, 1));
+                let old = old.map_err(|error| Refused { element, position, full: false, error })?;
+                match old {
+                    Some(_) if self.flags == NOEXIST => {
+                        self.kept += 1;
+                        continue;
+                    }
+                    Some(old) if same.is_there(all, element, &old) => {
+                        self.written += 1;
+                        continue;
+                    }
+                    _ => {}
+                }
+            }
             match target.map.update(all.keys(element, 1), value, self.flags) {
                 Ok(()) => self.written += 1,
                 Err(Errno::EEXIST) if self.flags == NOEXIST => self.kept += 1,
