@@ -56,7 +56,7 @@ fn inherited_socket_is_used_and_closed_and_its_file_unchanged() {
 #[test]
 fn activation_variables_are_removed_with_the_socket() {
     let lab = Lab::new();
-    let socket = UnixDatagram::bind(lab.path("in")).unwrap();
+    let socket = activated(&lab.path("in"));
     let map = new_map("sent");
     let variables = [("LISTEN_PID", "1"), ("LISTEN_FDNAMES", "in:out"), ("LISTEN_PIDFDID", "7")];
     for (count, want) in [
