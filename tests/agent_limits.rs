@@ -167,6 +167,45 @@ fn without_a_descriptor_left_it_refuses_and_recovers() {
     assert_eq!((end.status, said), (0, 2), "{}", end.stderr);
 }
 
+/// The bound of docs/decisions/get-is-decided-per-packet.md: the descriptors of one packet.
+#[test]
+fn clients_that_do_not_read_hold_no_fds() {
+    const CLIENTS: usize = 256;
+    let lab = Lab::new();
+    // Fewer than the descriptors of a name for each client and those of a packet together.
+    let start = Start { open_files: Some((600, 600)), ..Start::default() };
+    let state = format!("{BPFFS}/agent");
+    let words = ["-q", "--socket", "agent", "--socket-mode", "0666", "--state", &state];
+    let words = words.into_iter().chain(["--max-in-flight", "1000", "--allow", "*:uid=1001:read"]);
+    let mut agent = Agent::spawn_with(&start, &mut lab.agent(words));
+    agent.line("serves on");
+    let (root, path) = (Client::connect(&lab.path("agent")), lab.path("agent"));
+    done(root.put("hits", new_map("held").as_fd()));
+    let before = agent.fds();
+    let user = User::new(1001);
+    let clients: Vec<Client> = (0..CLIENTS).map(|_| Client::connect_as(&path, &user)).collect();
+    // The user may only read, so that each descriptor has to be opened.
+    let body = strings(&["hits"; 10]);
+    for client in &clients {
+        for number in 0..3 {
+            client.send(&packet(GET, 0, number, &body), &[]).expect("sent");
+        }
+        let open = agent.fds();
+        assert!(open <= before + CLIENTS + 253, "{open}");
+    }
+    root.list();
+    root.list();
+    assert_eq!(agent.fds(), before + CLIENTS);
+    for client in &clients {
+        for number in 0..3 {
+            let got = client.answer(number, true);
+            assert_eq!((got.status, got.fds.len()), (0, 10), "{}", got.reason);
+        }
+    }
+    root.list();
+    assert_eq!(agent.fds(), before + CLIENTS);
+}
+
 #[test]
 fn ten_thousand_answers_and_a_thousand_connections_leave_nothing_open() {
     let lab = Lab::new();

@@ -135,9 +135,10 @@ fn what_was_sent_counts_until_it_is_received_whatever_becomes_of_the_connection(
         shutdown(client.fd(), Shutdown::Write).expect("shut down");
     }
     let third = ask();
-    agent.line("get \"one\": uid 1001");
-    // Its request has been taken up, and others are served.
-    assert_eq!(root.get(&["one"], 0).fds.len(), 1);
+    // The first of these may be answered before the third client is accepted.
+    for _ in 0..2 {
+        assert_eq!(root.get(&["one"], 0).fds.len(), 1);
+    }
     let peek = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
     assert_eq!(recv(third.fd(), &mut [0], peek), Err(Errno::EAGAIN));
     assert_eq!(held[0].answer(7, true).fds.len(), 1);

@@ -4,8 +4,11 @@ mod common;
 
 use common::agent::*;
 use common::fds::*;
+use common::peers::serve_all;
 use common::*;
+use std::io::{BufRead, BufReader};
 use std::os::fd::AsFd;
+use std::process::Stdio;
 
 const FULL: &str = "0123456789";
 
@@ -49,18 +52,50 @@ fn check_get(client: &Client, asked: &[&(String, u32)], packets: usize) {
 }
 
 #[test]
-fn one_absent_name_and_nothing_is_handed_out() {
+fn get_ends_with_the_first_name_that_is_refused() {
     let lab = Lab::new();
-    let (_agent, path) = serve(&lab);
+    let (mut agent, path) = serve(&lab);
     let client = Client::connect(&path);
     done(client.put("here", new_map("here").as_fd()));
-    let mut words = vec!["here"; 400];
-    words.push("not here");
     let absent = (3, "nothing is stored as \"not here\"".to_owned());
-    let got = client.get(&words, 0);
-    assert_eq!((got.fds.len(), got.packets), (0, 1));
-    assert_eq!(refusal(got), absent);
+    // Each packet is decided as a whole: one with such a name has no descriptors.
+    for (names, packets) in [(0, 1), (200, 1), (252, 1), (253, 2), (400, 2), (506, 3)] {
+        let mut words = vec!["here"; names];
+        words.push("not here");
+        let got = client.get(&words, 0);
+        let sent = (packets - 1) * 253;
+        assert_eq!((got.fds.len(), got.records.len(), got.packets), (sent, sent, packets));
+        assert_eq!((got.status, got.reason), absent, "{names}");
+        let pid = std::process::id();
+        agent.line(&format!("get \"not here\": uid 0 gid 0 pid {pid}"));
+    }
     assert_eq!(refusal(client.ask(INFO, 0, &string("not here"), &[])), absent);
+    // What was sent is what is logged as granted.
+    let granted = agent.log.iter().filter(|line| line.contains("get \"here\"")).count();
+    assert_eq!(granted, 253 + 253 + 506);
+}
+
+#[test]
+fn get_opens_each_descriptor_once() {
+    let lab = Lab::new();
+    let state = format!("{BPFFS}/agent");
+    let (agent, path) = serve_all(&lab, &["--state", &state], &[]);
+    let client = Client::connect(&path);
+    done(client.put("hits", new_map("once").as_fd()));
+    let mut strace = lab.program("strace", ["-o", "trace", "-e", "trace=bpf,sendmsg", "-p"]);
+    strace.arg(agent.pid().to_string()).stderr(Stdio::piped());
+    let mut strace = strace.spawn().expect("strace");
+    let mut line = String::new();
+    BufReader::new(strace.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.ends_with(" attached\n"), "{line}");
+    // Read-only, which is not what the agent holds.
+    assert_eq!(client.get(&["hits"], READ).fds.len(), 1);
+    assert_eq!(agent.stop().status, 0);
+    strace.wait().unwrap();
+    let trace = std::fs::read_to_string(lab.path("trace")).unwrap();
+    let opened = trace.lines().filter(|line| line.contains("BPF_OBJ_GET,")).count();
+    let sent = trace.lines().filter(|line| line.contains("SCM_RIGHTS")).count();
+    assert_eq!((opened, sent), (1, 1), "{trace}");
 }
 
 #[test]

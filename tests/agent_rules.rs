@@ -154,3 +154,20 @@ fn who_waits_is_judged_by_the_rules_at_the_end() {
     assert_eq!(refusal(user.answer(5, false)), (2, "\"late\": not allowed any more".into()));
     assert_eq!(user.get(&["late"], READ).fds.len(), 1);
 }
+
+#[test]
+fn get_is_decided_by_the_rules_in_force_when_each_packet_is_sent() {
+    let lab = Lab::new();
+    write(&lab, "*:uid=1001:read\n");
+    let (mut agent, path) = serve_all(&lab, &["--rules", "rules"], &[]);
+    let (root, user) = (Client::connect(&path), Client::connect_as(&path, &User::new(1001)));
+    done(root.put("hits", new_map("hits").as_fd()));
+    user.send(&packet(GET, 0, 5, &strings(&["hits"; 254])), &[]).unwrap();
+    agent.line("get \"hits\": uid 1001");
+    write(&lab, "");
+    agent.signal(Signal::SIGHUP);
+    agent.line("rules read again");
+    let got = user.answer(5, true);
+    assert_eq!((got.status, got.fds.len(), got.packets), (2, 253, 2));
+    assert_eq!(got.reason, "read of \"hits\": no rule for uid 1001 matches");
+}

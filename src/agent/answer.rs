@@ -5,6 +5,7 @@ use super::access::{Peer, Rights};
 use super::packet::Answer;
 use super::shared::Agent;
 use super::store::{Incoming, absent};
+use super::stored::Handout;
 use crate::sys::fd::{self, Kind};
 use crate::sys::object::Object;
 use crate::sys::peer;
@@ -26,6 +27,17 @@ pub enum Begun {
     },
 }
 
+/// A request that is refused: the object that it is about, quoted, and the reason.
+pub type Refusal = (String, Trouble);
+
+/// A descriptor for a client.
+pub struct Grant<'a> {
+    pub record: Record,
+    pub fd: Handout<'a>,
+    /// The line for the log once the descriptor is sent, unless such lines are left out.
+    pub line: Option<String>,
+}
+
 impl From<Trouble> for Reply {
     fn from(trouble: Trouble) -> Reply {
         Reply::Failure { status: trouble.status, reason: trouble.reason }
@@ -45,11 +57,20 @@ impl Agent {
     ) -> Begun {
         let verb = verb(&operation);
         let begun = self.decide(peer, operation, fds, lost);
-        begun.unwrap_or_else(|(object, trouble)| {
-            let who = self.name_of(peer, socket);
-            self.log.line(format_args!("{verb} {object}: {who}: refused: {}", trouble.reason));
-            Begun::Answer(Answer::Whole(trouble.into()))
-        })
+        begun.unwrap_or_else(|refusal| Begun::Answer(self.refuse(peer, socket, verb, refusal)))
+    }
+
+    /// Logs a refusal, and makes it the answer.
+    pub fn refuse(
+        &mut self,
+        peer: &Peer,
+        socket: impl AsFd,
+        verb: &str,
+        (object, trouble): Refusal,
+    ) -> Answer {
+        let client = self.name_of(peer, socket);
+        self.log.line(format_args!("{verb} {object}: {client}: refused: {}", trouble.reason));
+        Answer::Whole(trouble.into())
     }
 
     fn decide(
@@ -58,7 +79,7 @@ impl Agent {
         operation: Operation,
         fds: &mut Vec<OwnedFd>,
         lost: bool,
-    ) -> Result<Begun, (String, Trouble)> {
+    ) -> Result<Begun, Refusal> {
         let is_put = matches!(operation, Operation::Put { .. });
         if !is_put && (lost || !fds.is_empty()) {
             let reason = "a descriptor came along that this operation does not take";
@@ -79,10 +100,8 @@ impl Agent {
                 ));
                 Ok(Begun::Answer(Answer::List { glob, after: None, found: Vec::new() }))
             }
+            // Decided packet by packet, when it can be sent.
             Operation::Get { names, wanted } => {
-                for name in &names {
-                    self.may_get(peer, name, wanted).map_err(|t| (quote(name), t))?;
-                }
                 Ok(Begun::Answer(Answer::Get { names, wanted, sent: 0 }))
             }
             Operation::Info { name } => {
@@ -122,12 +141,12 @@ impl Agent {
         Err(Trouble::new(Status::Refused, granted.refusal(peer, needed, name)))
     }
 
-    /// The access with which `peer` gets `name`.
-    fn may_get(&mut self, peer: &Peer, name: &[u8], wanted: Mode) -> Result<Mode, Trouble> {
+    /// Decides whether `peer` gets `name`, and opens the descriptor that it gets.
+    pub fn grant(&self, peer: &Peer, name: &[u8], wanted: Mode) -> Result<Grant<'_>, Trouble> {
         let granted = self.access.granted(peer, name);
         let allowed = wanted.and(granted.rights.mode());
         let refused = |reason: String| Trouble::new(Status::Refused, reason);
-        // Whoever may not have it is not told whether it is there.
+        // A client without any right to the name does not learn whether the name exists.
         if allowed == Mode::NONE {
             let missing = if wanted == Mode::WRITE { Rights::WRITE } else { Rights::READ };
             return Err(refused(granted.refusal(peer, missing, name)));
@@ -145,13 +164,12 @@ impl Agent {
                 ),
             }));
         }
-        drop(self.store.hand_out(name, access)?);
-        self.log.granted(format_args!(
-            "get {}: {peer}: granted {} by {granted}",
-            quote(name),
-            access.name()
-        ));
-        Ok(access)
+        let fd = self.store.hand_out(name, access)?;
+        let record = self.store.record(name, stored, access);
+        let line = self.log.logs_granted().then(|| {
+            format!("get {}: {peer}: granted {} by {granted}", quote(name), access.name())
+        });
+        Ok(Grant { record, fd, line })
     }
 
     fn put(&mut self, peer: &Peer, name: &[u8], incoming: Incoming) -> Result<Begun, Trouble> {

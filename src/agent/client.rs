@@ -3,7 +3,7 @@
 use super::Trouble;
 use super::access::Peer;
 use super::answer::Begun;
-use super::packet::Answer;
+use super::packet::{Answer, Packet};
 use super::shared::Agent;
 use crate::sys::{Errno, Result as SysResult, peer, scm};
 use crate::wire::agent::{Malformed, Reply, Request, Status, number_of};
@@ -180,20 +180,27 @@ impl Client {
             self.answer = Some(answer);
             return Turn::Starved;
         }
-        let packet = agent.packet(&self.peer, &answer);
-        let Some(reply) = &packet.reply else {
-            self.answer = answer.advance(packet.next);
+        let Packet { reply, fds, lines, next } = match agent.packet(&self.peer, &answer) {
+            Ok(packet) => packet,
+            Err((verb, refusal)) => {
+                self.answer = Some(agent.refuse(&self.peer, &self.socket, verb, refusal));
+                return Turn::Again;
+            }
+        };
+        let Some(reply) = reply else {
+            self.answer = answer.advance(next);
             return Turn::Again;
         };
-        let count = packet.fds.len();
-        let fds: Vec<BorrowedFd> = packet.fds.iter().map(AsFd::as_fd).collect();
-        let sent = scm::send(self.socket.as_fd(), &reply.encode(self.number), &fds);
-        let next = packet.next;
+        let count = fds.len();
+        let borrowed: Vec<BorrowedFd> = fds.iter().map(AsFd::as_fd).collect();
+        let sent = scm::send(self.socket.as_fd(), &reply.encode(self.number), &borrowed);
+        drop(fds);
         match sent {
             Ok(()) => {
                 self.active = Instant::now();
                 self.unread += count;
                 agent.in_flight.add(self.peer.uid, count);
+                lines.iter().for_each(|line| agent.log.granted(line));
                 self.answer = answer.advance(next);
                 Turn::Again
             }

@@ -34,9 +34,14 @@ impl Log {
         Log { own, quiet, lost: 0 }
     }
 
+    /// Whether lines for granted requests are logged.
+    pub fn logs_granted(&self) -> bool {
+        !self.quiet
+    }
+
     /// What was allowed, and done.
     pub fn granted(&mut self, message: impl Display) {
-        if !self.quiet {
+        if self.logs_granted() {
             self.line(message);
         }
     }

@@ -3,6 +3,7 @@
 
 use super::Trouble;
 use super::access::{Peer, Rights, matches};
+use super::answer::{Grant, Refusal};
 use super::shared::Agent;
 use super::store::absent;
 use super::stored::Handout;
@@ -34,6 +35,8 @@ pub struct Packet<'a> {
     /// None where nothing is to be sent yet.
     pub reply: Option<Reply>,
     pub fds: Vec<Handout<'a>>,
+    /// Lines for the log once the packet is sent.
+    pub lines: Vec<String>,
     /// For [`Answer::advance`].
     pub next: Next,
 }
@@ -68,20 +71,15 @@ impl Answer {
 
 impl<'a> Packet<'a> {
     fn last(reply: Reply) -> Packet<'a> {
-        Packet { reply: Some(reply), fds: Vec::new(), next: Next::End }
+        Packet { reply: Some(reply), fds: Vec::new(), lines: Vec::new(), next: Next::End }
     }
 
     /// Records of `names`, of which so many were sent before.
-    fn of_names(
-        names: &[Vec<u8>],
-        sent: usize,
-        records: Vec<Record>,
-        fds: Vec<Handout<'a>>,
-    ) -> Self {
+    fn of_names(names: &[Vec<u8>], sent: usize, records: Vec<Record>) -> Packet<'a> {
         let sent = sent + records.len();
         let more = sent < names.len();
         let next = if more { Next::Sent(sent) } else { Next::End };
-        Packet { reply: Some(Reply::Records { records, more }), fds, next }
+        Packet { next, ..Packet::last(Reply::Records { records, more }) }
     }
 }
 
@@ -93,17 +91,24 @@ impl Agent {
         Some(self.store.look(name, stored, stored.access(mode)))
     }
 
-    /// The next packet of an answer.
-    pub fn packet(&self, peer: &Peer, answer: &Answer) -> Packet<'_> {
-        let packet = match answer {
+    /// The next packet of an answer. An error ends the answer, which is to the operation named.
+    pub fn packet(
+        &self,
+        peer: &Peer,
+        answer: &Answer,
+    ) -> Result<Packet<'_>, (&'static str, Refusal)> {
+        match answer {
             Answer::Whole(reply) => Ok(Packet::last(reply.clone())),
             Answer::List { glob, after, found } => {
                 Ok(self.list(peer, glob, after.as_deref(), found.clone()))
             }
-            Answer::Get { names, wanted, sent } => self.get(peer, names, *wanted, *sent),
-            Answer::Tell { names, sent } => self.tell(peer, names, *sent),
-        };
-        packet.unwrap_or_else(|trouble| Packet::last(trouble.into()))
+            Answer::Get { names, wanted, sent } => {
+                self.get(peer, names, *wanted, *sent).map_err(|refusal| ("get", refusal))
+            }
+            Answer::Tell { names, sent } => {
+                self.tell(peer, names, *sent).map_err(|refusal| ("wait for", refusal))
+            }
+        }
     }
 
     /// A packet is closed by the bytes of what `peer` may see, and by the end, alone: how much
@@ -127,7 +132,8 @@ impl Agent {
                     true => (Some(Reply::Records { records: found, more: true }), Vec::new()),
                     false => (None, found),
                 };
-                return Packet { reply, fds: Vec::new(), next: Next::Looked { after, found } };
+                let next = Next::Looked { after, found };
+                return Packet { reply, fds: Vec::new(), lines: Vec::new(), next };
             }
             if is_seen {
                 let access = stored.access(rights.mode());
@@ -140,47 +146,47 @@ impl Agent {
         Packet::last(Reply::Records { records: found, more: false })
     }
 
+    /// Each name is decided here and nowhere else, and its descriptor is open until the packet
+    /// is sent or dropped: no client holds descriptors open by not reading.
     fn get(
         &self,
         peer: &Peer,
         names: &[Vec<u8>],
         wanted: Mode,
         sent: usize,
-    ) -> Result<Packet<'_>, Trouble> {
-        let (mut records, mut fds, mut bytes) = (Vec::new(), Vec::new(), 0);
+    ) -> Result<Packet<'_>, Refusal> {
+        let (mut records, mut fds, mut lines) = (Vec::new(), Vec::new(), Vec::new());
+        let mut bytes = 0;
         let room = self.in_flight.room(peer.uid, self.access.is_trusted(peer)).min(MAX_FDS);
         for name in names[sent..].iter().take(room) {
             if bytes >= PACKET {
                 break;
             }
-            let rights = self.access.granted(peer, name).rights;
-            let stored = self.store.get(name).ok_or_else(|| absent(name))?;
-            let access = stored.access(wanted.and(rights.mode()));
-            if access == Mode::NONE {
-                return Err(not_any_more(name));
-            }
-            fds.push(self.store.hand_out(name, access)?);
-            let record = self.store.record(name, stored, access);
+            let Grant { record, fd, line } =
+                self.grant(peer, name, wanted).map_err(|trouble| (quote(name), trouble))?;
             bytes += record.encoded_len();
             records.push(record);
+            fds.push(fd);
+            lines.extend(line);
         }
-        Ok(Packet::of_names(names, sent, records, fds))
+        Ok(Packet { fds, lines, ..Packet::of_names(names, sent, records) })
     }
 
-    fn tell(&self, peer: &Peer, names: &[Vec<u8>], sent: usize) -> Result<Packet<'_>, Trouble> {
+    fn tell(&self, peer: &Peer, names: &[Vec<u8>], sent: usize) -> Result<Packet<'_>, Refusal> {
         let (mut records, mut bytes) = (Vec::new(), 0);
         for name in &names[sent..] {
             if bytes >= PACKET {
                 break;
             }
+            let refusal = |trouble| (quote(name), trouble);
             if !self.access.granted(peer, name).rights.has(Rights::LIST) {
-                return Err(not_any_more(name));
+                return Err(refusal(not_any_more(name)));
             }
-            let record = self.record(peer, name).ok_or_else(|| absent(name))?;
+            let record = self.record(peer, name).ok_or_else(|| refusal(absent(name)))?;
             bytes += record.encoded_len();
             records.push(record);
         }
-        Ok(Packet::of_names(names, sent, records, Vec::new()))
+        Ok(Packet::of_names(names, sent, records))
     }
 }
 
