@@ -184,73 +184,6 @@ fn what_cannot_be_put_is_told_and_not_sent() {
 }
 
 #[test]
-fn several_objects_are_put_and_each_failure_is_reported() {
-    let lab = Lab::new();
-    let _agent = agent(&lab);
-    let ids = ["a", "b", "c"].map(|name| map_id(&lab.array(name, 1)));
-    pin_program("prog");
-    let put = |words: &[&str]| {
-        let mut command = lab.map([&["put", "--socket=agent"], words].concat());
-        (run(&mut command), held(&lab).into_iter().map(|held| (held.0, held.2)).collect::<Vec<_>>())
-    };
-    let done = Run { status: 0, stdout: String::new(), stderr: String::new() };
-    let (ran, now) = put(&["/sys/fs/bpf/a", "x=/sys/fs/bpf/b", "prog:/sys/fs/bpf/prog"]);
-    assert_eq!(ran, done);
-    assert_eq!(now.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["a", "prog", "x"]);
-    assert_eq!((now[0].1, now[2].1), (ids[0], ids[1]));
-    // What cannot be opened, named or stored.
-    let words = [
-        "/sys/fs/bpf/none",
-        "7=/sys/fs/bpf/c",
-        "x=/sys/fs/bpf/c",
-        "y=/sys/fs/bpf/c",
-        "y=/sys/fs/bpf/b",
-        "/sys/fs/bpf/c",
-    ];
-    let (ran, now) = put(&words);
-    let same = "y=/sys/fs/bpf/c and y=/sys/fs/bpf/b have the same name, \"y\"";
-    assert_eq!((ran.status, ran.stdout.as_str()), (2, ""));
-    let lines: Vec<&str> = ran.stderr.lines().collect();
-    assert_eq!(lines[0], "bpf-map: /sys/fs/bpf/none: open pin: no such file or directory");
-    assert_eq!(lines[1], "bpf-map: 7=/sys/fs/bpf/c: a name is a number");
-    assert!(lines[2].starts_with("bpf-map: agent#x: put: "), "{ran:?}");
-    assert_eq!(lines[3..], [format!("bpf-map: {same}")]);
-    let id = |name: &str| now.iter().find(|(held, _)| held == name).map(|(_, id)| *id);
-    assert_eq!((id("x"), id("y"), id("c")), (Some(ids[1]), Some(ids[2]), Some(ids[2])));
-    assert_eq!(now.len(), 5);
-    // With --replace the last of two would win, and the first be lost.
-    let (ran, _) = put(&["--replace", "y=/sys/fs/bpf/c", "y=/sys/fs/bpf/b"]);
-    assert_eq!(ran, failed(same));
-}
-
-#[test]
-fn objects_without_a_connection_are_reported() {
-    let lab = Lab::new();
-    let pins = ["a", "b", "c", "d"].map(|name| lab.array(name, 1).display().to_string());
-    let words = ["put", "--socket=agent", "/sys/fs/bpf/none", &pins[0], &pins[1]];
-    let stderr = "bpf-map: /sys/fs/bpf/none: open pin: no such file or directory\n\
-                  bpf-map: agent: connect: no such file or directory: \
-                  none of the 3 objects was stored\n";
-    let want = Run { status: 2, stdout: String::new(), stderr: stderr.into() };
-    assert_eq!(run(&mut lab.map(words)), want);
-    // The first is stored, of the second it is not known.
-    let path = lab.path("agent");
-    let words = ["put", "--socket=agent", &pins[0], &pins[1], &pins[2], &pins[3]];
-    let run = play(&path, &mut lab.map(words), |played| {
-        let client = played.accept();
-        let id = id_of(&client.receive().unwrap().fds[0]);
-        client.send(&reply(0, 1, &[record("a", id)]), &[]).unwrap();
-        client.receive().unwrap();
-        std::fs::remove_file(&path).unwrap();
-    });
-    let stderr = "bpf-map: agent#b: put: connect again: no such file or directory: \
-                  whether it was done is not known\n\
-                  bpf-map: /sys/fs/bpf/c: not sent to the agent\n\
-                  bpf-map: /sys/fs/bpf/d: not sent to the agent\n";
-    assert_eq!(run, Run { status: 2, stdout: String::new(), stderr: stderr.into() });
-}
-
-#[test]
 fn a_put_sends_one_descriptor_with_the_name_and_the_layout() {
     let lab = Lab::new();
     let path = lab.path("agent");
@@ -381,33 +314,6 @@ fn names_that_are_absent_are_told_and_the_others_print_or_go() {
     let line = table.lines().nth(1).unwrap();
     let ids = format!(" {}->{other} ", map_id(&pin));
     assert!(line.contains(&ids) && line.contains(" changed "), "{table}");
-}
-
-#[test]
-fn globs_are_listed_and_never_removed() {
-    let lab = Lab::new();
-    let _agent = agent(&lab);
-    let pin = lab.array("pinned", 1);
-    for name in ["b1", "a2", "a1", "a*"] {
-        put(&lab, &[&format!("{name}={}", pin.display())]);
-    }
-    let list = |words: &[&str]| {
-        let words = [&["agent", "--socket=agent", "--json"], words].concat();
-        let run = run(&mut lab.map(words));
-        let json: Vec<serde_json::Value> = serde_json::from_str(&run.stdout).unwrap();
-        let names: Vec<String> = json.iter().map(|o| o["name"].as_str().unwrap().into()).collect();
-        (names.join(" "), run.status, run.stderr)
-    };
-    let done = |names: &str| (names.to_owned(), 0, String::new());
-    assert_eq!(list(&["a*"]), done("a* a1 a2"));
-    assert_eq!(list(&["b1", "a?", "?1"]), done("b1 a* a1 a2 a1 b1"));
-    let missing = "bpf-map: agent: list: no name matches \"c*\"\n".to_owned();
-    assert_eq!(list(&["c*", "b?"]), ("b1".to_owned(), 1, missing));
-    let remove = |name| run(&mut lab.map(["agent", "--socket=agent", "--remove", name]));
-    assert_eq!(remove("a*"), Run { status: 0, stdout: String::new(), stderr: String::new() });
-    assert_eq!(list(&[]), done("a1 a2 b1"));
-    let stderr = "bpf-map: agent#a?: remove: nothing is stored as \"a?\"\n".into();
-    assert_eq!(remove("a?"), Run { status: 1, stdout: String::new(), stderr });
 }
 
 #[test]
