@@ -88,6 +88,53 @@ fn objects_without_a_connection_are_reported() {
 }
 
 #[test]
+fn refused_name_does_not_stop_the_others() {
+    let lab = Lab::new();
+    let program = lab.reachable("bpf-map");
+    let rules = ["*:uid=65534:list", "b:uid=65534:remove"].map(|rule| format!("--allow={rule}"));
+    let options = ["--socket", "agent", "--socket-mode=0666", &rules[0], &rules[1]];
+    let _agent = Agent::start(&mut lab.agent(options));
+    let pin = lab.array("pinned", 1);
+    put_all(&lab, &pin, &["a", "b"]);
+    let mut command = lab.program(NOBODY[0], &NOBODY[1..]);
+    command.args([&program, "agent", "--socket=agent", "--remove", "none", "a", "b"]);
+    let run = run(&mut command);
+    assert_eq!((run.status, run.stdout.as_str()), (2, ""), "{run:?}");
+    let lines: Vec<&str> = run.stderr.lines().collect();
+    assert_eq!(lines.len(), 2, "{run:?}");
+    assert!(lines[0].starts_with("bpf-map: agent#none: remove: "), "{run:?}");
+    assert!(lines[1].starts_with("bpf-map: agent#a: remove: "), "{run:?}");
+    assert_eq!(held(&lab).iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["a"]);
+}
+
+#[test]
+fn names_without_a_connection_are_reported() {
+    let lab = Lab::new();
+    let path = lab.path("agent");
+    for (options, what, unsure) in [
+        (&["--json"][..], "look up", ""),
+        (&["--remove"], "remove", ": whether it was done is not known"),
+    ] {
+        let words = [&["agent", "--socket=agent"], options, &["a", "b", "c"]].concat();
+        let run = play(&path, &mut lab.map(words), |played| {
+            let client = played.accept();
+            client.receive().unwrap();
+            let records: &[Record] = if unsure.is_empty() { &[record("a", 1)] } else { &[] };
+            client.send(&reply(0, 1, records), &[]).unwrap();
+            client.receive().unwrap();
+            client.send(b"no reply", &[]).unwrap();
+        });
+        let lines: Vec<&str> = run.stderr.lines().collect();
+        assert_eq!((run.status, lines.len()), (2, 2), "{run:?}");
+        let start = format!("bpf-map: agent#b: {what}: a reply not understood: ");
+        assert!(lines[0].starts_with(&start) && lines[0].ends_with(unsure), "{run:?}");
+        assert_eq!(lines[1], "bpf-map: \"c\": not sent to the agent");
+        // What was listed is printed.
+        assert_eq!(run.stdout.contains("\"name\": \"a\""), unsure.is_empty(), "{run:?}");
+    }
+}
+
+#[test]
 fn globs_are_listed_and_never_removed() {
     let lab = Lab::new();
     let _agent = serve(&lab);

@@ -1,6 +1,6 @@
 //! `bpf-map agent`: what an agent holds, and removing from it.
 
-use crate::cli::exit::{ABSENT, Output};
+use crate::cli::exit::{ABSENT, FAILED, Output};
 use crate::cli::timeout;
 use crate::output::agent;
 use crate::source::agent::{Bounds, Client, DEFAULT_SOCKET, Failure, Socket};
@@ -90,21 +90,26 @@ fn is_glob(word: &[u8]) -> bool {
     word.iter().any(|byte| matches!(byte, b'*' | b'?'))
 }
 
-/// Does something with each name. One that is absent is reported, and makes the status that.
+/// Does something with each name. Each name that fails is reported; the status is [`ABSENT`] if
+/// names are missing, and [`FAILED`] after any other failure.
 fn each(
     names: &[Vec<u8>],
     out: &mut Output,
     mut act: impl FnMut(&Vec<u8>) -> Result<(), Failure>,
 ) -> anyhow::Result<u8> {
     let mut status = 0;
-    for name in names {
-        match act(name) {
-            Err(failure) if failure.is_absent() => {
-                out.report(failure)?;
-                status = ABSENT;
-            }
-            result => result?,
+    let mut names = names.iter();
+    for name in names.by_ref() {
+        let Err(failure) = act(name) else { continue };
+        status = status.max(if failure.is_absent() { ABSENT } else { FAILED });
+        let answered = failure.is_refusal();
+        out.report(failure)?;
+        if !answered {
+            break;
         }
+    }
+    for name in names {
+        out.report(format_args!("{}: not sent to the agent", quote(name)))?;
     }
     Ok(status)
 }
