@@ -26,6 +26,7 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
+mod account;
 mod agent;
 mod cli;
 mod error;

@@ -232,9 +232,10 @@ fn the_socket_has_the_mode_asked_for_whatever_the_umask_is() {
         ("000", &[], 0o600),
         ("077", &[], 0o600),
         ("777", &[], 0o600),
-        ("077", &["--socket-mode", "0660"], 0o660),
-        ("000", &["--socket-mode", "0660"], 0o660),
-        ("022", &["--socket-mode=777"], 0o777),
+        ("022", &["--socket-mode=644"], 0o644),
+        ("077", &["--socket-mode", "0660", "--from=0"], 0o660),
+        ("000", &["--socket-mode", "0660", "--from=root"], 0o660),
+        ("022", &["--socket-mode=777", "--from=0"], 0o777),
     ] {
         let command = import(&lab, options, &socket, &["--", "sh", "-c", "umask"]);
         let mut command = after(&format!("umask {umask}"), &command);

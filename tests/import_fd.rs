@@ -107,7 +107,7 @@ fn unusable_file_descriptors_are_refused_in_one_line() {
             "--import fd:2147483648: not a descriptor number from 3 upwards",
         ),
         (
-            &["--socket-mode=0666", "--import", "in", "--import", "fd:3"],
+            &["--socket-mode=0666", "--from=0", "--import", "in", "--import", "fd:3"],
             "--socket-mode: --import fd:3 does not bind a socket",
         ),
     ] {

@@ -8,11 +8,14 @@ use common::receiver::activated;
 use common::sender::{Datagram, Sender};
 use common::waiting::Waiting;
 use common::*;
+use nix::mount::{MsFlags, mount};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread::JoinHandle;
 
 const OTHER: u32 = 1001;
 /// Prints the id of the one map.
@@ -35,7 +38,7 @@ fn start(lab: &Lab, command: &mut Command) -> Waiting {
 }
 
 fn warning(uid: u32) -> String {
-    format!("bpf-exec: warning: uds: refused a datagram of uid {uid}\n")
+    format!("bpf-exec: warning: uds: refused a datagram of uid {uid} (see --from)\n")
 }
 
 fn done(map: &OwnedFd, stderr: String) -> Run {
@@ -99,6 +102,100 @@ fn import_of_a_user_accepts_that_user_and_root_alone() {
 }
 
 #[test]
+fn from_names_the_only_users_that_may_send() {
+    let lab = Lab::new();
+    // A file of the test's own, in which alice exists; it goes with the mount namespace.
+    std::fs::write(lab.path("passwd"), "root:x:0:0::/:\nalice:x:1001:1001::/:\n").unwrap();
+    let none = None::<&str>;
+    mount(Some(&lab.path("passwd")), "/etc/passwd", none, MsFlags::MS_BIND, none).unwrap();
+    let map = new_map("sent");
+    let send = |uid| send_as(uid, &lab.path("uds"), transfer(), &[map.as_fd()]);
+    type Case<'a> = (&'a [&'a str], &'a [u32], u32);
+    let cases: [Case; 4] = [
+        (&["--from", "alice"], &[0, 1002], 1001),
+        (&["--from=1001", "--from=root"], &[1002, 65534], 0),
+        (&["--from=root", "--from=alice", "--socket-mode=0622"], &[1002], 1001),
+        (&["--from", "65534"], &[0, 1001], 65534),
+    ];
+    for (options, refused, accepted) in cases {
+        let waiting = start(&lab, &mut import(&lab, options));
+        refused.iter().for_each(|uid| send(*uid));
+        send(accepted);
+        let warning =
+            |uid: &u32| warning(*uid).replace(" (see --from)", ", which --from does not name");
+        let warning = |uid: &u32| match uid {
+            65534 => warning(uid).replace(
+                ", which --",
+                ", which every user has that this user namespace does not map, which --",
+            ),
+            _ => warning(uid),
+        };
+        let stderr = refused.iter().map(warning).collect();
+        assert_eq!(waiting.run(), done(&map, stderr), "{options:?}");
+    }
+}
+
+#[test]
+fn user_without_a_number_in_the_namespace_needs_from_65534() {
+    let lab = Lab::new();
+    let map = new_map("sent");
+    let (program, path) = (lab.reachable("bpf-exec"), lab.path("uds"));
+    // Root is that of the new namespace alone, and only uid 1001 has a number in it.
+    let namespace =
+        ["--reuid=1001", "--regid=1001", "--clear-groups", "unshare", "--user", "--map-root-user"];
+    let import = |from: &[&str]| {
+        let words = ["--timeout=60", "--import", "uds", "--", "sh", "-c", REPORT];
+        start(&lab, lab.program("setpriv", namespace).arg(&program).args(from).args(words))
+    };
+    let waiting = import(&[]);
+    send_as(0, &path, transfer(), &[map.as_fd()]);
+    send_as(1001, &path, transfer(), &[map.as_fd()]);
+    let stderr = "bpf-exec: warning: uds: refused a datagram of uid 65534, which every user has that this \
+                  user namespace does not map (see --from)\n";
+    assert_eq!(waiting.run(), done(&map, stderr.into()));
+    let waiting = import(&["--from=65534"]);
+    send_as(0, &path, transfer(), &[map.as_fd()]);
+    assert_eq!(waiting.run(), done(&map, String::new()));
+}
+
+#[test]
+fn from_and_socket_mode_that_do_not_fit_are_usage_errors() {
+    let lab = Lab::new();
+    let before = lab.files();
+    let bad = "not the name or the number of a user";
+    for (words, message) in [
+        (
+            "--from nosuch --import uds",
+            "--from nosuch: no user \"nosuch\" in /etc/passwd".to_owned(),
+        ),
+        ("--from= --import uds", format!("--from : {bad}")),
+        ("--from=-1 --import uds", format!("--from -1: {bad}")),
+        ("--from=0,1 --import uds", "--from 0,1: no user \"0,1\" in /etc/passwd".into()),
+        ("--from=4294967295 --import uds", "--from 4294967295: not a user id: out of range".into()),
+        (
+            "--from 0",
+            "the following required arguments were not provided: --import <[NAME=]PATH|fd:N> \
+             (see bpf-exec --help)"
+                .into(),
+        ),
+        (
+            "--socket-mode 620 --import uds",
+            "--socket-mode 0620: lets other users send to --import uds: name them with --from"
+                .into(),
+        ),
+        (
+            "--socket-mode 0602 --import a=uds",
+            "--socket-mode 0602: lets other users send to --import uds: name them with --from"
+                .into(),
+        ),
+    ] {
+        let mut command = lab.exec(words.split(' '));
+        fails(command.args(["--", "true"]), 125, &format!("bpf-exec: {message}"));
+    }
+    assert_eq!(lab.files(), before);
+}
+
+#[test]
 fn refused_users_are_reported_once_each_and_not_without_bound() {
     let lab = Lab::new();
     let map = new_map("sent");
@@ -121,20 +218,34 @@ fn refused_users_are_reported_once_each_and_not_without_bound() {
     assert_eq!(waiting.run(), done(&map, stderr));
 }
 
+/// Sends datagrams of another user from a thread of its own, until the socket is closed.
+fn flood(path: PathBuf) -> JoinHandle<()> {
+    std::thread::spawn(move || {
+        // SAFETY: no pointers. The system call itself changes this thread alone.
+        assert_eq!(unsafe { libc::syscall(libc::SYS_setresuid, OTHER, OTHER, OTHER) }, 0);
+        let socket = UnixDatagram::unbound().unwrap();
+        socket.connect(path).unwrap();
+        while socket.send(b"x").is_ok() {}
+    })
+}
+
 #[test]
 fn refused_datagrams_that_never_cease_do_not_extend_the_timeout() {
     let lab = Lab::new();
-    let mut command = lab.exec(["--timeout=1", "--import", "uds", "--", "echo", "ran"]);
-    let mut waiting = start(&lab, &mut command);
-    let many: Vec<(Vec<u8>, &[BorrowedFd])> = vec![(vec![], &[]); 1 << 20];
-    let sender = Sender::new(OTHER, &lab.path("uds"), &many);
-    // Until the socket is closed.
-    while sender.send().is_ok() {}
-    assert!(waiting.child().try_wait().is_ok());
-    let late = "bpf-exec: uds: import: nothing came within 1 second \
+    let socket = activated(&lab.path("in"));
+    std::fs::set_permissions(lab.path("in"), PermissionsExt::from_mode(0o666)).unwrap();
+    let sender = flood(lab.path("in"));
+    let mut ready = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
+    assert_eq!(poll(&mut ready, PollTimeout::NONE), Ok(1));
+    let mut command = lab.exec(["--timeout=0.5", "--import", "fd:3", "--", "echo", "ran"]);
+    Start { given: vec![socket.as_raw_fd()], ..Start::default() }.apply(&mut command);
+    let late = "bpf-exec: fd:3: import: nothing came within 0.5 seconds \
                 (a tc built with libbpf sends no BTF maps, and does not say so)\n";
-    let stderr = warning(OTHER) + late;
-    assert_eq!(waiting.run(), Run { status: 125, stdout: String::new(), stderr });
+    let stderr = warning(OTHER).replace("uds", "fd:3") + late;
+    let run = Waiting::start(&mut command, &[]).run();
+    assert_eq!(run, Run { status: 125, stdout: String::new(), stderr });
+    drop(socket);
+    sender.join().unwrap();
 }
 
 /// `bpf-exec --import fd:3` with `socket` there.

@@ -121,6 +121,8 @@ pub struct Settings {
     pub wait: bool,
     /// The permission bits of a socket's file.
     pub socket_mode: u32,
+    /// The users that may send to an import; root and this process's own if it is empty.
+    pub from: Vec<u32>,
 }
 
 /// What a source gave.
@@ -197,7 +199,8 @@ pub fn open_all(
     for request in requests {
         groups.push(match &request.source {
             Source::Import(address) => {
-                let import = tc::Import::open(address, settings.socket_mode, Senders::new())?;
+                let senders = Senders::new(&settings.from);
+                let import = tc::Import::open(address, settings.socket_mode, senders)?;
                 imports.push((groups.len(), import));
                 Vec::new()
             }

@@ -14,17 +14,22 @@ const MAX_REPORTED: usize = 16;
 #[derive(Clone, Debug)]
 pub struct Senders {
     accepted: Vec<u32>,
+    by_default: bool,
     /// None has no credentials.
     refused: BTreeSet<Option<u32>>,
 }
 
 impl Senders {
-    /// Root and the user of this process.
-    pub fn new() -> Senders {
+    /// The given users alone; if there are none, root and the user of this process.
+    pub fn new(given: &[u32]) -> Senders {
         let own = geteuid().as_raw();
-        // Processes of this number may be anybody's if it is the overflow uid.
-        let accepted = if own == OVERFLOW && !knows_all_users() { vec![0] } else { vec![0, own] };
-        Senders { accepted, refused: BTreeSet::new() }
+        let accepted = match given {
+            // Processes of this number may be anybody's if it is the overflow uid.
+            [] if own == OVERFLOW && !knows_all_users() => vec![0],
+            [] => vec![0, own],
+            given => given.to_vec(),
+        };
+        Senders { accepted, by_default: given.is_empty(), refused: BTreeSet::new() }
     }
 
     pub fn accepts(&self, sender: Option<u32>) -> bool {
@@ -36,15 +41,16 @@ impl Senders {
         if self.refused.len() > MAX_REPORTED || !self.refused.insert(sender) {
             return None;
         }
+        if self.refused.len() > MAX_REPORTED {
+            return Some("refused datagrams of more users, which are not reported".into());
+        }
+        let hint = if self.by_default { " (see --from)" } else { ", which --from does not name" };
         Some(match sender {
-            _ if self.refused.len() > MAX_REPORTED => {
-                "refused datagrams of more users, which are not reported".into()
-            }
             Some(OVERFLOW) => format!(
                 "refused a datagram of uid {OVERFLOW}, which every user has that this user namespace \
-                 does not map"
+                 does not map{hint}"
             ),
-            Some(uid) => format!("refused a datagram of uid {uid}"),
+            Some(uid) => format!("refused a datagram of uid {uid}{hint}"),
             None => "refused a datagram without credentials, which was queued before the socket \
                      was set to pass them"
                 .into(),
@@ -65,7 +71,7 @@ mod tests {
 
     #[test]
     fn refused_users_are_reported_once_and_not_without_bound() {
-        let mut senders = Senders::new();
+        let mut senders = Senders::new(&[]);
         let refuse = |senders: &mut Senders, uid| senders.refuse(Some(uid)).is_some();
         assert!(refuse(&mut senders, 1) && !refuse(&mut senders, 1));
         let reported = (0..100_000).filter(|uid| refuse(&mut senders, *uid)).count();

@@ -1,6 +1,7 @@
 //! The arguments of `bpf-exec`, and the plan that they make.
 
 use super::requests::{self, fd_number, requests};
+use crate::account::parse_user;
 use crate::cli::timeout;
 use crate::source::pin::ROOT;
 use crate::source::{Request, Settings};
@@ -66,6 +67,13 @@ pub fn command() -> Command {
             flag("wait", "Wait until an agent has all names").requires("agent"),
             timeout::argument("How long --import and --agent may take [default: for ever]"),
             option("socket-mode", "MODE", "Permissions of --import's socket [default: 0600]"),
+            option(
+                "from",
+                "USER",
+                "A user that may send to --import; repeatable [default: root, own]",
+            )
+            .action(ArgAction::Append)
+            .requires("import"),
             option("fd-base", "N", "Lowest descriptor number to use [default: 64]"),
             flag("dry-run", "Print what would be handed over, and run nothing"),
             flag("json", "With --dry-run: as JSON").requires("dry-run"),
@@ -91,12 +99,13 @@ pub fn plan(matches: &ArgMatches) -> anyhow::Result<Plan> {
         timeout: timeout::of(matches)?,
         wait: matches.get_flag("wait"),
         socket_mode: text("socket-mode").map(mode).transpose()?.unwrap_or(0o600),
+        from: matches.get_many("from").into_iter().flatten().map(user).collect::<Result<_, _>>()?,
     };
     let command = matches.get_many("command").map(|words| words.cloned().collect());
     let shell = || vec![nonempty("SHELL").unwrap_or_else(|| "/bin/sh".into())];
     let requests = requests(matches)?;
     if text("socket-mode").is_some() {
-        requests::check_socket_mode(&requests)?;
+        requests::check_socket_mode(&requests, &settings)?;
     }
     if settings.wait {
         requests.iter().try_for_each(requests::awaited)?;
@@ -127,6 +136,12 @@ pub fn mode(text: &OsStr) -> anyhow::Result<u32> {
     mode.ok_or_else(|| {
         anyhow!("--socket-mode {}: not an octal mode up to 0777", escape(text.as_bytes()))
     })
+}
+
+/// A user who may send.
+fn user(text: &OsString) -> anyhow::Result<u32> {
+    let text = text.as_bytes();
+    parse_user(text).with_context(|| format!("--from {}", escape(text)))
 }
 
 fn fd_base(text: &OsStr) -> anyhow::Result<i32> {

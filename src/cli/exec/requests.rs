@@ -2,7 +2,7 @@
 
 use crate::cli::name::{check_name, split_name};
 use crate::handoff::environ::Class;
-use crate::source::{Request, Source, agent, create, tc};
+use crate::source::{Request, Settings, Source, agent, create, tc};
 use crate::text::escape;
 use anyhow::{Context, anyhow, bail};
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
@@ -119,11 +119,22 @@ pub fn awaited(request: &Request) -> anyhow::Result<()> {
     }
 }
 
-/// An error if a socket that is inherited, not bound, would get permission bits.
-pub fn check_socket_mode(requests: &[Request]) -> anyhow::Result<()> {
+/// An error if a socket that is inherited, not bound, would get permission bits, or if they would
+/// let other users send and it is not said which.
+pub fn check_socket_mode(requests: &[Request], settings: &Settings) -> anyhow::Result<()> {
+    let mode = settings.socket_mode;
+    let open = mode & 0o022 != 0 && settings.from.is_empty();
     for request in requests {
-        if let Source::Import(address @ tc::Address::Inherited(_)) = &request.source {
-            bail!("--socket-mode: --import {address} does not bind a socket");
+        match &request.source {
+            Source::Import(address @ tc::Address::Inherited(_)) => {
+                bail!("--socket-mode: --import {address} does not bind a socket")
+            }
+            Source::Import(address) if open => {
+                bail!(
+                    "--socket-mode {mode:04o}: lets other users send to --import {address}: name them with --from"
+                )
+            }
+            _ => {}
         }
     }
     Ok(())
