@@ -10,6 +10,7 @@ use common::waiting::Waiting;
 use common::*;
 use nix::mount::{MsFlags, mount};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{getsockopt, sockopt};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
@@ -189,8 +190,9 @@ fn from_and_socket_mode_that_do_not_fit_are_usage_errors() {
                 .into(),
         ),
     ] {
-        let mut command = lab.exec(words.split(' '));
-        fails(command.args(["--", "true"]), 125, &format!("bpf-exec: {message}"));
+        let mut command = lab.exec(["--timeout=10"]);
+        command.args(words.split(' ')).args(["--", "true"]);
+        fails(&mut command, 125, &format!("bpf-exec: {message}"));
     }
     assert_eq!(lab.files(), before);
 }
@@ -276,16 +278,17 @@ fn inherited_socket_refuses_other_users_too() {
 fn datagram_queued_without_credentials_is_refused() {
     let lab = Lab::new();
     let map = new_map("sent");
-    // Not yet set to pass credentials.
-    let socket = UnixDatagram::bind(lab.path("in")).unwrap();
-    send_as(0, &lab.path("in"), transfer(), &[map.as_fd()]);
-    let waiting = Waiting::start(&mut inherited(&lab, &[], &socket), &[]);
-    // The command set it, after which a sender is known.
-    eventually("credentials", || {
-        nix::sys::socket::getsockopt(&socket, nix::sys::socket::sockopt::PassCred).unwrap()
-    });
-    send_as(0, &lab.path("in"), transfer(), &[map.as_fd()]);
-    let stderr = "bpf-exec: warning: fd:3: refused a datagram without credentials, which was queued \
-                  before the socket was set to pass them\n";
-    assert_eq!(waiting.run(), done(&map, stderr.into()));
+    for options in [&[][..], &["--from=65534", "--from=0"]] {
+        // Not yet set to pass credentials.
+        let socket = UnixDatagram::bind(lab.path("in")).unwrap();
+        send_as(0, &lab.path("in"), transfer(), &[map.as_fd()]);
+        let waiting = Waiting::start(&mut inherited(&lab, options, &socket), &[]);
+        // The command set it, after which a sender is known.
+        eventually("credentials", || getsockopt(&socket, sockopt::PassCred).unwrap());
+        send_as(0, &lab.path("in"), transfer(), &[map.as_fd()]);
+        let stderr = "bpf-exec: warning: fd:3: refused a datagram without credentials, which was queued \
+                      before the socket was set to pass them\n";
+        assert_eq!(waiting.run(), done(&map, stderr.into()));
+        std::fs::remove_file(lab.path("in")).unwrap();
+    }
 }
