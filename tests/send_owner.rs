@@ -2,11 +2,13 @@
 
 mod common;
 
+use common::features::Feature;
+use common::fuse;
 use common::receiver::{receive, receiver};
 use common::traced::Traced;
 use common::waiting::Waiting;
 use common::*;
-use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -67,6 +69,26 @@ fn force_and_read_only_send_to_any_socket() {
         assert_eq!(stdout_of(&mut lab.map(["send", option, &pin, "uds"])), "");
         assert_eq!(waiting.stdout(), format!("0\n{set}\n"), "{option}");
     }
+}
+
+#[test]
+fn owner_that_a_fuse_server_reports_is_not_believed() {
+    needs!(Feature::Fuse);
+    let lab = Lab::new();
+    let pin = pinned(&lab);
+    std::fs::create_dir(lab.path("fuse")).unwrap();
+    fuse::serve(&lab.path("fuse"));
+    assert_eq!(std::fs::metadata(lab.path("fuse/uds")).unwrap().uid(), 0);
+    let connect = "bpf-map: fuse/uds: connect:";
+    let line = format!(
+        "{connect} the socket is on a FUSE file system, whose owners root does not trust \
+         (--read-only or --force sends nevertheless)"
+    );
+    fails(&mut lab.map(["send", &pin, "fuse/uds"]), 2, &line);
+    // No socket was bound: whoever connects is refused by the kernel.
+    let line = format!("{connect} nobody listens there any more");
+    fails(&mut lab.map(["send", "--force", &pin, "fuse/uds"]), 2, &line);
+    nix::mount::umount2(&lab.path("fuse"), nix::mount::MntFlags::MNT_DETACH).unwrap();
 }
 
 #[test]

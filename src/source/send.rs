@@ -8,6 +8,8 @@ use crate::wire::tc::{Datagram, Entry, Header, TC_FDS};
 use nix::fcntl::{OFlag, open};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 use nix::sys::stat::{Mode, SFlag, fstat};
+use nix::sys::statfs::{FUSE_SUPER_MAGIC, fstatfs};
+use nix::unistd::geteuid;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -78,14 +80,8 @@ fn reach(path: &Path, any_owner: bool) -> Result<OwnedFd, Error> {
     if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT != SFlag::S_IFSOCK {
         return Err(fail("not a socket".into()));
     }
-    // The owner of the file is the user who bound it. SO_PEERCRED and SO_PEERPIDFD say nothing of
-    // a datagram socket's peer (6.18: uid -1, ENODATA).
-    if !any_owner && !is_trusted(stat.st_uid) {
-        let owner = stat.st_uid;
-        let cause = format!(
-            "the socket belongs to uid {owner}, which root does not trust (--read-only or --force sends nevertheless)"
-        );
-        return Err(fail(cause.into()));
+    if !any_owner {
+        check_owner(&file, stat.st_uid).map_err(fail)?;
     }
     try_connect(&file, SockType::Datagram, SockFlag::empty()).map_err(|errno| {
         fail(match errno {
@@ -94,6 +90,20 @@ fn reach(path: &Path, any_owner: bool) -> Result<OwnedFd, Error> {
             errno => errno.into(),
         })
     })
+}
+
+/// An error if root does not trust the user who bound the socket, which is the owner of its file.
+/// SO_PEERCRED and SO_PEERPIDFD report nothing of a datagram socket's peer (6.18: uid -1, ENODATA).
+fn check_owner(file: &OwnedFd, owner: u32) -> Result<(), Cause> {
+    let cause = if !is_trusted(owner) {
+        format!("the socket belongs to uid {owner}, which root does not trust")
+    } else if geteuid().is_root() && fstatfs(file)?.filesystem_type() == FUSE_SUPER_MAGIC {
+        // Any user can run the server of such a file system, which makes up the owners.
+        "the socket is on a FUSE file system, whose owners root does not trust".into()
+    } else {
+        return Ok(());
+    };
+    Err(format!("{cause} (--read-only or --force sends nevertheless)").into())
 }
 
 /// Connects by way of /proc, which reaches this very file, and from any depth of directories:

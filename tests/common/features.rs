@@ -18,6 +18,8 @@ pub enum Feature {
     FreezeNeedsWriteAccess,
     /// The socket option that identifies a peer for good, SO_PEERPIDFD (Linux 6.5).
     PeerPidfd,
+    /// FUSE file systems, which a kernel may have in a module that is not there.
+    Fuse,
     /// Maps of type arena (Linux 6.9).
     Arena,
     /// Maps of type cgrp_storage (Linux 6.2).
@@ -49,6 +51,7 @@ impl Feature {
                 // SAFETY: the kernel has just made the fd for this test.
                 found == 0 && unsafe { OwnedFd::from_raw_fd(pidfd) }.as_raw_fd() >= 0
             }
+            Feature::Fuse => std::fs::File::open("/dev/fuse").is_ok(),
             Feature::Arena => can_create(lab, "arena,entries=1"),
             Feature::CgroupStorage => can_create(lab, "cgrp_storage,value=8"),
             Feature::ElementIterator => {

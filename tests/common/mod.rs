@@ -10,6 +10,7 @@ pub mod agent;
 pub mod child;
 pub mod fds;
 pub mod features;
+pub mod fuse;
 pub mod peers;
 pub mod played;
 pub mod receiver;
