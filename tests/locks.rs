@@ -3,10 +3,12 @@
 
 mod common;
 
+use bpf_exec::internals::elem::MapFd;
 use common::child::Start;
 use common::{BPFFS, Lab, NOBODY, bpftool, fixture, run, stdout_of, wrapped};
 use serde_json::Value;
 use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
 
 /// The maps of guarded.bpf.o: the path of one of them.
@@ -137,8 +139,34 @@ fn lock_is_taken_through_a_write_only_fd() {
     let fd = common::open_pin_with(slots.as_ref(), 16);
     let start = Start { given: vec![fd.as_raw_fd()], ..Start::default() };
     let calls = calls_from(&start, &lab, &lab.map(["set", "fd:3", "0", &value(3)]));
-    let update = calls.iter().find(|call| call.contains("BPF_MAP_UPDATE_ELEM")).expect("a write");
-    assert!(locks(update), "{calls:#?}");
+    let update = calls.last().expect("a write");
+    assert!(update.contains("BPF_MAP_UPDATE_ELEM") && locks(update), "{calls:#?}");
+}
+
+/// Storage maps have no batches, by which another probe would be possible.
+#[test]
+fn lock_is_taken_through_a_write_only_fd_of_a_storage_map() {
+    let lab = lab();
+    let map = common::open_pin_with(pin("sockets").as_ref(), 16);
+    let (socket, _other) = UnixDatagram::pair().expect("sockets");
+    let start = Start { given: vec![map.as_raw_fd(), socket.as_raw_fd()], ..Start::default() };
+    let calls = calls_from(&start, &lab, &lab.map(["set", "fd:3", "4", &value(3)]));
+    let update = calls.last().expect("a write");
+    assert!(update.contains("BPF_MAP_UPDATE_ELEM") && locks(update), "{calls:#?}");
+    let start = Start { given: vec![socket.as_raw_fd()], ..Start::default() };
+    let mut get = lab.map(["get", &pin("sockets"), "3", ".words[63]"]);
+    assert_eq!(stdout_of(start.apply(&mut get)), "3\n");
+}
+
+#[test]
+fn value_is_taken_out_of_a_map_with_a_lock() {
+    let _lab = lab();
+    let map = MapFd::new(common::open_pin(pin("table").as_ref())).expect("a map");
+    let (key, mut value) = (0u32.to_ne_bytes(), vec![0; map.value_len()]);
+    assert_eq!(map.update(&key, &vec![1; map.value_len()], 0), Ok(()));
+    assert_eq!(map.take(&key, &mut value), Ok(true));
+    assert_eq!(value.last(), Some(&1));
+    assert_eq!(map.take(&key, &mut value), Ok(false));
 }
 
 #[test]
@@ -162,10 +190,8 @@ fn no_torn_value_is_read_or_written() {
         assert!(words.iter().all(|word| *word == words[0]), "{object}");
     };
     // Until the writer ends, but not for ever.
-    for round in 0..200 {
-        if writer.try_wait().expect("bpftool").is_some() {
-            break;
-        }
+    let mut rounds = 0;
+    while rounds < 200 && writer.try_wait().expect("bpftool").is_none() {
         for map in [&slots, &table] {
             whole(
                 &serde_json::from_str(&stdout_of(&mut lab.map(["get", "--json", map, "0"])))
@@ -174,9 +200,11 @@ fn no_torn_value_is_read_or_written() {
             let dump = stdout_of(&mut lab.map(["dump", "--json", map]));
             let dump: Vec<Value> = serde_json::from_str(&dump).expect("JSON");
             dump.iter().for_each(|element| whole(&element["value"]));
-            stdout_of(&mut lab.map(["set", map, "0", &value(round * 1_000_000)]));
+            stdout_of(&mut lab.map(["set", map, "0", &value(rounds * 1_000_000)]));
         }
+        rounds += 1;
     }
+    assert!(rounds > 0, "the writer ended before the first reader");
     let _ = writer.kill();
     writer.wait().expect("bpftool");
     let seen = pin("seen");

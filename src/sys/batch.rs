@@ -108,13 +108,6 @@ impl MapFd {
         self.done(result, &attr, capacity)
     }
 
-    /// Writes no element: the kernel says only whether it would take `flags`.
-    pub(super) fn update_none(&self, flags: u64) -> Result<()> {
-        let mut attr = self.batch_attr(std::ptr::null(), std::ptr::null(), 0, flags);
-        // SAFETY: with a count of 0 no pointer is followed.
-        unsafe { bpf::call(bpf_cmd::BPF_MAP_UPDATE_BATCH, &mut attr) }.map(drop)
-    }
-
     fn batch_attr(&self, keys: *const u8, values: *const u8, count: u32, flags: u64) -> bpf_attr {
         // SAFETY: bpf_attr is a union of integers, for which all zeroes is valid.
         let mut attr: bpf_attr = unsafe { std::mem::zeroed() };

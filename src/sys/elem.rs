@@ -131,7 +131,7 @@ impl MapFd {
     /// false where there is none.
     pub fn take(&self, key: &[u8], value: &mut [u8]) -> Result<bool> {
         self.fits(key, value.len())?;
-        let mut attr = self.attr(key, value.as_mut_ptr() as u64, 0);
+        let mut attr = self.attr(key, value.as_mut_ptr() as u64, self.lock_flag());
         // SAFETY: both pointers lead to as many bytes as the map's sizes, or are null.
         present(unsafe { bpf::call(bpf_cmd::BPF_MAP_LOOKUP_AND_DELETE_ELEM, &mut attr) })
     }

@@ -22,16 +22,19 @@ impl MapFd {
         *self.lock.get_or_init(|| self.probe_lock())
     }
 
-    /// Without a lock the kernel refuses the flag, before it looks at the key.
+    /// Without a lock the kernel refuses the flag (EINVAL), before it reads the key (EFAULT if the
+    /// pointer is null). The access mode is checked first of all.
     fn probe_lock(&self) -> u64 {
-        let (key, mut value) = (vec![0; self.key_len()], vec![0; self.value_len()]);
-        let mut attr = self.attr(&key, value.as_mut_ptr() as u64, LOCK);
-        // SAFETY: both pointers lead to as many bytes as the map's sizes.
-        match unsafe { bpf::call(bpf_cmd::BPF_MAP_LOOKUP_ELEM, &mut attr) } {
-            Err(Errno::EINVAL) => 0,
-            // A write-only descriptor: a batch of nothing is refused in the same way.
-            Err(Errno::EPERM) if self.update_none(LOCK).is_err() => 0,
-            _ => LOCK,
+        for cmd in [bpf_cmd::BPF_MAP_LOOKUP_ELEM, bpf_cmd::BPF_MAP_UPDATE_ELEM] {
+            let mut attr = self.attr(&[], 0, LOCK);
+            // SAFETY: the types that may have locks have keys, and the kernel reads none from null.
+            match unsafe { bpf::call(cmd, &mut attr) } {
+                // Not opened for this, or frozen.
+                Err(Errno::EPERM) => {}
+                Err(Errno::EINVAL) => return 0,
+                _ => return LOCK,
+            }
         }
+        0
     }
 }
