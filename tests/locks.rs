@@ -5,7 +5,7 @@ mod common;
 
 use bpf_exec::internals::elem::MapFd;
 use common::child::Start;
-use common::{BPFFS, Lab, NOBODY, bpftool, fixture, run, stdout_of, wrapped};
+use common::{BPFFS, Lab, NOBODY, bpftool, fails, fixture, run, stdout_of, wrapped};
 use serde_json::Value;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixDatagram;
@@ -167,6 +167,20 @@ fn value_is_taken_out_of_a_map_with_a_lock() {
     assert_eq!(map.take(&key, &mut value), Ok(true));
     assert_eq!(value.last(), Some(&1));
     assert_eq!(map.take(&key, &mut value), Ok(false));
+}
+
+#[test]
+fn freeze_of_a_map_with_kernel_fields_names_them() {
+    let lab = lab();
+    for name in ["slots", "special"] {
+        let map = pin(name);
+        let line = format!(
+            "bpf-map: {map}: freeze: its values have a lock, a timer or another field of the kernel, \
+             and the kernel freezes no such map"
+        );
+        fails(&mut lab.map(["freeze", &map]), 2, &line);
+    }
+    assert_eq!(stdout_of(&mut lab.map(["freeze", &pin("seen")])), "");
 }
 
 #[test]

@@ -71,6 +71,12 @@ pub fn freeze(matches: &ArgMatches) -> anyhow::Result<u8> {
             Errno::EPERM if read_only => Cause::Hint(errno, "the descriptor is read-only"),
             Errno::EPERM => Cause::Hint(errno, "CAP_BPF is needed"),
             Errno::EBUSY => Cause::Hint(errno, "it is mapped for writing, or being written"),
+            // 524 is for these and for struct_ops maps, whose values have no BTF of the map's own.
+            Errno::UnknownErrno if target.map.info().btf_value_type_id != 0 => {
+                "its values have a lock, a timer or another field of the kernel, and the kernel \
+                 freezes no such map"
+                    .into()
+            }
             errno => errno.into(),
         })
     })?;
