@@ -6,8 +6,10 @@ mod common;
 use bpf_exec::internals::bpf::{MapSpec, map_create};
 use bpf_exec::internals::elem::MapFd;
 use common::*;
+use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 const SYSFS_DIRECTORY: &str = "/sys/devices/system/cpu";
 const SYSFS_LIST: &str = "/sys/devices/system/cpu/possible";
@@ -84,6 +86,38 @@ fn per_cpu_maps_without_a_genuine_list_are_refused_and_still_handed_over() {
     assert_eq!(stdout_of(other.args(["bpf-map", "get", "a", "0"])), "0\n");
 }
 
+/// Runs a command under strace, whose lines it returns; `options` may make calls fail.
+fn traced(lab: &Lab, options: &[&str], command: &Command) -> (Run, Vec<String>) {
+    let trace = lab.path("trace");
+    let file = ["-o", trace.to_str().unwrap()];
+    let strace = [&["strace", "-f", "-e", "trace=bpf", "-e", "signal=none"], &file[..], options];
+    let run = run(&mut wrapped(&strace.concat(), command));
+    let lines = std::fs::read_to_string(&trace).unwrap().lines().map(String::from).collect();
+    (run, lines)
+}
+
+#[test]
+fn failure_to_compare_the_number_is_reported() {
+    let lab = Lab::new();
+    cover(SYSFS_DIRECTORY, lab.dir.path());
+    let pin = Path::new(BPFFS).join("p");
+    let pin = pin.to_str().unwrap();
+    stdout_of(&mut lab.map(["create", "p=percpu_array,value=u64,entries=1", "--pin", pin]));
+    let get = lab.map(["get", pin, "0"]);
+    let (done, calls) = traced(&lab, &[], &get);
+    assert_eq!((done.status, done.stdout.as_str()), (0, "0\n"), "{done:?}");
+    // The calls by which the number is compared.
+    for call in ["BPF_MAP_GET_NEXT_KEY", "BPF_MAP_LOOKUP_ELEM"] {
+        let at = calls.iter().position(|line| line.contains(call)).expect("a call") + 1;
+        let inject = format!("inject=bpf:error=ENOMEM:when={at}");
+        let (failed, calls) = traced(&lab, &["-e", &inject], &get);
+        let line = "the number of possible CPUs cannot be compared with an element: \
+                    ENOMEM: Out of memory";
+        let stderr = format!("bpf-map: {pin}: {line}\n");
+        assert_eq!(failed, Run { status: 2, stdout: String::new(), stderr }, "{calls:#?}");
+    }
+}
+
 #[test]
 fn a_guard_page_shows_how_many_values_an_element_has() {
     let cpus = std::fs::read_to_string(SOFTIRQS).unwrap();
@@ -101,5 +135,6 @@ fn a_guard_page_shows_how_many_values_an_element_has() {
             let fits = map.has_values_for(count);
             assert_eq!(fits, Ok(Some(want)), "type {kind}, {value_size} bytes, {count} CPUs");
         }
+        assert_eq!(map.has_values_for(usize::MAX), Err(Errno::EOVERFLOW));
     }
 }

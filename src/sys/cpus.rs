@@ -42,6 +42,8 @@ pub enum CpusError {
     Unknown,
     #[error("/proc/softirqs does not show the kernel's number of possible CPUs")]
     Contradicted,
+    #[error("the number of possible CPUs cannot be compared with an element: {0}")]
+    Uncompared(Errno),
 }
 
 /// The numbers of the CPUs that the kernel may ever bring up, rising.
@@ -58,7 +60,8 @@ pub(super) fn confirmed_cpus(map: &MapFd) -> std::result::Result<&'static [u32],
             Ok(Some(true)) => possible.confirmed.store(true, Ordering::Relaxed),
             Ok(Some(false)) => return Err(CpusError::Contradicted),
             // No element can be read, or not now.
-            Ok(None) | Err(_) => {}
+            Ok(None) => {}
+            Err(errno) => return Err(CpusError::Uncompared(errno)),
         }
     }
     Ok(&possible.cpus)
@@ -137,7 +140,8 @@ impl MapFd {
             Err(Errno::ENOENT | Errno::EPERM) => return Ok(None),
             Err(errno) => return Err(errno),
         }
-        let guarded = Guarded::new(self.stride() * cpus)?;
+        let size = self.stride().checked_mul(cpus).ok_or(Errno::EOVERFLOW)?;
+        let guarded = Guarded::new(size)?;
         let lookup = |size: usize| {
             let mut attr = self.attr(&key, guarded.last(size) as u64, 0);
             // SAFETY: the key has the map's key size. What the kernel writes from the value's
@@ -150,9 +154,9 @@ impl MapFd {
                 Err(errno) => Err(errno),
             }
         };
-        match lookup(self.stride() * cpus)? {
+        match lookup(size)? {
             Some(true) => {
-                Ok(lookup(self.stride() * cpus.saturating_sub(1))?.map(|fits| !fits || cpus == 0))
+                Ok(lookup(size.saturating_sub(self.stride()))?.map(|fits| !fits || cpus == 0))
             }
             other => Ok(other),
         }
