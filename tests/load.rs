@@ -136,6 +136,7 @@ fn a_table_that_is_wrong_is_refused_with_the_line() {
             "line 2: value: b: -1 is out of range for u32 (0 to 4294967295)",
         ),
         (two, "key,value\n2,1\n", "line 1: column value: no such column in the layout"),
+        (two, "key.,a,b\n2,1,1\n", "line 1: column key.: no such column in the layout"),
     ] {
         let error = format!("bpf-map: /sys/fs/bpf/h: standard input: {why}");
         fails(&mut load(&lab, options, &pin, input), 2, &error);
@@ -246,7 +247,7 @@ fn columns_go_by_path_and_are_told_apart() {
     for (n, (value, header, row)) in [
         ("struct{c: u32, d: struct{e: u32}}", "d.e,a,c,b", "4,1,3,2"),
         ("struct{b: u32, a: u32}", "key.b,value.a,key.a,value.b", "2,4,1,3"),
-        ("struct{b: u32, a: u32}", "a,b,b,a", "1,2,3,4"),
+        ("struct{key: struct{a: u32}, value: u32}", "a,b,value.key.a,value.value", "1,2,3,4"),
         ("u32[2]", "a,b,value", "1,2,\"[3,4]\""),
     ]
     .into_iter()
@@ -280,6 +281,40 @@ fn columns_go_by_path_and_are_told_apart() {
     let options = "--csv --value struct{key:u32,x:u32}";
     assert_eq!(stdout_of(&mut load(&lab, options, &scalar, "key.key,value.key,x\n1,2,3\n")), "");
     assert_eq!(held(&scalar), [(1, 3 << 32 | 2)]);
+}
+
+#[test]
+fn column_that_key_and_value_have_is_refused_without_a_prefix() {
+    let lab = Lab::new();
+    let pin = map("s", "type hash key 8 value 8 entries 4");
+    let layout = "struct{a: u32, b: u8}";
+    for (header, column) in [
+        ("a,key.b,value.a,value.b", "a"),
+        ("key.a,key.b,value.a,value.b,@5", "@5"),
+        ("key.a,key.b,key.@5,value.a,value.b,@5", "@5"),
+        ("a,b,b,a", "a"),
+    ] {
+        let input = format!("{header}\n");
+        let error = format!(
+            "bpf-map: /sys/fs/bpf/s: standard input: line 1: column {column}: \
+             key and value both have it: name it key.{column} or value.{column}"
+        );
+        let mut command = load(&lab, "--csv", &pin, input);
+        fails(command.args(["--key", layout, "--value", layout]), 2, &error);
+    }
+    // What dump prints goes back to where it was.
+    let both = ["--key", layout, "--value", layout, "/sys/fs/bpf/s"];
+    for value in ["a=3 b=4", "a=3 b=4 @5=hex:010203"] {
+        for key in ["a=1 b=2 @5=hex:040506", "a=1 b=2"] {
+            stdout_of(lab.map(["set"]).args(both).args([key, value]));
+        }
+        let table = stdout_of(lab.map(["dump", "--csv"]).args(both));
+        let lines = stdout_of(lab.map(["dump", "--sort", "key"]).args(both));
+        stdout_of(lab.map(["clear"]).args(["/sys/fs/bpf/s"]));
+        let mut command = load(&lab, "--csv", &pin, table);
+        assert_eq!(stdout_of(command.args(&both[..4])), "");
+        assert_eq!(stdout_of(lab.map(["dump", "--sort", "key"]).args(both)), lines);
+    }
 }
 
 #[test]

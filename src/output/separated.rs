@@ -70,7 +70,7 @@ impl<'t> Separated<'t> {
 /// The columns of a table of keys and values, by the names in its header: a scalar's are
 /// `key` and `value`, a struct's its fields' paths. Fields that key and value both have are
 /// told apart as `key.PATH` and `value.PATH`, and so is a field `cpu` from the CPU's number,
-/// which a table of a per-CPU map may have.
+/// which a table of a per-CPU map may have, and a path that begins with `key.` or `value.`.
 fn named<'t>(key: &'t Type, value: &'t Type, per_cpu: bool) -> (Vec<Column<'t>>, Vec<Column<'t>>) {
     let (mut keys, mut values) = (all_columns(key), all_columns(value));
     let header = |columns: &[Column], whole: &str| -> Vec<String> {
@@ -81,7 +81,8 @@ fn named<'t>(key: &'t Type, value: &'t Type, per_cpu: bool) -> (Vec<Column<'t>>,
     let rename = |columns: &mut Vec<Column>, names: &[String], others: &[String], prefix: &str| {
         for (column, name) in columns.iter_mut().zip(names) {
             // What has no fields keeps its one name.
-            let taken = others.contains(name) || (per_cpu && name == "cpu");
+            let prefixed = name.starts_with("key.") || name.starts_with("value.");
+            let taken = prefixed || others.contains(name) || (per_cpu && name == "cpu");
             let clashes = !column.name.is_empty() && taken;
             column.name = if clashes { format!("{prefix}.{name}") } else { name.clone() };
         }
@@ -188,6 +189,11 @@ mod tests {
             ("u32", "struct{key: u8, b: struct{c: u8}}", "key,value.key,b.c\n"),
             ("struct{value: u8, b: u8}", "u64", "key.value,b,value\n"),
             ("struct{a: u8, b: u8}", "struct{b: u8, c: u8}", "a,key.b,value.b,c\n"),
+            (
+                "struct{b: u8, value: struct{b: u8}}",
+                "struct{b: u8, key: struct{c: u8}}",
+                "key.b,key.value.b,value.b,value.key.c\n",
+            ),
         ] {
             assert_eq!(header(key, value), want);
         }

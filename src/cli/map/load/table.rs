@@ -9,7 +9,7 @@ use crate::cli::map::origin::Part;
 use crate::cli::map::reference::Target;
 use crate::layout::Type;
 use crate::layout::parse::Row;
-use crate::layout::print::all_columns;
+use crate::layout::print::{Column, all_columns};
 use crate::map::kind::Kind;
 use crate::sys::elem::MapFd;
 use crate::text::escape;
@@ -38,6 +38,7 @@ pub struct Reader<'t> {
 struct Side<'t> {
     what: &'static str,
     ty: Option<&'t Type>,
+    columns: Vec<Column<'t>>,
     row: Option<Row<'t>>,
     /// Why no text but `hex:` is taken, if the type is not known.
     guess: Option<String>,
@@ -51,6 +52,7 @@ impl<'t> Reader<'t> {
         let side = |what, ty: Option<&'t Type>, part| Side {
             what,
             ty,
+            columns: ty.map(all_columns).unwrap_or_default(),
             guess: target.guess(part),
             row: None,
             cells: Vec::new(),
@@ -125,12 +127,11 @@ impl<'t> Reader<'t> {
                     self.cpu = Some((at, Rows::new(self.map)?));
                     continue;
                 }
-                if !is_cpu && (self.key.claim(at, name) || self.value.claim(at, name)) {
-                    continue;
-                }
-                let known = is_cpu || self.key.path(name).or(self.value.path(name)).is_some();
-                let what = if known { "given twice" } else { "no such column in the layout" };
-                bail!("column {}: {what}", escape(short(name).as_bytes()));
+                let claimed = match is_cpu {
+                    true => Err(anyhow!("given twice")),
+                    false => claim(&mut self.key, &mut self.value, at, name),
+                };
+                claimed.with_context(|| format!("column {}", escape(short(name).as_bytes())))?;
             }
             self.key.finish()?;
             self.value.finish()?;
@@ -153,32 +154,48 @@ impl<'t> Reader<'t> {
     }
 }
 
+/// Gives a column to the key or the value, by the names that dump prints: `key` or `value` of what
+/// is no struct, else a field's path, which follows `key.` or `value.` if both have such a field.
+fn claim<'t>(
+    key: &mut Side<'t>,
+    value: &mut Side<'t>,
+    at: usize,
+    name: &str,
+) -> anyhow::Result<()> {
+    let by_prefix = |side: &Side| side.qualified(name);
+    let (side, path) = match (by_prefix(key), by_prefix(value)) {
+        (Some(path), _) => (key, path),
+        (_, Some(path)) => (value, path),
+        (None, None) => match (key.has(name), value.has(name)) {
+            (true, true) => {
+                let name = escape(short(name).as_bytes());
+                bail!("key and value both have it: name it key.{name} or value.{name}")
+            }
+            (true, false) => (key, name),
+            (false, true) => (value, name),
+            (false, false) => bail!("no such column in the layout"),
+        },
+    };
+    if side.cells.iter().any(|(_, taken)| taken == path) {
+        bail!("given twice");
+    }
+    side.cells.push((at, path.to_owned()));
+    Ok(())
+}
+
 impl Side<'_> {
-    /// The name of a column in the layout: its path, empty for what is no struct. It goes by
-    /// that path, or after `key.` or `value.`, which tells them apart where both have it.
-    fn path<'n>(&self, name: &'n str) -> Option<&'n str> {
-        let ty = self.ty?;
-        let known = all_columns(ty);
-        let find = |path: &str| known.iter().any(|column| column.name == path);
-        let bare = match name.strip_prefix(self.what) {
-            Some("") if find("") => return Some(""),
-            // As a scalar is called where the other side has a field of this name.
-            Some(rest) if find("") && rest.strip_prefix('.') == Some(self.what) => return Some(""),
-            Some(rest) => rest.strip_prefix('.'),
-            None => None,
-        };
-        bare.filter(|path| find(path)).or((!name.is_empty() && find(name)).then_some(name))
+    /// Whether the type has a column with this path, which is empty for what is no struct.
+    fn has(&self, path: &str) -> bool {
+        self.columns.iter().any(|column| column.name == path)
     }
 
-    /// Takes a column, unless it is none of ours or taken already: what key and value both
-    /// have is the key's the first time.
-    fn claim(&mut self, at: usize, name: &str) -> bool {
-        match self.path(name) {
-            Some(path) if self.cells.iter().all(|(_, taken)| taken != path) => {
-                self.cells.push((at, path.to_owned()));
-                true
-            }
-            _ => false,
+    /// The path in a name that can only mean this side.
+    fn qualified<'n>(&self, name: &'n str) -> Option<&'n str> {
+        match name.strip_prefix(self.what)? {
+            "" => self.has("").then_some(""),
+            // What is no struct, in full.
+            rest if self.has("") && rest.strip_prefix('.') == Some(self.what) => Some(""),
+            rest => rest.strip_prefix('.').filter(|path| !path.is_empty() && self.has(path)),
         }
     }
 
