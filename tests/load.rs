@@ -143,7 +143,8 @@ fn a_table_that_is_wrong_is_refused_with_the_line() {
         assert_eq!(held(&pin), [(1, 42)], "{input}");
     }
     for (input, why) in [
-        ("key,cpu,value\n1,0,1\n", "cpu: 1 is missing in the rows before"),
+        ("key,cpu,value\n1,0,1\n", "line 2: cpu: 1 is missing in the rows up to here"),
+        ("key,cpu,value\n1,0,1\n\n\n", "line 2: cpu: 1 is missing in the rows up to here"),
         ("key,cpu,value\n1,1,1\n2,1,1\n", "line 3: cpu: 0 is missing in the rows before"),
         ("key,cpu,value\n1,1,1\n1,1,1\n", "line 3: cpu: 1 is given twice for this key"),
         ("key,cpu,value\n1,x,1\n", "line 2: cpu: \"x\" is no possible CPU"),

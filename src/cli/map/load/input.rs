@@ -37,6 +37,8 @@ pub struct Input<'t> {
     reader: Reader<'t>,
     /// Set if a type is not known.
     guess: Option<Guess>,
+    /// The line of the last row.
+    last: usize,
 }
 
 impl<'t> Input<'t> {
@@ -54,24 +56,25 @@ impl<'t> Input<'t> {
                 Reader::Table(Box::new(table::Reader::new(target, delimiter)))
             }
         };
-        Ok(Input { target, placement, lines, reader, guess: Guess::new(target) })
+        Ok(Input { target, placement, lines, reader, guess: Guess::new(target), last: 0 })
     }
 
     /// Reads one element; false at the end.
     pub fn next(&mut self, elements: &mut Elements) -> anyhow::Result<bool> {
-        let Input { target, placement, lines, reader, guess } = self;
+        let Input { target, placement, lines, reader, guess, last } = self;
         let limit = lines.limit;
         let place = |name: &str, line: usize| format!("{}: {name}: line {line}", target.label);
         loop {
             let Some((number, line)) = lines.next().with_context(|| target.label.clone())? else {
                 if let Reader::Table(reader) = reader {
-                    reader.finish().with_context(|| format!("{}: {}", target.label, lines.name))?;
+                    reader.finish().with_context(|| place(&lines.name, *last))?;
                 }
                 return Ok(false);
             };
             if line.trim_ascii().is_empty() {
                 continue;
             }
+            *last = number;
             let read = match reader {
                 Reader::Json(reader) => {
                     let checked = guess.as_ref().map_or(Ok(()), |guess| guess.check(line));

@@ -33,7 +33,7 @@ impl<'t> Rows<'t> {
         if !self.given.contains(&true) {
             key.clone_into(&mut self.key);
         } else if self.key != key {
-            self.finish()?;
+            self.check("before")?;
         }
         if std::mem::replace(&mut self.given[place], true) {
             bail!("cpu: {cpu} is given twice for this key");
@@ -46,12 +46,16 @@ impl<'t> Rows<'t> {
         Ok(Some(&self.slots))
     }
 
-    /// An error if a key's rows end before they are complete.
+    /// An error if the rows of the last key are not complete.
     pub fn finish(&self) -> anyhow::Result<()> {
+        self.check("up to here")
+    }
+
+    fn check(&self, place: &str) -> anyhow::Result<()> {
         if self.given.contains(&true)
             && let Some(missing) = self.given.iter().position(|given| !given)
         {
-            bail!("cpu: {} is missing in the rows before", self.possible.numbers()[missing]);
+            bail!("cpu: {} is missing in the rows {place}", self.possible.numbers()[missing]);
         }
         Ok(())
     }
