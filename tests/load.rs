@@ -559,7 +559,7 @@ fn a_map_that_may_not_be_written_says_why() {
 }
 
 #[test]
-fn per_cpu_values_are_loaded_and_a_single_one_as_a_sum_to_the_first() {
+fn values_of_all_cpus_are_loaded_beside_single_zeros() {
     let lab = Lab::new();
     let pin = map("p", "type percpu_hash key 4 value 12 entries 4");
     let json = bpftool(&[
@@ -578,20 +578,19 @@ fn per_cpu_values_are_loaded_and_a_single_one_as_a_sum_to_the_first() {
     let cpus = cpus();
     let one = |n: usize| format!("{{\"a\":{n},\"b\":1,\"c\":2}}");
     let each: Vec<String> = (0..cpus).map(one).collect();
+    let zero = "{\"a\":0,\"b\":0,\"c\":0}";
     // The single value first: what follows it makes the room for the others.
     let input = format!(
-        "{{\"key\":1,\"value\":{}}}\n{{\"key\":2,\"values\":[{}]}}\n{{\"key\":3,\"value\":{}}}\n",
-        one(7),
+        "{{\"key\":1,\"value\":{zero}}}\n{{\"key\":2,\"values\":[{}]}}\n{{\"key\":3,\"value\":{zero}}}\n",
         each.join(","),
-        one(8)
     );
     let options = "--value struct{a:u32,b:u32,c:u32}";
     for more in ["", " --stream"] {
-        assert_eq!(stdout_of(&mut load(&lab, &format!("{options} --sum{more}"), &pin, &input)), "");
+        assert_eq!(stdout_of(&mut load(&lab, &format!("{options}{more}"), &pin, &input)), "");
         for (key, want) in [
-            (1, (0..cpus).map(|cpu| if cpu == 0 { [7, 1, 2] } else { [0; 3] }).collect::<Vec<_>>()),
+            (1, vec![[0; 3]; cpus]),
             (2, (0..cpus).map(|cpu| [cpu as u8, 1, 2]).collect()),
-            (3, (0..cpus).map(|cpu| if cpu == 0 { [8, 1, 2] } else { [0; 3] }).collect()),
+            (3, vec![[0; 3]; cpus]),
         ] {
             assert_eq!(of_cpus(&pin, key), want, "{key}");
             bpftool(&[
@@ -684,9 +683,11 @@ fn sums_that_dump_marks_are_loaded_into_any_map() {
     assert_eq!(stdout_of(&mut lab.map(["dump", "--jsonl", "/sys/fs/bpf/p"])), line);
     assert_eq!(stdout_of(&mut load(&lab, "", &hash, line)), "");
     assert_eq!(held(&hash), [(1, 9)]);
-    let values = format!("{{\"key\":1,\"values\":[1{}],\"sum\":true}}", ",1".repeat(cpus() - 1));
+    let count = cpus();
+    let values = format!("{{\"key\":1,\"values\":[1{}],\"sum\":true}}", ",1".repeat(count - 1));
+    assert_eq!(stdout_of(&mut load(&lab, "", &pin, values)), "");
+    assert_eq!(stdout_of(&mut lab.map(["get", "/sys/fs/bpf/p", "1"])), format!("{count}\n"));
     for (line, why) in [
-        (values.as_str(), "both sum and values"),
         ("{\"key\":1,\"value\":9,\"sum\":1}", "sum: invalid type: integer `1`, expected a boolean"),
         ("{\"key\":1,\"sum\":true}", "value: missing"),
     ] {
@@ -696,7 +697,7 @@ fn sums_that_dump_marks_are_loaded_into_any_map() {
 }
 
 #[test]
-fn values_of_all_cpus_do_not_go_with_one_cpu() {
+fn values_of_all_cpus_exclude_options_for_one_value() {
     let lab = Lab::new();
     let pin = map("p", "type percpu_hash key 4 value 8 entries 4");
     let count = cpus();
@@ -705,12 +706,13 @@ fn values_of_all_cpus_do_not_go_with_one_cpu() {
         (0..count).fold("key,cpu,value\n".to_owned(), |rows, cpu| format!("{rows}1,{cpu},1\n"));
     for (options, input, line) in [("", json, 1), ("--csv", csv, 1 + count)] {
         let error = format!(
-            "bpf-map: /sys/fs/bpf/p: standard input: line {line}: values for every CPU, but --cpu selects one"
+            "bpf-map: /sys/fs/bpf/p: standard input: line {line}: \
+             values for every CPU exclude --all-cpus, --cpu and --sum"
         );
-        fails(&mut load(&lab, &format!("--cpu 0 {options}"), &pin, &input), 2, &error);
-        for more in ["", "--sum", "--all-cpus"] {
-            assert_eq!(stdout_of(&mut load(&lab, &format!("{options} {more}"), &pin, &input)), "");
+        for more in ["--cpu 0", "--sum", "--all-cpus"] {
+            fails(&mut load(&lab, &format!("{options} {more}"), &pin, &input), 2, &error);
         }
+        assert_eq!(stdout_of(&mut load(&lab, options, &pin, &input)), "");
     }
     for option in ["--sum", "--all-cpus", "--cpu 0"] {
         let hash = lab.hash(&unique("h"));

@@ -164,7 +164,10 @@ fn values_array_needs_no_cpus_and_must_be_complete() {
             format!("{{\"values\":[-1{}]}}", ",1".repeat(count - 1)),
             "-1 is out of range for u32 (0 to 4294967295)".into(),
         ),
-        (format!("{},\"a\":1}}", &all[..all.len() - 1]), "another member beside it".into()),
+        (
+            format!("{},\"a\":1}}", &all[..all.len() - 1]),
+            "unexpected member \"a\" after \"values\"".into(),
+        ),
         (
             "{\"values\":1}".into(),
             "invalid type: integer `1`, expected an array with a value for each possible CPU"
@@ -175,7 +178,7 @@ fn values_array_needs_no_cpus_and_must_be_complete() {
         fails(&mut with(&lab, MAPS[0], &format!("bpf-map set p 1 '{text}'")), 2, &error);
     }
     let error = format!(
-        "bpf-map: p: value {all}: \"values\" has a value for every CPU and excludes --all-cpus, --cpu and --sum"
+        "bpf-map: p: value {all}: values for every CPU exclude --all-cpus, --cpu and --sum"
     );
     fails(&mut with(&lab, MAPS[0], &format!("bpf-map set --sum p 1 '{all}'")), 2, &error);
     // A field of that name is meant as such.

@@ -44,6 +44,14 @@ impl Placement {
         }
     }
 
+    /// An error if the caller said which CPUs get a value, but there is one for every CPU.
+    pub fn check_each(self) -> anyhow::Result<()> {
+        match self {
+            Placement::Unknown => Ok(()),
+            _ => bail!("values for every CPU exclude --all-cpus, --cpu and --sum"),
+        }
+    }
+
     /// Whether an element must be read before it is written.
     pub fn keeps_others(self) -> bool {
         matches!(self, Placement::One(_))

@@ -114,11 +114,7 @@ impl New<'_> {
     fn put(&self, element: &mut [u8]) -> anyhow::Result<()> {
         let map = &self.target.map;
         if self.target.is_per_cpu() && Values::are_given(self.slot, self.text) {
-            if self.placement != Placement::Unknown {
-                bail!(
-                    "\"values\" has a value for every CPU and excludes --all-cpus, --cpu and --sum"
-                );
-            }
+            self.placement.check_each()?;
             return Values::new(map, self.slot, element).parse(self.text);
         }
         self.placement.each(map, element, |value, given| {

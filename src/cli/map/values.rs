@@ -3,6 +3,7 @@
 use crate::layout::Slot;
 use crate::layout::parse::Seed;
 use crate::sys::elem::MapFd;
+use crate::text::escape;
 use anyhow::anyhow;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
@@ -54,8 +55,11 @@ impl<'de> Visitor<'de> for Member<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         map.next_key::<IgnoredAny>()?;
         map.next_value_seed(self.0)?;
-        match map.next_key::<IgnoredAny>()? {
-            Some(_) => Err(A::Error::custom("another member beside it")),
+        match map.next_key::<String>()? {
+            Some(name) => {
+                let name = escape(name.chars().take(40).collect::<String>().as_bytes());
+                Err(A::Error::custom(format_args!("unexpected member \"{name}\" after \"values\"")))
+            }
             None => Ok(()),
         }
     }

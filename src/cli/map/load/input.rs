@@ -109,17 +109,14 @@ impl<'t> Input<'t> {
     }
 }
 
-/// An error if no option selects the CPUs that get a value, or a line has values for more than `--cpu`.
+/// An error if no option selects the CPUs that get a value, or one does and there are values for all.
 fn check_cpus(target: &Target, placement: Placement, value: &Given) -> anyhow::Result<()> {
     match value {
         Given::One(value) => {
             let slot = Slot::from(&target.layout.value);
             placement.check(slot.is_zero(value)).context("value")
         }
-        Given::Each(_) if placement.keeps_others() => {
-            bail!("values for every CPU, but --cpu selects one")
-        }
-        Given::Each(_) => Ok(()),
+        Given::Each(_) => placement.check_each(),
     }
 }
 

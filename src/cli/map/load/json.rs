@@ -69,7 +69,6 @@ impl<'t> Reader<'t> {
             Seen { key: false, .. } if self.key_type.is_some() => bail!("key: missing"),
             Seen { value: false, values: false, .. } => bail!("value: missing"),
             Seen { value: true, values: true, .. } => bail!("both value and values"),
-            Seen { sum: true, values: true, .. } => bail!("both sum and values"),
             Seen { values: true, .. } => Ok((&self.key, Given::Each(&self.each))),
             _ => Ok((&self.key, Given::One(&self.value))),
         }
