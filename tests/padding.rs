@@ -160,6 +160,8 @@ fn padding_that_is_wrong_is_refused_and_nothing_written() {
     for (padding, message) in [
         ("@2=hex:0000", "no padding at \"@2\" (padding: @1)"),
         ("@1=hex:0000", "@1: expected 6 hex digits, found 4"),
+        ("@1=aa00bb", "@1: expected hex: and its digits, found \"aa00bb\""),
+        ("@1=", "@1: expected hex: and its digits, found \"\""),
         ("in.@4=hex:00", "no padding at \"@4\" (padding: @3)"),
         ("@1=hex:aa00bb @1=hex:aa00bb", "@1: given twice"),
     ] {
@@ -171,6 +173,16 @@ fn padding_that_is_wrong_is_refused_and_nothing_written() {
     let message =
         format!("bpf-map: {pin}: table: line 1: column in.@5: no such column in the layout");
     fails(&mut map(&lab, &["load", &pin, "table", "--csv"]), 2, &message);
+    std::fs::write(lab.path("table"), "a,b,in.c,in.d,@1,n,m,t\n1,2,3,4,aa00bb,5,6,7\n")
+        .expect("a file");
+    let why = "key: @1: expected hex: and its digits, found \"aa00bb\"";
+    let message = format!("bpf-map: {pin}: table: line 2: {why}");
+    fails(&mut map(&lab, &["load", &pin, "table", "--csv"]), 2, &message);
+    let line =
+        "{\"key\":{\"a\":1,\"b\":2,\"in\":{\"c\":3,\"d\":4},\"@1\":\"aa00bb\"},\"value\":{}}\n";
+    std::fs::write(lab.path("lines"), line).expect("a file");
+    let message = format!("bpf-map: {pin}: lines: line 1: {why}");
+    fails(&mut map(&lab, &["load", &pin, "lines"]), 2, &message);
     assert_eq!(bytes(&pin), before);
 }
 

@@ -247,7 +247,8 @@ pub(super) fn padding(
     text: &str,
     sink: &mut Sink<'_>,
 ) -> Result<(), Problem> {
-    let digits = text.strip_prefix("hex:").unwrap_or(text);
+    let digits = text.strip_prefix("hex:");
+    let digits = digits.ok_or_else(|| Problem::expected("hex: and its digits", text))?;
     sink.padding(base, gap, hex_bytes(digits, gap.len())?)
 }
 

@@ -162,7 +162,8 @@ fn padding_that_is_not_zero_is_a_word_a_member_and_a_column() {
     }
     // In any order, with a struct given whole, and with bits of fields, which stay.
     let inner = ty("struct{a: u16, b: struct{c: u8, d: u16}}");
-    for text in ["b.@1=09 b={\"c\":2,\"d\":771} a=257", "b={\"@1\":\"09\",\"c\":2,\"d\":771} a=257"]
+    for text in
+        ["b.@1=hex:09 b={\"c\":2,\"d\":771} a=257", "b={\"@1\":\"hex:09\",\"c\":2,\"d\":771} a=257"]
     {
         assert_eq!(value(&inner, text).as_deref(), Ok(&[1, 1, 2, 9, 3, 3][..]), "{text}");
     }
