@@ -68,6 +68,12 @@ fn options_that_make_no_sense_are_one_line_and_2() {
         (&["--top", "x", "value"], "--top: N is not a number".into()),
         (&["--sort", "nothing"], format!("{pin}: --sort: u64 has no fields")),
         (&["--sort", ""], format!("{pin}: --sort: an empty name")),
+        (&["--sort", "value.x"], format!("{pin}: --sort: value: u64 has no fields")),
+        (&["--sort", "key.x"], format!("{pin}: --sort: key: u32 has no fields")),
+        (
+            &["--top", "1", "key.x", "--key=struct{a: u16, b: u16}"],
+            format!("{pin}: --top: key: no field \"x\"; there is a, b"),
+        ),
         (&["--per-cpu"], format!("{pin}: --per-cpu: a hash has one value for all CPUs")),
         (&["--cpu", "0"], format!("{pin}: --cpu: a hash has one value for all CPUs")),
         (

@@ -110,22 +110,29 @@ impl<'t> Order<'t> {
     }
 }
 
-/// The place that `field` means: a field of the value, one of the key, or either as a whole.
+/// The place that `field` means: a field of the value, one of the key, or either as a whole. If
+/// there is none, the error is about the side that `key.` or `value.` names, else the value.
 fn place<'t>(target: &'t Target, key: &'t Type, field: &str) -> anyhow::Result<Place<'t>> {
     let value = &target.layout.value;
     let whole = |name: &str| {
         field.strip_prefix(name).filter(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
     };
-    let error = match value.field(field) {
+    let mut error = match value.field(field) {
         Ok(slot) if !field.is_empty() => return Ok(Place::Value(slot)),
         Ok(_) => anyhow!("an empty name"),
         Err(error) => error.into(),
     };
-    if let Some(slot) = whole("value").and_then(|path| value.field(path).ok()) {
-        return Ok(Place::Value(slot));
+    if let Some(path) = whole("value") {
+        match value.field(path) {
+            Ok(slot) => return Ok(Place::Value(slot)),
+            Err(wrong) => error = anyhow!("value: {wrong}"),
+        }
     }
-    if let Some(slot) = whole("key").and_then(|path| key.field(path).ok()) {
-        return Ok(Place::Key(slot));
+    if let Some(path) = whole("key") {
+        match key.field(path) {
+            Ok(slot) => return Ok(Place::Key(slot)),
+            Err(wrong) => error = anyhow!("key: {wrong}"),
+        }
     }
     match key.field(field) {
         Ok(slot) if !field.is_empty() => Ok(Place::Key(slot)),
