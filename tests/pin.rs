@@ -179,6 +179,7 @@ fn unpin_without_a_slash_is_refused() {
     }
     assert_eq!(stdout_of(lab.map(["unpin", "./full"]).current_dir(BPFFS)), "");
     assert!(!pin.exists());
+    fails(&mut lab.map(["unpin", ""]), 2, "bpf-map: unpin: the path is empty");
 }
 
 #[test]

@@ -46,6 +46,9 @@ pub fn unpin_arguments(command: Command) -> Command {
 
 pub fn unpin(matches: &ArgMatches) -> anyhow::Result<u8> {
     let path = value(matches, "PATH");
+    if path.is_empty() {
+        bail!("unpin: the path is empty");
+    }
     // In other commands a word without a slash is the name of an inherited map.
     if !path.as_bytes().contains(&b'/') {
         let name = escape(path.as_bytes());
