@@ -5,6 +5,7 @@ mod common;
 use common::fds::{id_of, new_struct_ops};
 use common::*;
 use serde_json::Value;
+use std::process::Command;
 
 #[test]
 fn struct_ops_value_has_the_type_of_the_kernels_structure() {
@@ -48,7 +49,7 @@ fn pin(name: &str) -> String {
 }
 
 /// bpf-map as a user who may not read BTF.
-fn nobody(lab: &Lab, words: &[&str]) -> std::process::Command {
+fn nobody(lab: &Lab, words: &[&str]) -> Command {
     let program = lab.reachable("bpf-map");
     lab.program(NOBODY[0], [&NOBODY[1..], &[program.as_str()], words].concat())
 }
@@ -115,6 +116,34 @@ fn hex_and_given_types_work_if_btf_cannot_be_read() {
     // The index of an array is known without BTF.
     let run = run(&mut nobody(&lab, &["get", &pin("t_locked"), "0"]));
     assert_eq!((run.status, run.stdout.as_str()), (0, "0\n"), "{run:?}");
+}
+
+#[test]
+fn hex_values_of_every_cpu_are_set_and_loaded_if_btf_cannot_be_read() {
+    let lab = Lab::new();
+    let (object, maps) = (fixture("percpu.bpf.o"), format!("{BPFFS}/maps"));
+    let words = ["prog", "loadall", &object, "/sys/fs/bpf/p", "type", "tc", "pinmaps", &maps];
+    bpftool(&words);
+    let hits = &format!("{maps}/cpu_hits");
+    stdout_of(Command::new("chmod").args(["777", BPFFS, &maps, hits]));
+    let count = stdout_of(&mut lab.map(["get", "--per-cpu", hits, "0"])).lines().count();
+    let size: usize = {
+        let json = stdout_of(&mut lab.map(["show", "--json", hits]));
+        serde_json::from_str::<Value>(&json).unwrap()["value_size"].as_u64().unwrap() as usize
+    };
+    let value = |byte: &str| format!("\"hex:{byte}{}\"", "00".repeat(size - 1));
+    let all = |byte: &str| format!("[{}]", vec![value(byte); count].join(","));
+    let values = format!("{{\"values\":{}}}", all("01"));
+    assert_eq!(stdout_of(&mut nobody(&lab, &["set", hits, "0", &values])), "");
+    assert_eq!(stdout_of(&mut lab.map(["get", hits, "0"])), format!("{count}\n"));
+    let file = lab.path("file");
+    std::fs::write(&file, format!("{{\"key\":0,\"values\":{}}}\n", all("02"))).unwrap();
+    assert_eq!(stdout_of(&mut nobody(&lab, &["load", hits, file.to_str().unwrap()])), "");
+    assert_eq!(stdout_of(&mut lab.map(["get", hits, "0"])), format!("{}\n", 2 * count));
+    // Text is still refused.
+    let values = format!("{{\"values\":[1{}]}}", ",1".repeat(count - 1));
+    let line = format!("bpf-map: {hits}: value {values}: {}", unknown("value"));
+    fails(&mut nobody(&lab, &["set", hits, "0", &values]), 2, &line);
 }
 
 #[test]

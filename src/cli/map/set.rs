@@ -72,9 +72,13 @@ fn set(
         set_descriptor(target, key, text, condition, matches, out)?
     } else {
         let wrong = || format!("{}: value {}", target.label, escape(text.as_bytes()));
-        target.refuse_guess(Part::Value, text)?;
+        let slot = target.field(path)?;
+        let bytes = text.to_str().filter(|text| values_are_given(target, slot, text));
+        if !bytes.is_some_and(Values::are_hex) {
+            target.refuse_guess(Part::Value, text)?;
+        }
         let text = text.to_str().ok_or_else(|| anyhow!("not UTF-8")).with_context(wrong)?;
-        let new = New { target, slot: target.field(path)?, text, placement };
+        let new = New { target, slot, text, placement };
         // An error in the value is reported before anything is read.
         let mut element = vec![0; target.map.value_len()];
         new.put(&mut element).with_context(wrong)?;
@@ -113,7 +117,7 @@ impl New<'_> {
     /// Writes it into an element, for the CPUs that get it.
     fn put(&self, element: &mut [u8]) -> anyhow::Result<()> {
         let map = &self.target.map;
-        if self.target.is_per_cpu() && Values::are_given(self.slot, self.text) {
+        if values_are_given(self.target, self.slot, self.text) {
             self.placement.check_each()?;
             return Values::new(map, self.slot, element).parse(self.text);
         }
@@ -125,6 +129,11 @@ impl New<'_> {
             self.placement.check(self.slot.is_zero(value))
         })
     }
+}
+
+/// Whether a value is an array with a value for every CPU.
+fn values_are_given(target: &Target, slot: Slot, text: &str) -> bool {
+    target.is_per_cpu() && Values::are_given(slot, text)
 }
 
 fn zero(field: Slot, value: &mut [u8]) -> Result<(), parse::ValueError> {

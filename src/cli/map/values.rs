@@ -6,6 +6,7 @@ use crate::sys::elem::MapFd;
 use crate::text::escape;
 use anyhow::anyhow;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
 use std::fmt;
 
 /// Reads such an array into the bytes of an element: each value into that CPU's `slot`.
@@ -29,6 +30,12 @@ impl<'a> Values<'a> {
             && slot.ty().field("values").is_err()
     }
 
+    /// Whether all values of such an argument are `hex:` and the bytes, which needs no type.
+    pub fn are_hex(text: &str) -> bool {
+        serde_json::from_str(text)
+            .is_ok_and(|given: Value| given.get("values").is_some_and(all_hex))
+    }
+
     /// Reads an argument: `{"values": [...]}`, as `get --per-cpu --json` prints it.
     pub fn parse(self, text: &str) -> anyhow::Result<()> {
         let mut json = serde_json::Deserializer::from_str(text);
@@ -40,6 +47,16 @@ impl<'a> Values<'a> {
             anyhow!("values: {}", &message[..end])
         })
     }
+}
+
+/// Whether JSON is a string of `hex:` and the bytes.
+pub fn is_hex(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| text.starts_with("hex:"))
+}
+
+/// Whether JSON is an array of such strings.
+pub fn all_hex(values: &Value) -> bool {
+    values.as_array().is_some_and(|values| values.iter().all(is_hex))
 }
 
 /// The one member of such an object.

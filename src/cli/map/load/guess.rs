@@ -2,6 +2,7 @@
 
 use crate::cli::map::origin::Part;
 use crate::cli::map::reference::Target;
+use crate::cli::map::values::{all_hex, is_hex};
 use anyhow::bail;
 use serde_json::Value;
 
@@ -22,8 +23,6 @@ impl Guess {
     /// refuse.
     pub fn check(&self, line: &[u8]) -> anyhow::Result<()> {
         let Ok(line) = serde_json::from_slice::<Value>(line) else { return Ok(()) };
-        let is_hex = |value: &Value| value.as_str().is_some_and(|text| text.starts_with("hex:"));
-        let all_hex = |value: &Value| value.as_array().is_some_and(|all| all.iter().all(is_hex));
         for (member, why, good) in [
             ("key", &self.key, &is_hex as &dyn Fn(&Value) -> bool),
             ("value", &self.value, &is_hex),
