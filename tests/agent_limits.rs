@@ -9,7 +9,9 @@ use common::fds::*;
 use common::peers::*;
 use common::*;
 use nix::sys::signal::Signal;
+use std::io::{BufRead, BufReader};
 use std::os::fd::{AsFd, OwnedFd};
+use std::process::Stdio;
 
 /// Asks without waiting for the answer.
 fn ask_list(client: &Client) {
@@ -42,6 +44,43 @@ fn who_comes_when_all_places_are_taken_waits_until_one_is_free() {
     drop((waiting, all));
     eventually("the end of all connections", || agent.fds() == full - 18);
     Client::connect(&path).list();
+}
+
+#[test]
+fn agent_sleeps_while_clients_wait_and_do_not_read() {
+    let lab = Lab::new();
+    let options = ["-q", "--max-clients", "4", "--max-in-flight", "2"];
+    let (agent, path) = serve_all(&lab, &options, &["*:uid=1001:all"]);
+    let root = Client::connect(&path);
+    done(root.put("hits", new_map("asleep").as_fd()));
+    let user = User::new(1001);
+    let (unread, starved) = (Client::connect_as(&path, &user), Client::connect_as(&path, &user));
+    unread.send(&packet(GET, 0, 1, &string("hits")), &[]).expect("sent");
+    root.list();
+    root.list();
+    starved.send(&packet(GET, 0, 1, &string("hits")), &[]).expect("sent");
+    let waiting = Client::connect(&path);
+    let wait = [&0u32.to_ne_bytes()[..], &string("never")].concat();
+    waiting.send(&packet(WAIT, 0, 1, &wait), &[]).expect("sent");
+    // With these all connections are taken, and two wait in the backlog.
+    let all: Vec<Client> = (0..18).map(|_| Client::connect(&path)).collect();
+    all[..16].iter().for_each(|client| drop(client.list()));
+    ask_list(&all[17]);
+    let mut strace = lab.program("strace", ["-o", "trace", "-e", "trace=/epoll_p?wait", "-p"]);
+    strace.arg(agent.pid().to_string()).stderr(Stdio::piped());
+    let mut strace = strace.spawn().expect("strace");
+    let mut line = String::new();
+    BufReader::new(strace.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.ends_with(" attached\n"), "{line}");
+    let wait = [&500u32.to_ne_bytes()[..], &string("never")].concat();
+    assert_eq!(root.ask(WAIT, 0, &wait, &[]).status, 7);
+    assert!(!starved.is_answered() && !waiting.is_answered() && !all[17].is_answered());
+    agent.kill();
+    strace.wait().unwrap();
+    let trace = std::fs::read_to_string(lab.path("trace")).unwrap();
+    let waits = trace.lines().filter(|line| line.contains("wait(")).count();
+    // A few for the request, and one for each time limit.
+    assert!(waits < 50, "{trace}");
 }
 
 #[test]

@@ -36,8 +36,6 @@ pub struct Client {
     pub starved: bool,
     /// Its connection is over for us, and what it has not received counts until it has.
     pub lingers: bool,
-    /// It has closed its end. That is told once, and may be before what it asked is read.
-    pub gone: bool,
 }
 
 /// A client that waits for names.
@@ -80,12 +78,16 @@ impl Client {
             unread: 0,
             starved: false,
             lingers: false,
-            gone: false,
         })
     }
 
     pub fn socket(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+
+    /// Whether it waits for something other than its socket.
+    pub fn waits(&self) -> bool {
+        self.wait.is_some() || self.starved
     }
 
     /// Answers what can be answered now. `packet` is where requests are received.

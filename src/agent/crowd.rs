@@ -3,38 +3,44 @@
 use super::client::{Client, Turn};
 use super::share;
 use super::shared::Agent;
+use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 use nix::sys::socket::{Shutdown, shutdown};
-use std::collections::BTreeSet;
 use std::os::fd::AsRawFd;
+use std::rc::Rc;
 use std::time::Instant;
 
+/// What events of connections carry: this and the place of the client.
+pub const FIRST_CLIENT: u64 = 1 << 32;
+
 /// The clients, each at a place of its own while it is connected.
+///
+/// Connections are watched edge-triggered, for reading and writing. Each packet that a peer reads
+/// is reported so; level-triggered, a socket is writable all the time while a packet is unread.
 pub struct Crowd {
+    epoll: Rc<Epoll>,
     clients: Vec<Option<Client>>,
     /// Places that are free.
     free: Vec<usize>,
-    /// Clients that have more to do, or no room in flight.
-    again: BTreeSet<usize>,
-    /// There is more room in flight than when they last had their turn.
-    fed: bool,
+    /// There is more room in flight than when the clients without room last had their turn.
+    quota_released: bool,
     /// Where requests are received.
     packet: Vec<u8>,
 }
 
 impl Crowd {
     /// Nobody yet. Requests have so many bytes at most.
-    pub fn new(request: usize) -> Crowd {
+    pub fn new(epoll: Rc<Epoll>, request: usize) -> Crowd {
         let (clients, free) = (Vec::new(), Vec::new());
-        Crowd { clients, free, again: BTreeSet::new(), fed: false, packet: vec![0; request] }
+        Crowd { epoll, clients, free, quota_released: false, packet: vec![0; request] }
     }
 
     pub fn len(&self) -> usize {
         self.clients.len() - self.free.len()
     }
 
-    /// Takes in a client that has connected, and says where; None where there are too many, of
-    /// its user or in all. Those who are trusted are kept out by nobody.
-    pub fn admit(&mut self, client: Client, agent: &mut Agent) -> Option<usize> {
+    /// Takes in a client that has connected, unless there are too many, of its user or in all.
+    /// Trusted clients are exempt.
+    pub fn admit(&mut self, client: Client, agent: &mut Agent) {
         let peer = &client.peer;
         if !agent.access.is_trusted(peer) {
             let same = |other: &&Client| other.peer.uid == peer.uid;
@@ -50,45 +56,36 @@ impl Crowd {
             };
             if !why.is_empty() {
                 agent.log.line(format_args!("connect: {peer}: refused: {why}"));
-                return None;
+                return;
             }
         }
         let at = self.free.pop().unwrap_or_else(|| {
             self.clients.push(None);
             self.clients.len() - 1
         });
-        self.clients[at] = Some(client);
-        Some(at)
-    }
-
-    /// A client's socket tells something.
-    pub fn hear(&mut self, at: usize, closed: bool, agent: &mut Agent) {
-        if let Some(client) = self.clients.get_mut(at).and_then(Option::as_mut) {
-            client.gone |= closed;
+        if let Err(errno) = self.epoll.add(client.socket(), event_of(at)) {
+            let cause = crate::error::describe(errno);
+            agent.log.line(format_args!("connect: {}: {cause}", client.peer));
+            self.free.push(at);
+            return;
         }
-        self.serve(at, agent);
+        self.clients[at] = Some(client);
     }
 
-    /// Gives those their turn who have more to do.
-    pub fn go_on(&mut self, agent: &mut Agent) {
-        let fed = std::mem::take(&mut self.fed);
-        for at in std::mem::take(&mut self.again) {
-            if fed || !self.is_starved(at) {
-                self.serve(at, agent);
-            } else {
-                self.again.insert(at);
+    /// Gives those their turn who had no room in flight, if there is more of it now.
+    pub fn serve_starved(&mut self, agent: &mut Agent) {
+        if std::mem::take(&mut self.quota_released) {
+            for at in 0..self.clients.len() {
+                if self.clients[at].as_ref().is_some_and(|client| client.starved) {
+                    self.serve(at, false, agent);
+                }
             }
         }
     }
 
-    /// Whether somebody can go on at once.
+    /// Whether a client may go on at once.
     pub fn is_ready(&self) -> bool {
-        self.again.iter().any(|&at| self.fed || !self.is_starved(at))
-    }
-
-    /// Whether a client is to act only once others have read: their sockets tell when.
-    fn is_starved(&self, at: usize) -> bool {
-        self.clients.get(at).and_then(Option::as_ref).is_none_or(|client| client.starved)
+        self.quota_released && self.clients.iter().flatten().any(|client| client.starved)
     }
 
     /// When the first of those who wait has waited long enough.
@@ -96,21 +93,25 @@ impl Crowd {
         self.clients.iter().flatten().filter_map(|client| client.wait.as_ref()?.until).min()
     }
 
-    fn serve(&mut self, at: usize, agent: &mut Agent) {
+    /// Gives a client its turn. `hung_up` if it was reported that it has closed its end.
+    pub fn serve(&mut self, at: usize, hung_up: bool, agent: &mut Agent) {
         let Some(client) = self.clients.get_mut(at).and_then(Option::as_mut) else { return };
         let before = agent.in_flight.total();
+        let waited = client.waits();
         let turn = client.turn(agent, &mut self.packet);
         client.starved = turn == Turn::Starved;
-        match turn {
-            // What it asked before it went is done all the same; only waiting is in vain.
-            _ if client.gone && (client.wait.is_some() || client.starved || client.lingers) => {
-                self.end(at, agent);
-            }
-            Turn::Idle => {}
-            Turn::Again | Turn::Starved => drop(self.again.insert(at)),
-            Turn::Over => self.end(at, agent),
+        self.quota_released |= agent.in_flight.total() < before;
+        let waits = client.waits();
+        // What it asked before it went is done all the same; only waiting is in vain.
+        let mut is_over = turn == Turn::Over || hung_up && waits;
+        if !is_over && (turn == Turn::Again || waits && !waited) {
+            // Reports again all that holds: that there is more to be read or room to send, and
+            // that the client hung up before it began to wait.
+            is_over = self.epoll.modify(client.socket(), &mut event_of(at)).is_err();
         }
-        self.fed |= agent.in_flight.total() < before;
+        if is_over {
+            self.end(at, agent);
+        }
     }
 
     /// Ends a connection.
@@ -121,14 +122,14 @@ impl Crowd {
             self.clients[at] = None;
             self.free.push(at);
         }
-        self.fed |= agent.in_flight.total() < before;
+        self.quota_released |= agent.in_flight.total() < before;
     }
 
     /// Answers those who wait for what has come.
     pub fn look(&mut self, agent: &mut Agent) {
         for at in 0..self.clients.len() {
             if self.clients[at].as_mut().is_some_and(|client| client.look(agent)) {
-                self.serve(at, agent);
+                self.serve(at, false, agent);
             }
         }
     }
@@ -137,7 +138,7 @@ impl Crowd {
     pub fn end_waits(&mut self, now: Instant, agent: &mut Agent) {
         for at in 0..self.clients.len() {
             if self.clients[at].as_mut().is_some_and(|client| client.give_up(now)) {
-                self.serve(at, agent);
+                self.serve(at, false, agent);
             }
         }
     }
@@ -147,8 +148,8 @@ impl Crowd {
         for at in 0..self.clients.len() {
             let Some(client) = &mut self.clients[at] else { continue };
             if client.settle(agent) {
-                self.fed = true;
-                self.serve(at, agent);
+                self.quota_released = true;
+                self.serve(at, false, agent);
             } else if client.dawdles(now, agent.limits.patience) {
                 let line = format!("connection of {}: ended: nothing happened", client.peer);
                 agent.log.granted(line);
@@ -168,4 +169,9 @@ impl Crowd {
             client.empty(agent, &mut self.packet);
         }
     }
+}
+
+fn event_of(at: usize) -> EpollEvent {
+    let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLET;
+    EpollEvent::new(flags, FIRST_CLIENT + at as u64)
 }

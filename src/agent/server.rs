@@ -2,41 +2,42 @@
 
 use super::access::Access;
 use super::client::Client;
-use super::crowd::Crowd;
+use super::crowd::{Crowd, FIRST_CLIENT};
 use super::shared::Agent;
 use super::systemd;
 use crate::error::Error;
 use crate::source::endpoint::Socket;
 use crate::sys::Errno;
-use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::PollTimeout;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::socket::{SockFlag, accept4};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// How new rules are read on SIGHUP.
 pub type Reload = Box<dyn Fn() -> anyhow::Result<Access>>;
 
-/// The agent with its sockets.
+/// The agent with its sockets. Signals and listeners are reported as long as there is something
+/// to be read from them (level-triggered); connections, see [`Crowd`], are not.
 pub struct Server {
-    poll: Poll,
+    epoll: Rc<Epoll>,
     signals: SignalFd,
     agent: Agent,
     listeners: Vec<Socket>,
     crowd: Crowd,
-    /// Connections may be waiting that were not accepted.
-    knocking: bool,
-    /// And there was room for more of them.
-    crowded: bool,
-    /// Why connections are not accepted has been said.
-    complained: bool,
+    /// No connection can be accepted, and the listeners are not watched until one can.
+    accept_paused: bool,
+    /// The error of accept(2) is in the log since the last connection was accepted.
+    accept_error_logged: bool,
     reload: Reload,
 }
 
-const SIGNALS: Token = Token(0);
+/// What events of the signals carry. Those of listeners carry 1 and up, those of connections
+/// [`FIRST_CLIENT`] and up.
+const SIGNALS: u64 = 0;
 /// Events taken at a time.
 const EVENTS: usize = 256;
 /// Connections beyond the limit, for those who are trusted.
@@ -58,24 +59,21 @@ impl Server {
         signals: SignalFd,
         listeners: Vec<Socket>,
         reload: Reload,
-    ) -> std::io::Result<Server> {
-        let poll = Poll::new()?;
-        let sources = std::iter::once(signals.as_fd()).chain(listeners.iter().map(AsFd::as_fd));
-        for (token, source) in sources.enumerate() {
-            let raw = source.as_raw_fd();
-            poll.registry().register(&mut SourceFd(&raw), Token(token), Interest::READABLE)?;
-        }
-        Ok(Server {
-            poll,
+    ) -> Result<Server, Errno> {
+        let epoll = Rc::new(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?);
+        epoll.add(&signals, EpollEvent::new(EpollFlags::EPOLLIN, SIGNALS))?;
+        let mut server = Server {
+            crowd: Crowd::new(epoll.clone(), agent.limits.request),
+            epoll,
             signals,
-            crowd: Crowd::new(agent.limits.request),
             agent,
             listeners,
-            knocking: true,
-            crowded: false,
-            complained: false,
+            accept_paused: true,
+            accept_error_logged: false,
             reload,
-        })
+        };
+        server.resume_accept()?;
+        Ok(server)
     }
 
     pub fn log(&mut self) -> &mut super::log::Log {
@@ -83,8 +81,8 @@ impl Server {
     }
 
     /// Serves until SIGTERM or SIGINT; then answers the requests that have come, and returns.
-    pub fn run(&mut self) -> std::io::Result<()> {
-        let mut events = Events::with_capacity(EVENTS);
+    pub fn run(&mut self) -> Result<(), Errno> {
+        let mut events = [EpollEvent::empty(); EVENTS];
         let mut swept = Instant::now();
         let watchdog = systemd::watchdog_interval();
         let mut notified = swept;
@@ -92,31 +90,38 @@ impl Server {
             let due =
                 watchdog.map(|every| (notified + every).saturating_duration_since(Instant::now()));
             let timeout = self.timeout(swept).into_iter().chain(due).min();
-            match self.poll.poll(&mut events, timeout) {
-                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
+            let count = match self.epoll.wait(&mut events, milliseconds(timeout)) {
+                Err(Errno::EINTR) => continue,
                 result => result?,
-            }
-            for event in &events {
-                match event.token() {
+            };
+            let was_paused = self.accept_paused;
+            let mut ready = Vec::new();
+            for event in &events[..count] {
+                match event.data() {
                     SIGNALS => {
                         if self.stops() {
                             self.drain();
                             return Ok(());
                         }
                     }
-                    Token(n) if n <= self.listeners.len() => self.knocking = true,
-                    Token(n) => {
-                        let at = n - self.first_client();
-                        self.crowd.hear(at, event.is_write_closed(), &mut self.agent);
+                    token if token < FIRST_CLIENT => ready.push(token as usize - 1),
+                    token => {
+                        let hung_up = event.events().contains(EpollFlags::EPOLLHUP);
+                        let at = (token - FIRST_CLIENT) as usize;
+                        self.crowd.serve(at, hung_up, &mut self.agent);
                     }
                 }
             }
-            self.crowd.go_on(&mut self.agent);
+            self.crowd.serve_starved(&mut self.agent);
             if std::mem::take(&mut self.agent.news) {
                 self.crowd.look(&mut self.agent);
             }
-            if self.knocking {
-                self.accept();
+            // Last: an event of a connection that has ended must not be taken for one of a
+            // connection that got its place.
+            ready.into_iter().for_each(|at| self.accept(at));
+            if was_paused && self.crowd.len() < self.most_clients() {
+                // If that fails there is another try with the next events.
+                let _ = self.resume_accept();
             }
             let now = Instant::now();
             if now.duration_since(swept) >= self.sweep() {
@@ -138,21 +143,14 @@ impl Server {
 
     /// How long nothing may happen; None for ever.
     fn timeout(&self, swept: Instant) -> Option<Duration> {
-        if self.crowd.is_ready() || self.crowded {
+        if self.crowd.is_ready() {
             return Some(Duration::ZERO);
         }
         let now = Instant::now();
-        let busy = self.crowd.len() > 0 || self.knocking;
-        let sweep = busy.then(|| (swept + self.sweep()).saturating_duration_since(now));
-        let wait = self.crowd.next_wait();
-        let wait = wait.map(|until| until.saturating_duration_since(now));
-        // Rounded up, so that no wait is looked at just before its end.
-        let wait = wait.map(|wait| wait + Duration::from_millis(1));
-        sweep.into_iter().chain(wait).min()
-    }
-
-    fn first_client(&self) -> usize {
-        1 + self.listeners.len()
+        let busy = self.crowd.len() > 0 || self.accept_paused;
+        let sweep = busy.then(|| swept + self.sweep());
+        let next = sweep.into_iter().chain(self.crowd.next_wait()).min();
+        next.map(|next| next.saturating_duration_since(now))
     }
 
     /// Acts on signals; true for one that ends the agent.
@@ -185,59 +183,69 @@ impl Server {
         self.agent.log.line("ends");
     }
 
-    /// Accepts connections, as long as there is room.
-    fn accept(&mut self) {
-        (self.knocking, self.crowded) = (false, false);
-        for at in 0..self.listeners.len() {
-            let mut accepted = 0;
-            loop {
-                accepted += 1;
-                if accepted > EVENTS {
-                    (self.knocking, self.crowded) = (true, true);
-                    break;
+    /// Connections at a time, those of trusted clients included.
+    fn most_clients(&self) -> usize {
+        self.agent.limits.clients + RESERVE
+    }
+
+    /// Accepts connections of a listener that was reported. If some are left it is reported again.
+    fn accept(&mut self, at: usize) {
+        for accepted in 0..EVENTS {
+            if self.crowd.len() >= self.most_clients() {
+                return self.pause_accept();
+            }
+            let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+            match accept4(self.listeners[at].as_fd().as_raw_fd(), flags) {
+                Ok(socket) => {
+                    self.accept_error_logged = false;
+                    self.admit(crate::sys::fd::accepted(socket));
                 }
-                if self.crowd.len() >= self.agent.limits.clients + RESERVE {
-                    // The others wait where they are, until one of these ends.
-                    self.knocking = true;
-                    return;
-                }
-                let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-                let listener = self.listeners[at].as_fd().as_raw_fd();
-                match accept4(listener, flags) {
-                    Ok(socket) => self.admit(crate::sys::fd::accepted(socket)),
-                    Err(Errno::EAGAIN) => break,
-                    Err(Errno::EINTR | Errno::ECONNABORTED) => {}
-                    // Without a descriptor left it fails before it looks whether anybody knocks.
-                    Err(_) if !is_readable(self.listeners[at].as_fd()) => break,
-                    Err(errno) => {
-                        // Another try when a descriptor is left.
-                        self.knocking = true;
-                        if !std::mem::replace(&mut self.complained, true) {
-                            let cause = crate::error::describe(errno);
-                            self.agent.log.line(format_args!("accept: {cause}"));
-                        }
-                        return;
+                Err(Errno::EINTR | Errno::ECONNABORTED) => {}
+                Err(Errno::EAGAIN) => return,
+                // Without a free descriptor it fails even if no connection is left.
+                Err(_) if accepted > 0 => return,
+                Err(errno) => {
+                    if !std::mem::replace(&mut self.accept_error_logged, true) {
+                        let cause = crate::error::describe(errno);
+                        self.agent.log.line(format_args!("accept: {cause}"));
                     }
+                    return self.pause_accept();
                 }
-                self.complained = false;
             }
         }
     }
 
+    /// Stops watching the listeners, which would be reported again and again.
+    fn pause_accept(&mut self) {
+        self.accept_paused = true;
+        for listener in &self.listeners {
+            // ENOENT for one that is not watched.
+            let _ = self.epoll.delete(listener);
+        }
+    }
+
+    /// Watches the listeners, all of them or none.
+    fn resume_accept(&mut self) -> Result<(), Errno> {
+        self.accept_paused = false;
+        for (token, listener) in (1..).zip(&self.listeners) {
+            let event = EpollEvent::new(EpollFlags::EPOLLIN, token);
+            if let Err(errno) = self.epoll.add(listener, event) {
+                self.pause_accept();
+                return Err(errno);
+            }
+        }
+        Ok(())
+    }
+
     fn admit(&mut self, socket: OwnedFd) {
-        let Ok(client) = Client::new(socket) else { return };
-        let raw = client.socket().as_raw_fd();
-        let Some(at) = self.crowd.admit(client, &mut self.agent) else { return };
-        let token = Token(self.first_client() + at);
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        if let Err(e) = self.poll.registry().register(&mut SourceFd(&raw), token, interest) {
-            self.agent.log.line(format_args!("connect: {e}"));
-            self.crowd.end(at, &mut self.agent);
+        if let Ok(client) = Client::new(socket) {
+            self.crowd.admit(client, &mut self.agent);
         }
     }
 }
 
-fn is_readable(fd: BorrowedFd) -> bool {
-    let mut ready = [PollFd::new(fd, PollFlags::POLLIN)];
-    poll(&mut ready, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+/// A timeout of epoll_wait(2), rounded up: nothing is looked at just before it is due.
+fn milliseconds(timeout: Option<Duration>) -> PollTimeout {
+    let Some(timeout) = timeout else { return PollTimeout::NONE };
+    PollTimeout::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(PollTimeout::MAX)
 }
