@@ -4,7 +4,7 @@ use super::access::Access;
 use super::client::Client;
 use super::crowd::{Crowd, FIRST_CLIENT};
 use super::shared::Agent;
-use super::systemd;
+use super::systemd::{Manager, watchdog_interval};
 use crate::error::Error;
 use crate::source::endpoint::Socket;
 use crate::sys::Errno;
@@ -28,6 +28,7 @@ pub struct Server {
     agent: Agent,
     listeners: Vec<Socket>,
     crowd: Crowd,
+    manager: Manager,
     /// No connection can be accepted, and the listeners are not watched until one can.
     accept_paused: bool,
     /// The error of accept(2) is in the log since the last connection was accepted.
@@ -35,9 +36,11 @@ pub struct Server {
     reload: Reload,
 }
 
-/// What events of the signals carry. Those of listeners carry 1 and up, those of connections
-/// [`FIRST_CLIENT`] and up.
+/// What events of the signals and of the service manager's socket carry. Those of listeners carry
+/// [`FIRST_LISTENER`] and up, those of connections [`FIRST_CLIENT`] and up.
 const SIGNALS: u64 = 0;
+const MANAGER: u64 = 1;
+const FIRST_LISTENER: u64 = 2;
 /// Events taken at a time.
 const EVENTS: usize = 256;
 /// Connections beyond the limit, for those who are trusted.
@@ -64,6 +67,7 @@ impl Server {
         epoll.add(&signals, EpollEvent::new(EpollFlags::EPOLLIN, SIGNALS))?;
         let mut server = Server {
             crowd: Crowd::new(epoll.clone(), agent.limits.request),
+            manager: Manager::new(epoll.clone(), MANAGER),
             epoll,
             signals,
             agent,
@@ -80,12 +84,13 @@ impl Server {
         &mut self.agent.log
     }
 
-    /// Serves until SIGTERM or SIGINT; then answers the requests that have come, and returns.
+    /// Notifies that it is ready, and serves until SIGTERM or SIGINT; then answers the requests that have come, and returns.
     pub fn run(&mut self) -> Result<(), Errno> {
         let mut events = [EpollEvent::empty(); EVENTS];
         let mut swept = Instant::now();
-        let watchdog = systemd::watchdog_interval();
+        let watchdog = watchdog_interval();
         let mut notified = swept;
+        self.manager.notify_ready();
         loop {
             let due =
                 watchdog.map(|every| (notified + every).saturating_duration_since(Instant::now()));
@@ -104,7 +109,8 @@ impl Server {
                             return Ok(());
                         }
                     }
-                    token if token < FIRST_CLIENT => ready.push(token as usize - 1),
+                    MANAGER => self.manager.send_pending(),
+                    token if token < FIRST_CLIENT => ready.push((token - FIRST_LISTENER) as usize),
                     token => {
                         let hung_up = event.events().contains(EpollFlags::EPOLLHUP);
                         let at = (token - FIRST_CLIENT) as usize;
@@ -130,7 +136,7 @@ impl Server {
             }
             self.crowd.end_waits(now, &mut self.agent);
             if watchdog.is_some_and(|interval| now.duration_since(notified) >= interval) {
-                systemd::notify_watchdog();
+                self.manager.notify_watchdog();
                 notified = now;
             }
         }
@@ -161,7 +167,7 @@ impl Server {
                 stops = true;
                 continue;
             }
-            systemd::notify_reloading();
+            self.manager.notify_reloading();
             match (self.reload)() {
                 Ok(access) => {
                     self.agent.access = access;
@@ -171,14 +177,14 @@ impl Server {
                     self.agent.log.line(format_args!("rules stay as they were: {error:#}"));
                 }
             }
-            systemd::notify_ready();
+            self.manager.notify_ready();
         }
         stops
     }
 
     /// Answers what has been asked, and takes no more.
     fn drain(&mut self) {
-        systemd::notify_stopping();
+        self.manager.notify_stopping();
         self.crowd.drain(&mut self.agent);
         self.agent.log.line("ends");
     }
@@ -227,7 +233,7 @@ impl Server {
     /// Watches the listeners, all of them or none.
     fn resume_accept(&mut self) -> Result<(), Errno> {
         self.accept_paused = false;
-        for (token, listener) in (1..).zip(&self.listeners) {
+        for (token, listener) in (FIRST_LISTENER..).zip(&self.listeners) {
             let event = EpollEvent::new(EpollFlags::EPOLLIN, token);
             if let Err(errno) = self.epoll.add(listener, event) {
                 self.pause_accept();

@@ -98,7 +98,6 @@ fn run(plan: Plan, listed: Vec<(OwnedFd, String)>) -> anyhow::Result<()> {
         count(sockets, "socket"),
         count(objects, "object")
     ));
-    systemd::notify_ready();
     Ok(server.run().map_err(|e| Error::new("sockets", "watch", e))?)
 }
 
