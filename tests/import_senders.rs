@@ -10,7 +10,9 @@ use common::waiting::Waiting;
 use common::*;
 use nix::mount::{MsFlags, mount};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{getsockopt, sockopt};
+use nix::sys::socket::{getsockopt, setsockopt, sockopt};
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
@@ -272,6 +274,35 @@ fn inherited_socket_refuses_other_users_too() {
     send_as(0, &lab.path("in"), transfer(), &[map.as_fd()]);
     let stderr = warning(OTHER).replace("uds", "fd:3");
     assert_eq!(run(&mut inherited(&lab, &[], &socket)), done(&map, stderr));
+}
+
+/// A connection that takes minutes to close, since its other end, which comes with it, does not
+/// read.
+fn lingering() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (theirs, _) = listener.accept().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    while ours.write(&[0; 65536]).is_ok() {}
+    let linger = libc::linger { l_onoff: 1, l_linger: 300 };
+    setsockopt(&ours, sockopt::Linger, &linger).unwrap();
+    (ours, theirs)
+}
+
+#[test]
+fn refused_descriptor_that_is_slow_to_close_delays_nothing() {
+    let lab = Lab::new();
+    let map = new_map("sent");
+    let socket = activated(&lab.path("in"));
+    std::fs::set_permissions(lab.path("in"), PermissionsExt::from_mode(0o666)).unwrap();
+    let (slow, _other_end) = lingering();
+    send_as(OTHER, &lab.path("in"), vec![1], &[slow.as_fd()]);
+    // Then the one in the queue is the last.
+    drop(slow);
+    send_as(0, &lab.path("in"), transfer(), &[map.as_fd()]);
+    let stderr = warning(OTHER).replace("uds", "fd:3");
+    let waiting = Waiting::start(&mut inherited(&lab, &[], &socket), &[]);
+    assert_eq!(waiting.run(), done(&map, stderr));
 }
 
 #[test]

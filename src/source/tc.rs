@@ -15,7 +15,7 @@ use crate::sys::scm::{self, MAX_FDS, Received};
 use crate::text::{count, escape};
 use crate::wire::tc::{Datagram, ENTRY, Entry, HEADER, Header};
 use nix::poll::{PollFd, PollFlags, poll};
-use nix::sys::socket::{SockType, UnixAddr, getsockname, getsockopt, sockopt};
+use nix::sys::socket::{SockType, UnixAddr, getsockname, getsockopt, setsockopt, sockopt};
 use std::fmt;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
@@ -96,6 +96,7 @@ impl Import {
         if !self.senders.accepts(sender) {
             let warning = self.senders.refuse(sender);
             warning.into_iter().for_each(|text| warn(format!("{}: {text}", escape(&self.label))));
+            close_at_once(message.fds);
             return Ok(false);
         }
         if message.payload_truncated {
@@ -126,6 +127,16 @@ impl Import {
         // A process has no id here if it is in another pid namespace, or is not known.
         let known = |&(pid, ..): &(u32, u32, u32)| pid != 0 || self.always_passed;
         message.credentials.filter(known).map(|(_, uid, _)| uid)
+    }
+}
+
+/// Closes what a refused sender sent. If it has the last descriptor of a socket that lingers
+/// (SO_LINGER), closing would otherwise take as long as the sender wants.
+fn close_at_once(fds: Vec<OwnedFd>) {
+    let off = libc::linger { l_onoff: 0, l_linger: 0 };
+    for fd in fds {
+        // ENOTSOCK of anything else.
+        let _ = setsockopt(&fd, sockopt::Linger, &off);
     }
 }
 
