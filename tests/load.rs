@@ -724,6 +724,79 @@ fn values_of_all_cpus_exclude_options_for_one_value() {
 }
 
 #[test]
+fn values_on_which_cpus_differ_are_refused_with_a_hint() {
+    let lab = Lab::new();
+    let pin = map("p", "type percpu_hash key 4 value 8 entries 4");
+    let value = "--value=struct{text:char[4],on:bool,b:u8,c:u16}";
+    let pin_text = pin.to_str().unwrap();
+    for (cpus, new) in
+        [("--all-cpus", "text=a on=false b=1 c=0"), ("--cpu=0", "text=b on=true b=2 c=0")]
+    {
+        stdout_of(&mut lab.map(["set", cpus, value, pin_text, "1", new]));
+    }
+    let why = "the CPUs' values differ (see dump --per-cpu)";
+    for (format, line, why) in [
+        ("--csv", 2, format!("text: {why}")),
+        ("--tsv", 2, format!("text: {why}")),
+        ("--jsonl", 1, format!("text: expected text of at most 4 bytes, found null: {why}")),
+    ] {
+        let dump = stdout_of(&mut lab.map(["dump", format, value, pin_text]));
+        let error = format!("bpf-map: {pin_text}: standard input: line {line}: value: {why}");
+        let options = format!("--sum {value} {}", format.replace("--jsonl", ""));
+        fails(&mut load(&lab, &options, &pin, dump), 2, &error);
+        let each = stdout_of(&mut lab.map(["dump", "--per-cpu", format, value, pin_text]));
+        let options = format!("{value} {}", format.replace("--jsonl", ""));
+        assert_eq!(stdout_of(&mut load(&lab, &options, &pin, &each)), "");
+        let again = stdout_of(&mut lab.map(["dump", "--per-cpu", format, value, pin_text]));
+        assert_eq!(again, each);
+    }
+    // One CPU's value is not a sum.
+    stdout_of(&mut lab.map(["set", "--cpu=0", value, pin_text, "1", "text=\"-\" on=true b=1 c=0"]));
+    let dump = stdout_of(&mut lab.map(["dump", "--csv", "--cpu=0", value, pin_text]));
+    assert_eq!(dump, "key,text,on,b,c\n1,-,true,1,0\n");
+    assert_eq!(stdout_of(&mut load(&lab, &format!("--cpu 0 --csv {value}"), &pin, dump)), "");
+    // Text that is a hyphen is printed in quotes, and loaded.
+    stdout_of(&mut lab.map([
+        "set",
+        "--all-cpus",
+        value,
+        pin_text,
+        "1",
+        "text=\"-\" on=true b=1 c=0",
+    ]));
+    for format in ["--csv", "--tsv"] {
+        let dump = stdout_of(&mut lab.map(["dump", format, value, pin_text]));
+        let options = format!("--all-cpus {value} {format}");
+        assert_eq!(stdout_of(&mut load(&lab, &options, &pin, dump)), "");
+        let text = stdout_of(&mut lab.map(["get", value, pin_text, "1", ".text"]));
+        assert_eq!(text, "\"-\"\n", "{format}");
+    }
+}
+
+#[test]
+fn cell_in_double_quotes_is_a_json_string() {
+    let lab = Lab::new();
+    let pin = map("s", "type hash key 8 value 4 entries 4");
+    let layout = ["--key=char[8]", "--value=u32"];
+    let input = "key\tvalue\n\"a\\tb\"\t\"1\"\nplain\t2\n\"\"\t3\n";
+    assert_eq!(stdout_of(load(&lab, "--tsv", &pin, input).args(layout)), "");
+    let dump = |format| {
+        let words = ["dump", "--sort", "value", format, layout[0], layout[1], "/sys/fs/bpf/s"];
+        stdout_of(&mut lab.map(words))
+    };
+    assert_eq!(dump("--tsv"), "key\tvalue\n\"a\\tb\"\t1\nplain\t2\n\t3\n");
+    let csv = dump("--csv");
+    assert_eq!(csv, "key,value\n\"\"\"a\\tb\"\"\",1\nplain,2\n\"\",3\n");
+    stdout_of(&mut lab.map(["clear", "/sys/fs/bpf/s"]));
+    assert_eq!(stdout_of(load(&lab, "--csv", &pin, &csv).args(layout)), "");
+    assert_eq!(dump("--csv"), csv);
+    // It is not quoted as CSV is.
+    let error = "bpf-map: /sys/fs/bpf/s: standard input: line 2: key: expected text in double quotes, found \"\\\"a\\\"\\\"b\\\"\"";
+    let input = "key\tvalue\n\"a\"\"b\"\t1\n";
+    fails(load(&lab, "--tsv", &pin, input).args(layout), 2, error);
+}
+
+#[test]
 fn rows_of_single_cpus_are_put_together() {
     let lab = Lab::new();
     let pin = map("p", "type percpu_array key 4 value 12 entries 4");

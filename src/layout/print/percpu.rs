@@ -46,6 +46,11 @@ fn is_same(slot: Slot<'_>, a: &[u8], b: &[u8]) -> bool {
     }
 }
 
+fn is_dash(slot: Slot<'_>, value: &[u8]) -> bool {
+    let text = slot.bytes(value);
+    matches!(slot.ty, Type::Char(_)) && text.starts_with(b"-") && text[1..].iter().all(|b| *b == 0)
+}
+
 /// Whether it is a number to count with, and not a flag.
 pub(super) fn can_add(slot: Slot<'_>) -> bool {
     let class = match slot.ty {
@@ -68,8 +73,13 @@ pub fn has_sums<'t>(what: impl Into<Slot<'t>>) -> bool {
 impl Values for PerCpu<'_> {
     fn leaf(&self, slot: Slot<'_>, style: Style, out: &mut Vec<u8>) {
         let mut each = self.each();
+        // In a table, too, text that is - is not what is printed if CPUs differ.
+        let print = |value: &[u8], out: &mut Vec<u8>| match style {
+            Style::Cell if is_dash(slot, value) => leaf::print(slot, value, Style::Bare, out),
+            style => leaf::print(slot, value, style, out),
+        };
         if let (Some(only), None) = (each.next(), each.next()) {
-            return leaf::print(slot, only, style, out);
+            return print(only, out);
         }
         if can_add(slot) {
             match self.number(slot) {
@@ -84,7 +94,7 @@ impl Values for PerCpu<'_> {
             return;
         }
         match self.agreed(slot) {
-            Some(value) => leaf::print(slot, value, style, out),
+            Some(value) => print(value, out),
             None => none(style, out),
         }
     }

@@ -53,7 +53,7 @@ impl<'t> Input<'t> {
         let reader = match format {
             Format::Json => Reader::Json(json::Reader::new(target)),
             Format::Table(delimiter) => {
-                Reader::Table(Box::new(table::Reader::new(target, delimiter)))
+                Reader::Table(Box::new(table::Reader::new(target, placement, delimiter)))
             }
         };
         Ok(Input { target, placement, lines, reader, guess: Guess::new(target), last: 0 })

@@ -1,6 +1,7 @@
 //! One line of JSON: `{"key": …, "value": …}`, or `"values": […]` with every possible CPU's.
 
 use super::elements::Given;
+use super::table::CPUS_DIFFER;
 use crate::cli::map::reference::Target;
 use crate::cli::map::values::Values;
 use crate::layout::Type;
@@ -79,6 +80,12 @@ impl<'t> Reader<'t> {
         let message = error.to_string();
         let message = &message[..message.rfind(" at line ").unwrap_or(message.len())];
         match (error.classify(), self.seen.within) {
+            // What dump prints in place of a sum.
+            (Category::Data, "value")
+                if !self.each.is_empty() && message.ends_with("found null") =>
+            {
+                anyhow!("value: {message}: {CPUS_DIFFER}")
+            }
             (Category::Data, "") => anyhow!("{message}"),
             (Category::Data, within) => anyhow!("{within}: {message}"),
             _ => {

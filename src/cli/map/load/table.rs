@@ -1,20 +1,24 @@
 //! CSV and TSV: a header that names the columns, then a row for each element.
 //!
 //! CSV quotes as RFC 4180 has it. TSV does not quote: no cell has a tab or a line's end in it,
-//! as text with control characters is written as JSON has it.
+//! as text with control characters is written as a JSON string. So a cell in double quotes is such a
+//! string, in TSV as it stands and in CSV once it is unquoted.
 
 use super::elements::Given;
 use super::rows::Rows;
+use crate::cli::map::cpus::Placement;
 use crate::cli::map::origin::Part;
 use crate::cli::map::reference::Target;
 use crate::layout::Type;
 use crate::layout::parse::Row;
 use crate::layout::print::{Column, all_columns};
-use crate::map::kind::Kind;
 use crate::sys::elem::MapFd;
 use crate::text::escape;
 use anyhow::{Context, anyhow, bail};
 use csv_core::{ReadRecordResult, ReaderBuilder, Terminator};
+
+/// Why a sum has no value to load.
+pub const CPUS_DIFFER: &str = "the CPUs' values differ (see dump --per-cpu)";
 
 /// Reads lines, each into the same buffers.
 pub struct Reader<'t> {
@@ -30,6 +34,8 @@ pub struct Reader<'t> {
     at: (usize, usize),
     map: &'t MapFd,
     per_cpu: bool,
+    /// Whether a row without a CPU may be a sum that dump printed.
+    is_sum: bool,
     /// The column with a CPU's number, and the rows of one key, if the rows are a CPU's each.
     cpu: Option<(usize, Rows<'t>)>,
 }
@@ -48,7 +54,7 @@ struct Side<'t> {
 }
 
 impl<'t> Reader<'t> {
-    pub fn new(target: &'t Target, delimiter: u8) -> Reader<'t> {
+    pub fn new(target: &'t Target, placement: Placement, delimiter: u8) -> Reader<'t> {
         let side = |what, ty: Option<&'t Type>, part| Side {
             what,
             ty,
@@ -71,7 +77,8 @@ impl<'t> Reader<'t> {
             ends: vec![0; 16],
             at: (0, 0),
             map: &target.map,
-            per_cpu: Kind(target.map.info().kind).is_per_cpu(),
+            per_cpu: target.is_per_cpu(),
+            is_sum: target.is_per_cpu() && !placement.keeps_others(),
             cpu: None,
         }
     }
@@ -142,6 +149,9 @@ impl<'t> Reader<'t> {
             bail!("{count} cells, where the header has {columns}");
         }
         self.key.read(cell)?;
+        if self.is_sum && self.cpu.is_none() {
+            self.value.check_agreed(cell)?;
+        }
         self.value.read(cell)?;
         let (key, value) = (&self.key.bytes, &self.value.bytes);
         match &mut self.cpu {
@@ -207,6 +217,15 @@ impl Side<'_> {
             self.row = Some(row?);
         }
         Ok(())
+    }
+
+    /// An error for a cell that dump prints if CPUs differ. The text `-` is printed in quotes.
+    fn check_agreed<'n>(&self, cell: impl Fn(usize) -> &'n str) -> anyhow::Result<()> {
+        match self.cells.iter().find(|(at, _)| cell(*at) == "-") {
+            Some((_, path)) if path.is_empty() => bail!("{}: {CPUS_DIFFER}", self.what),
+            Some((_, path)) => bail!("{}: {path}: {CPUS_DIFFER}", self.what),
+            None => Ok(()),
+        }
     }
 
     fn read<'n>(&mut self, cell: impl Fn(usize) -> &'n str) -> anyhow::Result<()> {
