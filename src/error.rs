@@ -24,11 +24,18 @@ pub enum Cause {
     Errno(Errno),
     /// The system call's error, and what is certain to be the remedy.
     Hint(Errno, &'static str),
+    /// A map has no room for another element; in our own words.
+    NoRoom(String),
     /// A finding of our own.
     Text(Cow<'static, str>),
 }
 
 impl Error {
+    /// Whether an error is that a map has no room.
+    pub fn is_no_room(error: &anyhow::Error) -> bool {
+        matches!(error.downcast_ref(), Some(Error { cause: Cause::NoRoom(_), .. }))
+    }
+
     /// `object` is as its user wrote it, in bytes; it is escaped here.
     pub fn new(
         object: impl AsRef<[u8]>,
@@ -48,6 +55,7 @@ impl fmt::Display for Cause {
         match self {
             Cause::Errno(errno) => f.write_str(&describe(*errno)),
             Cause::Hint(errno, hint) => write!(f, "{} ({hint})", describe(*errno)),
+            Cause::NoRoom(text) => f.write_str(text),
             Cause::Text(text) => f.write_str(text),
         }
     }

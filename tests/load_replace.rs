@@ -287,6 +287,20 @@ fn map_that_others_fill_gets_room_by_removals_and_the_rest_is_reported() {
 bpf-map: /sys/fs/bpf/m: entries that differ from input: 1 (0 missing, 0 with another value, 1 in the map only)\n";
     assert_eq!((run.status, run.stderr.as_str()), (1, stderr));
     assert_eq!(held(&pin), [(1, 1), (3, 3), (4, 4), (9, 9)]);
+    // One CPU's value is read and written back, element by element.
+    let each = map(&lab, "each", "percpu_hash,key=u32,value=u64,entries=4");
+    fill(&lab, &each, &[(1, 0), (2, 0)]);
+    let mut first = true;
+    let file = lines(&[(1, 1), (3, 3), (4, 4)]);
+    let run = stepped(&mut replace(&lab, "--cpu 0", &each, &file), |_| {
+        if std::mem::take(&mut first) {
+            fill(&lab, &each, &[(9, 0)]);
+        }
+        true
+    });
+    assert_eq!((run.status, run.stderr), (1, stderr.replace("bpf/m:", "bpf/each:")));
+    let dump = stdout_of(&mut lab.map(["dump", "--sort", "key", "/sys/fs/bpf/each"]));
+    assert_eq!(dump, "1\t1\n3\t3\n4\t4\n9\t0\n");
     // With nothing left to remove the map is full.
     let array: Vec<(u32, u64)> = (1..=4).map(|key| (key, 0)).collect();
     let full = map(&lab, "full", "hash,key=u32,value=u64,entries=4");

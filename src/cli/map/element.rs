@@ -77,7 +77,7 @@ impl Target {
             }
             // A trie has its own number for it.
             Errno::E2BIG | Errno::ENOSPC if kind.holds_data() || kind.holds_maps() => {
-                format!("no room: the map is full ({entries} entries)").into()
+                Cause::NoRoom(format!("no room: the map is full ({entries} entries)"))
             }
             errno => self.explain(errno, advice::writing(kind)),
         };

@@ -88,7 +88,7 @@ pub fn replace(
             Ok(()) => break,
             // Others have added entries since, or the type needs room for a change as well, as
             // tries did before Linux 6.13.
-            Err(refused) if refused.full && removals.len() > 0 => {
+            Err(refused) if refused.is_full() && removals.len() > 0 => {
                 make_room(&mut removals, count)?;
                 (done, count) = (done + refused.position, count * 2);
             }

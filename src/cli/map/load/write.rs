@@ -6,6 +6,7 @@ use super::same::Same;
 use crate::cli::map::change::Condition;
 use crate::cli::map::cpus::Placement;
 use crate::cli::map::reference::Target;
+use crate::error::Error;
 use crate::map::kind::Kind;
 use crate::sys::Errno;
 
@@ -39,9 +40,14 @@ pub struct Refused {
     pub element: usize,
     /// How many were done before it.
     pub position: usize,
-    /// Whether the map has no room.
-    pub full: bool,
     pub error: anyhow::Error,
+}
+
+impl Refused {
+    /// Whether the map has no room.
+    pub fn is_full(&self) -> bool {
+        Error::is_no_room(&self.error)
+    }
 }
 
 impl<'t> Writer<'t> {
@@ -100,7 +106,6 @@ impl<'t> Writer<'t> {
         let refused = |position, errno| Refused {
             element: pick(position),
             position,
-            full: matches!(errno, Errno::E2BIG | Errno::ENOSPC),
             error: target.cannot_write("load", errno).into(),
         };
         self.gather(all, count, &pick);
@@ -122,7 +127,7 @@ impl<'t> Writer<'t> {
             let value = &self.values[position * value_len..][..value_len];
             if let Some(same) = &mut self.same {
                 let old = target.lookup(all.keys(element, 1));
-                let old = old.map_err(|error| Refused { element, position, full: false, error })?;
+                let old = old.map_err(|error| Refused { element, position, error })?;
                 match old {
                     Some(_) if self.flags == NOEXIST => {
                         self.kept += 1;
@@ -168,7 +173,7 @@ impl<'t> Writer<'t> {
                 all.put(element, value);
                 Ok(())
             });
-            let refused = |error| Refused { element, position, full: false, error };
+            let refused = |error| Refused { element, position, error };
             match changed.map_err(refused)? {
                 true => self.written += 1,
                 false => self.kept += 1,
