@@ -22,11 +22,11 @@ const WAIT_LIMIT: i64 = 100;
 const IDLE_LIMIT: i64 = 200;
 const HOUR: i64 = 3600;
 
-#[test]
-fn setting_the_wall_clock_changes_no_time_limit() {
+/// Runs an agent, and a test of it, on clocks that only the test moves. Returns how often the agent
+/// read the wall clock.
+fn with_clocks(options: &[&str], test: impl FnOnce(&Agent, &Path, &Clocks) + Send) -> usize {
     let lab = Lab::new();
-    let limit = IDLE_LIMIT.to_string();
-    let mut command = lab.agent(["--socket", "agent", "--client-timeout", &limit]);
+    let mut command = lab.agent(["--socket", "agent"].iter().chain(options));
     let mut agent = Agent::spawn(Traced::prepare(&mut command));
     let traced = Traced::executed(agent.pid());
     traced.hide_vdso();
@@ -38,23 +38,74 @@ fn setting_the_wall_clock_changes_no_time_limit() {
             agent.line("serves on");
             // A failed assertion ends the agent too, and so the tracer below.
             let _end = Terminate(pid);
-            check_limits(path, clocks);
+            test(agent, path, clocks);
         });
         let readings = traced.run_with_clocks(clocks);
         if let Err(panic) = client.join() {
             std::panic::resume_unwind(panic);
         }
-        // The agent reads the wall clock only to record the time of each put.
-        assert_eq!(readings, 4);
+        readings
+    })
+}
+
+#[test]
+fn setting_the_wall_clock_changes_no_time_limit() {
+    let options = ["--client-timeout", &IDLE_LIMIT.to_string()];
+    let readings = with_clocks(&options, |_, path, clocks| check_limits(path, clocks));
+    // The agent reads the wall clock only to record the time of each put.
+    assert_eq!(readings, 4);
+}
+
+/// Lists that are longer together than what a connection's buffer takes.
+const LISTS: u32 = 12;
+
+/// A client that has asked for so many lists and read none, and the end of another client's
+/// connection after SIGTERM.
+fn terminate_before_replies_are_read(agent: &Agent, path: &Path) -> Client {
+    let [slow, other] = [0; 2].map(|_| Client::connect(path));
+    let map = new_map("map");
+    for number in 0..240 {
+        done(other.put(&format!("{number:0>199}x"), map.as_fd()));
+    }
+    for number in 0..LISTS {
+        slow.send(&packet(LIST, 0, number, &string("")), &[]).expect("sent");
+    }
+    other.list();
+    agent.signal(Signal::SIGTERM);
+    assert!(other.receive().expect("the end").bytes.is_empty());
+    slow
+}
+
+#[test]
+fn queued_requests_are_answered_after_sigterm_as_the_client_reads() {
+    with_clocks(&[], |agent, path, _| {
+        let slow = terminate_before_replies_are_read(agent, path);
+        for number in 0..LISTS {
+            assert_eq!(done(slow.answer(number, false)).len(), 240);
+        }
+        assert!(slow.receive().expect("the end").bytes.is_empty());
     });
 }
 
-/// Sends SIGTERM to a process when dropped.
+#[test]
+fn client_that_never_reads_is_waited_for_one_second_after_sigterm() {
+    with_clocks(&[], |agent, path, clocks| {
+        let slow = terminate_before_replies_are_read(agent, path);
+        // No time has passed: the socket is removed at the end.
+        assert!(path.exists());
+        clocks.passed.store(1, Ordering::SeqCst);
+        eventually("the end", || !path.exists());
+        assert_eq!(done(slow.answer(0, false)).len(), 240);
+    });
+}
+
+/// Ends a process when dropped: with SIGKILL if the test has failed.
 struct Terminate(Pid);
 
 impl Drop for Terminate {
     fn drop(&mut self) {
-        let _ = kill(self.0, Signal::SIGTERM); // the process may have ended
+        let signal = if std::thread::panicking() { Signal::SIGKILL } else { Signal::SIGTERM };
+        let _ = kill(self.0, signal); // the process may have ended
     }
 }
 

@@ -158,14 +158,29 @@ impl Crowd {
         }
     }
 
-    /// Answers what has been asked, and takes no more.
-    pub fn drain(&mut self, agent: &mut Agent) {
+    /// Shuts down all connections for reading: clients can send no more, and each connection is
+    /// over once the requests that are queued have been answered.
+    pub fn shut_down(&mut self, agent: &mut Agent) {
         agent.ends = true;
-        for client in self.clients.iter_mut().flatten() {
-            // From now on it can send no more, and so this ends: by the requests that are queued,
-            // not by a number of turns, which are too short for all of them on a slow machine.
+        for (at, client) in self.clients.iter().enumerate() {
+            let Some(client) = client else { continue };
             let _ = shutdown(client.socket().as_raw_fd(), Shutdown::Read);
-            while client.turn(agent, &mut self.packet) == Turn::Again {}
+            let _ = self.epoll.modify(client.socket(), &mut event_of(at));
+        }
+    }
+
+    /// Clients with requests that are yet to be answered, once connections are shut down.
+    pub fn unanswered(&self) -> usize {
+        self.clients
+            .iter()
+            .flatten()
+            .filter(|client| client.wait.is_none() && !client.lingers)
+            .count()
+    }
+
+    /// Receives the requests that are left, so that no client gets ECONNRESET instead of replies.
+    pub fn discard_requests(&mut self, agent: &mut Agent) {
+        for client in self.clients.iter().flatten() {
             client.empty(agent, &mut self.packet);
         }
     }

@@ -8,6 +8,7 @@ use super::systemd::{Manager, watchdog_interval};
 use crate::error::Error;
 use crate::source::endpoint::Socket;
 use crate::sys::Errno;
+use crate::text::count;
 use nix::poll::PollTimeout;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::signal::{SigSet, Signal};
@@ -45,6 +46,8 @@ const FIRST_LISTENER: u64 = 2;
 const EVENTS: usize = 256;
 /// Connections beyond the limit, for those who are trusted.
 const RESERVE: usize = 16;
+/// How long requests are answered after SIGTERM.
+const DRAIN: Duration = Duration::from_secs(1);
 /// How often those who dawdle are looked for, at most.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -105,17 +108,12 @@ impl Server {
                 match event.data() {
                     SIGNALS => {
                         if self.stops() {
-                            self.drain();
-                            return Ok(());
+                            return self.drain();
                         }
                     }
                     MANAGER => self.manager.send_pending(),
                     token if token < FIRST_CLIENT => ready.push((token - FIRST_LISTENER) as usize),
-                    token => {
-                        let hung_up = event.events().contains(EpollFlags::EPOLLHUP);
-                        let at = (token - FIRST_CLIENT) as usize;
-                        self.crowd.serve(at, hung_up, &mut self.agent);
-                    }
+                    _ => self.serve(event),
                 }
             }
             self.crowd.serve_starved(&mut self.agent);
@@ -182,11 +180,43 @@ impl Server {
         stops
     }
 
-    /// Answers what has been asked, and takes no more.
-    fn drain(&mut self) {
+    /// Gives a client its turn after an event of its connection.
+    fn serve(&mut self, event: &EpollEvent) {
+        let hung_up = event.events().contains(EpollFlags::EPOLLHUP);
+        let at = (event.data() - FIRST_CLIENT) as usize;
+        self.crowd.serve(at, hung_up, &mut self.agent);
+    }
+
+    /// Answers the requests that are queued, for [`DRAIN`] at most, and accepts no more.
+    fn drain(&mut self) -> Result<(), Errno> {
         self.manager.notify_stopping();
-        self.crowd.drain(&mut self.agent);
-        self.agent.log.line("ends");
+        self.pause_accept();
+        self.epoll.delete(&self.signals)?;
+        self.crowd.shut_down(&mut self.agent);
+        let end = Instant::now() + DRAIN;
+        let mut events = [EpollEvent::empty(); EVENTS];
+        while self.crowd.unanswered() > 0 && Instant::now() < end {
+            let left = end.saturating_duration_since(Instant::now());
+            let timeout = if self.crowd.is_ready() { Duration::ZERO } else { left };
+            let count = match self.epoll.wait(&mut events, milliseconds(Some(timeout))) {
+                Err(Errno::EINTR) => continue,
+                result => result?,
+            };
+            // Each turn may take a few milliseconds.
+            for event in events[..count].iter().take_while(|_| Instant::now() < end) {
+                self.serve(event);
+            }
+            self.crowd.serve_starved(&mut self.agent);
+        }
+        self.crowd.discard_requests(&mut self.agent);
+        match self.crowd.unanswered() {
+            0 => self.agent.log.line("ends"),
+            clients => self
+                .agent
+                .log
+                .line(format_args!("ends: {} not answered in time", count(clients, "connection"))),
+        }
+        Ok(())
     }
 
     /// Connections at a time, those of trusted clients included.

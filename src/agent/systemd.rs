@@ -57,7 +57,7 @@ impl Manager {
 
     /// Lost if the queue is full: the end of the agent says as much.
     pub fn notify_stopping(&mut self) {
-        self.pending.clear();
+        (self.socket, self.pending) = (None, VecDeque::new());
         send_once("STOPPING=1\n");
     }
 
