@@ -5,8 +5,9 @@ use super::access::Peer;
 use super::answer::Begun;
 use super::packet::{Answer, Packet};
 use super::shared::Agent;
+use super::wait::Wait;
 use crate::sys::{Errno, Result as SysResult, peer, scm};
-use crate::wire::agent::{Malformed, Reply, Request, Status, number_of};
+use crate::wire::agent::{Malformed, Request, Status, number_of};
 use nix::sys::socket::{Shutdown, shutdown};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -36,16 +37,6 @@ pub struct Client {
     pub starved: bool,
     /// Its connection is over for us, and what it has not received counts until it has.
     pub lingers: bool,
-}
-
-/// A client that waits for names.
-#[derive(Debug)]
-pub struct Wait {
-    names: Vec<Vec<u8>>,
-    /// The place of one that was not there when it was last looked for.
-    missing: usize,
-    /// None for ever.
-    pub until: Option<Instant>,
 }
 
 /// How a client's turn ended.
@@ -160,9 +151,7 @@ impl Client {
         match begun {
             Begun::Answer(answer) => self.answer = Some(answer),
             Begun::Wait { names, milliseconds } => {
-                let time = Duration::from_millis(milliseconds.into());
-                let until = (milliseconds > 0).then(|| self.active.checked_add(time)).flatten();
-                self.wait = Some(Wait { names, missing: 0, until });
+                self.wait = Some(Wait::new(names, milliseconds, self.active));
                 self.look(agent);
             }
         }
@@ -219,18 +208,15 @@ impl Client {
         }
     }
 
-    /// Finds out whether what was sent has been received; true if it is now.
+    /// Whether all descriptors sent to it have been received since the last call: then they do not
+    /// count against the limits any more.
     pub fn settle(&mut self, agent: &mut Agent) -> bool {
-        self.unread > 0
-            && peer::unread(self.socket.as_fd()).is_ok_and(|bytes| bytes < LEAST_UNREAD)
-            && self.release(agent)
-    }
-
-    /// What was sent to it is not in flight any more; false if there was nothing.
-    fn release(&mut self, agent: &mut Agent) -> bool {
-        let unread = std::mem::take(&mut self.unread);
-        agent.in_flight.release(self.peer.uid, unread);
-        unread > 0
+        let is_read = |bytes| bytes < LEAST_UNREAD;
+        if self.unread == 0 || !peer::unread(self.socket.as_fd()).is_ok_and(is_read) {
+            return false;
+        }
+        agent.in_flight.release(self.peer.uid, std::mem::take(&mut self.unread));
+        true
     }
 
     /// Ends the connection, as far as that can be done now: true if all is done. Descriptors
@@ -267,30 +253,20 @@ impl Client {
 
     /// Answers a client that waits, if what it waits for is there; true if so.
     pub fn look(&mut self, agent: &Agent) -> bool {
-        let Some(wait) = &mut self.wait else { return false };
-        // One at a time: a list of many names is not gone through at each that comes.
-        let is_there = |name: &Vec<u8>| agent.store.get(name).is_some();
-        if wait.names.get(wait.missing).is_some_and(|name| !is_there(name)) {
+        let Some(names) = self.wait.as_mut().and_then(|wait| wait.found(&agent.store)) else {
             return false;
-        }
-        if let Some(missing) = wait.names.iter().position(|name| !is_there(name)) {
-            wait.missing = missing;
-            return false;
-        }
-        let names = std::mem::take(&mut wait.names);
+        };
         self.end_wait(Answer::Tell { names, sent: 0 });
         true
     }
 
     /// Answers a client whose time to wait is over; true if it is.
     pub fn give_up(&mut self, now: Instant) -> bool {
-        let late = |wait: &Wait| wait.until.is_some_and(|until| until <= now);
-        if !self.wait.as_ref().is_some_and(late) {
+        if !self.wait.as_ref().is_some_and(|wait| wait.is_late(now)) {
             return false;
         }
-        let reason = "the time to wait is over";
-        let reply = Reply::from(Trouble::new(Status::Late, reason));
-        self.end_wait(Answer::Whole(reply));
+        let trouble = Trouble::new(Status::Late, "the time to wait is over");
+        self.end_wait(Answer::Whole(trouble.into()));
         true
     }
 

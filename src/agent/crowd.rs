@@ -9,6 +9,8 @@ use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::time::Instant;
 
+/// Connections beyond the limit, for trusted clients.
+const RESERVE: usize = 16;
 /// What events of connections carry: this and the place of the client.
 pub const FIRST_CLIENT: u64 = 1 << 32;
 
@@ -36,6 +38,11 @@ impl Crowd {
 
     pub fn len(&self) -> usize {
         self.clients.len() - self.free.len()
+    }
+
+    /// Whether no connection more is accepted, not even one of a trusted client.
+    pub fn is_full(&self, agent: &Agent) -> bool {
+        self.len() >= agent.limits.clients + RESERVE
     }
 
     /// Takes in a client that has connected, unless there are too many, of its user or in all.

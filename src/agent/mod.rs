@@ -8,6 +8,7 @@ pub mod closer;
 mod crowd;
 pub mod in_flight;
 pub mod keep;
+mod listeners;
 pub mod log;
 mod packet;
 pub mod server;
@@ -16,6 +17,7 @@ pub mod state;
 pub mod store;
 mod stored;
 pub mod systemd;
+mod wait;
 
 use crate::wire::agent::Status;
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! The event loop: connections, signals and time limits, in one thread.
 
 use super::access::Access;
-use super::client::Client;
 use super::crowd::{Crowd, FIRST_CLIENT};
+use super::listeners::Listeners;
 use super::shared::Agent;
 use super::systemd::{Manager, watchdog_interval};
 use crate::error::Error;
@@ -13,8 +13,6 @@ use nix::poll::PollTimeout;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::socket::{SockFlag, accept4};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -27,25 +25,18 @@ pub struct Server {
     epoll: Rc<Epoll>,
     signals: SignalFd,
     agent: Agent,
-    listeners: Vec<Socket>,
+    listeners: Listeners,
     crowd: Crowd,
     manager: Manager,
-    /// No connection can be accepted, and the listeners are not watched until one can.
-    accept_paused: bool,
-    /// The error of accept(2) is in the log since the last connection was accepted.
-    accept_error_logged: bool,
     reload: Reload,
 }
 
 /// What events of the signals and of the service manager's socket carry. Those of listeners carry
-/// [`FIRST_LISTENER`] and up, those of connections [`FIRST_CLIENT`] and up.
+/// [`super::listeners::FIRST_LISTENER`] and up, those of connections [`FIRST_CLIENT`] and up.
 const SIGNALS: u64 = 0;
 const MANAGER: u64 = 1;
-const FIRST_LISTENER: u64 = 2;
 /// Events taken at a time.
 const EVENTS: usize = 256;
-/// Connections beyond the limit, for those who are trusted.
-const RESERVE: usize = 16;
 /// How long requests are answered after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(1);
 /// How often those who dawdle are looked for, at most.
@@ -68,19 +59,15 @@ impl Server {
     ) -> Result<Server, Errno> {
         let epoll = Rc::new(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?);
         epoll.add(&signals, EpollEvent::new(EpollFlags::EPOLLIN, SIGNALS))?;
-        let mut server = Server {
+        Ok(Server {
             crowd: Crowd::new(epoll.clone(), agent.limits.request),
             manager: Manager::new(epoll.clone(), MANAGER),
+            listeners: Listeners::new(epoll.clone(), listeners)?,
             epoll,
             signals,
             agent,
-            listeners,
-            accept_paused: true,
-            accept_error_logged: false,
             reload,
-        };
-        server.resume_accept()?;
-        Ok(server)
+        })
     }
 
     pub fn log(&mut self) -> &mut super::log::Log {
@@ -102,7 +89,7 @@ impl Server {
                 Err(Errno::EINTR) => continue,
                 result => result?,
             };
-            let was_paused = self.accept_paused;
+            let was_paused = self.listeners.is_paused();
             let mut ready = Vec::new();
             for event in &events[..count] {
                 match event.data() {
@@ -112,7 +99,7 @@ impl Server {
                         }
                     }
                     MANAGER => self.manager.send_pending(),
-                    token if token < FIRST_CLIENT => ready.push((token - FIRST_LISTENER) as usize),
+                    token if token < FIRST_CLIENT => ready.push(token),
                     _ => self.serve(event),
                 }
             }
@@ -122,10 +109,12 @@ impl Server {
             }
             // Last: an event of a connection that has ended must not be taken for one of a
             // connection that got its place.
-            ready.into_iter().for_each(|at| self.accept(at));
-            if was_paused && self.crowd.len() < self.most_clients() {
+            for token in ready {
+                self.listeners.accept(token, &mut self.crowd, &mut self.agent);
+            }
+            if was_paused && !self.crowd.is_full(&self.agent) {
                 // If that fails there is another try with the next events.
-                let _ = self.resume_accept();
+                let _ = self.listeners.resume();
             }
             let now = Instant::now();
             if now.duration_since(swept) >= self.sweep() {
@@ -151,7 +140,7 @@ impl Server {
             return Some(Duration::ZERO);
         }
         let now = Instant::now();
-        let busy = self.crowd.len() > 0 || self.accept_paused;
+        let busy = self.crowd.len() > 0 || self.listeners.is_paused();
         let sweep = busy.then(|| swept + self.sweep());
         let next = sweep.into_iter().chain(self.crowd.next_wait()).min();
         next.map(|next| next.saturating_duration_since(now))
@@ -190,7 +179,7 @@ impl Server {
     /// Answers the requests that are queued, for [`DRAIN`] at most, and accepts no more.
     fn drain(&mut self) -> Result<(), Errno> {
         self.manager.notify_stopping();
-        self.pause_accept();
+        self.listeners.pause();
         self.epoll.delete(&self.signals)?;
         self.crowd.shut_down(&mut self.agent);
         let end = Instant::now() + DRAIN;
@@ -217,66 +206,6 @@ impl Server {
                 .line(format_args!("ends: {} not answered in time", count(clients, "connection"))),
         }
         Ok(())
-    }
-
-    /// Connections at a time, those of trusted clients included.
-    fn most_clients(&self) -> usize {
-        self.agent.limits.clients + RESERVE
-    }
-
-    /// Accepts connections of a listener that was reported. If some are left it is reported again.
-    fn accept(&mut self, at: usize) {
-        for accepted in 0..EVENTS {
-            if self.crowd.len() >= self.most_clients() {
-                return self.pause_accept();
-            }
-            let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-            match accept4(self.listeners[at].as_fd().as_raw_fd(), flags) {
-                Ok(socket) => {
-                    self.accept_error_logged = false;
-                    self.admit(crate::sys::fd::accepted(socket));
-                }
-                Err(Errno::EINTR | Errno::ECONNABORTED) => {}
-                Err(Errno::EAGAIN) => return,
-                // Without a free descriptor it fails even if no connection is left.
-                Err(_) if accepted > 0 => return,
-                Err(errno) => {
-                    if !std::mem::replace(&mut self.accept_error_logged, true) {
-                        let cause = crate::error::describe(errno);
-                        self.agent.log.line(format_args!("accept: {cause}"));
-                    }
-                    return self.pause_accept();
-                }
-            }
-        }
-    }
-
-    /// Stops watching the listeners, which would be reported again and again.
-    fn pause_accept(&mut self) {
-        self.accept_paused = true;
-        for listener in &self.listeners {
-            // ENOENT for one that is not watched.
-            let _ = self.epoll.delete(listener);
-        }
-    }
-
-    /// Watches the listeners, all of them or none.
-    fn resume_accept(&mut self) -> Result<(), Errno> {
-        self.accept_paused = false;
-        for (token, listener) in (FIRST_LISTENER..).zip(&self.listeners) {
-            let event = EpollEvent::new(EpollFlags::EPOLLIN, token);
-            if let Err(errno) = self.epoll.add(listener, event) {
-                self.pause_accept();
-                return Err(errno);
-            }
-        }
-        Ok(())
-    }
-
-    fn admit(&mut self, socket: OwnedFd) {
-        if let Ok(client) = Client::new(socket) {
-            self.crowd.admit(client, &mut self.agent);
-        }
     }
 }
 
