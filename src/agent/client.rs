@@ -219,11 +219,11 @@ impl Client {
         true
     }
 
-    /// Ends the connection, as far as that can be done now: true if all is done. Descriptors
-    /// that were sent and that nobody has received stay in flight, whoever holds them there.
+    /// Ends the connection; false if it has to linger, because descriptors that were sent have not
+    /// been received and still count against the limits.
     pub fn end(&mut self, agent: &mut Agent, packet: &mut [u8]) -> bool {
         self.settle(agent);
-        // That it has shut its end down does not say that it has let go of what was sent.
+        // A half-closed peer may still hold the descriptors queued to it.
         self.lingers = self.unread > 0;
         if self.lingers {
             (self.answer, self.wait, self.starved) = (None, None, false);
@@ -234,11 +234,11 @@ impl Client {
         !self.lingers
     }
 
-    /// Receives what is left, so that the kernel has no descriptor to close with the socket, and
-    /// does not tell the client of what was left (ECONNRESET) before the replies that it has
-    /// not read.
+    /// Receives the requests that are left. Otherwise the kernel would close their descriptors
+    /// together with the socket, and the client would get ECONNRESET before the replies that it
+    /// has not read.
     pub fn empty(&self, agent: &mut Agent, packet: &mut [u8]) {
-        // With that every packet tells its sender, and the end alone does not.
+        // A packet has credentials then, even an empty one; the end of the connection has none.
         let _ = peer::pass_credentials(self.socket.as_fd());
         let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Read);
         for _ in 0..LEFT_OVER {

@@ -23,14 +23,14 @@ pub struct Crowd {
     clients: Vec<Option<Client>>,
     /// Places that are free.
     free: Vec<usize>,
-    /// There is more room in flight than when the clients without room last had their turn.
+    /// Descriptors have been received since the clients without room in flight were last served.
     quota_released: bool,
     /// Where requests are received.
     packet: Vec<u8>,
 }
 
 impl Crowd {
-    /// Nobody yet. Requests have so many bytes at most.
+    /// No clients yet. `request` is the length of the longest request in bytes.
     pub fn new(epoll: Rc<Epoll>, request: usize) -> Crowd {
         let (clients, free) = (Vec::new(), Vec::new());
         Crowd { epoll, clients, free, quota_released: false, packet: vec![0; request] }
@@ -40,7 +40,7 @@ impl Crowd {
         self.clients.len() - self.free.len()
     }
 
-    /// Whether no connection more is accepted, not even one of a trusted client.
+    /// Whether the limit is reached, the reserve for trusted clients included.
     pub fn is_full(&self, agent: &Agent) -> bool {
         self.len() >= agent.limits.clients + RESERVE
     }
@@ -79,7 +79,7 @@ impl Crowd {
         self.clients[at] = Some(client);
     }
 
-    /// Gives those their turn who had no room in flight, if there is more of it now.
+    /// Serves the clients without room in flight, if descriptors have been received since.
     pub fn serve_starved(&mut self, agent: &mut Agent) {
         if std::mem::take(&mut self.quota_released) {
             for at in 0..self.clients.len() {
@@ -90,7 +90,7 @@ impl Crowd {
         }
     }
 
-    /// Whether a client may go on at once.
+    /// Whether [`Crowd::serve_starved`] has a client to serve.
     pub fn is_ready(&self) -> bool {
         self.quota_released && self.clients.iter().flatten().any(|client| client.starved)
     }
@@ -100,7 +100,7 @@ impl Crowd {
         self.clients.iter().flatten().filter_map(|client| client.wait.as_ref()?.until).min()
     }
 
-    /// Gives a client its turn. `hung_up` if it was reported that it has closed its end.
+    /// Gives a client its turn. `hung_up` means that the client is reported to have closed its end.
     pub fn serve(&mut self, at: usize, hung_up: bool, agent: &mut Agent) {
         let Some(client) = self.clients.get_mut(at).and_then(Option::as_mut) else { return };
         let before = agent.in_flight.total();
@@ -109,11 +109,11 @@ impl Crowd {
         client.starved = turn == Turn::Starved;
         self.quota_released |= agent.in_flight.total() < before;
         let waits = client.waits();
-        // What it asked before it went is done all the same; only waiting is in vain.
+        // Requests sent before the client hung up are carried out, but none is waited for.
         let mut is_over = turn == Turn::Over || hung_up && waits;
         if !is_over && (turn == Turn::Again || waits && !waited) {
-            // Reports again all that holds: that there is more to be read or room to send, and
-            // that the client hung up before it began to wait.
+            // Has the state of the connection reported again: more to read, room to send, or a
+            // client that hung up before it began to wait.
             is_over = self.epoll.modify(client.socket(), &mut event_of(at)).is_err();
         }
         if is_over {

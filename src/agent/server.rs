@@ -39,7 +39,7 @@ const MANAGER: u64 = 1;
 const EVENTS: usize = 256;
 /// How long requests are answered after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(1);
-/// How often those who dawdle are looked for, at most.
+/// How often idle connections are looked for, at most.
 const SWEEP: Duration = Duration::from_secs(1);
 
 /// Holds back the signals that the agent acts on; to be called before anything is bound.
@@ -74,7 +74,8 @@ impl Server {
         &mut self.agent.log
     }
 
-    /// Notifies that it is ready, and serves until SIGTERM or SIGINT; then answers the requests that have come, and returns.
+    /// Notifies that it is ready, and serves until SIGTERM or SIGINT. Then answers the requests
+    /// that have arrived, see [`DRAIN`], and returns.
     pub fn run(&mut self) -> Result<(), Errno> {
         let mut events = [EpollEvent::empty(); EVENTS];
         let mut swept = Instant::now();
@@ -129,7 +130,7 @@ impl Server {
         }
     }
 
-    /// How often those who dawdle are looked for.
+    /// How often idle connections are looked for.
     fn sweep(&self) -> Duration {
         SWEEP.min(self.agent.limits.patience / 2).max(Duration::from_millis(1))
     }
