@@ -4,6 +4,7 @@ mod common;
 
 use common::child::Start;
 use common::fds::*;
+use common::features::Feature;
 use common::receiver::activated;
 use common::sender::{Datagram, Sender};
 use common::waiting::Waiting;
@@ -302,6 +303,33 @@ fn refused_descriptor_that_is_slow_to_close_delays_nothing() {
     send_as(0, &lab.path("in"), transfer(), &[map.as_fd()]);
     let stderr = warning(OTHER).replace("uds", "fd:3");
     let waiting = Waiting::start(&mut inherited(&lab, &[], &socket), &[]);
+    assert_eq!(waiting.run(), done(&map, stderr));
+}
+
+#[test]
+fn descriptors_of_senders_processes_are_closed() {
+    needs!(Feature::PeerPidfd);
+    const SO_PASSPIDFD: libc::c_int = 76;
+    let lab = Lab::new();
+    let map = new_map("sent");
+    let socket = activated(&lab.path("in"));
+    std::fs::set_permissions(lab.path("in"), PermissionsExt::from_mode(0o666)).unwrap();
+    let (on, size) = (1i32, size_of::<i32>() as libc::socklen_t);
+    let value = (&raw const on).cast();
+    // SAFETY: value leads to size bytes.
+    let set = unsafe {
+        libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, SO_PASSPIDFD, value, size)
+    };
+    assert_eq!(set, 0);
+    let mut command = lab.exec(["--timeout=60", "--import", "fd:3", "--", "sh", "-c", REPORT]);
+    let given = vec![socket.as_raw_fd()];
+    Start { given, open_files: Some((72, 72)), ..Start::default() }.apply(&mut command);
+    let waiting = Waiting::start(&mut command, &[]);
+    let many: Vec<(Vec<u8>, &[BorrowedFd])> = vec![(vec![], &[]); 100];
+    let sender = Sender::new(OTHER, &lab.path("in"), &many);
+    many.iter().for_each(|_| sender.send().unwrap());
+    send_as(0, &lab.path("in"), transfer(), &[map.as_fd()]);
+    let stderr = warning(OTHER).replace("uds", "fd:3");
     assert_eq!(waiting.run(), done(&map, stderr));
 }
 

@@ -7,6 +7,9 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 /// SCM_MAX_FD: the kernel refuses to send more in one message.
 pub const MAX_FDS: usize = 253;
 
+/// SCM_PIDFD of `include/linux/socket.h`, since Linux 6.5.
+const SCM_PIDFD: libc::c_int = 4;
+
 /// One message, with the descriptors that came along.
 #[derive(Debug)]
 pub struct Received {
@@ -95,6 +98,15 @@ fn take(message: &libc::msghdr) -> (Vec<OwnedFd>, Option<(u32, u32, u32)>) {
             for i in 0..bytes / size_of::<i32>() {
                 // SAFETY: within the data of this message; the kernel has just made it for us.
                 fds.push(unsafe { OwnedFd::from_raw_fd(data.add(i).read_unaligned()) });
+            }
+        }
+        if (cmsg.cmsg_level, cmsg.cmsg_type) == (libc::SOL_SOCKET, SCM_PIDFD) {
+            // An inherited socket may ask for it (SO_PASSPIDFD). Nothing here does: it is closed.
+            // SAFETY: the kernel writes one descriptor, which it has just made for us.
+            let fd = unsafe { libc::CMSG_DATA(header).cast::<i32>().read_unaligned() };
+            if fd >= 0 {
+                // SAFETY: as above.
+                drop(unsafe { OwnedFd::from_raw_fd(fd) });
             }
         }
         if (cmsg.cmsg_level, cmsg.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_CREDENTIALS) {
