@@ -1,6 +1,7 @@
 //! One BPF map: its type, and the layout of what it holds.
 
 pub mod empty;
+pub mod flags;
 pub mod kind;
 pub mod percpu;
 pub mod scan;

@@ -2,7 +2,8 @@
 
 use super::document::{self, optional_text, text};
 use super::table::{align, cut};
-use crate::map::kind::{Kind, flag_names};
+use crate::map::flags;
+use crate::map::kind::Kind;
 use crate::object;
 use crate::text::escape;
 use crate::wire::agent::{Class, Record, State};
@@ -95,7 +96,7 @@ impl<'a> From<&'a Record> for Entry<'a> {
                     key_size: first,
                     value_size: second,
                     max_entries: third,
-                    flags: flag_names(fourth),
+                    flags: flags::names(fourth),
                 },
                 Class::Link => Details::Link { prog_id: first },
                 Class::Prog => Details::Prog {},

@@ -3,7 +3,7 @@
 use crate::cli::exit::{Output, warn};
 use crate::error::describe;
 use crate::handoff::environ::Scope;
-use crate::map::kind::flag_names;
+use crate::map::flags;
 use crate::map::typed::{LayoutSource, Layouts};
 use crate::output::{self, MapRow, Row, Whole};
 use crate::source::id;
@@ -122,5 +122,5 @@ fn inherited_row(Inherited { claim, info, .. }: Inherited, layouts: &mut Layouts
 
 /// What is told beside the row itself, with the pins yet to come.
 fn whole(info: &MapInfo) -> Option<Whole> {
-    Some(Whole { flags: flag_names(info.flags), pins: Vec::new() })
+    Some(Whole { flags: flags::names(info.flags), pins: Vec::new() })
 }

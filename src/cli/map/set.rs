@@ -10,7 +10,8 @@ use super::values::Values;
 use super::{positional, program, reference, value};
 use crate::cli::exit::{self, Output};
 use crate::layout::{Slot, parse};
-use crate::map::kind::{self, Kind};
+use crate::map::flags;
+use crate::map::kind::Kind;
 use crate::text::escape;
 use anyhow::{Context, anyhow, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -185,7 +186,7 @@ fn set_descriptor(
 /// which is ours alone unless it was inherited.
 fn check_lasting(target: &Target, map: &OsStr) -> anyhow::Result<()> {
     let info = target.map.info();
-    let kept = kind::flag("PRESERVE_ELEMS").is_some_and(|bit| info.flags & bit != 0);
+    let kept = flags::by_name("PRESERVE_ELEMS").is_some_and(|bit| info.flags & bit != 0);
     if Kind(info.kind) == Kind::PERF_EVENT_ARRAY && !kept && !reference::is_inherited(map) {
         bail!(
             "{}: set: the entry would vanish when bpf-map ends: \

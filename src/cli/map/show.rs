@@ -4,7 +4,7 @@ use super::list::BPFFS;
 use super::reference;
 use crate::cli::exit::Output;
 use crate::error::Error;
-use crate::map::kind::flag_names;
+use crate::map::flags;
 use crate::map::state::State;
 use crate::map::usage;
 use crate::output::Whole;
@@ -40,7 +40,7 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
         access: fd::access(map.as_fd()).map_err(fail("read access mode"))?,
         layout: &target.layout,
         layout_source: target.origin.source(),
-        whole: Whole { flags: flag_names(map.info().flags), pins: pins.unwrap_or_default() },
+        whole: Whole { flags: flags::names(map.info().flags), pins: pins.unwrap_or_default() },
         cpus: match target.is_per_cpu() {
             true => Some(target.cpus()?.numbers().len()),
             false => None,

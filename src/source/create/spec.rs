@@ -1,6 +1,7 @@
 //! `NAME=TYPE,key=LAYOUT,value=LAYOUT,entries=N,flags=A|B`, read and checked. Pure.
 
 use crate::layout::{Layout, Type};
+use crate::map::flags;
 use crate::map::kind::{self, Kind, Row, Want};
 use crate::text::{escape, quote};
 use std::path::PathBuf;
@@ -108,12 +109,12 @@ impl Spec {
             "extra" => self.extra = number(text)?,
             "numa" => {
                 self.numa_node = number(text)?;
-                self.flags |= kind::flag("NUMA_NODE").unwrap_or_default();
+                self.flags |= flags::by_name("NUMA_NODE").unwrap_or_default();
             }
             "flags" => {
                 for name in text.split('|') {
                     self.flags |=
-                        kind::flag(name).ok_or(format!("{} is not a flag", quote(name)))?;
+                        flags::by_name(name).ok_or(format!("{} is not a flag", quote(name)))?;
                 }
             }
             "inner" if self.row.kind.holds_maps() => self.inner = Some(Inner::parse(text)?),
@@ -125,7 +126,7 @@ impl Spec {
 
     /// A flag that restricts the new descriptor, and what the map stays through others.
     pub fn access_flag(&self) -> Option<(&'static str, &'static str)> {
-        let is_set = |name| kind::flag(name).is_some_and(|flag| self.flags & flag != 0);
+        let is_set = |name| flags::by_name(name).is_some_and(|flag| self.flags & flag != 0);
         [("RDONLY", "writable"), ("WRONLY", "readable")].into_iter().find(|(name, _)| is_set(name))
     }
 
