@@ -4,7 +4,6 @@
 //! others: two keys may differ in nothing else.
 
 use super::bits;
-use super::record::Field;
 
 /// A run of bytes that each have at least one bit of padding.
 #[derive(Debug)]
@@ -73,9 +72,10 @@ impl Gap {
     }
 }
 
-/// The padding of a struct or union of `size` bytes, in the order of its bytes.
-pub(super) fn gaps(fields: &[Field], size: usize) -> Box<[Gap]> {
-    let mut taken: Vec<(u64, u64)> = fields.iter().map(Field::bits).collect();
+/// The padding of a struct or union of `size` bytes, in the order of its bytes. `taken` are the
+/// bits of each field: the first, and the one after the last.
+pub(super) fn gaps(taken: impl Iterator<Item = (u64, u64)>, size: usize) -> Box<[Gap]> {
+    let mut taken: Vec<(u64, u64)> = taken.collect();
     taken.sort_unstable();
     let end = size as u64 * 8;
     let mut gaps: Vec<Gap> = Vec::new();

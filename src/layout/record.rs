@@ -43,7 +43,7 @@ pub struct Field {
 
 impl Field {
     /// The bits that it takes, from the record's start: the first, and the one after the last.
-    pub(super) fn bits(&self) -> (u64, u64) {
+    fn bits(&self) -> (u64, u64) {
         (self.bit, self.bit + self.width.map_or(self.ty.size() as u64 * 8, u64::from))
     }
 }
@@ -178,7 +178,7 @@ impl Record {
         Ok(Type::Record(Arc::new(Record {
             kind,
             members: members.into(),
-            gaps: padding::gaps(&fields, cursor.size() as usize),
+            gaps: padding::gaps(fields.iter().map(Field::bits), cursor.size() as usize),
             fields: fields.into(),
             size: cursor.size() as usize,
             align: cursor.align,
