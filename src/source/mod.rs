@@ -11,6 +11,7 @@ pub mod holders;
 pub mod id;
 pub mod inherited;
 pub mod limit;
+mod opened;
 pub mod pin;
 pub mod pinning;
 pub mod pins;
@@ -26,12 +27,12 @@ pub mod walk;
 
 use crate::error::Error;
 use crate::handoff::environ::Class;
-use crate::map::typed::{LayoutSource, Layouts};
+use crate::map::typed::Layouts;
 use crate::sys::fd;
 use crate::sys::object::Object;
 use crate::text::{count, escape};
-use foreign::{ForeignLayout, ForeignName};
 use limit::Limit;
+pub use opened::Opened;
 use senders::Senders;
 use std::fmt;
 use std::os::fd::{AsFd, RawFd};
@@ -123,58 +124,6 @@ pub struct Settings {
     pub socket_mode: u32,
     /// The users that may send to an import; root and this process's own if it is empty.
     pub from: Vec<u32>,
-}
-
-/// What a source gave.
-#[derive(Debug)]
-pub struct Opened {
-    pub object: Object,
-    /// The name given on the command line.
-    pub given: Option<Vec<u8>>,
-    /// Else the source's, such as that of the pin's file, or the kernel's.
-    pub name: Option<ForeignName>,
-    /// `KEY -> VALUE` in the layout notation, if known: of a map.
-    pub layout: Option<Vec<u8>>,
-    pub layout_source: LayoutSource,
-    /// What the source says of it.
-    pub told: Option<ForeignLayout>,
-    /// The number that the sender declared for it: of a map.
-    pub declared: Option<u32>,
-}
-
-impl Opened {
-    /// An object that nothing else is known of: its name is the kernel's.
-    fn new(object: impl Into<Object>) -> Opened {
-        let object = object.into();
-        let name = object.name().map(ForeignName::new);
-        let layout_source = LayoutSource::Size;
-        Opened {
-            object,
-            given: None,
-            name,
-            layout: None,
-            layout_source,
-            told: None,
-            declared: None,
-        }
-    }
-
-    pub fn class(&self) -> Class {
-        match self.object {
-            Object::Map(_) => Class::Map,
-            Object::Prog(..) => Class::Prog,
-            Object::Link(..) => Class::Link,
-        }
-    }
-
-    fn named(self, name: impl Into<Vec<u8>>) -> Opened {
-        Opened { name: Some(ForeignName::new(name)), ..self }
-    }
-
-    /// The name in an error message, which escapes it.
-    fn label(&self) -> Option<&[u8]> {
-        self.given.as_deref().or(self.name.as_ref().map(ForeignName::label))
-    }
 }
 
 /// Opens what all `requests` name: a list for each, in their order, and warnings. What happens
