@@ -183,7 +183,8 @@ impl<'t> Load<'t> {
 
     /// Prints what differs.
     fn dry_run(self, json: Option<Integers>, out: &mut Output) -> anyhow::Result<u8> {
-        let Load { target, placement, ref elements, .. } = self;
+        let Load { target, placement, ref elements, progress, .. } = self;
+        drop(progress);
         let mut difference = Difference::new(target, elements, placement)?;
         let key_type = target.walked_key("load")?;
         let differs =

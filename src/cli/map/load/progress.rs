@@ -39,13 +39,17 @@ impl Progress {
             None => format!("{CLEAR}{what} {at}"),
         });
     }
+
+    /// Removes the line, before something else is printed.
+    pub fn clear(&mut self) {
+        if std::mem::take(&mut self.written) {
+            tell(CLEAR);
+        }
+    }
 }
 
 impl Drop for Progress {
-    /// Before a message is printed in its place.
     fn drop(&mut self) {
-        if self.written {
-            tell(CLEAR);
-        }
+        self.clear();
     }
 }

@@ -71,15 +71,16 @@ pub fn replace(
 ) -> Result<Count, Failure> {
     let Plan { writes, mut removals, first } = Plan::new(target, difference)?;
     let mut warned = Kind(target.map.info().kind).evicts();
-    let mut make_room = |removals: &mut Removals, count| {
+    let mut make_room = |removals: &mut Removals, count, progress: &mut Progress| {
         if !std::mem::replace(&mut warned, true) {
+            progress.clear();
             let why = "no room for old and new entries at once: some are removed first";
             warn(PROGRAM, format_args!("{}: {why}", target.label));
         }
         removals.remove(count)
     };
     if first > 0 {
-        make_room(&mut removals, first)?;
+        make_room(&mut removals, first, progress)?;
     }
     let (mut done, mut count) = (0, 1);
     while done < writes.len() {
@@ -89,7 +90,7 @@ pub fn replace(
             // Others have added entries since, or the type needs room for a change as well, as
             // tries did before Linux 6.13.
             Err(refused) if refused.is_full() && removals.len() > 0 => {
-                make_room(&mut removals, count)?;
+                make_room(&mut removals, count, progress)?;
                 (done, count) = (done + refused.position, count * 2);
             }
             Err(refused) => return Err(Failure::Refused(refused, writes.len())),
