@@ -48,6 +48,22 @@ need() {
 	apt_get --no-install-recommends install "${missing[@]}" || die "cannot install ${missing[*]}"
 }
 
+# Makes promtool available. It is taken out of Debian's package: installing that starts a server.
+need_promtool() {
+	local tools=$root/target/promtool
+
+	command -v promtool >/dev/null && return
+	PATH=$PATH:$tools/usr/bin
+	command -v promtool >/dev/null && return
+	command -v apt-get >/dev/null || die "promtool is missing, and no apt-get to download it"
+	need_root
+	echo "${0##*/}: downloading promtool" >&2
+	mkdir -p "$tools"
+	apt_get update || true
+	(cd "$tools" && apt_get download prometheus && dpkg -x prometheus_*.deb . &&
+		rm prometheus_*.deb) || die "cannot download promtool"
+}
+
 # apt-get with arguments. If another process holds a lock of apt or dpkg (unattended upgrades
 # on a new machine), waits up to ten minutes for it. DPkg::Lock::Timeout would wait without a
 # message, and not for the lock of the package lists.
@@ -89,5 +105,6 @@ run_built_as_root() {
 	((EUID)) || return 0
 	triple=$(rustc -vV | sed -n 's/^host: //p')
 	triple=${triple//-/_}
-	export "CARGO_TARGET_${triple^^}_RUNNER=sudo -E"
+	# sudo has a PATH of its own, without promtool's directory.
+	export "CARGO_TARGET_${triple^^}_RUNNER=sudo -E env PATH=$PATH"
 }

@@ -1,10 +1,9 @@
-//! `bpf-map dump --prometheus` and `-o`: promtool accepts what is printed, whatever the map.
+//! `bpf-map dump --prometheus`: promtool accepts what is printed.
 
 mod common;
 
 use common::{BPFFS, Lab, Run, fails, run, stdout_of, unique};
 use std::io::Write;
-use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::{Command, Stdio};
 
 /// Makes a map with entries, pinned at NAME; returns the path of the pin.
@@ -146,6 +145,13 @@ fn fields_and_labels_are_chosen_and_renamed() {
         let text = metrics(&lab, &[&[pin.as_str()], &types[..], options].concat());
         assert_eq!(samples(&text), want, "{options:?}");
     }
+    // The names are exchanged, and a metric gets another name for its field.
+    let options = ["--fields=rxBytes=received,state=up", "--labels=ip,port,value.comm"];
+    let renamed = ["--rename-label=ip=port,port=ip"];
+    let text = metrics(&lab, &[&[pin.as_str()], &types[..], &options, &renamed].concat());
+    let labels = "port=\"10.0.0.1\",ip=\"80\",comm=\"web\"";
+    let want = [format!("flows_received{{{labels}}} 300"), format!("flows_up{{{labels}}} 1")];
+    assert_eq!(samples(&text), want);
     let scalar = create(&lab, "hits", "hash,key=ip4,value=u64,entries=1", &[("10.0.0.1", "7")]);
     let options = ["--key=ip4", "--fields=value", "--labels=key", "--rename-label=key=address"];
     let text = metrics(&lab, &[&[scalar.as_str()], &options[..]].concat());
@@ -161,6 +167,13 @@ fn choices_that_are_wrong_are_one_line_and_2() {
     for (option, want) in [
         ("--fields=none", format!("{pin}: --prometheus: --fields: none: {fields}")),
         ("--fields=comm", format!("{pin}: --prometheus: --fields: comm: no number")),
+        (
+            "--fields=packets=a-b",
+            format!(
+                "{pin}: --prometheus: --fields: packets=a-b: not a part of a metric's name: \
+                 [a-zA-Z_][a-zA-Z0-9_]*"
+            ),
+        ),
         ("--labels=none", format!("{pin}: --prometheus: --labels: none: {keys}")),
         ("--labels=value.none", format!("{pin}: --prometheus: --labels: none: {fields}")),
         ("--rename-label=none=x", format!("{pin}: --prometheus: --rename-label: no label none")),
@@ -303,59 +316,4 @@ fn several_maps_are_one_text() {
     let none = format!("{BPFFS}/none");
     let line = format!("bpf-map: {none}: open pin: no such file or directory");
     fails(&mut lab.map(["dump", "--prometheus", &a, &none]), 2, &line);
-}
-
-#[test]
-fn file_is_replaced_as_a_whole_or_not_at_all() {
-    let lab = Lab::new();
-    let pin = create(&lab, "m", "hash,key=u32,value=u64,entries=2", &[("1", "7")]);
-    let file = lab.path("m.prom");
-    let dump = |options: &[&str]| lab.map([&["dump", "-o", "m.prom", &pin], options].concat());
-    let mode = || std::fs::metadata(&file).unwrap().permissions().mode() & 0o7777;
-    assert_eq!(stdout_of(&mut dump(&["--prometheus"])), "");
-    lint(&std::fs::read_to_string(&file).unwrap());
-    // Its reader is another user, who keeps its rights and what was opened before.
-    std::fs::set_permissions(&file, PermissionsExt::from_mode(0o640)).unwrap();
-    let mut opened = std::fs::File::open(&file).unwrap();
-    stdout_of(&mut lab.map(["set", &pin, "1", "8"]));
-    assert_eq!(stdout_of(&mut dump(&["--jsonl"])), "");
-    assert_eq!(std::fs::read_to_string(&file).unwrap(), "{\"key\":1,\"value\":8}\n");
-    assert_eq!(mode(), 0o640);
-    let mut old = String::new();
-    std::io::Read::read_to_string(&mut opened, &mut old).unwrap();
-    assert!(old.ends_with("} 7\n"), "{old}");
-    let files = lab.files();
-    // What is no regular file stays, and so does everything where it cannot be written.
-    symlink("m.prom", lab.path("link")).unwrap();
-    for (to, cause) in [
-        ("link", "not a regular file"),
-        (".", "not a regular file"),
-        ("/dev/null", "not a regular file"),
-        ("none/m.prom", "no such file or directory"),
-        ("..", "not a regular file"),
-        ("new/", "not a directory"),
-        ("", "not a file name"),
-    ] {
-        let shown = if to.is_empty() { "\"\"" } else { to };
-        let line = format!("bpf-map: {shown}: write: {cause}");
-        fails(&mut lab.map(["dump", "-o", to, &pin]), 2, &line);
-    }
-    std::fs::remove_file(lab.path("link")).unwrap();
-    // A file system that is full.
-    let small = lab.path("small");
-    std::fs::create_dir(&small).unwrap();
-    let options = Some("size=4k");
-    nix::mount::mount(Some("none"), &small, Some("tmpfs"), nix::mount::MsFlags::empty(), options)
-        .unwrap();
-    let wide = create(&lab, "wide", "array,key=u32,value=u64,entries=1000", &[]);
-    std::fs::write(small.join("f"), "old").unwrap();
-    let line = "bpf-map: small/f: write: no space left on device";
-    fails(&mut lab.map(["dump", "-o", "small/f", &wide]), 2, line);
-    assert_eq!(std::fs::read_to_string(small.join("f")).unwrap(), "old");
-    assert_eq!(std::fs::read_dir(&small).unwrap().count(), 1);
-    nix::mount::umount(&small).unwrap();
-    std::fs::remove_dir(&small).unwrap();
-    let mut left = lab.files();
-    left.remove(std::path::Path::new(&wide));
-    assert_eq!(left, files);
 }

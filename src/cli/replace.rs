@@ -3,49 +3,74 @@
 use crate::error::{Cause, Error};
 use crate::sys::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
-use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
 
 /// Signals that end a program, and would leave the new file beside the old one.
 const ENDING: [Signal; 4] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM];
 
-/// Puts a file with this content in the place of `path`, by rename(2) from a file beside it: whoever
-/// reads `path` sees the old content or the new one. It keeps the permission bits of a file that is
-/// there; what is not a regular file is not replaced.
+/// Names that are tried for the new file: a program that was killed may have left one.
+const ATTEMPTS: u32 = 16;
+
+/// Puts a file with this content in the place of `path`, by rename(2) from a new file in the same
+/// directory: whoever opens `path` gets the old content or the new one, also after a crash. The new
+/// file has the owner, the group and the permission bits of an old one, without set-id bits.
+///
+/// An error if `path` is not a regular file, or if the owner cannot be kept.
 pub fn replace(path: &Path, data: &[u8]) -> Result<(), Error> {
     let fail = |cause: Cause| Error::new(path.as_os_str().as_bytes(), "write", cause);
-    let permissions = match fs::symlink_metadata(path) {
-        Ok(old) if old.is_file() => Some(old.permissions()),
+    let old = match fs::symlink_metadata(path) {
+        Ok(old) if old.is_file() => Some(old),
         Ok(_) => return Err(fail("not a regular file".into())),
         Err(error) if error.kind() == ErrorKind::NotFound => None,
         Err(error) => return Err(fail(error.into())),
     };
     let Some(name) = path.file_name() else { return Err(fail("not a file name".into())) };
-    let mut beside = OsString::from(".");
-    beside.push(name);
-    beside.push(format!(".{}", std::process::id()));
-    let beside = path.with_file_name(beside);
-    let mask = blocked().map_err(|errno| fail(errno.into()))?;
-    let result = OpenOptions::new().write(true).create_new(true).open(&beside).and_then(|file| {
-        let written = fill(&file, permissions, data).and_then(|()| fs::rename(&beside, path));
-        written.inspect_err(|_| drop(fs::remove_file(&beside)))
+    let mask = block_signals().map_err(|errno| fail(errno.into()))?;
+    let result = create(path, name, old.is_some()).and_then(|(file, new)| {
+        let written = fill(&file, old, data).and_then(|()| fs::rename(&new, path));
+        written.inspect_err(|_| drop(fs::remove_file(&new)))
     });
     // A signal that came meanwhile ends the program here.
     let _ = mask.thread_set_mask();
     result.map_err(|error| fail(error.into()))
 }
 
-/// Blocks the signals that end a program; returns those that were blocked before.
-fn blocked() -> Result<SigSet, Errno> {
+/// Blocks the signals that end a program; returns the mask that was in effect.
+fn block_signals() -> Result<SigSet, Errno> {
     ENDING.into_iter().collect::<SigSet>().thread_swap_mask(SigmaskHow::SIG_BLOCK)
 }
 
-fn fill(mut file: &File, permissions: Option<Permissions>, data: &[u8]) -> std::io::Result<()> {
-    if let Some(permissions) = permissions {
-        file.set_permissions(permissions)?;
+/// Creates a file beside `path`. If there is an old one, nobody else can open it yet.
+fn create(path: &Path, name: &OsStr, is_private: bool) -> std::io::Result<(File, PathBuf)> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(if is_private { 0o600 } else { 0o666 });
+    let mut attempt = 0;
+    loop {
+        let mut new = OsString::from(".");
+        new.push(name);
+        new.push(format!(".{}.{attempt}", std::process::id()));
+        let new = path.with_file_name(new);
+        attempt += 1;
+        match options.open(&new) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && attempt < ATTEMPTS => {}
+            result => return result.map(|file| (file, new)),
+        }
     }
-    file.write_all(data)
+}
+
+fn fill(mut file: &File, old: Option<Metadata>, data: &[u8]) -> std::io::Result<()> {
+    if let Some(old) = old {
+        let new = file.metadata()?;
+        if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
+            fchown(file, Some(old.uid()), Some(old.gid()))?;
+        }
+        file.set_permissions(Permissions::from_mode(old.mode() & 0o777))?;
+    }
+    file.write_all(data)?;
+    file.sync_all()
 }

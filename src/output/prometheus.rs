@@ -29,7 +29,8 @@ pub struct Options {
     pub name: Option<String>,
     /// Text for `# HELP`.
     pub help: Option<String>,
-    /// Paths of the fields of the value that become metrics.
+    /// Paths of the fields of the value that become metrics, each perhaps with `=` and the name
+    /// that is used for it.
     pub fields: Option<Vec<String>>,
     /// Paths of the fields of the key, or `value.` and one of the value, that become labels.
     pub labels: Option<Vec<String>>,

@@ -1,4 +1,4 @@
-//! The labels of a map's metrics: their names, and what they say of an element.
+//! The labels of a map's metrics: their names, and their values for an element.
 
 use super::numbers::named;
 use super::{Options, Source, names};
@@ -53,11 +53,15 @@ impl<'t> Labels<'t> {
     }
 
     fn rename(&mut self, renamed: &[(String, String)]) -> anyhow::Result<()> {
-        for (old, new) in renamed {
-            match self.names().find(|name| *name == old) {
-                Some(name) => name.clone_from(new),
+        let mut places = Vec::new();
+        for (old, _) in renamed {
+            match self.names().position(|name| name == old) {
+                Some(place) => places.push(place),
                 None => bail!("no label {}", escape(old.as_bytes())),
             }
+        }
+        for (place, (_, new)) in places.into_iter().zip(renamed) {
+            self.names().nth(place).into_iter().for_each(|name| name.clone_from(new));
         }
         let mut taken = HashSet::new();
         match self.names().find(|name| !taken.insert(name.to_string())) {
@@ -71,8 +75,8 @@ impl<'t> Labels<'t> {
         self.fields.iter_mut().map(|label| &mut label.name).chain(own)
     }
 
-    /// Puts what is said of an element in place of `text`, as it stands between braces. `cpu` is
-    /// the number of the CPU whose value it is; `map` tells apart maps with metrics of one name.
+    /// Replaces `text` by the labels of an element, without the braces. `cpu` is the number of the
+    /// CPU whose value it is; `map` distinguishes maps that have metrics with the same names.
     pub fn print(
         &self,
         key: &[u8],
@@ -123,10 +127,10 @@ fn chosen<'t>(
 }
 
 fn label(column: Column, of_value: bool) -> Label {
+    let whole = if of_value { "value" } else { "key" };
     let name = match column.name.as_str() {
-        "" if of_value => "value".to_owned(),
-        "" => "key".to_owned(),
-        field => names::label(field),
+        "" => whole.to_owned(),
+        field => names::label(whole, field),
     };
     Label { name, column, of_value }
 }

@@ -46,12 +46,12 @@ pub(super) fn metric(stem: &str, given: bool, field: &str, kind: MetricType) -> 
     name
 }
 
-/// The name of the label of a field, or of padding.
-pub(super) fn label(field: &str) -> String {
+/// The name of the label of a field, or of padding, of a key or a value, which is what `whole` says.
+pub(super) fn label(whole: &str, field: &str) -> String {
     let name = path(&field.replace('@', "padding_"));
     // Histograms and summaries have labels of these names.
     let is_taken = matches!(name.as_str(), "le" | "quantile") || !is_label(&name);
-    if is_taken { format!("key_{}", name.trim_start_matches('_')) } else { name }
+    if is_taken { format!("{whole}_{}", name.trim_start_matches('_')) } else { name }
 }
 
 /// A field's path as a part of a name: `a.b[2]` becomes `a_b_2`.

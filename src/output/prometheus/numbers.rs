@@ -1,7 +1,9 @@
 //! Which numbers of a value become metrics.
 
+use super::names;
 use crate::layout::print::{Column, columns};
 use crate::layout::{Class, Slot, Type};
+use crate::text::escape;
 use anyhow::{Context, bail};
 
 /// Elements of an array that become samples if the array is not named; a longer one is left out.
@@ -30,15 +32,27 @@ pub(super) fn all_numbers(value: &Type) -> (Vec<Numbers<'_>>, Vec<String>) {
     (all, left_out)
 }
 
-/// The numbers in the fields that are named: a field without any is an error.
+/// The numbers in the fields that are named, `FIELD` or `FIELD=NAME`, where the name is used in place
+/// of the path. A field without numbers is an error.
 pub(super) fn chosen_numbers<'t>(
     value: &'t Type,
     fields: &[String],
 ) -> anyhow::Result<Vec<Numbers<'t>>> {
     let mut all = Vec::new();
-    for field in fields {
+    for item in fields {
+        let (field, new) = item.split_once('=').map_or((&**item, None), |(f, new)| (f, Some(new)));
+        if new.is_some_and(|new| !names::is_label(new)) {
+            bail!(
+                "{}: not a part of a metric's name: [a-zA-Z_][a-zA-Z0-9_]*",
+                escape(item.as_bytes())
+            );
+        }
         let before = all.len();
         for Column { name, slot, .. } in named(value, field, "value")? {
+            let name = match new {
+                Some(new) => format!("{new}{}", name.strip_prefix(field).unwrap_or_default()),
+                None => name,
+            };
             all.extend(numbers(name, slot, is_number));
         }
         if all.len() == before {

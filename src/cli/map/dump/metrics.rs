@@ -20,7 +20,7 @@ pub fn arguments(command: Command) -> Command {
         option("type", "TYPE", "The type of the metrics: gauge or counter [default: gauge]")
             .value_parser(["gauge", "counter"]),
         option("help-text", "TEXT", "What the metrics' HELP says"),
-        several("fields", "FIELD,...", "Make metrics of these fields of the value only"),
+        several("fields", "FIELD[=NAME],...", "Make metrics of these fields of the value only"),
         several(
             "labels",
             "FIELD,...",
