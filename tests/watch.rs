@@ -214,6 +214,27 @@ fn changes_in_text_have_a_sign_and_new_and_gone_keys_a_word() {
 }
 
 #[test]
+fn text_is_quoted_so_that_it_looks_like_nothing_else() {
+    let lab = Lab::new();
+    let script = r#"
+        bpf-map set struct 'b 3' 'n="a b=3 c=9" c=1'; bpf-map watch --count 1 struct 'b 3'
+        bpf-map set text 1 '5 +9 9/s'; bpf-map watch --count 1 text 1
+        bpf-map set text 1 ''; bpf-map watch --count 1 text 1
+        bpf-map set text 1 -; bpf-map watch --count 1 text 1"#;
+    let mut command = lab.exec([
+        "--create=struct=hash,key=char[8],value=struct{n: char[16], c: u32},entries=1",
+        "--create=text=array,value=char[16],entries=2",
+        "--",
+        "sh",
+        "-c",
+        script,
+    ]);
+    let want = "0.000\t\"b 3\" n=\"a b=3 c=9\" c=1\n0.000\t1 \"5 +9 9/s\"\n\
+                0.000\t1 \"\"\n0.000\t1 \"-\"\n";
+    assert_eq!(stdout_of(&mut command), want);
+}
+
+#[test]
 fn per_cpu_values_are_summed_as_programs_count() {
     let lab = Lab::new();
     std::fs::create_dir("/sys/fs/bpf/maps").unwrap();

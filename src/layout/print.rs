@@ -75,6 +75,16 @@ pub fn plain<'t, V: Values + ?Sized>(what: impl Into<Slot<'t>>, values: &V, out:
     }
 }
 
+/// Appends text for a line of several values: like [`plain`], but a scalar is quoted like the value of
+/// a word.
+pub fn word<'t, V: Values + ?Sized>(what: impl Into<Slot<'t>>, values: &V, out: &mut Vec<u8>) {
+    let slot = what.into();
+    match (slot.record(), slot.ty) {
+        (Some(_), _) | (None, Type::Array(_)) => plain(slot, values, out),
+        (None, _) => values.leaf(slot, Style::Word, out),
+    }
+}
+
 /// Appends one column's cell: like [`plain`], but text with spaces, and empty text, go unquoted.
 pub fn cell<'t, V: Values + ?Sized>(what: impl Into<Slot<'t>>, values: &V, out: &mut Vec<u8>) {
     let slot = what.into();
@@ -160,7 +170,7 @@ fn words<V: Values + ?Sized>(
             words(slot, inner, Some(&prefix), values, start, out);
             continue;
         }
-        word(prefix, &field.name, start, out);
+        begin_word(prefix, &field.name, start, out);
         match slot.ty {
             Type::Array(_) => tree(slot, values, out),
             _ => values.leaf(slot, Style::Word, out),
@@ -168,14 +178,14 @@ fn words<V: Values + ?Sized>(
     }
     for gap in record.gaps() {
         if let Some(padding) = values.padding(slot.offset(), gap) {
-            word(prefix, &gap.name(), start, out);
+            begin_word(prefix, &gap.name(), start, out);
             padding.print(Style::Word, out);
         }
     }
 }
 
 /// Begins a word: all of it but the value.
-fn word(prefix: Option<&Prefix<'_>>, name: &str, start: usize, out: &mut Vec<u8>) {
+fn begin_word(prefix: Option<&Prefix<'_>>, name: &str, start: usize, out: &mut Vec<u8>) {
     if out.len() > start {
         out.push(b' ');
     }

@@ -128,7 +128,7 @@ pub fn line(frame: &Frame, out: &mut Vec<u8>) {
     let columns = print::all_columns(frame.value);
     for entry in &frame.entries {
         out.push(b'\t');
-        print::plain(frame.key, entry.key, out);
+        print::word(frame.key, entry.key, out);
         let state = frame.state(entry);
         if !state.is_empty() {
             let _ = write!(out, " {state}");
@@ -137,7 +137,7 @@ pub fn line(frame: &Frame, out: &mut Vec<u8>) {
             continue;
         }
         for column in &columns {
-            let [value, delta, rate] = cells(frame, entry, column);
+            let [value, delta, rate] = cells(frame, entry, column, Column::word);
             if column.gap.is_some() && value.is_empty() {
                 continue;
             }
@@ -175,7 +175,9 @@ pub fn screen(frame: &Frame, (height, width): (usize, usize), out: &mut Vec<u8>)
     right.push(false);
     for entry in &frame.entries[..frame.entries.len().saturating_sub(hidden)] {
         let mut line = vec![text(|out| print::cell(frame.key, entry.key, out))];
-        columns.iter().for_each(|column| line.extend(cells(frame, entry, column)));
+        for column in &columns {
+            line.extend(cells(frame, entry, column, Column::cell));
+        }
         line.push(frame.state(entry).to_owned());
         lines.push(line);
     }
@@ -195,12 +197,17 @@ pub fn screen(frame: &Frame, (height, width): (usize, usize), out: &mut Vec<u8>)
     out.extend_from_slice(b"\x1b[J");
 }
 
-/// A column's value, change and rate. What is no number has no change.
-fn cells(frame: &Frame, entry: &Entry, column: &Column) -> [String; 3] {
+/// A column's value, as `print` has it, with its change and its rate, if it is a number.
+fn cells<'f>(
+    frame: &Frame<'f>,
+    entry: &Entry<'f>,
+    column: &Column<'f>,
+    print: fn(&Column<'f>, &PerCpu<'f>, &mut Vec<u8>),
+) -> [String; 3] {
     use print::Values;
     let Some(last) = entry.after.or(entry.before) else { return Default::default() };
     let after = frame.values(last);
-    let value = text(|out| column.cell(&after, out));
+    let value = text(|out| print(column, &after, out));
     let (Some(before), Some(_), Some(seconds)) = (entry.before, entry.after, frame.seconds())
     else {
         return [value, String::new(), String::new()];

@@ -1,7 +1,7 @@
 //! The columns of a table: a field or a run of padding each.
 
 use super::leaf::Style;
-use super::{Values, cell, label};
+use super::{Values, cell, label, word};
 use crate::layout::record::Record;
 use crate::layout::{Gap, Slot};
 
@@ -22,6 +22,11 @@ impl Column<'_> {
         self.print(Style::Cell, values, out);
     }
 
+    /// Appends the column's word: see [`word`]. That of padding is empty if the padding is zero.
+    pub fn word<V: Values + ?Sized>(&self, values: &V, out: &mut Vec<u8>) {
+        self.print(Style::Word, values, out);
+    }
+
     /// Appends what a label says: see [`label`]. That of padding is empty if the padding is zero.
     pub fn label<V: Values + ?Sized>(&self, values: &V, out: &mut Vec<u8>) {
         self.print(Style::Label, values, out);
@@ -29,8 +34,11 @@ impl Column<'_> {
 
     fn print<V: Values + ?Sized>(&self, style: Style, values: &V, out: &mut Vec<u8>) {
         match self.gap {
-            None if style == Style::Label => label(self.slot, values, out),
-            None => cell(self.slot, values, out),
+            None => match style {
+                Style::Label => label(self.slot, values, out),
+                Style::Word => word(self.slot, values, out),
+                _ => cell(self.slot, values, out),
+            },
             Some(gap) => {
                 let padding = values.padding(self.slot.offset(), gap);
                 padding.into_iter().for_each(|padding| padding.print(Style::Cell, out));
