@@ -349,3 +349,24 @@ fn what_a_program_counts_on_each_cpu_is_read_by_cpu_and_summed() {
         format!("{}\n", total - count(cpu) + 1000)
     );
 }
+
+#[test]
+fn struct_with_a_field_values_takes_back_the_values_of_every_cpu() {
+    let lab = Lab::new();
+    let numbers: Vec<_> = cpus().iter().map(|cpu| format!("{{\"values\":{cpu}}}")).collect();
+    let arrays: Vec<_> = cpus().iter().map(|cpu| format!("{{\"values\":[{cpu},7]}}")).collect();
+    for (value, given) in
+        [("struct{values: u64}", numbers.join(",")), ("struct{values: u64[2]}", arrays.join(","))]
+    {
+        let script = "bpf-map set p 1 \"$1\"; bpf-map get --per-cpu --json p 1";
+        let spec = format!("p=percpu_hash,key=u32,value={value},entries=1");
+        let given = format!("{{\"values\":[{given}]}}");
+        let mut command = lab.exec(["--create", &spec, "--", "sh", "-c", script, "sh", &given]);
+        assert_eq!(stdout_of(&mut command), format!("{given}\n"));
+    }
+    // The value of the struct itself.
+    let script = "bpf-map set --all-cpus p 1 '{\"values\":[1,2]}'; bpf-map get --cpu 0 p 1";
+    let spec = "p=percpu_hash,key=u32,value=struct{values: u64[2]},entries=1";
+    let mut command = lab.exec(["--create", spec, "--", "sh", "-c", script]);
+    assert_eq!(stdout_of(&mut command), "values=[1,2]\n");
+}

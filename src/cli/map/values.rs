@@ -22,12 +22,12 @@ impl<'a> Values<'a> {
         Values { map, slot, element }
     }
 
-    /// Whether an argument is an object with such an array, and not the value of a struct that
-    /// has a field of this name.
+    /// Whether an argument is an object with such an array. If a struct has a field of this name,
+    /// it is one if each of the values in it has the field.
     pub fn are_given(slot: Slot, text: &str) -> bool {
         let member = text.trim_start().strip_prefix('{').map(str::trim_start);
         member.is_some_and(|member| member.starts_with("\"values\""))
-            && slot.ty().field("values").is_err()
+            && (slot.ty().field("values").is_err() || all_have_values(text))
     }
 
     /// Whether all values of such an argument are `hex:` and the bytes, which needs no type.
@@ -57,6 +57,14 @@ pub fn is_hex(value: &Value) -> bool {
 /// Whether JSON is an array of such strings.
 pub fn all_hex(values: &Value) -> bool {
     values.as_array().is_some_and(|values| values.iter().all(is_hex))
+}
+
+/// Whether JSON is an object with an array `values` alone, whose elements have that member, too.
+fn all_have_values(text: &str) -> bool {
+    let Ok(Value::Object(given)) = serde_json::from_str(text) else { return false };
+    let has_values = |value: &Value| value.get("values").is_some();
+    given.len() == 1
+        && given["values"].as_array().is_some_and(|values| values.iter().all(has_values))
 }
 
 /// The one member of such an object.
