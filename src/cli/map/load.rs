@@ -40,6 +40,8 @@ const STREAM: usize = 4096;
 
 pub fn arguments(command: Command) -> Command {
     let flag = |name, help| Arg::new(name).long(name).help(help).action(ArgAction::SetTrue);
+    // A required option that conflicts with a given one is not asked for.
+    let others = ["stream", "if-absent"];
     let command = reference::arguments(command).args([
         Arg::new("FILE")
             .help("The file [default: standard input]")
@@ -48,12 +50,14 @@ pub fn arguments(command: Command) -> Command {
         flag("tsv", "Read tab-separated values"),
         flag("if-absent", "Write only what is not there"),
         flag("replace", "Write what differs, and remove what is not in the file")
-            .conflicts_with_all(["stream", "if-absent"]),
+            .conflicts_with_all(others),
         flag("dry-run", "Print what --replace would change, and change nothing")
-            .requires("replace"),
+            .requires("replace")
+            .conflicts_with_all(others),
         flag("stream", "Write while reading, without checking all first"),
     ]);
-    command.args(cpus::written()).args(get::json_flags().map(|flag| flag.requires("dry-run")))
+    let json = get::json_flags().map(|flag| flag.requires("dry-run").conflicts_with_all(others));
+    command.args(cpus::written()).args(json)
 }
 
 pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
