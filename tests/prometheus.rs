@@ -91,14 +91,19 @@ fn names_end_as_their_type_does() {
         let want = format!("# HELP {want} {about}\n# TYPE {want} {kind}\n{want}{{key=\"1\"}} 7\n");
         assert_eq!(text, want, "{name} {value}");
     }
-    // A name that is given is kept, but for what a counter ends in.
+    // A name that is given, too; and what makes a name unique stands in front of the end.
     let pin = create(&lab, "m", "hash,key=u32,value=u64,entries=1", &[("1", "7")]);
-    let named = |name: &str, kind: &str| {
-        let words = ["dump", "--prometheus", &pin, "--name", name, "--type", kind];
-        samples(&stdout_of(&mut lab.map(words))).concat()
+    let named = |name: &str, kind: &str, value: &str| {
+        let options = ["--name", name, "--type", kind, "--value", value];
+        let text = metrics(&lab, &[&[pin.as_str()], &options[..]].concat());
+        samples(&text).join(" ")
     };
-    assert_eq!(named("hits_total", "gauge"), "hits_total{key=\"1\"} 7");
-    assert_eq!(named("hits", "counter"), "hits_total{key=\"1\"} 7");
+    assert_eq!(named("x_total", "gauge", "u64"), "x_total_value{key=\"1\"} 7");
+    assert_eq!(named("x", "counter", "u64"), "x_total{key=\"1\"} 7");
+    let two = "struct{Y: u32, y: u32}";
+    assert_eq!(named("x", "counter", two), "x_y_total{key=\"1\"} 7 x_y__total{key=\"1\"} 0");
+    let two = "struct{A_sum: u32, a_sum: u32}";
+    assert_eq!(named("x", "gauge", two), "x_a_sum_value{key=\"1\"} 7 x_a_sum__value{key=\"1\"} 0");
 }
 
 #[test]
@@ -176,19 +181,43 @@ fn choices_that_are_wrong_are_one_line_and_2() {
         ),
         ("--labels=none", format!("{pin}: --prometheus: --labels: none: {keys}")),
         ("--labels=value.none", format!("{pin}: --prometheus: --labels: none: {fields}")),
-        ("--rename-label=none=x", format!("{pin}: --prometheus: --rename-label: no label none")),
+        (
+            "--rename-label=none=x",
+            format!(
+                "{pin}: --prometheus: --rename-label: no label none; there is ip, port, mac, dev"
+            ),
+        ),
         (
             "--rename-label=ip=port",
             format!("{pin}: --prometheus: --rename-label: two labels would be called port"),
         ),
+        (
+            "--fields=packets,packets",
+            format!("{pin}: --prometheus: --fields: packets: given twice"),
+        ),
+        ("--labels=ip,ip", format!("{pin}: --prometheus: --labels: ip: given twice")),
+        (
+            "--rename-label=ip=a,ip=b",
+            format!("{pin}: --prometheus: --rename-label: ip: given twice"),
+        ),
+        (
+            "--rename-label=ip=le",
+            "--rename-label ip=le: not a label's name: an identifier without __ in front, \
+             and not le or quantile"
+                .into(),
+        ),
         ("--rename-label=ip", "--rename-label ip: not LABEL=NAME".into()),
         (
             "--rename-label=ip=__ip",
-            "--rename-label ip=__ip: not a label's name: an identifier without __ in front".into(),
+            "--rename-label ip=__ip: not a label's name: an identifier without __ in front, \
+             and not le or quantile"
+                .into(),
         ),
         (
             "--rename-label=ip=a\nb",
-            "--rename-label ip=a\\nb: not a label's name: an identifier without __ in front".into(),
+            "--rename-label ip=a\\nb: not a label's name: an identifier without __ in front, \
+             and not le or quantile"
+                .into(),
         ),
         ("--name=a-b", "--name a-b: not a metric's name: [a-zA-Z_:][a-zA-Z0-9_:]*".into()),
     ] {

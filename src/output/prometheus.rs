@@ -96,8 +96,8 @@ impl<'t> Prometheus<'t> {
         let mut metrics: Vec<Metric> = Vec::new();
         let mut taken = HashSet::new();
         for numbers in numbers {
-            let name = names::metric(stem, own.is_none(), &numbers.field, options.kind);
-            let name = names::unique(name, |name| taken.contains(name));
+            let is_taken = |name: &str| taken.contains(name);
+            let name = names::metric(stem, &numbers.field, options.kind, is_taken);
             taken.insert(name.clone());
             metrics.push(Metric { name, numbers, is_shared: false, is_continued: false });
         }

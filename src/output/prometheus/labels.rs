@@ -1,6 +1,6 @@
 //! The labels of a map's metrics: their names, and their values for an element.
 
-use super::numbers::named;
+use super::numbers::{named, refuse_repeats};
 use super::{Options, Source, names};
 use crate::layout::Type;
 use crate::layout::print::{Column, all_columns};
@@ -47,18 +47,23 @@ impl<'t> Labels<'t> {
     fn make_unique(&mut self) {
         let mut taken = HashSet::new();
         for name in self.names() {
-            *name = names::unique(std::mem::take(name), |name| taken.contains(name));
+            while taken.contains(name) {
+                name.push('_');
+            }
             taken.insert(name.clone());
         }
     }
 
     fn rename(&mut self, renamed: &[(String, String)]) -> anyhow::Result<()> {
+        let old: Vec<String> = renamed.iter().map(|(old, _)| old.clone()).collect();
+        refuse_repeats(&old)?;
         let mut places = Vec::new();
-        for (old, _) in renamed {
-            match self.names().position(|name| name == old) {
-                Some(place) => places.push(place),
-                None => bail!("no label {}", escape(old.as_bytes())),
-            }
+        for old in &old {
+            let Some(place) = self.names().position(|name| name == old) else {
+                let known: Vec<_> = self.fields.iter().map(|label| label.name.as_str()).collect();
+                bail!("no label {}; there is {}", escape(old.as_bytes()), known.join(", "));
+            };
+            places.push(place);
         }
         for (place, (_, new)) in places.into_iter().zip(renamed) {
             self.names().nth(place).into_iter().for_each(|name| name.clone_from(new));
@@ -112,6 +117,7 @@ fn chosen<'t>(
     (key, value): (&'t Type, &'t Type),
     fields: &[String],
 ) -> anyhow::Result<Vec<Label<'t>>> {
+    refuse_repeats(fields)?;
     let mut all = Vec::new();
     for field in fields {
         let of_value = (field.strip_prefix("value"))

@@ -12,9 +12,9 @@ pub fn is_metric(name: &str) -> bool {
 }
 
 /// Whether `name` can be a label's: an identifier, without the two underscores in front that are
-/// Prometheus' own.
+/// Prometheus' own, and not the label of a histogram or a summary.
 pub fn is_label(name: &str) -> bool {
-    is_identifier(name) && !name.starts_with("__")
+    is_identifier(name) && !name.starts_with("__") && !matches!(name, "le" | "quantile")
 }
 
 /// What the names of a map's metrics begin with, if none is given: the map's name.
@@ -25,8 +25,14 @@ pub(super) fn stem(map: &[u8]) -> String {
 }
 
 /// The name of the metric of a field, or of the value as a whole if `field` is empty. Counters end
-/// in `_total`. A gauge must not end as another type does, unless its name was `given` as a whole.
-pub(super) fn metric(stem: &str, given: bool, field: &str, kind: MetricType) -> String {
+/// in `_total`; a gauge must not end as another type does. Underscores in front of that make it
+/// unique.
+pub(super) fn metric(
+    stem: &str,
+    field: &str,
+    kind: MetricType,
+    is_taken: impl Fn(&str) -> bool,
+) -> String {
     let mut name = stem.to_owned();
     if kind == MetricType::Counter {
         name.truncate(stem.strip_suffix("_total").unwrap_or(stem).len());
@@ -35,23 +41,21 @@ pub(super) fn metric(stem: &str, given: bool, field: &str, kind: MetricType) -> 
         name.push('_');
         name.push_str(&path(field));
     }
-    let given = given && field.is_empty();
-    match kind {
-        MetricType::Counter => name.push_str("_total"),
-        MetricType::Gauge if !given && OF_OTHER_TYPES.iter().any(|end| name.ends_with(end)) => {
-            name.push_str("_value");
-        }
-        MetricType::Gauge => {}
+    let end = match kind {
+        MetricType::Counter => "_total",
+        MetricType::Gauge if OF_OTHER_TYPES.iter().any(|end| name.ends_with(end)) => "_value",
+        MetricType::Gauge => "",
+    };
+    while is_taken(&format!("{name}{end}")) {
+        name.push('_');
     }
-    name
+    name + end
 }
 
 /// The name of the label of a field, or of padding, of a key or a value, which is what `whole` says.
 pub(super) fn label(whole: &str, field: &str) -> String {
     let name = path(&field.replace('@', "padding_"));
-    // Histograms and summaries have labels of these names.
-    let is_taken = matches!(name.as_str(), "le" | "quantile") || !is_label(&name);
-    if is_taken { format!("{whole}_{}", name.trim_start_matches('_')) } else { name }
+    if !is_label(&name) { format!("{whole}_{}", name.trim_start_matches('_')) } else { name }
 }
 
 /// A field's path as a part of a name: `a.b[2]` becomes `a_b_2`.
@@ -71,12 +75,4 @@ fn snake_case(name: &str) -> String {
         before = c;
     }
     out
-}
-
-/// `name`, or if it is taken, the name with as many underscores behind it as make it unique.
-pub(super) fn unique(mut name: String, is_taken: impl Fn(&str) -> bool) -> String {
-    while is_taken(&name) {
-        name.push('_');
-    }
-    name
 }

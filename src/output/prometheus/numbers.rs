@@ -1,8 +1,7 @@
 //! Which numbers of a value become metrics.
 
-use super::names;
 use crate::layout::print::{Column, columns};
-use crate::layout::{Class, Slot, Type};
+use crate::layout::{Class, Slot, Type, is_identifier};
 use crate::text::escape;
 use anyhow::{Context, bail};
 
@@ -38,10 +37,11 @@ pub(super) fn chosen_numbers<'t>(
     value: &'t Type,
     fields: &[String],
 ) -> anyhow::Result<Vec<Numbers<'t>>> {
+    refuse_repeats(fields)?;
     let mut all = Vec::new();
     for item in fields {
         let (field, new) = item.split_once('=').map_or((&**item, None), |(f, new)| (f, Some(new)));
-        if new.is_some_and(|new| !names::is_label(new)) {
+        if new.is_some_and(|new| !is_identifier(new)) {
             bail!(
                 "{}: not a part of a metric's name: [a-zA-Z_][a-zA-Z0-9_]*",
                 escape(item.as_bytes())
@@ -84,6 +84,14 @@ fn is_count(ty: &Type) -> bool {
 
 fn is_number(ty: &Type) -> bool {
     Slot::from(ty).number(&vec![0; ty.size()]).is_some()
+}
+
+/// An error if a name is given twice.
+pub(super) fn refuse_repeats(names: &[String]) -> anyhow::Result<()> {
+    match (1..names.len()).find(|&at| names[..at].contains(&names[at])) {
+        Some(at) => bail!("{}: given twice", escape(names[at].as_bytes())),
+        None => Ok(()),
+    }
 }
 
 /// The columns of a field, by its whole path; `whole` names a type without fields as a whole.

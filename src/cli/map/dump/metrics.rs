@@ -10,7 +10,15 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 pub fn arguments(command: Command) -> Command {
     let option = |name: &'static str, value, help| {
-        Arg::new(name).long(name).value_name(value).help(help).requires("prometheus")
+        let option = Arg::new(name).long(name).value_name(value).help(help);
+        // A required option that conflicts with a given one is not asked for.
+        option.requires("prometheus").conflicts_with_all([
+            "json",
+            "jsonl",
+            "csv",
+            "tsv",
+            "json-strings",
+        ])
     };
     let several = |name, value, help| {
         option(name, value, help).value_delimiter(',').action(ArgAction::Append)
@@ -86,7 +94,9 @@ fn rename(item: &str) -> anyhow::Result<(String, String)> {
     let (old, new) =
         item.split_once('=').ok_or_else(|| anyhow!("--rename-label {shown}: not LABEL=NAME"))?;
     if !names::is_label(new) {
-        bail!("--rename-label {shown}: not a label's name: an identifier without __ in front");
+        bail!(
+            "--rename-label {shown}: not a label's name: an identifier without __ in front, and not le or quantile"
+        );
     }
     Ok((old.to_owned(), new.to_owned()))
 }
