@@ -107,6 +107,14 @@ fn hex_and_given_types_work_if_btf_cannot_be_read() {
     let typed = ["--key", "u32", "--value", "u32"];
     let words = [&["get", map, "1"][..], &typed].concat();
     assert_eq!(stdout_of(&mut nobody(&lab, &words)), "7\n");
+    // Nothing is printed by a guess.
+    assert_eq!(stdout_of(&mut nobody(&lab, &["get", map, "--value=u32", "hex:01000000"])), "7\n");
+    assert_eq!(stdout_of(&mut nobody(&lab, &["keys", map, "--key=u32"])), "1\n");
+    for words in [&["get", map, "hex:01000000"][..], &["keys", map], &["dump", map, "--key=u32"]] {
+        let run = run(&mut nobody(&lab, words));
+        assert!(run.stderr.starts_with("bpf-map: warning: "), "{words:?} {run:?}");
+        assert!(run.stderr.contains("the layout is a guess"), "{words:?} {run:?}");
+    }
     stdout_of(&mut nobody(&lab, &["set", map, "hex:00000000", "hex:01000000"]));
     let path = lab.path("file");
     std::fs::write(&path, "{\"key\":\"hex:07000000\",\"value\":\"hex:00000000\"}\n").unwrap();

@@ -5,6 +5,7 @@ mod metrics;
 mod order;
 
 use super::cpus::{self, Which};
+use super::origin::Part;
 use super::reference::{self, Target};
 use super::walk::{self, Walk};
 use crate::cli::exit::Output;
@@ -117,7 +118,7 @@ impl Opened {
         let target = reference::open_each(matches, name, false)?;
         target.walked_key(OPERATION)?;
         target.check_readable(OPERATION)?;
-        target.warn_of_guess();
+        target.warn_of_guess(&Part::BOTH);
         let view = View::new(&target, target.which(matches)?);
         let writable = walk::writable(name, &target);
         Ok(Opened { target, view, writable })

@@ -1,6 +1,7 @@
 //! `bpf-map get`: the values of keys.
 
 use super::cpus::{self, Which};
+use super::origin::Part;
 use super::reference::Target;
 use super::{positional, reference};
 use crate::cli::exit::{self, Output};
@@ -69,7 +70,7 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
     let slot = target.field(field)?;
     let keys = keys.into_iter().map(|text| Ok((text, target.key(text)?)));
     let keys: Vec<(&OsString, Vec<u8>)> = keys.collect::<anyhow::Result<_>>()?;
-    target.warn_of_guess();
+    target.warn_of_guess(&[Part::Value]);
     let mut status = 0;
     for (text, key) in &keys {
         match target.lookup(key)? {
@@ -126,7 +127,7 @@ fn through(
                     let view = View { which: target.which(matches)?, json };
                     let slot = target.field(field)?;
                     let key = target.key(text)?;
-                    target.warn_of_guess();
+                    target.warn_of_guess(&[Part::Value]);
                     match target.lookup(&key)? {
                         Some(found) => {
                             view.line(&target, slot, &found, &mut out.data);

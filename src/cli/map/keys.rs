@@ -1,6 +1,7 @@
 //! `bpf-map keys` and `bpf-map count`: all keys, and how many there are.
 
 use super::get::{integers, json_flags};
+use super::origin::Part;
 use super::reference::{self, Target};
 use super::walk::Walk;
 use crate::cli::exit::Output;
@@ -16,7 +17,7 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
     let target = reference::open(matches, false)?;
     let key_type = target.walked_key("keys")?;
     check_slots(&target, "keys")?;
-    target.warn_of_guess();
+    target.warn_of_guess(&[Part::Key]);
     let mut walk = Walk::new(&target, "keys", None)?.keys_only();
     let json = integers(matches);
     let mut between: &[u8] = b"[";

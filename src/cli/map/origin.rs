@@ -32,6 +32,10 @@ pub enum Part {
     Value,
 }
 
+impl Part {
+    pub const BOTH: [Part; 2] = [Part::Key, Part::Value];
+}
+
 impl Origin {
     /// The layout of a map and its origin: `own` is what the environment says.
     pub fn layout(own: Option<Layout>, info: &MapInfo) -> (Layout, Origin) {
@@ -65,6 +69,13 @@ impl Origin {
         Origin { options: ["--inner", "--inner"], ..self }
     }
 
+    fn of_part(&self, part: Part) -> LayoutSource {
+        match part {
+            Part::Key => self.key,
+            Part::Value => self.value,
+        }
+    }
+
     /// Of the whole layout: the weaker of the two.
     pub fn source(&self) -> LayoutSource {
         self.key.max(self.value)
@@ -79,12 +90,13 @@ fn is_hex(text: &[u8]) -> bool {
 impl Target {
     /// Why text has no meaning as a key or a value; None if its type is known.
     pub fn guess(&self, part: Part) -> Option<String> {
-        let Origin { key, value, unreadable, options } = &self.origin;
-        let (source, name, option) = match part {
-            Part::Key => (*key, "key", options[0]),
-            Part::Value => (*value, "value", options[1]),
+        let Origin { unreadable, options, .. } = &self.origin;
+        let (name, option) = match part {
+            Part::Key => ("key", options[0]),
+            Part::Value => ("value", options[1]),
         };
-        let why = unreadable.as_ref().filter(|_| source == LayoutSource::Guess)?;
+        let is_guess = self.origin.of_part(part) == LayoutSource::Guess;
+        let why = unreadable.as_ref().filter(|_| is_guess)?;
         Some(format!(
             "the type of the {name} is not known ({why}): give {option} LAYOUT or hex:BYTES"
         ))
@@ -99,11 +111,11 @@ impl Target {
         bail!("{}: {name} {}: {why}", self.label, escape(text.as_bytes()))
     }
 
-    /// Warns that what is printed may be wrong, once for each map.
-    pub fn warn_of_guess(&self) {
+    /// Warns if a type by which something is printed is a guess, once for each map.
+    pub fn warn_of_guess(&self, printed: &[Part]) {
         static WARNED: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
         let Some(why) = &self.origin.unreadable else { return };
-        if self.origin.source() != LayoutSource::Guess {
+        if printed.iter().all(|part| self.origin.of_part(*part) != LayoutSource::Guess) {
             return;
         }
         let mut warned = WARNED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

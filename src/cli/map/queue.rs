@@ -2,6 +2,7 @@
 
 use super::cpus::Which;
 use super::get::{View, integers, json_flags};
+use super::origin::Part;
 use super::reference::Target;
 use super::{positional, reference, value};
 use crate::cli::exit::{self, Output};
@@ -105,7 +106,7 @@ fn next(
 ) -> anyhow::Result<u8> {
     // A field that there is not must not cost an element.
     let slot = target.field(matches.get_one::<OsString>("FIELD").map(OsString::as_os_str))?;
-    target.warn_of_guess();
+    target.warn_of_guess(&[Part::Value]);
     let mut value = vec![0; target.map.value_len()];
     if !read(&mut value)? {
         out.report(format_args!("{}: empty", target.label))?;

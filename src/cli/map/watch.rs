@@ -4,6 +4,7 @@ mod clock;
 mod sample;
 
 use super::get::{integers, json_flags};
+use super::origin::Part;
 use super::reference::Target;
 use super::{positional, reference};
 use crate::cli::exit::Output;
@@ -126,7 +127,7 @@ fn watch(
     let field = field.map_or("".into(), |field| field.to_string_lossy());
     let value = target.layout.value.field(&field).with_context(|| label.clone())?;
     let keys: Vec<Vec<u8>> = keys.iter().map(|key| target.key(key)).collect::<Result<_, _>>()?;
-    target.warn_of_guess();
+    target.warn_of_guess(&Part::BOTH);
     let top = matches.get_one::<u64>("top").map_or(usize::MAX, |&n| n as usize);
     let rank: Option<Slot> = match matches.get_one::<String>("sort") {
         Some(path) => Some(target.layout.value.field(path).with_context(|| label.clone())?),

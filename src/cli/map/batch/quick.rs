@@ -3,6 +3,7 @@
 //! takes more than keys and bytes goes the long way.
 
 use crate::cli::exit::{self, Output};
+use crate::cli::map::origin::Part;
 use crate::cli::map::reference::{self, Target};
 use crate::layout::{Slot, print};
 use crate::map::kind::Kind;
@@ -89,7 +90,7 @@ fn get(target: &Target, mut keys: &[&OsStr], out: &mut Output) -> anyhow::Result
     };
     let key = |text: &&OsStr| target.key(text);
     let bytes: Vec<Vec<u8>> = keys.iter().map(key).collect::<anyhow::Result<_>>()?;
-    target.warn_of_guess();
+    target.warn_of_guess(&[Part::Value]);
     let info = target.map.info();
     let mut status = 0;
     for (text, key) in keys.iter().zip(&bytes) {

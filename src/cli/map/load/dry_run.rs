@@ -4,6 +4,7 @@ use super::difference::{Change, Difference};
 use super::elements::Elements;
 use crate::cli::exit::Output;
 use crate::cli::map::cpus::Placement;
+use crate::cli::map::origin::Part;
 use crate::cli::map::reference::Target;
 use crate::layout::Type;
 use crate::layout::print::{self, PerCpu};
@@ -22,7 +23,7 @@ pub struct DryRun<'t> {
 impl DryRun<'_> {
     /// Returns whether anything would change.
     pub fn print(&self, difference: &mut Difference, out: &mut Output) -> anyhow::Result<bool> {
-        self.target.warn_of_guess();
+        self.target.warn_of_guess(&Part::BOTH);
         // In a batch, too, it prints as many lines as it does alone.
         out.many();
         let mut any = false;
