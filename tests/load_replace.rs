@@ -144,6 +144,40 @@ fn replace_compares_the_cpus_that_it_writes() {
 }
 
 #[test]
+fn replace_for_one_cpu_keeps_the_values_of_the_others() {
+    let lab = Lab::new();
+    let of_cpus = |pin: &Path, key: &str| -> Vec<String> {
+        let get = ["get", "--per-cpu", pin.to_str().unwrap(), key];
+        let values = stdout_of(&mut lab.map(get));
+        values.lines().map(|line| line.split_once('\t').unwrap().1.to_owned()).collect()
+    };
+    let array = map(&lab, "p", "percpu_array,value=u64,entries=3");
+    let hash = map(&lab, "h", "percpu_hash,key=u32,value=u64,entries=3");
+    for pin in [&array, &hash] {
+        for key in ["0", "1", "2"] {
+            stdout_of(&mut lab.map(["set", "--all-cpus", pin.to_str().unwrap(), key, "9"]));
+        }
+    }
+    let others = vec!["9"; of_cpus(&array, "0").len() - 1];
+    let last = format!("--cpu {}", others.len());
+    // Slot 1 is not in the file, slot 2 is in it as zero.
+    let file = lines(&[(0, 5), (2, 0)]);
+    assert_eq!(writes(&lab, &replace(&lab, &last, &array, &file)), (3, 0));
+    for (key, value) in [("0", "5"), ("1", "0"), ("2", "0")] {
+        assert_eq!(of_cpus(&array, key), [&others[..], &[value]].concat(), "slot {key}");
+    }
+    assert_eq!(writes(&lab, &replace(&lab, &last, &array, &file)), (0, 0));
+    // An entry of a hash is removed with all its values.
+    assert_eq!(writes(&lab, &replace(&lab, &last, &hash, &file)), (2, 1));
+    for (key, value) in [("0", "5"), ("2", "0")] {
+        assert_eq!(of_cpus(&hash, key), [&others[..], &[value]].concat(), "key {key}");
+    }
+    let dump = stdout_of(&mut lab.map(["dump", "--sort", "key", hash.to_str().unwrap()]));
+    assert!(dump.starts_with("0\t") && dump.contains("\n2\t"), "{dump}");
+    assert_eq!(dump.lines().count(), 2, "{dump}");
+}
+
+#[test]
 fn replace_compares_padding_and_no_kernel_fields() {
     let lab = Lab::new();
     let pin = map(&lab, "m", "hash,key=u32,value=8,entries=4");
@@ -397,14 +431,20 @@ fn dry_run_prints_the_differences_and_changes_nothing() {
     );
     let mut command = lab.map(["load", "--dry-run", "/sys/fs/bpf/m", "input"]);
     assert_eq!(run(&mut command).status, 2);
-    // A slot of an array becomes zero; of a per-CPU map all values are shown.
+    // A slot of an array becomes zero for the CPUs that are written; all CPUs' values are shown.
     let array = map(&lab, "p", "percpu_array,value=u32,entries=2");
     stdout_of(&mut lab.map(["set", "--all-cpus", "/sys/fs/bpf/p", "1", "7"]));
     let cpus = stdout_of(&mut lab.map(["get", "--per-cpu", "/sys/fs/bpf/p", "1"])).lines().count();
     let all = |number: &str| vec![number; cpus].join("\t");
     let run3 = run(&mut replace(&lab, "--cpu 0 --dry-run", &array, &lines(&[(0, 5)])));
-    let first = ["5"].into_iter().chain(vec!["0"; cpus - 1]).collect::<Vec<_>>().join("\t");
-    let want = format!("~ 0\t{} -> {first}\n~ 1\t{} -> {}\n", all("0"), all("7"), all("0"));
+    let first = |first: &str, rest| [vec![first], vec![rest; cpus - 1]].concat().join("\t");
+    let want = format!(
+        "~ 0\t{} -> {}\n~ 1\t{} -> {}\n",
+        all("0"),
+        first("5", "0"),
+        all("7"),
+        first("0", "7")
+    );
     assert_eq!((run3.status, run3.stdout, run3.stderr.as_str()), (1, want, ""));
     // It reads: a descriptor that cannot write is enough.
     let words = ["-r", "--pin", "/sys/fs/bpf/m", "--", "bpf-map", "load", "--replace", "--dry-run"];

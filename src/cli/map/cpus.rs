@@ -7,6 +7,7 @@ use crate::map::percpu::Cpus;
 use crate::sys::elem::MapFd;
 use anyhow::{Context, bail};
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
+use std::convert::Infallible;
 
 /// The CPUs whose values are read.
 #[derive(Clone, Debug)]
@@ -79,6 +80,14 @@ impl Placement {
             }
         }
         Ok(())
+    }
+
+    /// Sets the value of each CPU that is written to zero.
+    pub fn clear(self, map: &MapFd, element: &mut [u8]) {
+        let Ok(()) = self.each(map, element, |value, _| {
+            value.fill(0);
+            Ok::<(), Infallible>(())
+        });
     }
 }
 

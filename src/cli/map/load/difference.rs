@@ -86,7 +86,7 @@ impl<'t> Difference<'t> {
                             visit(Change::Set { element, old })?;
                         }
                     }
-                    // A slot that cannot be removed is to be zero.
+                    // An element that the map's type keeps is set to zero.
                     None if keeps && same.is_zero(old) => {}
                     None => visit(Change::Remove { key, old })?,
                 }

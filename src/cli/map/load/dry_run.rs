@@ -52,7 +52,7 @@ impl DryRun<'_> {
                 let new = self.new_value(element, old.to_vec());
                 (self.elements.keys(element, 1), Some(old), Some(new))
             }
-            Change::Remove { key, old } => (key, Some(old), keeps.then(zero)),
+            Change::Remove { key, old } => (key, Some(old), keeps.then(|| self.cleared(old))),
         };
         match self.json {
             None => self.text(key, old, new.as_deref(), out),
@@ -100,6 +100,13 @@ impl DryRun<'_> {
         }
         let mut new = Vec::new();
         self.elements.append(element, &mut new);
+        new
+    }
+
+    /// The whole value after an element that the map's type keeps was set to zero.
+    fn cleared(&self, old: &[u8]) -> Vec<u8> {
+        let mut new = old.to_vec();
+        self.placement.clear(&self.target.map, &mut new);
         new
     }
 

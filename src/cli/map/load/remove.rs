@@ -1,5 +1,7 @@
 //! Entries that are to be removed from a map, as many at a time as the caller asks for.
 
+use crate::cli::map::change::Condition;
+use crate::cli::map::cpus::Placement;
 use crate::cli::map::reference::Target;
 use crate::map::kind::Kind;
 use crate::sys::Errno;
@@ -10,6 +12,7 @@ const BATCH: usize = 4096;
 /// Keys that are still in the map.
 pub struct Removals<'t> {
     target: &'t Target,
+    placement: Placement,
     keys: Vec<u8>,
     /// How many bytes of them are removed.
     done: usize,
@@ -17,8 +20,8 @@ pub struct Removals<'t> {
 
 impl<'t> Removals<'t> {
     /// `keys` are one after the other.
-    pub fn new(target: &'t Target, keys: Vec<u8>) -> Removals<'t> {
-        Removals { target, keys, done: 0 }
+    pub fn new(target: &'t Target, placement: Placement, keys: Vec<u8>) -> Removals<'t> {
+        Removals { target, placement, keys, done: 0 }
     }
 
     /// How many are left.
@@ -26,21 +29,33 @@ impl<'t> Removals<'t> {
         (self.keys.len() - self.done) / self.target.map.key_len()
     }
 
-    /// Removes `count` entries, or all if there are fewer; those that the map's type keeps become
-    /// zero. That others were faster is not an error.
+    /// Removes `count` entries, or all if there are fewer. If the map's type keeps its elements,
+    /// they are set to zero, for the CPUs that are written. An entry that another process has
+    /// removed is not an error.
     pub fn remove(&mut self, count: usize) -> anyhow::Result<()> {
-        let (map, key_len) = (&self.target.map, self.target.map.key_len());
+        let key_len = self.target.map.key_len();
         let keys = &self.keys[self.done..][..count.min(self.len()) * key_len];
-        let removed = match Kind(map.info().kind).keeps_elements() {
-            true => {
-                let zeros = vec![0; map.value_len()];
-                keys.chunks_exact(key_len).try_for_each(|key| map.update(key, &zeros, 0))
+        match Kind(self.target.map.info().kind).keeps_elements() {
+            true => keys.chunks_exact(key_len).try_for_each(|key| self.set_to_zero(key))?,
+            false => {
+                self.delete(keys).map_err(|errno| self.target.cannot_write("remove", errno))?;
             }
-            false => self.delete(keys),
-        };
-        removed.map_err(|errno| self.target.cannot_write("remove", errno))?;
+        }
         self.done += keys.len();
         Ok(())
+    }
+
+    fn set_to_zero(&self, key: &[u8]) -> anyhow::Result<()> {
+        let Removals { target, placement, .. } = self;
+        if placement.keeps_others() {
+            let clear = |value: &mut [u8]| {
+                placement.clear(&target.map, value);
+                Ok(())
+            };
+            return target.change("remove", key, Condition::Present, clear).map(drop);
+        }
+        let zeros = vec![0; target.map.value_len()];
+        target.write("remove", key, &zeros, Condition::Any).map(drop)
     }
 
     fn delete(&self, mut keys: &[u8]) -> Result<(), Errno> {

@@ -8,6 +8,7 @@ use super::remove::Removals;
 use super::write::{Refused, Writer};
 use crate::cli::exit::warn;
 use crate::cli::map::PROGRAM;
+use crate::cli::map::cpus::Placement;
 use crate::cli::map::reference::Target;
 use crate::map::kind::Kind;
 
@@ -21,7 +22,11 @@ struct Plan<'t> {
 }
 
 impl<'t> Plan<'t> {
-    fn new(target: &'t Target, difference: &mut Difference) -> anyhow::Result<Plan<'t>> {
+    fn new(
+        target: &'t Target,
+        placement: Placement,
+        difference: &mut Difference,
+    ) -> anyhow::Result<Plan<'t>> {
         let (mut writes, mut added, mut removals) = (Vec::new(), 0, Vec::new());
         let present = difference.each(|change| {
             match change {
@@ -35,7 +40,7 @@ impl<'t> Plan<'t> {
             Ok(())
         })?;
         writes.sort_unstable();
-        let removals = Removals::new(target, removals);
+        let removals = Removals::new(target, placement, removals);
         let info = target.map.info();
         let first = match (Kind(info.kind), info.max_entries) {
             // A write may evict an entry that the file has; free elements make that rarer.
@@ -69,7 +74,7 @@ pub fn replace(
     writer: &mut Writer,
     progress: &mut Progress,
 ) -> Result<Count, Failure> {
-    let Plan { writes, mut removals, first } = Plan::new(target, difference)?;
+    let Plan { writes, mut removals, first } = Plan::new(target, writer.placement(), difference)?;
     let mut warned = Kind(target.map.info().kind).evicts();
     let mut make_room = |removals: &mut Removals, count, progress: &mut Progress| {
         if !std::mem::replace(&mut warned, true) {

@@ -26,18 +26,17 @@ impl<'t> Same<'t> {
         let mut new = std::mem::take(&mut self.scratch);
         new.clear();
         all.append(element, &mut new);
-        let same = self.slots().all(|place| {
-            !self.placement.writes(place)
-                || self.is_same(&new[self.map.slot(place)], &old[self.map.slot(place)])
-        });
+        let same = self
+            .written()
+            .all(|place| self.is_same(&new[self.map.slot(place)], &old[self.map.slot(place)]));
         self.scratch = new;
         same
     }
 
-    /// Whether a value, of every CPU, is zero.
+    /// Whether setting an element to zero would leave `value`, the whole value in the map, as it is.
     pub fn is_zero(&self, value: &[u8]) -> bool {
         let zero = |from: &[u8]| from.iter().all(|byte| *byte == 0);
-        self.slots().all(|place| {
+        self.written().all(|place| {
             let value = &value[self.map.slot(place)];
             zero(value) || self.parts(value.len()).all(|part| zero(&value[part]))
         })
@@ -47,9 +46,11 @@ impl<'t> Same<'t> {
         a == b || self.parts(a.len()).all(|part| a[part.clone()] == b[part])
     }
 
-    /// The places of the CPUs' values; bytes between them, up to the stride, have no meaning.
-    fn slots(&self) -> Range<usize> {
-        0..self.map.value_len() / self.map.stride().max(1)
+    /// The positions of the CPUs' values that are written; the bytes between two values, up to the
+    /// stride, have no meaning.
+    fn written(&self) -> impl Iterator<Item = usize> {
+        let all = 0..self.map.value_len() / self.map.stride().max(1);
+        all.filter(|place| self.placement.writes(*place))
     }
 
     /// The parts of a value between the kernel's bytes.

@@ -68,6 +68,10 @@ impl<'t> Writer<'t> {
         }
     }
 
+    pub fn placement(&self) -> Placement {
+        self.placement
+    }
+
     /// Writes `count` elements in order, of which `pick` has the numbers; `progress` is for all of
     /// a load.
     pub fn write(
