@@ -77,6 +77,22 @@ fn stream_reports_that_not_all_entries_can_be_in_the_map() {
 }
 
 #[test]
+fn load_needs_a_descriptor_that_can_read() {
+    let lab = Lab::new();
+    file(&lab, 2);
+    for kind in KINDS {
+        let cpus: &[&str] = if kind.contains("percpu") { &["--sum", "--cpu=0"] } else { &["--"] };
+        for option in cpus {
+            let map = format!("w={kind},key=u32,value=u64,entries=1000,flags=WRONLY");
+            let words = ["--create", &map, "--", "bpf-map", "load", option, "w", "file"];
+            let error = "bpf-map: w: load: operation not permitted (the descriptor is write-only): \
+                         file: line 1 (0 of 2 elements were written)";
+            fails(&mut lab.exec(words), 2, error);
+        }
+    }
+}
+
+#[test]
 fn loading_what_is_there_evicts_nothing() {
     let lab = Lab::new();
     for kind in KINDS {

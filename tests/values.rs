@@ -323,8 +323,9 @@ fn what_may_not_be_written_or_read_says_why() {
     let mut read_only = lab.exec(["-r", "--pin", pin, "--", "bpf-map", "add", "a", "0", "1"]);
     fails(&mut read_only, 2, &format!("bpf-map: a: add: {}", why("descriptor is read-only")));
     let write_only = ["w=array,value=u32,entries=1,flags=WRONLY"];
-    let message = format!("bpf-map: w: get: {}", why("descriptor is write-only"));
     for words in ["get w 0", "add w 0 1", "set w 0 . 1"] {
+        let operation = words.split(' ').next().unwrap();
+        let message = format!("bpf-map: w: {operation}: {}", why("descriptor is write-only"));
         fails(&mut with(&lab, &write_only, &format!("bpf-map {words}")), 2, &message);
     }
     stdout_of(&mut with(&lab, &write_only, "bpf-map set w 0 1"));

@@ -58,7 +58,7 @@ impl Target {
     ) -> anyhow::Result<bool> {
         let mut only_a_shorter_prefix = false;
         for _ in 0..ATTEMPTS {
-            let found = if only_a_shorter_prefix { None } else { self.lookup(key)? };
+            let found = if only_a_shorter_prefix { None } else { self.lookup(operation, key)? };
             let (mut value, now) = match (found, condition) {
                 (Some(_), Condition::Absent) | (None, Condition::Present) => return Ok(false),
                 (Some(value), _) => (value, Condition::Present),

@@ -38,11 +38,12 @@ impl Target {
         bytes(&self.layout.value, text).with_context(wrong)
     }
 
-    /// The value at `key`, of all CPUs in a per-CPU map; None where there is none.
-    pub fn lookup(&self, key: &[u8]) -> anyhow::Result<Option<Vec<u8>>> {
+    /// The value at `key`, of all CPUs in a per-CPU map; None if the key is missing. `operation` is
+    /// what an error names: the subcommand.
+    pub fn lookup(&self, operation: &'static str, key: &[u8]) -> anyhow::Result<Option<Vec<u8>>> {
         let mut value = vec![0; self.map.value_len()];
-        let found =
-            self.map.lookup(key, &mut value).map_err(|errno| self.cannot_read("get", errno))?;
+        let found = self.map.lookup(key, &mut value);
+        let found = found.map_err(|errno| self.cannot_read(operation, errno))?;
         Ok(found.then_some(value))
     }
 

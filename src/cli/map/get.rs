@@ -73,7 +73,7 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
     target.warn_of_guess(&[Part::Value]);
     let mut status = 0;
     for (text, key) in &keys {
-        match target.lookup(key)? {
+        match target.lookup("get", key)? {
             Some(found) => view.line(&target, slot, &found, &mut out.data),
             None => status |= absent(&target, text, default, out)?,
         }
@@ -114,7 +114,7 @@ fn through(
     let mut status = 0;
     for nested in &keys {
         status |= match nested.inner {
-            None => match outer.lookup(&nested.key)? {
+            None => match outer.lookup("get", &nested.key)? {
                 Some(found) => {
                     let view = View { which: outer.which(matches)?, json };
                     view.line(outer, outer.field(field)?, &found, &mut out.data);
@@ -128,7 +128,7 @@ fn through(
                     let slot = target.field(field)?;
                     let key = target.key(text)?;
                     target.warn_of_guess(&[Part::Value]);
-                    match target.lookup(&key)? {
+                    match target.lookup("get", &key)? {
                         Some(found) => {
                             view.line(&target, slot, &found, &mut out.data);
                             0

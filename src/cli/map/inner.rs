@@ -92,7 +92,7 @@ impl Target {
     ) -> anyhow::Result<Option<Target>> {
         let mut before = None;
         loop {
-            let Some(found) = self.lookup(&nested.key)? else { return Ok(None) };
+            let Some(found) = self.lookup("open inner map", &nested.key)? else { return Ok(None) };
             let id = found.first_chunk().map_or(0, |word| u32::from_ne_bytes(*word));
             match id::open_map(id, read_only) {
                 Ok(map) => {

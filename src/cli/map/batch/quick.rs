@@ -94,7 +94,7 @@ fn get(target: &Target, mut keys: &[&OsStr], out: &mut Output) -> anyhow::Result
     let info = target.map.info();
     let mut status = 0;
     for (text, key) in keys.iter().zip(&bytes) {
-        match target.lookup(key)? {
+        match target.lookup("get", key)? {
             Some(found) if Kind(info.kind).is_per_cpu() => {
                 let values = print::PerCpu::new(&found, target.map.stride());
                 print::plain(slot, &values, &mut out.data);

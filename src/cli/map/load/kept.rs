@@ -45,7 +45,7 @@ impl<'t> Kept<'t> {
         }
         let mut found = 0;
         for key in &self.keys {
-            found += usize::from(self.target.lookup(key)?.is_some());
+            found += usize::from(self.target.lookup("load", key)?.is_some());
         }
         Ok((found < all).then(|| message(label, found, all)))
     }

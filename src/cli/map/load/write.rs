@@ -130,7 +130,7 @@ impl<'t> Writer<'t> {
             let (element, value_len) = (pick(position), target.map.value_len());
             let value = &self.values[position * value_len..][..value_len];
             if let Some(same) = &mut self.same {
-                let old = target.lookup(all.keys(element, 1));
+                let old = target.lookup("load", all.keys(element, 1));
                 let old = old.map_err(|error| Refused { element, position, error })?;
                 match old {
                     Some(_) if self.flags == NOEXIST => {

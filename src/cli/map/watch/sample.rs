@@ -22,7 +22,7 @@ impl Sample {
         let at = Instant::now();
         let mut elements: Vec<Element> = Vec::new();
         for key in keys {
-            if let Some(value) = target.lookup(key)? {
+            if let Some(value) = target.lookup("watch", key)? {
                 elements.push((key.as_slice().into(), value.into()));
             }
         }
