@@ -81,6 +81,13 @@ fn write_only_descriptor_is_refused_before_any_output() {
         let message = format!("bpf-map: fd:3: dump: {message}");
         fails(start.apply(&mut lab.map(["dump", format, "fd:3"])), 2, &message);
     }
+    let watched = format!("bpf-map: fd:3: watch: {message}");
+    fails(start.apply(&mut lab.map(["watch", "--count", "1", "fd:3"])), 2, &watched);
+    std::fs::write(lab.path("file"), "").unwrap();
+    let loaded = format!("bpf-map: fd:3: load: {message}");
+    for options in [&["load", "--replace"][..], &["load", "--replace", "--dry-run"]] {
+        fails(start.apply(lab.map(options).args(["fd:3", "file"])), 2, &loaded);
+    }
 }
 
 /// A cgroup that goes with the test, and the program that is attached to it.

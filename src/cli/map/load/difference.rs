@@ -5,7 +5,6 @@ use super::same::Same;
 use super::wanted::Wanted;
 use crate::cli::map::cpus::Placement;
 use crate::cli::map::reference::Target;
-use crate::error::Error;
 use crate::map::kind::Kind;
 use crate::map::scan::Scan;
 use anyhow::bail;
@@ -72,7 +71,7 @@ impl<'t> Difference<'t> {
     ) -> anyhow::Result<usize> {
         let Difference { target, elements, wanted, same } = self;
         let keeps = Kind(target.map.info().kind).keeps_elements();
-        let unread = |errno| Error::new(&target.label, "read", errno);
+        let unread = |errno| target.explain_walk("load", errno);
         let mut missing = wanted.last().to_vec();
         let mut present = 0;
         let mut scan = Scan::new(&target.map).map_err(unread)?;

@@ -1,7 +1,6 @@
 //! The elements of a map at one moment, in the order of their keys.
 
 use crate::cli::map::reference::Target;
-use crate::error::Error;
 use crate::layout::Slot;
 use crate::map::scan::Scan;
 use crate::output::watch::Entry;
@@ -27,7 +26,7 @@ impl Sample {
             }
         }
         if keys.is_empty() {
-            let fail = |errno| Error::new(&target.label, "watch", target.explain(errno, None));
+            let fail = |errno| target.explain_walk("watch", errno);
             let mut scan = Scan::new(&target.map).map_err(fail)?;
             while let Some(chunk) = scan.next().map_err(fail)? {
                 elements.extend(chunk.iter().map(|(key, value)| (key.into(), value.into())));
