@@ -1,7 +1,6 @@
 //! The elements of a file or of standard input, checked one by one.
 
 use super::elements::{Elements, Given};
-use super::guess::Guess;
 use super::{json, table};
 use crate::cli::map::cpus::Placement;
 use crate::cli::map::lines::Lines;
@@ -35,8 +34,6 @@ pub struct Input<'t> {
     placement: Placement,
     pub lines: Lines,
     reader: Reader<'t>,
-    /// Set if a type is not known.
-    guess: Option<Guess>,
     /// The line of the last row.
     last: usize,
 }
@@ -56,12 +53,12 @@ impl<'t> Input<'t> {
                 Reader::Table(Box::new(table::Reader::new(target, placement, delimiter)))
             }
         };
-        Ok(Input { target, placement, lines, reader, guess: Guess::new(target), last: 0 })
+        Ok(Input { target, placement, lines, reader, last: 0 })
     }
 
     /// Reads one element; false at the end.
     pub fn next(&mut self, elements: &mut Elements) -> anyhow::Result<bool> {
-        let Input { target, placement, lines, reader, guess, last } = self;
+        let Input { target, placement, lines, reader, last } = self;
         let limit = lines.limit;
         let place = |name: &str, line: usize| format!("{}: {name}: line {line}", target.label);
         loop {
@@ -76,10 +73,7 @@ impl<'t> Input<'t> {
             }
             *last = number;
             let read = match reader {
-                Reader::Json(reader) => {
-                    let checked = guess.as_ref().map_or(Ok(()), |guess| guess.check(line));
-                    checked.and_then(|()| reader.read(line).map(Some))
-                }
+                Reader::Json(reader) => reader.read(line).map(Some),
                 Reader::Table(reader) => {
                     let mut complete = reader.add(line);
                     while !complete {

@@ -1,6 +1,7 @@
 //! One line of JSON: `{"key": …, "value": …}`, or `"values": […]` with every possible CPU's.
 
 use super::elements::Given;
+use super::guess::Guess;
 use super::table::CPUS_DIFFER;
 use crate::cli::map::reference::Target;
 use crate::cli::map::values::Values;
@@ -25,6 +26,8 @@ pub struct Reader<'t> {
     /// All CPUs' values; empty unless the map has such.
     each: Vec<u8>,
     map: &'t MapFd,
+    /// Set if a type is not known.
+    guess: Option<Guess>,
     seen: Seen,
 }
 
@@ -51,6 +54,7 @@ impl<'t> Reader<'t> {
             value: vec![0; info.value_size as usize],
             each: vec![0; if per_cpu { target.map.value_len() } else { 0 }],
             map: &target.map,
+            guess: Guess::new(target),
             seen: Seen::default(),
         }
     }
@@ -61,6 +65,9 @@ impl<'t> Reader<'t> {
             Some(b'{') => {}
             Some(b'[') => bail!("a JSON array, where an object a line is wanted (dump --jsonl)"),
             _ => bail!("not a JSON object"),
+        }
+        if let Some(guess) = &self.guess {
+            guess.check(line)?;
         }
         self.seen = Seen::default();
         let mut json = serde_json::Deserializer::from_slice(line);
@@ -76,9 +83,7 @@ impl<'t> Reader<'t> {
     }
 
     fn explain(&self, error: &serde_json::Error) -> anyhow::Error {
-        // The position is said once, and without a line: the parser has only seen one.
-        let message = error.to_string();
-        let message = &message[..message.rfind(" at line ").unwrap_or(message.len())];
+        let message = without_position(error);
         match (error.classify(), self.seen.within) {
             // What dump prints in place of a sum.
             (Category::Data, "value")
@@ -88,12 +93,22 @@ impl<'t> Reader<'t> {
             }
             (Category::Data, "") => anyhow!("{message}"),
             (Category::Data, within) => anyhow!("{within}: {message}"),
-            _ => {
-                let message = message.replace("EOF while", "end of line while");
-                anyhow!("json: {message} at column {}", error.column())
-            }
+            _ => explain_syntax(error),
         }
     }
+}
+
+/// Why a line is not JSON, with the column.
+pub fn explain_syntax(error: &serde_json::Error) -> anyhow::Error {
+    let message = without_position(error).replace("EOF while", "end of line while");
+    anyhow!("json: {message} at column {}", error.column())
+}
+
+/// The message alone: the number of the line is always 1, because the parser gets one line.
+fn without_position(error: &serde_json::Error) -> String {
+    let mut message = error.to_string();
+    message.truncate(message.rfind(" at line ").unwrap_or(message.len()));
+    message
 }
 
 struct Members<'r, 't>(&'r mut Reader<'t>);
