@@ -28,6 +28,7 @@ fn every_format_is_written_to_the_file_alone() {
         assert_eq!(stdout_of(&mut dump(&lab, "out", &pin, format)), "");
         assert_eq!(read_to_string(lab.path("out")).unwrap(), printed, "{format:?}");
     }
+    assert_eq!(stdout_of(&mut dump(&lab, "-", &pin, &[])), "0\t0\n1\t0\n");
     let script = format!("dump -o out {pin}\nget {pin} 0\n");
     std::fs::write(lab.path("batch"), script).unwrap();
     assert_eq!(stdout_of(&mut lab.map(["batch", "batch"])), "0\n");

@@ -46,7 +46,8 @@ pub fn arguments(command: Command) -> Command {
 }
 
 pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
-    let Some(file) = matches.get_one::<OsString>("output") else {
+    let file = matches.get_one::<OsString>("output").filter(|file| *file != "-");
+    let Some(file) = file else {
         dump(matches, out)?;
         return Ok(0);
     };
