@@ -155,7 +155,12 @@ fn changes_are_seen_once_with_their_sign_and_new_and_gone_keys_are_told() {
     let line = watch.until(|line| element(line, 6).is_none());
     assert_eq!(line["gone"], json!([6]));
     let next: Value = serde_json::from_str(&watch.line()).unwrap();
-    assert_eq!(next["gone"], json!([]));
+    assert_eq!((&next["gone"], &next["absent"]), (&json!([]), &json!([])));
+
+    let words = ["watch", pin, "17", "6", "--value", TRAFFIC, "--json", "--count", "1"];
+    let line: Value = serde_json::from_str(&stdout_of(&mut lab.map(words))).unwrap();
+    assert_eq!((&line["gone"], &line["absent"]), (&json!([]), &json!([6])));
+    assert!(element(&line, 17).is_some());
 }
 
 #[test]

@@ -77,7 +77,7 @@ impl<'a> Frame<'a> {
     }
 }
 
-/// `{"time": …, "elapsed": …, "elements": […], "gone": […]}`.
+/// `{"time": …, "elapsed": …, "elements": […], "gone": […], "absent": […]}`.
 pub fn object(frame: &Frame, out: &mut Vec<u8>) {
     // Writing to a Vec cannot fail.
     let _ = write!(
@@ -113,13 +113,17 @@ pub fn object(frame: &Frame, out: &mut Vec<u8>) {
         }
         out.push(b'}');
     }
-    out.extend_from_slice(b"],\"gone\":[");
-    separator = b"";
-    for entry in frame.entries.iter().filter(|entry| frame.state(entry) == "gone") {
-        out.extend_from_slice(std::mem::replace(&mut separator, b","));
-        frame.integers.json(frame.key, entry.key, out);
+    out.push(b']');
+    for state in ["gone", "absent"] {
+        let _ = write!(out, ",\"{state}\":[");
+        separator = b"";
+        for entry in frame.entries.iter().filter(|entry| frame.state(entry) == state) {
+            out.extend_from_slice(std::mem::replace(&mut separator, b","));
+            frame.integers.json(frame.key, entry.key, out);
+        }
+        out.push(b']');
     }
-    out.extend_from_slice(b"]}\n");
+    out.extend_from_slice(b"}\n");
 }
 
 /// The seconds since the first moment, and after a tab each element.
