@@ -49,7 +49,7 @@ fn held(pin: &Path) -> Vec<(u32, u64)> {
 }
 
 #[test]
-fn a_line_that_is_wrong_is_named_and_nothing_is_written() {
+fn malformed_line_is_reported_and_nothing_is_written() {
     let lab = Lab::new();
     let pin = lab.hash("h");
     let out_of_range = "out of range for u64 (0 to 18446744073709551615)";
@@ -103,7 +103,7 @@ fn a_line_that_is_wrong_is_named_and_nothing_is_written() {
 }
 
 #[test]
-fn a_table_that_is_wrong_is_refused_with_the_line() {
+fn malformed_table_is_refused_with_the_line() {
     let lab = Lab::new();
     let (pin, per_cpu) = (lab.hash("h"), map("p", "type percpu_hash key 4 value 8 entries 4"));
     let two = "--csv --value struct{a:u32,b:u32}";
@@ -163,7 +163,7 @@ fn a_table_that_is_wrong_is_refused_with_the_line() {
 }
 
 #[test]
-fn a_line_without_an_end_in_sight_is_refused_and_a_long_value_is_not() {
+fn endless_line_is_refused_and_long_value_is_loaded() {
     let lab = Lab::new();
     let pin = lab.hash("h");
     let blank = " ".repeat(10 << 20);
@@ -194,7 +194,7 @@ fn a_line_without_an_end_in_sight_is_refused_and_a_long_value_is_not() {
 }
 
 #[test]
-fn what_editors_and_other_systems_do_to_a_file_is_taken() {
+fn crlf_bom_and_empty_lines_are_accepted() {
     let lab = Lab::new();
     let want = [(1, 10), (2, 20), (3, 30)];
     for (n, (options, input)) in [
@@ -241,7 +241,7 @@ fn what_editors_and_other_systems_do_to_a_file_is_taken() {
 }
 
 #[test]
-fn columns_go_by_path_and_are_told_apart() {
+fn columns_are_matched_by_path() {
     let lab = Lab::new();
     let pin = map("s", "type hash key 8 value 8 entries 4");
     let key = "struct{a: u32, b: u32}";
@@ -319,7 +319,7 @@ fn column_that_key_and_value_have_is_refused_without_a_prefix() {
 }
 
 #[test]
-fn a_full_map_says_how_many_went_in_and_which_line_did_not() {
+fn full_map_reports_the_count_and_the_line() {
     let lab = Lab::new();
     let lines = |from: u32, to: u32| -> String {
         (from..=to).fold(String::new(), |mut all, key| {
@@ -375,7 +375,7 @@ fn as_os(bytes: &[u8]) -> std::ffi::OsString {
 }
 
 #[test]
-fn a_stream_is_written_up_to_the_line_that_is_wrong() {
+fn stream_is_written_up_to_the_malformed_line() {
     let lab = Lab::new();
     let pin = map("h", HASH);
     let input =
@@ -386,7 +386,7 @@ fn a_stream_is_written_up_to_the_line_that_is_wrong() {
 }
 
 #[test]
-fn a_stream_does_not_keep_back_what_it_has_while_it_waits() {
+fn stream_writes_all_it_has_before_it_waits() {
     let lab = Lab::new();
     let pin = map("h", HASH);
     let mut command = lab.map(["load", "--stream", "/sys/fs/bpf/h"]);
@@ -401,7 +401,7 @@ fn a_stream_does_not_keep_back_what_it_has_while_it_waits() {
 }
 
 #[test]
-fn replace_leaves_what_is_in_the_file_and_nothing_else() {
+fn replace_leaves_only_the_entries_of_the_file() {
     let lab = Lab::new();
     let input = "{\"key\":1,\"value\":7}\n{\"key\":3,\"value\":9}\n";
     for (n, words) in [
@@ -450,7 +450,7 @@ fn replace_leaves_what_is_in_the_file_and_nothing_else() {
 }
 
 #[test]
-fn what_is_there_already_is_kept_where_that_is_asked() {
+fn if_absent_keeps_existing_entries() {
     let lab = Lab::new();
     let pin = lab.hash("h");
     let input = "{\"key\":1,\"value\":1}\n{\"key\":2,\"value\":2}\n{\"key\":2,\"value\":3}\n";
@@ -470,7 +470,7 @@ fn what_is_there_already_is_kept_where_that_is_asked() {
 }
 
 #[test]
-fn each_type_takes_what_it_can_and_says_what_it_cannot() {
+fn map_types_accept_load_or_report_why_not() {
     let lab = Lab::new();
     let push = "{\"value\":1}\n{\"value\":2}\n";
     for (kind, pop) in [("queue", "01 00 00 00"), ("stack", "02 00 00 00")] {
@@ -526,7 +526,7 @@ fn may_hold(pin: &Path, mut value: u32) -> bool {
 }
 
 #[test]
-fn a_map_that_may_not_be_written_says_why() {
+fn unwritable_map_reports_the_reason() {
     let lab = Lab::new();
     let pin = lab.hash("frozen");
     bpftool(&["map", "freeze", "pinned", pin.to_str().unwrap()]);
@@ -854,7 +854,7 @@ fn of_cpus(pin: &Path, key: u32) -> Vec<[u8; 3]> {
 }
 
 #[test]
-fn what_get_prints_as_json_is_loaded_as_the_same_bytes() {
+fn json_of_get_is_loaded_as_the_same_bytes() {
     let lab = Lab::new();
     let (from, to) = (
         map("from", "type hash key 4 value 16 entries 64"),
@@ -914,7 +914,7 @@ fn what_get_prints_as_json_is_loaded_as_the_same_bytes() {
 }
 
 #[test]
-fn a_bar_is_drawn_on_a_terminal_when_it_takes_long_and_nowhere_else() {
+fn long_load_shows_progress_on_a_terminal_only() {
     let lab = Lab::new();
     let pin = map("h", HASH);
     let pty = nix::pty::openpty(None, None).unwrap();
@@ -955,7 +955,7 @@ fn screen(master: OwnedFd) -> impl FnMut() -> bool {
 }
 
 #[test]
-fn what_dump_prints_of_a_field_that_is_called_cpu_is_loaded_as_what_it_was() {
+fn dump_of_a_field_named_cpu_is_loaded_unchanged() {
     let lab = Lab::new();
     let script = r#"
         V='struct{cpu: u64, a: u64}'; P=/sys/fs/bpf/pc
@@ -977,7 +977,7 @@ fn what_dump_prints_of_a_field_that_is_called_cpu_is_loaded_as_what_it_was() {
 }
 
 #[test]
-fn a_stream_of_batches_tells_how_many_keys_were_there_already() {
+fn stream_counts_existing_keys_over_all_batches() {
     let lab = Lab::new();
     // Each line is written before the next one comes, so the counts add up over several writes.
     let script = r#"

@@ -93,7 +93,7 @@ fn load_needs_a_descriptor_that_can_read() {
 }
 
 #[test]
-fn loading_what_is_there_evicts_nothing() {
+fn loading_existing_entries_evicts_nothing() {
     let lab = Lab::new();
     for kind in KINDS {
         let pin = map(&lab, kind);
