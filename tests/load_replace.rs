@@ -3,6 +3,7 @@
 
 mod common;
 
+use common::load::held;
 use common::traced::{Stop, Traced};
 use common::*;
 use std::path::{Path, PathBuf};
@@ -30,23 +31,6 @@ fn replace(lab: &Lab, options: &str, pin: &Path, input: &str) -> Command {
 /// `key value` pairs as JSON lines.
 fn lines(pairs: &[(u32, u64)]) -> String {
     pairs.iter().map(|(key, value)| format!("{{\"key\":{key},\"value\":{value}}}\n")).collect()
-}
-
-/// Keys and values in order, of a map of u32 to u64, as bpftool reads them.
-fn held(pin: &Path) -> Vec<(u32, u64)> {
-    let json = bpftool(&["-j", "map", "dump", "pinned", pin.to_str().unwrap()]);
-    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
-    let number = |bytes: &serde_json::Value| {
-        bytes.as_array().unwrap().iter().rev().fold(0u64, |number, byte| {
-            let byte = byte.as_str().unwrap().trim_start_matches("0x");
-            number << 8 | u64::from_str_radix(byte, 16).unwrap()
-        })
-    };
-    let entries = json.as_array().unwrap().iter();
-    let mut all: Vec<(u32, u64)> =
-        entries.map(|e| (number(&e["key"]) as u32, number(&e["value"]))).collect();
-    all.sort_unstable();
-    all
 }
 
 fn fill(lab: &Lab, pin: &Path, pairs: &[(u32, u64)]) {
@@ -388,73 +372,4 @@ fn concurrent_runs_do_not_both_succeed_with_a_mixture() {
         let whole = files.iter().any(|(_, pairs)| *pairs == held);
         assert!(whole || ended != [Some(0); 2], "round {round}: {} entries", held.len());
     }
-}
-
-#[test]
-fn dry_run_prints_the_differences_and_changes_nothing() {
-    let lab = Lab::new();
-    let pin = map(&lab, "m", "hash,key=u32,value=8,entries=8");
-    let old = "key,a,b\n1,1,1\n2,2,2\n3,3,3\n";
-    stdout_of(&mut replace(&lab, "--csv --value struct{a:u32,b:u32}", &pin, old));
-    let new = "key,a,b\n2,2,20\n3,3,3\n5,5,5\n4,4,4\n";
-    let mut command = replace(&lab, "--csv --value struct{a:u32,b:u32} --dry-run", &pin, new);
-    assert_eq!(writes_of_failing(&lab, &command), (0, 0));
-    let run1 = run(&mut command);
-    let mut printed: Vec<&str> = run1.stdout.lines().collect();
-    // The map's order is the kernel's; additions come last, in the file's.
-    printed[..2].sort_unstable();
-    let want = ["- 1", "~ 2\ta=2 b=2 -> a=2 b=20", "+ 5\ta=5 b=5", "+ 4\ta=4 b=4"];
-    assert_eq!((run1.status, printed.as_slice(), run1.stderr.as_str()), (1, &want[..], ""));
-    let run2 =
-        run(&mut replace(&lab, "--csv --value struct{a:u32,b:u32} --dry-run --json", &pin, new));
-    let json: Vec<serde_json::Value> = serde_json::from_str(&run2.stdout).unwrap();
-    assert_eq!((run2.status, json.len()), (1, 4), "{}", run2.stdout);
-    for entry in [
-        serde_json::json!({"key": 1, "old": {"a": 1, "b": 1}}),
-        serde_json::json!({"key": 2, "old": {"a": 2, "b": 2}, "new": {"a": 2, "b": 20}}),
-        serde_json::json!({"key": 4, "new": {"a": 4, "b": 4}}),
-    ] {
-        assert!(json.contains(&entry), "{entry}: {}", run2.stdout);
-    }
-    assert_eq!(
-        stdout_of(&mut replace(&lab, "--csv --value struct{a:u32,b:u32} --dry-run", &pin, old)),
-        ""
-    );
-    assert_eq!(
-        stdout_of(&mut replace(
-            &lab,
-            "--csv --value struct{a:u32,b:u32} --dry-run --json",
-            &pin,
-            old
-        )),
-        "[]\n"
-    );
-    let mut command = lab.map(["load", "--dry-run", "/sys/fs/bpf/m", "input"]);
-    assert_eq!(run(&mut command).status, 2);
-    // A slot of an array becomes zero for the CPUs that are written; all CPUs' values are shown.
-    let array = map(&lab, "p", "percpu_array,value=u32,entries=2");
-    stdout_of(&mut lab.map(["set", "--all-cpus", "/sys/fs/bpf/p", "1", "7"]));
-    let cpus = stdout_of(&mut lab.map(["get", "--per-cpu", "/sys/fs/bpf/p", "1"])).lines().count();
-    let all = |number: &str| vec![number; cpus].join("\t");
-    let run3 = run(&mut replace(&lab, "--cpu 0 --dry-run", &array, &lines(&[(0, 5)])));
-    let first = |first: &str, rest| [vec![first], vec![rest; cpus - 1]].concat().join("\t");
-    let want = format!(
-        "~ 0\t{} -> {}\n~ 1\t{} -> {}\n",
-        all("0"),
-        first("5", "0"),
-        all("7"),
-        first("0", "7")
-    );
-    assert_eq!((run3.status, run3.stdout, run3.stderr.as_str()), (1, want, ""));
-    // It reads: a descriptor that cannot write is enough.
-    let words = ["-r", "--pin", "/sys/fs/bpf/m", "--", "bpf-map", "load", "--replace", "--dry-run"];
-    std::fs::write(lab.path("input"), "{\"key\":9,\"value\":{\"a\":1,\"b\":1}}\n").unwrap();
-    let run4 = run(lab.exec(words).args(["--value=struct{a:u32,b:u32}", "m", "input"]));
-    assert_eq!((run4.status, run4.stdout.lines().count()), (1, 4), "{}", run4.stderr);
-}
-
-/// As [`writes`], of a command with status 1.
-fn writes_of_failing(lab: &Lab, command: &Command) -> (usize, usize) {
-    let inverted = wrapped(&["sh", "-c", "\"$@\" >out; test $? -eq 1", "sh"], command);
-    writes(lab, &inverted)
 }

@@ -11,6 +11,7 @@ pub mod child;
 pub mod fds;
 pub mod features;
 pub mod fuse;
+pub mod load;
 pub mod peers;
 pub mod played;
 pub mod receiver;
