@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::features::Feature;
 use common::load::*;
 use common::*;
 use std::path::Path;
@@ -173,6 +174,7 @@ fn values_of_all_cpus_exclude_options_for_one_value() {
 
 #[test]
 fn values_on_which_cpus_differ_are_refused_with_a_hint() {
+    needs!(Feature::SeveralCpus);
     let lab = Lab::new();
     let pin = map("p", "type percpu_hash key 4 value 8 entries 4");
     let value = "--value=struct{text:char[4],on:bool,b:u8,c:u16}";
@@ -263,6 +265,38 @@ fn dump_of_a_field_named_cpu_is_loaded_unchanged() {
         done"#;
     let header = "key,cpu,value.cpu,a\nkey,cpu,value.cpu,a\nkey,value.cpu,a\nkey,value.cpu,a\n";
     assert_eq!(stdout_of(&mut lab.program("sh", ["-c", script])), header);
+}
+
+#[test]
+fn cpu_column_must_name_a_possible_cpu() {
+    malformed_rows(&[
+        ("key,cpu,value\n1,x,1\n", "line 2: cpu: \"x\" is not a possible CPU"),
+        ("key,cpu,value\n1,99999,1\n", "line 2: cpu: \"99999\" is not a possible CPU"),
+        ("key,cpu,value,cpu\n1,0,1\n", "line 1: column cpu: given twice"),
+    ]);
+}
+
+#[test]
+fn rows_of_a_key_must_name_every_cpu_once() {
+    needs!(Feature::SeveralCpus);
+    malformed_rows(&[
+        ("key,cpu,value\n1,0,1\n", "line 2: cpu: 1 is missing in the rows up to here"),
+        ("key,cpu,value\n1,0,1\n\n\n", "line 2: cpu: 1 is missing in the rows up to here"),
+        ("key,cpu,value\n1,1,1\n2,1,1\n", "line 3: cpu: 0 is missing in the rows before"),
+        ("key,cpu,value\n1,1,1\n1,1,1\n", "line 3: cpu: 1 is given twice for this key"),
+    ]);
+}
+
+/// Loads tables that are refused, each with an error.
+#[track_caller]
+fn malformed_rows(tables: &[(&str, &str)]) {
+    let lab = Lab::new();
+    let pin = map("p", "type percpu_hash key 4 value 8 entries 4");
+    for (input, why) in tables {
+        let error = format!("bpf-map: /sys/fs/bpf/p: standard input: {why}");
+        fails(&mut load(&lab, "--csv", &pin, input), 2, &error);
+    }
+    assert_eq!(stdout_of(&mut lab.map(["dump", "/sys/fs/bpf/p"])), "");
 }
 
 /// How many CPUs are possible, as bpftool shows them.

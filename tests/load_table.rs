@@ -8,7 +8,7 @@ use common::*;
 #[test]
 fn malformed_table_is_refused_with_the_line() {
     let lab = Lab::new();
-    let (pin, per_cpu) = (lab.hash("h"), map("p", "type percpu_hash key 4 value 8 entries 4"));
+    let pin = lab.hash("h");
     let two = "--csv --value struct{a:u32,b:u32}";
     for (options, input, why) in [
         ("--csv", "key,value\n2,1\n3\n", "line 3: 1 cells, where the header has 2"),
@@ -44,18 +44,6 @@ fn malformed_table_is_refused_with_the_line() {
         let error = format!("bpf-map: /sys/fs/bpf/h: standard input: {why}");
         fails(&mut load(&lab, options, &pin, input), 2, &error);
         assert_eq!(held(&pin), [(1, 42)], "{input}");
-    }
-    for (input, why) in [
-        ("key,cpu,value\n1,0,1\n", "line 2: cpu: 1 is missing in the rows up to here"),
-        ("key,cpu,value\n1,0,1\n\n\n", "line 2: cpu: 1 is missing in the rows up to here"),
-        ("key,cpu,value\n1,1,1\n2,1,1\n", "line 3: cpu: 0 is missing in the rows before"),
-        ("key,cpu,value\n1,1,1\n1,1,1\n", "line 3: cpu: 1 is given twice for this key"),
-        ("key,cpu,value\n1,x,1\n", "line 2: cpu: \"x\" is no possible CPU"),
-        ("key,cpu,value\n1,99999,1\n", "line 2: cpu: \"99999\" is no possible CPU"),
-        ("key,cpu,value,cpu\n1,0,1\n", "line 1: column cpu: given twice"),
-    ] {
-        let error = format!("bpf-map: /sys/fs/bpf/p: standard input: {why}");
-        fails(&mut load(&lab, "--csv", &per_cpu, input), 2, &error);
     }
     let error =
         "bpf-map: /sys/fs/bpf/h: standard input: line 1: column cpu: no such column in the layout";

@@ -1,4 +1,4 @@
-//! Kernel features that not every kernel has, and the record of tests that could not run.
+//! Features that not every kernel or machine has, and the record of tests that could not run.
 //!
 //! A test that needs one says so in its first line: `needs!(Feature::ElementIterator);`. If the
 //! running kernel refuses the feature, the test adds `BINARY TEST FEATURE` to the file that
@@ -24,6 +24,9 @@ pub enum Feature {
     Arena,
     /// Maps of type cgrp_storage (Linux 6.2).
     CgroupStorage,
+    /// More than one possible CPU, so that values can differ or be missing; the virtual machine has
+    /// two.
+    SeveralCpus,
 }
 
 impl Feature {
@@ -54,6 +57,11 @@ impl Feature {
             Feature::Fuse => std::fs::File::open("/dev/fuse").is_ok(),
             Feature::Arena => can_create(lab, "arena,entries=1"),
             Feature::CgroupStorage => can_create(lab, "cgrp_storage,value=8"),
+            Feature::SeveralCpus => {
+                let create = ["--create", "probed=percpu_array,value=4,entries=1", "--"];
+                let get = ["bpf-map", "get", "--per-cpu", "probed", "0"];
+                stdout_of(lab.exec(create).args(get)).lines().count() > 1
+            }
             Feature::ElementIterator => {
                 let pin = Path::new(BPFFS).join("probe");
                 let run = run(&mut element_iterator(&pin, &lab.array("probed", 1)));

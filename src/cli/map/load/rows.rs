@@ -28,7 +28,7 @@ impl<'t> Rows<'t> {
         let place = cpu.parse().ok().and_then(|number| self.possible.place(number));
         let Some(place) = place else {
             let start: String = cpu.chars().take(40).collect();
-            bail!("cpu: \"{}\" is no possible CPU", escape(start.as_bytes()));
+            bail!("cpu: \"{}\" is not a possible CPU", escape(start.as_bytes()));
         };
         if !self.given.contains(&true) {
             key.clone_into(&mut self.key);
