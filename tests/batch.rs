@@ -45,11 +45,11 @@ fn a_line_that_fails_is_named_and_is_the_last() {
         ("batch".into(), "batch: not possible within a batch".into()),
         (
             format!("load {h}"),
-            "load: standard input is not to be had within a batch: name a file".into(),
+            "load: standard input is not available in a batch: name a file".into(),
         ),
         (
             format!("load {h} -"),
-            "load: standard input is not to be had within a batch: name a file".into(),
+            "load: standard input is not available in a batch: name a file".into(),
         ),
         (
             format!("load {h} /proc/self/gone"),

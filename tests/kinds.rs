@@ -346,7 +346,7 @@ fn types_have_their_article_in_every_message() {
         ("inode_storage", "value=8", "load PIN none", "an inode_storage"),
         ("inode_storage", "value=8", "clear PIN", "an inode_storage"),
         ("array_of_maps", "entries=1,inner=INNER", "load PIN none", "an array_of_maps"),
-        ("array", "value=8,entries=1", "load PIN values", "an array has one value a key"),
+        ("array", "value=8,entries=1", "load PIN values", "an array has one value per key"),
         ("lpm_trie", "key=8,value=8,entries=1", "dump --cpu 0 PIN", "an lpm_trie"),
         ("xskmap", "entries=1", "load PIN none", "an xskmap"),
     ] {

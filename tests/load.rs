@@ -33,19 +33,25 @@ fn malformed_line_is_reported_and_nothing_is_written() {
         ("{}", "key: missing".into()),
         (r#"{"key":3,"key":3,"value":1}"#, "key: given twice".into()),
         (r#"{"key":3,"value":1,"value":1}"#, "value: given twice".into()),
-        (r#"{"key":3,"value":1,"values":[1]}"#, "values: a hash has one value a key".into()),
-        (r#"{"key":3,"valu":1}"#, "\"valu\", where key, value, values or sum could be".into()),
+        (r#"{"key":3,"value":1,"values":[1]}"#, "values: a hash has one value per key".into()),
+        (
+            r#"{"key":3,"valu":1}"#,
+            "unknown member \"valu\", expected key, value, values or sum".into(),
+        ),
         (
             "{\"k\u{1b}[2J\":3}",
             "json: control character (\\u0000-\\u001F) found while parsing a string at column 4"
                 .into(),
         ),
-        (r#"{"\u001b[2J":3}"#, "\"\\x1b[2J\", where key, value, values or sum could be".into()),
+        (
+            r#"{"\u001b[2J":3}"#,
+            "unknown member \"\\x1b[2J\", expected key, value, values or sum".into(),
+        ),
         (r#"{"key":3,"value":1}x"#, "json: trailing characters at column 20".into()),
         (r#"{"key":3,"value":1},"#, "json: trailing characters at column 20".into()),
         (r#"{"key":3,"val"#, "json: end of line while parsing a string at column 13".into()),
         (r#"{"key":3,"value":1"#, "json: end of line while parsing an object at column 18".into()),
-        ("[", "a JSON array, where an object a line is wanted (dump --jsonl)".into()),
+        ("[", "a JSON array, expected one object per line (dump --jsonl)".into()),
         ("3", "not a JSON object".into()),
         ("\0", "not a JSON object".into()),
         ("{\"key\":3,\0\"value\":1}", "json: key must be a string at column 10".into()),
@@ -79,7 +85,7 @@ fn endless_line_is_refused_and_long_value_is_loaded() {
     }
     // A table's cell that goes on and on.
     let input = format!("key,value\n1,\"{}", "x\n".repeat(5 << 20));
-    let error = "bpf-map: /sys/fs/bpf/h: standard input: line 2: a quote without its end";
+    let error = "bpf-map: /sys/fs/bpf/h: standard input: line 2: unterminated quote";
     fails(&mut load(&lab, "--csv", &pin, input), 2, error);
     assert_eq!(held(&pin), [(1, 42)]);
 
@@ -257,7 +263,7 @@ fn replace_leaves_only_the_entries_of_the_file() {
     // More than there is room for is known before anything is removed.
     let pin = lab.hash("h");
     let many: String = (1..6).map(|key| format!("{{\"key\":{key},\"value\":0}}\n")).collect();
-    let error = "bpf-map: /sys/fs/bpf/h: 5 keys, where the map has room for 4";
+    let error = "bpf-map: /sys/fs/bpf/h: 5 keys, but the map has room for 4";
     fails(&mut load(&lab, "--replace", &pin, many), 2, error);
     assert_eq!(held(&pin), [(1, 42)]);
     // Bits beyond a prefix do not make another key.

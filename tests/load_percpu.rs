@@ -66,7 +66,7 @@ fn values_of_all_cpus_are_loaded_beside_single_zeros() {
         fails(&mut load(&lab, options, &pin, input), 2, &error);
     }
     let both = format!("{{\"key\":1,\"value\":{},\"values\":[{}]}}", one(1), each.join(","));
-    let error = "bpf-map: /sys/fs/bpf/p: standard input: line 1: both value and values";
+    let error = "bpf-map: /sys/fs/bpf/p: standard input: line 1: value and values are both given";
     fails(&mut load(&lab, options, &pin, both), 2, error);
 }
 
@@ -156,7 +156,7 @@ fn values_of_all_cpus_exclude_options_for_one_value() {
     for (options, input, line) in [("", json, 1), ("--csv", csv, 1 + count)] {
         let error = format!(
             "bpf-map: /sys/fs/bpf/p: standard input: line {line}: \
-             values for every CPU exclude --all-cpus, --cpu and --sum"
+             values for every CPU cannot be combined with --all-cpus, --cpu or --sum"
         );
         for more in ["--cpu 0", "--sum", "--all-cpus"] {
             fails(&mut load(&lab, &format!("{options} {more}"), &pin, &input), 2, &error);

@@ -11,16 +11,16 @@ fn malformed_table_is_refused_with_the_line() {
     let pin = lab.hash("h");
     let two = "--csv --value struct{a:u32,b:u32}";
     for (options, input, why) in [
-        ("--csv", "key,value\n2,1\n3\n", "line 3: 1 cells, where the header has 2"),
-        ("--csv", "key,value\n2,1\n\n3,1,1", "line 4: 3 cells, where the header has 2"),
-        ("--tsv", "key\tvalue\n2\t1\n3\n", "line 3: 1 cells, where the header has 2"),
+        ("--csv", "key,value\n2,1\n3\n", "line 3: 1 cells, but the header has 2"),
+        ("--csv", "key,value\n2,1\n\n3,1,1", "line 4: 3 cells, but the header has 2"),
+        ("--tsv", "key\tvalue\n2\t1\n3\n", "line 3: 1 cells, but the header has 2"),
         (
             "--csv",
             "key,value\n2,1\n3,x\n",
             "line 3: value: expected a whole number (u64), found \"x\"",
         ),
         ("--csv", "key,value\n,1\n", "line 2: key: expected a whole number (u32), found \"\""),
-        ("--csv", "key,value\n2,1\n3,\"1\n4,1\n", "line 3: a quote without its end"),
+        ("--csv", "key,value\n2,1\n3,\"1\n4,1\n", "line 3: unterminated quote"),
         (
             "--csv",
             "key,value\n2,1\n3,1\0\n",

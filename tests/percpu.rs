@@ -178,7 +178,7 @@ fn values_array_needs_no_cpus_and_must_be_complete() {
         fails(&mut with(&lab, MAPS[0], &format!("bpf-map set p 1 '{text}'")), 2, &error);
     }
     let error = format!(
-        "bpf-map: p: value {all}: values for every CPU exclude --all-cpus, --cpu and --sum"
+        "bpf-map: p: value {all}: values for every CPU cannot be combined with --all-cpus, --cpu or --sum"
     );
     fails(&mut with(&lab, MAPS[0], &format!("bpf-map set --sum p 1 '{all}'")), 2, &error);
     // A field of that name is meant as such.

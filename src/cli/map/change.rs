@@ -79,6 +79,6 @@ impl Target {
             let is_trie = Kind(self.map.info().kind) == Kind::LPM_TRIE;
             only_a_shorter_prefix = is_trie && now == Condition::Present;
         }
-        bail!("{}: {operation}: the key came and went {ATTEMPTS} times", self.label)
+        bail!("{}: {operation}: the key was added and removed {ATTEMPTS} times", self.label)
     }
 }

@@ -49,7 +49,7 @@ impl Placement {
     pub fn check_each(self) -> anyhow::Result<()> {
         match self {
             Placement::Unknown => Ok(()),
-            _ => bail!("values for every CPU exclude --all-cpus, --cpu and --sum"),
+            _ => bail!("values for every CPU cannot be combined with --all-cpus, --cpu or --sum"),
         }
     }
 

@@ -46,15 +46,15 @@ pub fn arguments(command: Command) -> Command {
         Arg::new("FILE")
             .help("The file [default: standard input]")
             .value_parser(value_parser!(OsString)),
-        flag("csv", "Read CSV, in place of a JSON object a line").conflicts_with("tsv"),
+        flag("csv", "Read CSV instead of JSON lines").conflicts_with("tsv"),
         flag("tsv", "Read tab-separated values"),
-        flag("if-absent", "Write only what is not there"),
-        flag("replace", "Write what differs, and remove what is not in the file")
+        flag("if-absent", "Write only entries whose key is missing"),
+        flag("replace", "Write entries that differ, and remove those that are not in the file")
             .conflicts_with_all(others),
         flag("dry-run", "Print what --replace would change, and change nothing")
             .requires("replace")
             .conflicts_with_all(others),
-        flag("stream", "Write while reading, without checking all first"),
+        flag("stream", "Write while reading, without checking the whole file first"),
     ]);
     let json = get::json_flags().map(|flag| flag.requires("dry-run").conflicts_with_all(others));
     command.args(cpus::written()).args(json)
@@ -63,7 +63,7 @@ pub fn arguments(command: Command) -> Command {
 pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
     let file = matches.get_one::<OsString>("FILE").map(OsString::as_os_str);
     if out.line.is_some() && file.is_none_or(|file| file == "-") {
-        bail!("load: standard input is not to be had within a batch: name a file");
+        bail!("load: standard input is not available in a batch: name a file");
     }
     let flag = |name: &str| matches.get_flag(name);
     let target = reference::open(matches, !flag("dry-run"))?;

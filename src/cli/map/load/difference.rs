@@ -53,7 +53,7 @@ impl<'t> Difference<'t> {
         let wanted = Wanted::new(elements, kind);
         // Storage has no such number: it is 0.
         if room > 0 && wanted.len() > room as usize && !kind.evicts() {
-            bail!("{}: {} keys, where the map has room for {room}", target.label, wanted.len());
+            bail!("{}: {} keys, but the map has room for {room}", target.label, wanted.len());
         }
         Ok(Difference { target, elements, wanted, same: Same::new(target, placement) })
     }

@@ -82,7 +82,7 @@ impl<'t> Input<'t> {
                         complete = match line {
                             Some((_, line)) => reader.add(line),
                             None => {
-                                bail!("{}: a quote without its end", place(&lines.name, number))
+                                bail!("{}: unterminated quote", place(&lines.name, number))
                             }
                         };
                     }

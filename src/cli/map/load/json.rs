@@ -63,7 +63,7 @@ impl<'t> Reader<'t> {
     pub fn read(&mut self, line: &[u8]) -> anyhow::Result<(&[u8], Given<'_>)> {
         match line.trim_ascii_start().first() {
             Some(b'{') => {}
-            Some(b'[') => bail!("a JSON array, where an object a line is wanted (dump --jsonl)"),
+            Some(b'[') => bail!("a JSON array, expected one object per line (dump --jsonl)"),
             _ => bail!("not a JSON object"),
         }
         if let Some(guess) = &self.guess {
@@ -76,7 +76,7 @@ impl<'t> Reader<'t> {
         match &self.seen {
             Seen { key: false, .. } if self.key_type.is_some() => bail!("key: missing"),
             Seen { value: false, values: false, .. } => bail!("value: missing"),
-            Seen { value: true, values: true, .. } => bail!("both value and values"),
+            Seen { value: true, values: true, .. } => bail!("value and values are both given"),
             Seen { values: true, .. } => Ok((&self.key, Given::Each(&self.each))),
             _ => Ok((&self.key, Given::One(&self.value))),
         }
@@ -154,7 +154,7 @@ impl<'de> Visitor<'de> for Members<'_, '_> {
                 (Name::SUM, _) => drop(map.next_value::<bool>()?),
                 _ if reader.each.is_empty() => {
                     let kind = &reader.kind;
-                    return Err(A::Error::custom(format_args!("{kind} has one value a key")));
+                    return Err(A::Error::custom(format_args!("{kind} has one value per key")));
                 }
                 _ => map.next_value_seed(Values::new(
                     reader.map,
@@ -203,7 +203,7 @@ impl Visitor<'_> for Name {
                 let start: String = other.chars().take(40).collect();
                 let start = escape(start.as_bytes());
                 Err(E::custom(format_args!(
-                    "\"{start}\", where key, value, values or sum could be"
+                    "unknown member \"{start}\", expected key, value, values or sum"
                 )))
             }
         }

@@ -146,7 +146,7 @@ impl<'t> Reader<'t> {
             return Ok(None);
         };
         if count != columns {
-            bail!("{count} cells, where the header has {columns}");
+            bail!("{count} cells, but the header has {columns}");
         }
         self.key.read(cell)?;
         if self.is_sum && self.cpu.is_none() {
