@@ -5,6 +5,7 @@ mod common;
 use common::child::Start;
 use common::fds::*;
 use common::features::Feature;
+use common::fuse::serve;
 use common::receiver::activated;
 use common::sender::{Datagram, Sender};
 use common::waiting::Waiting;
@@ -12,6 +13,7 @@ use common::*;
 use nix::mount::{MsFlags, mount};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{getsockopt, setsockopt, sockopt};
+use sendfd::SendWithFd;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -290,20 +292,68 @@ fn lingering() -> (TcpStream, TcpStream) {
     (ours, theirs)
 }
 
+/// A socket in whose queue is the last descriptor of a connection that lingers.
+fn lingering_within(slow: TcpStream) -> UnixDatagram {
+    let (socket, other) = UnixDatagram::pair().unwrap();
+    other.send_with_fd(&[1], &[slow.as_raw_fd()]).unwrap();
+    socket
+}
+
 #[test]
 fn refused_descriptor_that_is_slow_to_close_delays_nothing() {
     let lab = Lab::new();
     let map = new_map("sent");
-    let socket = activated(&lab.path("in"));
-    std::fs::set_permissions(lab.path("in"), PermissionsExt::from_mode(0o666)).unwrap();
-    let (slow, _other_end) = lingering();
-    send_as(OTHER, &lab.path("in"), vec![1], &[slow.as_fd()]);
-    // Then the one in the queue is the last.
-    drop(slow);
-    send_as(0, &lab.path("in"), transfer(), &[map.as_fd()]);
-    let stderr = warning(OTHER).replace("uds", "fd:3");
-    let waiting = Waiting::start(&mut inherited(&lab, &[], &socket), &[]);
-    assert_eq!(waiting.run(), done(&map, stderr));
+    let hold: [fn(TcpStream) -> OwnedFd; 2] =
+        [OwnedFd::from, |slow| OwnedFd::from(lingering_within(slow))];
+    for hold in hold {
+        let socket = activated(&lab.path("in"));
+        std::fs::set_permissions(lab.path("in"), PermissionsExt::from_mode(0o666)).unwrap();
+        let (slow, _other_end) = lingering();
+        let slow = hold(slow);
+        send_as(OTHER, &lab.path("in"), vec![1], &[slow.as_fd()]);
+        // Then the one in the queue is the last.
+        drop(slow);
+        send_as(0, &lab.path("in"), transfer(), &[map.as_fd()]);
+        let stderr = warning(OTHER).replace("uds", "fd:3");
+        let waiting = Waiting::start(&mut inherited(&lab, &[], &socket), &[]);
+        assert_eq!(waiting.run(), done(&map, stderr));
+        std::fs::remove_file(lab.path("in")).unwrap();
+    }
+}
+
+#[test]
+fn error_is_not_delayed_by_a_descriptor_slow_to_close() {
+    let lab = Lab::new();
+    let not_a_map = "fd:3: import: descriptor 1 of 1 is a socket, not a map";
+    let malformed = "fd:3: import: a datagram of 1 byte, shorter than the header's 88";
+    for (bytes, error) in [(transfer(), not_a_map), (vec![1], malformed)] {
+        let socket = activated(&lab.path("in"));
+        let (slow, _other_end) = lingering();
+        send_as(0, &lab.path("in"), bytes, &[slow.as_fd()]);
+        drop(slow);
+        Waiting::start(&mut inherited(&lab, &[], &socket), &[]).fails("lingering", error);
+        std::fs::remove_file(lab.path("in")).unwrap();
+    }
+}
+
+#[test]
+fn refused_descriptor_of_a_fuse_file_is_not_flushed() {
+    needs!(Feature::Fuse);
+    let lab = Lab::new();
+    let map = new_map("sent");
+    let mounted = lab.path("fuse");
+    std::fs::create_dir(&mounted).unwrap();
+    let flushed = serve(&mounted);
+    // Before the file is open, which the process would inherit until it executes bpf-exec.
+    let mut waiting = start(&lab, &mut import(&lab, &[]));
+    let file = std::fs::File::open(mounted.join("file")).unwrap();
+    send_as(OTHER, &lab.path("uds"), vec![1], &[file.as_fd()]);
+    send_as(0, &lab.path("uds"), transfer(), &[map.as_fd()]);
+    let pid = waiting.child().id();
+    assert_eq!(waiting.run(), done(&map, warning(OTHER)));
+    drop(file);
+    let flushed = flushed.lock().unwrap();
+    assert!(!flushed.is_empty() && !flushed.contains(&pid), "{pid} of {flushed:?}");
 }
 
 #[test]

@@ -87,17 +87,24 @@ impl Import {
     /// with it is an error, and drops what came with it, unless another user sent it than those
     /// that may: then it is dropped, with a warning, before anything else of it is looked at.
     fn receive(&mut self, warn: &mut dyn FnMut(String)) -> Result<bool, Error> {
-        let mut payload = [0; HEADER + ENTRY * MAX_FDS];
-        let message = match scm::receive(self.socket.as_fd(), &mut payload) {
-            Err(Errno::EAGAIN | Errno::EINTR) => return Ok(false),
-            message => message.map_err(|errno| self.fail(errno))?,
+        let Some(peeked) = self.unless_absent(scm::peek(self.socket.as_fd()))? else {
+            return Ok(false);
         };
-        let sender = self.sender(&message);
+        let sender = self.sender(&peeked);
         if !self.senders.accepts(sender) {
             let warning = self.senders.refuse(sender);
             warning.into_iter().for_each(|text| warn(format!("{}: {text}", escape(&self.label))));
-            close_at_once(message.fds);
+            let discard =
+                if peeked.control_truncated { scm::discard_hostile } else { scm::discard };
+            self.unless_absent(discard(self.socket.as_fd()))?;
             return Ok(false);
+        }
+        let mut payload = [0; HEADER + ENTRY * MAX_FDS];
+        let message = scm::receive(self.socket.as_fd(), &mut payload);
+        let Some(message) = self.unless_absent(message)? else { return Ok(false) };
+        close_without_linger(&message.fds);
+        if !self.senders.accepts(self.sender(&message)) {
+            return Err(self.fail("another process receives from the socket as well"));
         }
         if message.payload_truncated {
             return Err(self.fail("a datagram longer than any that tc sends"));
@@ -122,6 +129,15 @@ impl Import {
         Ok(true)
     }
 
+    /// What a system call on the socket returned; None if no datagram is there.
+    fn unless_absent<T>(&self, returned: Result<T, Errno>) -> Result<Option<T>, Error> {
+        match returned {
+            Ok(value) => Ok(Some(value)),
+            Err(Errno::EAGAIN | Errno::EINTR) => Ok(None),
+            Err(errno) => Err(self.fail(errno)),
+        }
+    }
+
     /// The user who sent a message; None if it has no credentials.
     fn sender(&self, message: &Received) -> Option<u32> {
         // A process has no id here if it is in another pid namespace, or is not known.
@@ -130,13 +146,13 @@ impl Import {
     }
 }
 
-/// Closes what a refused sender sent. If it has the last descriptor of a socket that lingers
-/// (SO_LINGER), closing would otherwise take as long as the sender wants.
-fn close_at_once(fds: Vec<OwnedFd>) {
+/// Turns off SO_LINGER, with which closing the last descriptor of a socket may take as long as the
+/// sender wants. A datagram that an accepted user sent may have one, too, by mistake.
+fn close_without_linger(fds: &[OwnedFd]) {
     let off = libc::linger { l_onoff: 0, l_linger: 0 };
     for fd in fds {
         // ENOTSOCK of anything else.
-        let _ = setsockopt(&fd, sockopt::Linger, &off);
+        let _ = setsockopt(fd, sockopt::Linger, &off);
     }
 }
 

@@ -9,6 +9,8 @@ pub const MAX_FDS: usize = 253;
 
 /// SCM_PIDFD of `include/linux/socket.h`, since Linux 6.5.
 const SCM_PIDFD: libc::c_int = 4;
+/// How long the kernel may take to close the descriptors of a discarded message.
+const DISCARD_TIME: libc::timeval = libc::timeval { tv_sec: 0, tv_usec: 20_000 };
 
 /// One message, with the descriptors that came along.
 #[derive(Debug)]
@@ -30,15 +32,73 @@ pub struct Received {
 /// sender's credentials where they are asked for. EAGAIN if there is none, also on a socket
 /// that blocks: an inherited one may.
 pub fn receive(socket: BorrowedFd, payload: &mut [u8]) -> Result<Received> {
-    // SAFETY: CMSG_SPACE only computes.
-    let credentials = unsafe { libc::CMSG_SPACE(size_of::<libc::ucred>() as u32) };
-    receive_into(socket, payload, credentials as usize + rights(MAX_FDS), libc::MSG_DONTWAIT)
+    receive_into(socket, payload, credentials() + rights(MAX_FDS), libc::MSG_DONTWAIT)
+}
+
+/// The credentials of the next message, which stays queued. Its descriptors do not become
+/// descriptors of this process; if it has any, `control_truncated` is set. EAGAIN as above.
+pub fn peek(socket: BorrowedFd) -> Result<Received> {
+    receive_into(socket, &mut [], credentials(), libc::MSG_PEEK | libc::MSG_DONTWAIT)
+}
+
+/// Drops the next message. EAGAIN as above.
+pub fn discard(socket: BorrowedFd) -> Result<()> {
+    receive_into(socket, &mut [], 0, libc::MSG_DONTWAIT).map(drop)
+}
+
+/// Drops the next message, if there is one, whose descriptors another user chose.
+///
+/// The process that drops it closes them: not as descriptors of its own, for which a FUSE server
+/// would be asked (FUSE_FLUSH), but a socket that lingers (SO_LINGER), also one in the queue of
+/// another socket, blocks until a signal arrives. A child process therefore drops the message. If
+/// there can be no child, this process does.
+pub fn discard_hostile(socket: BorrowedFd) -> Result<()> {
+    // SAFETY: the child only makes system calls, and ends with _exit.
+    let child = unsafe { libc::fork() };
+    match child {
+        -1 => discard(socket),
+        0 => {
+            end_process_after(DISCARD_TIME);
+            let dropped = discard(socket);
+            // SAFETY: no pointers; nothing of the parent is run.
+            unsafe { libc::_exit(dropped.is_err().into()) }
+        }
+        // ECHILD once it has ended, if SIGCHLD is ignored. Otherwise EINTR is the only error.
+        _ => loop {
+            // SAFETY: no status is asked for.
+            let ended = unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+            if ended == child || Errno::last() != Errno::EINTR {
+                return Ok(());
+            }
+        },
+    }
+}
+
+/// Has SIGALRM end this process, which has no timer of its own yet.
+fn end_process_after(time: libc::timeval) {
+    let timer =
+        libc::itimerval { it_value: time, it_interval: libc::timeval { tv_sec: 0, tv_usec: 0 } };
+    // SAFETY: a valid signal, a set that is initialized before it is read, and a live timer.
+    unsafe {
+        let mut alarm: libc::sigset_t = zeroed();
+        libc::sigemptyset(&raw mut alarm);
+        libc::sigaddset(&raw mut alarm, libc::SIGALRM);
+        libc::signal(libc::SIGALRM, libc::SIG_DFL);
+        libc::sigprocmask(libc::SIG_UNBLOCK, &raw const alarm, std::ptr::null_mut());
+        libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut());
+    }
 }
 
 /// Receives one message with at most `room` descriptors. Those that are too many never become
 /// descriptors of this process: the kernel drops them.
 pub fn receive_at_most(socket: BorrowedFd, payload: &mut [u8], room: usize) -> Result<Received> {
     receive_into(socket, payload, if room == 0 { 0 } else { rights(room) }, 0)
+}
+
+/// Bytes of a control message with the sender's credentials.
+fn credentials() -> usize {
+    // SAFETY: CMSG_SPACE only computes.
+    unsafe { libc::CMSG_SPACE(size_of::<libc::ucred>() as u32) as usize }
 }
 
 /// Bytes of a control message with so many descriptors, and no space after it, in which there
