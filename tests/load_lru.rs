@@ -121,3 +121,20 @@ fn loading_existing_entries_evicts_nothing() {
         assert_eq!(held(&pin), count);
     }
 }
+
+#[test]
+fn replace_by_more_keys_than_there_is_room_for_is_refused() {
+    let lab = Lab::new();
+    for kind in KINDS {
+        let cpus = if kind.contains("percpu") { "--sum" } else { "" };
+        let pin = map(&lab, kind);
+        file(&lab, 10);
+        stdout_of(&mut load(&lab, cpus, &pin, "file"));
+        file(&lab, 1001);
+        let line = format!("bpf-map: {}: 1001 keys, but the map has room for 1000", pin.display());
+        for dry_run in ["", "--dry-run"] {
+            fails(&mut load(&lab, &format!("--replace {dry_run} {cpus}"), &pin, "file"), 2, &line);
+            assert_eq!(held(&pin), 10);
+        }
+    }
+}

@@ -49,10 +49,10 @@ impl<'t> Difference<'t> {
         placement: Placement,
     ) -> anyhow::Result<Difference<'t>> {
         let info = target.map.info();
-        let (kind, room) = (Kind(info.kind), info.max_entries);
-        let wanted = Wanted::new(elements, kind);
+        let room = info.max_entries;
+        let wanted = Wanted::new(elements, Kind(info.kind));
         // Storage has no such number: it is 0.
-        if room > 0 && wanted.len() > room as usize && !kind.evicts() {
+        if room > 0 && wanted.len() > room as usize {
             bail!("{}: {} keys, but the map has room for {room}", target.label, wanted.len());
         }
         Ok(Difference { target, elements, wanted, same: Same::new(target, placement) })
