@@ -1,26 +1,26 @@
-//! Writing an element: on a condition, or by reading it, changing it and writing it back.
+//! Writes an element, on a condition or after reading and changing it.
 
 use super::reference::Target;
 use crate::map::kind::Kind;
 use crate::sys::Errno;
 use anyhow::bail;
 
-/// What must hold of the key for the write to be done. The numbers are the kernel's flags.
+/// The condition for a write. The numbers are the kernel's flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Condition {
-    /// BPF_ANY: nothing.
+    /// BPF_ANY: none.
     Any = 0,
-    /// BPF_NOEXIST: there is no such key yet.
+    /// BPF_NOEXIST: the key is missing.
     Absent = 1,
-    /// BPF_EXIST: there is.
+    /// BPF_EXIST: the key is present.
     Present = 2,
 }
 
-/// Reading again, because the key came or went since, is given up after so many times.
+/// How often an element is read again because its key was added or removed in the meantime.
 const ATTEMPTS: u32 = 1000;
 
 impl Target {
-    /// Writes `value`, of all CPUs in a per-CPU map; false, and nothing written, where the
+    /// Writes `value`: in a per-CPU map, the values of all CPUs. False, and nothing is written, if the
     /// condition does not hold. `operation` is the subcommand.
     pub fn write(
         &self,
@@ -43,12 +43,12 @@ impl Target {
         }
     }
 
-    /// Reads the element, all CPUs' values in a per-CPU map, lets `change` work on it, and
-    /// writes it back; an element that is not there begins as zeros. False, and nothing
-    /// written, where the condition does not hold.
+    /// Reads the value (in a per-CPU map, the values of all CPUs), calls `change` with it, and writes
+    /// it back; if the key is missing, the value is zeros. False, and nothing is written, if the
+    /// condition does not hold.
     ///
-    /// An element is neither made nor deleted against what was read: then it is read again.
-    /// But what others write to it between the reading and the writing is lost.
+    /// If the key is added or removed between the read and the write, the value is read again. But a
+    /// concurrent write to the value is lost.
     pub fn change(
         &self,
         operation: &'static str,
@@ -74,8 +74,8 @@ impl Target {
             if self.write(operation, key, &value, now)? {
                 return Ok(true);
             }
-            // A trie's lookup answers with the longest prefix that matches, which need not be
-            // the one that was asked for.
+            // A trie's lookup returns the longest prefix that matches the key, which may be shorter
+            // than the key.
             let is_trie = Kind(self.map.info().kind) == Kind::LPM_TRIE;
             only_a_shorter_prefix = is_trie && now == Condition::Present;
         }

@@ -14,27 +14,27 @@ use std::convert::Infallible;
 pub enum Which {
     /// All, as one sum.
     Sum,
-    /// Every one by itself.
+    /// All, each by itself.
     Each(Cpus),
-    /// The one with this number, at this place among the values.
+    /// The CPU with this number, at this position among the values.
     One { number: u32, place: usize },
 }
 
 /// The CPUs to which a value is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Placement {
-    /// Every one, or the one value that all CPUs share.
+    /// All; also for a map with one value for all CPUs.
     All,
     /// The first possible CPU; the others get zero.
     First,
-    /// The one at this place among the values; the others keep theirs.
+    /// The CPU at this position among the values; the others keep their values.
     One(usize),
-    /// Not given: only zero can be written, to every one.
+    /// Not given: only zero can be written, for all CPUs.
     Unknown,
 }
 
 impl Placement {
-    /// An error if the value is not zero and the caller did not say which CPUs get it.
+    /// An error if the value is not zero and no option selects the CPUs that get it.
     pub fn check(self, is_zero: bool) -> anyhow::Result<()> {
         match self {
             Placement::Unknown if !is_zero => bail!(
@@ -45,7 +45,7 @@ impl Placement {
         }
     }
 
-    /// An error if the caller said which CPUs get a value, but there is one for every CPU.
+    /// An error if an option selects CPUs: for an element with the values of all CPUs.
     pub fn check_each(self) -> anyhow::Result<()> {
         match self {
             Placement::Unknown => Ok(()),
@@ -58,13 +58,13 @@ impl Placement {
         matches!(self, Placement::One(_))
     }
 
-    /// Whether the value at this place, or at the only one, is written.
+    /// Whether the value at this position is written.
     pub fn writes(self, place: usize) -> bool {
         !matches!(self, Placement::One(only) if only != place)
     }
 
-    /// Calls `write` with the value in `element` of each CPU that is written, and with whether
-    /// it gets the value or zero.
+    /// Calls `write` for each CPU that is written: with its value in `element`, and true, or false if
+    /// the CPU gets zero.
     pub fn each<E>(
         self,
         map: &MapFd,
@@ -91,7 +91,7 @@ impl Placement {
     }
 }
 
-/// `--all-cpus`, `--cpu` and `--sum`, of which one may be given.
+/// `--all-cpus`, `--cpu` and `--sum`, which exclude each other.
 pub fn written() -> [Arg; 3] {
     let cpu = one("Write it for this CPU only; the others keep their values");
     let flag = |name, help| Arg::new(name).long(name).help(help).action(ArgAction::SetTrue);
@@ -123,8 +123,8 @@ impl Target {
         Cpus::of(&self.map).with_context(|| self.label.clone())
     }
 
-    /// The CPUs that `--cpu` and `--per-cpu`, if the command has it, select; an error if the
-    /// map has one value for all CPUs, or the CPU is not possible.
+    /// The CPUs that `--cpu` and `--per-cpu`, if the command has it, select; an error if the map has
+    /// one value for all CPUs, or the CPU is not possible.
     pub fn which(&self, matches: &ArgMatches) -> anyhow::Result<Which> {
         if matches!(matches.try_get_one::<bool>("per-cpu"), Ok(Some(true))) {
             self.require_cpus("per-cpu")?;
@@ -136,7 +136,8 @@ impl Target {
         })
     }
 
-    /// The CPUs that `--all-cpus`, `--cpu` or `--sum` selects; errors as of [`Target::which`].
+    /// The CPUs that `--all-cpus`, `--cpu` or `--sum` selects; the errors are those of
+    /// [`Target::which`].
     pub fn placement(&self, matches: &ArgMatches) -> anyhow::Result<Placement> {
         for (option, placement) in [("all-cpus", Placement::All), ("sum", Placement::First)] {
             if matches.get_flag(option) {
@@ -159,7 +160,7 @@ impl Target {
         Ok(())
     }
 
-    /// The number after `--cpu`, and its place among the possible CPUs.
+    /// The number after `--cpu`, and its position among the possible CPUs.
     fn one_cpu(&self, matches: &ArgMatches) -> anyhow::Result<Option<(u32, usize)>> {
         let Some(number) = matches.get_one::<u32>("cpu").copied() else { return Ok(None) };
         self.require_cpus("cpu")?;

@@ -1,5 +1,5 @@
-//! `bpf-map load`: elements out of a file. By default all of it is read and checked
-//! before the first is written.
+//! `bpf-map load`: writes the elements of a file to a map. By default the whole file is read and
+//! checked before the first element is written.
 
 mod difference;
 mod dry_run;
@@ -35,7 +35,7 @@ use replace::Failure;
 use std::ffi::OsString;
 use write::{Refused, Writer};
 
-/// Elements that `--stream` gathers, if they come faster than they can be written.
+/// How many elements `--stream` collects if they arrive faster than they can be written.
 const STREAM: usize = 4096;
 
 pub fn arguments(command: Command) -> Command {
@@ -106,7 +106,7 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
     report(present.into_iter().chain(evicted), out)
 }
 
-/// Prints messages about a map that is not as the file says; returns the exit status.
+/// Prints messages about a map that differs from the file; returns the exit status.
 fn report(messages: impl IntoIterator<Item = String>, out: &mut Output) -> anyhow::Result<u8> {
     let mut status = 0;
     for message in messages {
@@ -116,7 +116,7 @@ fn report(messages: impl IntoIterator<Item = String>, out: &mut Output) -> anyho
     Ok(status)
 }
 
-/// An error where the map's type takes nothing from a file, or not in this way.
+/// An error if the map's type cannot be loaded, or not with these options.
 fn allow(target: &Target, replace: bool, if_absent: bool) -> anyhow::Result<()> {
     let kind = Kind(target.map.info().kind);
     let name = kind.with_article();
@@ -144,8 +144,8 @@ struct Load<'t> {
 }
 
 impl<'t> Load<'t> {
-    /// Reads all elements. As a stream they are written whenever the next line has to be waited
-    /// for, but for the last ones.
+    /// Reads all elements. With `--stream`, all but the last ones are written: whenever the next line
+    /// is not available yet, and if many were collected.
     fn read(&mut self, mut stream: Option<&mut Option<Kept<'t>>>) -> anyhow::Result<()> {
         let size = self.input.lines.size();
         let mut shown = 0;
@@ -173,7 +173,7 @@ impl<'t> Load<'t> {
         }
     }
 
-    /// Writes what was gathered; it is all there is, unless it is a part of a stream.
+    /// Writes the elements that were read; `whole` unless they are a part of a stream.
     fn write(&mut self, whole: bool, kept: &mut Option<Kept>) -> anyhow::Result<()> {
         let progress = whole.then_some(&mut self.progress);
         let count = self.elements.len();
@@ -185,7 +185,7 @@ impl<'t> Load<'t> {
         Ok(())
     }
 
-    /// Prints what differs.
+    /// Prints the entries that differ.
     fn dry_run(self, json: Option<Integers>, out: &mut Output) -> anyhow::Result<u8> {
         let Load { target, placement, ref elements, progress, .. } = self;
         drop(progress);
@@ -196,7 +196,7 @@ impl<'t> Load<'t> {
         Ok(if differs { exit::ABSENT } else { 0 })
     }
 
-    /// Writes and removes what differs; a message if something still does.
+    /// Writes and removes the entries that differ; a message if entries still differ.
     fn replace(&mut self) -> anyhow::Result<Option<String>> {
         let Load { target, placement, elements, writer, progress, .. } = self;
         let mut difference = Difference::new(target, elements, *placement)?;
@@ -210,7 +210,7 @@ impl<'t> Load<'t> {
         }
     }
 
-    /// The error for an element that the kernel did not take; `all` is how many were to be written.
+    /// The error for an element that could not be written; `all` is how many were to be written.
     fn refused(
         &self,
         Refused { element, error, .. }: Refused,
@@ -223,7 +223,7 @@ impl<'t> Load<'t> {
     }
 }
 
-/// What is reported if a map differs from the file after all.
+/// What is reported if the map still differs from the file.
 fn left(target: &Target, name: &str, wanted: usize, count: Count) -> Option<String> {
     let Count { missing, changed, others } = count;
     let label = &target.label;

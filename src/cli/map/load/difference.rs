@@ -1,4 +1,4 @@
-//! What a map has to change to have just the elements of a file.
+//! The difference between a map and a file: the entries to add, to set and to remove.
 
 use super::elements::Elements;
 use super::same::Same;
@@ -9,13 +9,13 @@ use crate::map::kind::Kind;
 use crate::map::scan::Scan;
 use anyhow::bail;
 
-/// One entry that differs. `old` is the whole value that the map has.
+/// One entry that differs. `old` is the whole value in the map.
 pub enum Change<'c> {
-    /// The map does not have this element's key.
+    /// The key of this element is not in the map.
     Add { element: usize },
-    /// The map has another value for this element's key.
+    /// The key of this element has another value in the map.
     Set { element: usize, old: &'c [u8] },
-    /// The file does not have this key.
+    /// The key is not in the file.
     Remove { key: &'c [u8], old: &'c [u8] },
 }
 
@@ -33,7 +33,7 @@ impl Count {
     }
 }
 
-/// A file and a map, to be compared more than once.
+/// A map and the elements of a file; the map is read again for each comparison.
 pub struct Difference<'t> {
     target: &'t Target,
     elements: &'t Elements<'t>,
@@ -42,7 +42,7 @@ pub struct Difference<'t> {
 }
 
 impl<'t> Difference<'t> {
-    /// An error if the map has no room for what the file has.
+    /// An error if the file has more keys than the map can have.
     pub fn new(
         target: &'t Target,
         elements: &'t Elements<'t>,
@@ -51,7 +51,7 @@ impl<'t> Difference<'t> {
         let info = target.map.info();
         let room = info.max_entries;
         let wanted = Wanted::new(elements, Kind(info.kind));
-        // Storage has no such number: it is 0.
+        // For cgroup storage, max_entries is 0.
         if room > 0 && wanted.len() > room as usize {
             bail!("{}: {} keys, but the map has room for {room}", target.label, wanted.len());
         }
@@ -63,8 +63,8 @@ impl<'t> Difference<'t> {
         self.wanted.len()
     }
 
-    /// Reads the map and calls `visit` with each entry that differs; those to be added come last,
-    /// in the order of the file. Returns how many entries the map has.
+    /// Reads the map and calls `visit` with each entry that differs; entries to add come last, in the
+    /// order of the file. Returns how many entries the map has.
     pub fn each(
         &mut self,
         mut visit: impl FnMut(Change) -> anyhow::Result<()>,

@@ -1,4 +1,4 @@
-//! `load --replace --dry-run`: what would be written and removed, a line each.
+//! `load --replace --dry-run`: one line for each entry that would be written or removed.
 
 use super::difference::{Change, Difference};
 use super::elements::Elements;
@@ -24,7 +24,7 @@ impl DryRun<'_> {
     /// Returns whether anything would change.
     pub fn print(&self, difference: &mut Difference, out: &mut Output) -> anyhow::Result<bool> {
         self.target.warn_of_guess(&Part::BOTH);
-        // In a batch, too, it prints as many lines as it does alone.
+        // In a batch it may print any number of lines, as it does alone.
         out.many();
         let mut any = false;
         difference.each(|change| {
@@ -92,7 +92,7 @@ impl DryRun<'_> {
         out.push(b'\n');
     }
 
-    /// The whole value after the write; `old` is what was there before it.
+    /// The whole value after the write; `old` is the value before it.
     fn new_value(&self, element: usize, mut old: Vec<u8>) -> Vec<u8> {
         if self.placement.keeps_others() {
             self.elements.put(element, &mut old);
@@ -103,7 +103,7 @@ impl DryRun<'_> {
         new
     }
 
-    /// The whole value after an element that the map's type keeps was set to zero.
+    /// The whole value after a removal that sets it to zero.
     fn cleared(&self, old: &[u8]) -> Vec<u8> {
         let mut new = old.to_vec();
         self.placement.clear(&self.target.map, &mut new);

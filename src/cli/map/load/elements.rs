@@ -1,4 +1,4 @@
-//! Elements that were read and are yet to be written: their bytes, and where they stood.
+//! Elements that were read and are not yet written: their bytes and their lines.
 
 use crate::cli::map::cpus::Placement;
 use crate::sys::elem::MapFd;
@@ -6,23 +6,23 @@ use std::convert::Infallible;
 
 /// The value of one line.
 pub enum Given<'b> {
-    /// One value, in a per-CPU map for the CPUs that get it.
+    /// One value; in a per-CPU map, for the CPUs that get it.
     One(&'b [u8]),
-    /// Every possible CPU's, as the kernel wants them.
+    /// The values of all possible CPUs, in the kernel's format.
     Each(&'b [u8]),
 }
 
-/// Keys and values one after the other, as long as the map's.
+/// Keys and values, each in one buffer, without gaps.
 pub struct Elements<'t> {
     map: &'t MapFd,
     placement: Placement,
     keys: Vec<u8>,
     values: Vec<u8>,
     count: usize,
-    /// Bytes of a value in `values`: of one CPU's, until a line gives several. A map on a
-    /// machine of many CPUs would else take a hundred times the memory for copies.
+    /// The size of one value in `values`: of one CPU's value until a line has the values of all
+    /// CPUs. Otherwise copies would take a hundred times the memory on a machine of a hundred CPUs.
     width: usize,
-    /// Where the numbers of lines jump: the number of an element, and of its line.
+    /// Index and line of each element whose line does not follow the line of the element before it.
     jumps: Vec<(usize, usize)>,
 }
 
@@ -74,7 +74,7 @@ impl<'t> Elements<'t> {
         &self.keys[first * self.map.key_len()..][..count * self.map.key_len()]
     }
 
-    /// Appends the whole value of an element, as the kernel wants it: of every CPU.
+    /// Appends the whole value of an element: in a per-CPU map, the values of all CPUs.
     pub fn append(&self, element: usize, into: &mut Vec<u8>) {
         let value = &self.values[element * self.width..][..self.width];
         match self.width == self.map.value_len() {
@@ -83,14 +83,14 @@ impl<'t> Elements<'t> {
         }
     }
 
-    /// Writes the one value of an element into the bytes that the map has for its key, for the
-    /// CPU that gets it.
+    /// Writes the one value of an element into `into`, the whole value in the map, for the CPUs
+    /// that get it.
     pub fn put(&self, element: usize, into: &mut [u8]) {
         let one = &self.values[element * self.width..][..self.map.info().value_size as usize];
         copy(self.map, self.placement, one, into);
     }
 
-    /// The line that an element stood in.
+    /// The line of an element.
     pub fn line(&self, element: usize) -> usize {
         let after = self.jumps.partition_point(|(at, _)| *at <= element);
         self.jumps[..after].last().map_or(0, |(at, line)| line + element - at)
@@ -104,7 +104,7 @@ impl<'t> Elements<'t> {
     }
 }
 
-/// Appends a whole element: the value for the CPUs that get it, zeros for the others.
+/// Appends a whole value: `one` for the CPUs that get it, zeros for the others.
 fn spread(map: &MapFd, placement: Placement, one: &[u8], into: &mut Vec<u8>) {
     let start = into.len();
     into.resize(start + map.value_len(), 0);

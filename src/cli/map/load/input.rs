@@ -1,4 +1,4 @@
-//! The elements of a file or of standard input, checked one by one.
+//! Reads and checks the elements of a file or of standard input one by one.
 
 use super::elements::{Elements, Given};
 use super::{json, table};
@@ -10,16 +10,16 @@ use crate::map::kind::Kind;
 use anyhow::{Context, bail};
 use std::ffi::OsStr;
 
-/// Bytes that a line may have beside those of its element, each of which may take as
-/// much as `-128,` and more.
+/// The longest line: a fixed number of bytes, and more for each byte of the element, which may be
+/// written as `-128,` with spaces.
 const LINE: usize = 4 << 20;
 const LINE_FOR_BYTE: usize = 64;
 
-/// How a file has its elements.
+/// The format of the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     Json,
-    /// A table whose cells are divided by this byte.
+    /// A table whose cells are separated by this byte.
     Table(u8),
 }
 
@@ -28,13 +28,13 @@ enum Reader<'t> {
     Table(Box<table::Reader<'t>>),
 }
 
-/// What is read for one map.
+/// The input for one map.
 pub struct Input<'t> {
     target: &'t Target,
     placement: Placement,
     pub lines: Lines,
     reader: Reader<'t>,
-    /// The line of the last row.
+    /// The number of the last line that is not empty.
     last: usize,
 }
 
@@ -103,7 +103,8 @@ impl<'t> Input<'t> {
     }
 }
 
-/// An error if no option selects the CPUs that get a value, or one does and there are values for all.
+/// An error if a single value needs an option that selects CPUs and there is none, or if there is one
+/// and the line has the values of all CPUs.
 fn check_cpus(target: &Target, placement: Placement, value: &Given) -> anyhow::Result<()> {
     match value {
         Given::One(value) => {
@@ -114,7 +115,7 @@ fn check_cpus(target: &Target, placement: Placement, value: &Given) -> anyhow::R
     }
 }
 
-/// An error for an index that is past the end of an array.
+/// An error if the index is past the end of the array.
 fn in_range(target: &Target, key: &[u8]) -> anyhow::Result<()> {
     let info = target.map.info();
     if let (true, Some(index)) = (Kind(info.kind).is_indexed(), key.first_chunk()) {

@@ -1,4 +1,5 @@
-//! One line of JSON: `{"key": …, "value": …}`, or `"values": […]` with every possible CPU's.
+//! One line of JSON: `{"key": …, "value": …}`, or `"values": […]` with the values of all possible
+//! CPUs.
 
 use super::elements::Given;
 use super::guess::Guess;
@@ -15,7 +16,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
 use serde_json::error::Category;
 use std::fmt;
 
-/// Reads lines, each into the same buffers.
+/// Reads each line into the same buffers.
 pub struct Reader<'t> {
     key_type: Option<&'t Type>,
     value_type: &'t Type,
@@ -23,7 +24,7 @@ pub struct Reader<'t> {
     kind: String,
     key: Vec<u8>,
     value: Vec<u8>,
-    /// All CPUs' values; empty unless the map has such.
+    /// The values of all CPUs; empty unless it is a per-CPU map.
     each: Vec<u8>,
     map: &'t MapFd,
     /// Set if a type is not known.
@@ -31,7 +32,7 @@ pub struct Reader<'t> {
     seen: Seen,
 }
 
-/// What was found in the line.
+/// The members that were found in the line.
 #[derive(Default)]
 struct Seen {
     key: bool,
@@ -85,7 +86,7 @@ impl<'t> Reader<'t> {
     fn explain(&self, error: &serde_json::Error) -> anyhow::Error {
         let message = without_position(error);
         match (error.classify(), self.seen.within) {
-            // What dump prints in place of a sum.
+            // dump prints null in place of a sum if the CPUs' values differ.
             (Category::Data, "value")
                 if !self.each.is_empty() && message.ends_with("found null") =>
             {
@@ -150,7 +151,7 @@ impl<'de> Visitor<'de> for Members<'_, '_> {
                 (Name::VALUE, _) => {
                     map.next_value_seed(Seed::new(reader.value_type, &mut reader.value))?;
                 }
-                // dump prints it for a per-CPU map; the total may be loaded into any map.
+                // dump prints it for a per-CPU map; the sum may be loaded into any map.
                 (Name::SUM, _) => drop(map.next_value::<bool>()?),
                 _ if reader.each.is_empty() => {
                     let kind = &reader.kind;

@@ -1,5 +1,5 @@
-//! How much of a load an LRU map still has at its end: the kernel makes room by evicting entries,
-//! without an error, and before the map is full (each CPU has free elements of its own).
+//! Counts the loaded entries that an LRU map still has at the end: the kernel evicts entries without
+//! an error, and before the map is full, because each CPU has its own list of free elements.
 
 use super::elements::Elements;
 use crate::cli::map::reference::Target;
@@ -10,12 +10,12 @@ use std::collections::HashSet;
 pub struct Kept<'t> {
     target: &'t Target,
     keys: HashSet<Box<[u8]>>,
-    /// Keys that are remembered at most: a stream may have no end.
+    /// How many keys are remembered: a stream may be endless.
     limit: usize,
 }
 
 impl<'t> Kept<'t> {
-    /// None for a map that evicts nothing.
+    /// None if the map's type evicts nothing.
     pub fn new(target: &'t Target, stream: bool) -> Option<Kept<'t>> {
         let info = target.map.info();
         let limit = if stream { info.max_entries as usize } else { usize::MAX };
@@ -34,7 +34,7 @@ impl<'t> Kept<'t> {
         }
     }
 
-    /// Looks all keys up, which does not make them more recent; a message if some are gone.
+    /// Looks all keys up, which does not make them more recent; a message if some are missing.
     pub fn check(self) -> anyhow::Result<Option<String>> {
         let (label, all) = (&self.target.label, self.keys.len());
         if all > self.limit {

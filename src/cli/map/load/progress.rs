@@ -1,19 +1,19 @@
-//! How far a long load is, on stderr, where that is a terminal.
+//! The progress of a long load, on stderr if that is a terminal.
 
 use crate::cli::exit::tell;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-/// What takes less than this needs no line.
+/// The line appears after this time.
 const LONG: Duration = Duration::from_millis(500);
-/// From one line to the next, which takes its place.
+/// The time between two updates of the line.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Back to the start of the line, and nothing there any more (ECMA-48: CR, EL).
+/// Returns to the start of the line and erases it (ECMA-48: CR, EL).
 const CLEAR: &str = "\r\x1b[K";
 
-/// A line that appears when the work turns out to be long, and goes when it is dropped.
+/// A line that appears if the work takes long, and is removed on drop.
 pub struct Progress {
-    /// When the line is to be written next; None where there is to be none.
+    /// The time of the next update; None if there is no terminal.
     due: Option<Instant>,
     written: bool,
 }
@@ -24,7 +24,7 @@ impl Progress {
         Progress { due, written: false }
     }
 
-    /// `at` of `total` is done of what is going on; `total` is None where nobody knows.
+    /// Reports that `at` of `total` is done; `total` is None if it is not known.
     pub fn step(&mut self, what: &'static str, at: u64, total: Option<u64>) {
         if self.due.is_none_or(|due| Instant::now() < due) {
             return;

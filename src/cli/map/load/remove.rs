@@ -1,4 +1,4 @@
-//! Entries that are to be removed from a map, as many at a time as the caller asks for.
+//! Removes entries from a map, as many at a time as the caller asks for.
 
 use crate::cli::map::change::Condition;
 use crate::cli::map::cpus::Placement;
@@ -6,20 +6,20 @@ use crate::cli::map::reference::Target;
 use crate::map::kind::Kind;
 use crate::sys::Errno;
 
-/// Keys that go into one call.
+/// How many keys one call gets.
 const BATCH: usize = 4096;
 
-/// Keys that are still in the map.
+/// The keys to remove.
 pub struct Removals<'t> {
     target: &'t Target,
     placement: Placement,
     keys: Vec<u8>,
-    /// How many bytes of them are removed.
+    /// How many bytes of `keys` are done.
     done: usize,
 }
 
 impl<'t> Removals<'t> {
-    /// `keys` are one after the other.
+    /// `keys` has the keys without gaps.
     pub fn new(target: &'t Target, placement: Placement, keys: Vec<u8>) -> Removals<'t> {
         Removals { target, placement, keys, done: 0 }
     }

@@ -1,5 +1,5 @@
-//! `load --replace`: a map gets just the elements of a file. Only entries that differ are written, so
-//! an entry that the map and the file both have is there all the time.
+//! `load --replace`: makes a map equal to a file. Only entries that differ are written, so an entry
+//! that is in both is never missing.
 
 use super::difference::{Change, Count, Difference};
 use super::elements::Elements;
@@ -12,12 +12,12 @@ use crate::cli::map::cpus::Placement;
 use crate::cli::map::reference::Target;
 use crate::map::kind::Kind;
 
-/// What is to be written.
+/// The entries to write and to remove.
 struct Plan<'t> {
-    /// Elements that the map lacks or has with another value, in the order of the file.
+    /// Elements that are missing or have another value in the map, in the order of the file.
     writes: Vec<usize>,
     removals: Removals<'t>,
-    /// How many entries have to be removed before the others have room.
+    /// How many entries have to be removed first to make room.
     first: usize,
 }
 
@@ -43,7 +43,7 @@ impl<'t> Plan<'t> {
         let removals = Removals::new(target, placement, removals);
         let info = target.map.info();
         let first = match (Kind(info.kind), info.max_entries) {
-            // A write may evict an entry that the file has; free elements make that rarer.
+            // A write may evict an entry that is in the file; free elements make that less likely.
             (kind, _) if kind.evicts() => removals.len(),
             (kind, _) if kind.keeps_elements() => 0,
             (_, room) => (present + added).saturating_sub(room as usize),
@@ -54,7 +54,7 @@ impl<'t> Plan<'t> {
 
 /// Why a replacement ended early.
 pub enum Failure {
-    /// The kernel refused one of so many elements.
+    /// The kernel refused an element; the number of elements to write.
     Refused(Refused, usize),
     Other(anyhow::Error),
 }
@@ -65,8 +65,8 @@ impl From<anyhow::Error> for Failure {
     }
 }
 
-/// Writes what differs, additions and changes first, then removes the rest. Returns what differs
-/// afterwards, because the map changed in the meantime.
+/// Writes the entries that differ, then removes those that are not in the file. Returns how many
+/// entries differ afterwards, because of concurrent writers.
 pub fn replace(
     target: &Target,
     elements: &Elements,
@@ -92,8 +92,8 @@ pub fn replace(
         let rest = &writes[done..];
         match writer.write(elements, rest.len(), |at| rest[at], Some(progress)) {
             Ok(()) => break,
-            // Others have added entries since, or the type needs room for a change as well, as
-            // tries did before Linux 6.13.
+            // Another process has added entries, or the type needs room for a change, too, as tries
+            // did before Linux 6.13.
             Err(refused) if refused.is_full() && removals.len() > 0 => {
                 make_room(&mut removals, count, progress)?;
                 (done, count) = (done + refused.position, count * 2);

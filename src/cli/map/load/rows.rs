@@ -1,4 +1,4 @@
-//! Rows of single CPUs, which together are one element: all of them, one after the other.
+//! Joins the rows of single CPUs, which follow one another, into one element.
 
 use crate::map::percpu::Cpus;
 use crate::sys::elem::MapFd;
@@ -10,7 +10,7 @@ pub struct Rows<'t> {
     possible: Cpus,
     map: &'t MapFd,
     key: Vec<u8>,
-    /// All CPUs' values, and which of them were given.
+    /// The values of all CPUs, and which of them were given.
     slots: Vec<u8>,
     given: Vec<bool>,
 }
@@ -23,7 +23,8 @@ impl<'t> Rows<'t> {
         Ok(Rows { possible, map, key: Vec::new(), slots, given })
     }
 
-    /// Adds the value of the CPU that a cell names; all CPUs' once they are complete.
+    /// Adds the value of the CPU that a cell names; returns the values of all CPUs once they are
+    /// complete.
     pub fn add(&mut self, cpu: &str, key: &[u8], value: &[u8]) -> anyhow::Result<Option<&[u8]>> {
         let place = cpu.parse().ok().and_then(|number| self.possible.place(number));
         let Some(place) = place else {
@@ -46,7 +47,7 @@ impl<'t> Rows<'t> {
         Ok(Some(&self.slots))
     }
 
-    /// An error if the rows of the last key are not complete.
+    /// An error if the rows of the last key are incomplete.
     pub fn finish(&self) -> anyhow::Result<()> {
         self.check("up to here")
     }

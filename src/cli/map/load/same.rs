@@ -1,4 +1,4 @@
-//! Whether a map has the value of an element already: by the bytes that a write would change.
+//! Checks whether a map has the value of an element already, by the bytes that a write would change.
 
 use super::elements::Elements;
 use crate::cli::map::cpus::Placement;
@@ -6,11 +6,11 @@ use crate::cli::map::reference::Target;
 use crate::sys::elem::MapFd;
 use std::ops::Range;
 
-/// Compares values with what a map has.
+/// Compares values with those in a map.
 pub struct Same<'t> {
     map: &'t MapFd,
     placement: Placement,
-    /// Bytes of a value that a write does not change: they belong to the kernel.
+    /// The bytes of a value that belong to the kernel, which a write does not change.
     kernel: Vec<Range<usize>>,
     scratch: Vec<u8>,
 }

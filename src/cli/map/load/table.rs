@@ -1,8 +1,8 @@
-//! CSV and TSV: a header that names the columns, then a row for each element.
+//! CSV and TSV: a header with the names of the columns, then a row for each element.
 //!
-//! CSV quotes as RFC 4180 has it. TSV does not quote: no cell has a tab or a line's end in it,
-//! as text with control characters is written as a JSON string. So a cell in double quotes is such a
-//! string, in TSV as it stands and in CSV once it is unquoted.
+//! Quoting in CSV follows RFC 4180. TSV has no quoting: no cell contains a tab or a newline, because
+//! text with control characters is written as a JSON string. So a cell in double quotes is a JSON
+//! string: in TSV unchanged, in CSV after unquoting.
 
 use super::elements::Given;
 use super::rows::Rows;
@@ -17,38 +17,38 @@ use crate::text::escape;
 use anyhow::{Context, anyhow, bail};
 use csv_core::{ReadRecordResult, ReaderBuilder, Terminator};
 
-/// Why a sum has no value to load.
+/// Why there is no sum to load.
 pub const CPUS_DIFFER: &str = "the CPUs' values differ (see dump --per-cpu)";
 
-/// Reads lines, each into the same buffers.
+/// Reads each row into the same buffers.
 pub struct Reader<'t> {
     key: Side<'t>,
     value: Side<'t>,
-    /// None until the header was read.
+    /// The number of columns; None until the header is read.
     columns: Option<usize>,
     csv: csv_core::Reader,
-    /// The cells of a row one after the other, and where each ends.
+    /// The cells of a row without gaps, and the end of each.
     text: Vec<u8>,
     ends: Vec<usize>,
-    /// How far these two are filled.
+    /// How many bytes of `text` and how many of `ends` are in use.
     at: (usize, usize),
     map: &'t MapFd,
     per_cpu: bool,
     /// Whether a row without a CPU may be a sum that dump printed.
     is_sum: bool,
-    /// The column with a CPU's number, and the rows of one key, if the rows are a CPU's each.
+    /// If each row has the value of one CPU: the column with its number, and the rows of one key.
     cpu: Option<(usize, Rows<'t>)>,
 }
 
-/// The key's columns, or the value's.
+/// The columns of the key or of the value.
 struct Side<'t> {
     what: &'static str,
     ty: Option<&'t Type>,
     columns: Vec<Column<'t>>,
     row: Option<Row<'t>>,
-    /// Why no text but `hex:` is taken, if the type is not known.
+    /// Why only `hex:` is accepted, if the type is not known.
     guess: Option<String>,
-    /// Which of the row's cells are its own, and their paths in the type.
+    /// The cells of a row that belong to this side, and their paths in the type.
     cells: Vec<(usize, String)>,
     bytes: Vec<u8>,
 }
@@ -83,7 +83,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// Adds a line; false where a quoted cell goes on in the next one.
+    /// Adds a line; false if a quoted cell continues in the next line.
     pub fn add(&mut self, line: &[u8]) -> bool {
         self.feed(line);
         self.feed(b"\n")
@@ -94,12 +94,12 @@ impl<'t> Reader<'t> {
         self.at.0
     }
 
-    /// An error where the table ends in the middle of an element.
+    /// An error if the table ends in the middle of an element.
     pub fn finish(&self) -> anyhow::Result<()> {
         self.cpu.as_ref().map_or(Ok(()), |(_, rows)| rows.finish())
     }
 
-    /// True once the row is complete.
+    /// Parses some input; true once the row is complete.
     fn feed(&mut self, mut input: &[u8]) -> bool {
         loop {
             let (text, ends) = (&mut self.text[self.at.0..], &mut self.ends[self.at.1..]);
@@ -115,8 +115,8 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// The key and the value of the row that was added; None for the header, and for a row
-    /// that is not the last of its element's.
+    /// The key and the value of the row that was added; None for the header, and for every row of an
+    /// element but its last.
     pub fn take(&mut self) -> anyhow::Result<Option<(&[u8], Given<'_>)>> {
         let (length, count) = std::mem::take(&mut self.at);
         let text = std::str::from_utf8(&self.text[..length]).map_err(|_| anyhow!("not UTF-8"))?;
@@ -128,7 +128,7 @@ impl<'t> Reader<'t> {
         let Some(columns) = self.columns else {
             for at in 0..count {
                 let name = cell(at);
-                // A field of that name is value.cpu or key.cpu here.
+                // In a per-CPU map, a field of this name is called value.cpu or key.cpu.
                 let is_cpu = name == "cpu" && self.per_cpu;
                 if is_cpu && self.cpu.is_none() {
                     self.cpu = Some((at, Rows::new(self.map)?));
@@ -164,8 +164,8 @@ impl<'t> Reader<'t> {
     }
 }
 
-/// Gives a column to the key or the value, by the names that dump prints: `key` or `value` of what
-/// is no struct, else a field's path, which follows `key.` or `value.` if both have such a field.
+/// Assigns a column to the key or the value, by the names that dump prints: the path of a field, after
+/// `key.` or `value.` if both have this field; `key` or `value` for a type that is not a struct.
 fn claim<'t>(
     key: &mut Side<'t>,
     value: &mut Side<'t>,
@@ -194,16 +194,16 @@ fn claim<'t>(
 }
 
 impl Side<'_> {
-    /// Whether the type has a column with this path, which is empty for what is no struct.
+    /// Whether the type has a column with this path; the path is empty if the type is not a struct.
     fn has(&self, path: &str) -> bool {
         self.columns.iter().any(|column| column.name == path)
     }
 
-    /// The path in a name that can only mean this side.
+    /// The path in a name that begins with `key` or `value`, if this side has it.
     fn qualified<'n>(&self, name: &'n str) -> Option<&'n str> {
         match name.strip_prefix(self.what)? {
             "" => self.has("").then_some(""),
-            // What is no struct, in full.
+            // A type that is not a struct, with the prefix: `value.value`.
             rest if self.has("") && rest.strip_prefix('.') == Some(self.what) => Some(""),
             rest => rest.strip_prefix('.').filter(|path| !path.is_empty() && self.has(path)),
         }
@@ -219,7 +219,7 @@ impl Side<'_> {
         Ok(())
     }
 
-    /// An error for a cell that dump prints if CPUs differ. The text `-` is printed in quotes.
+    /// An error for `-`, which dump prints if the CPUs' values differ. Text that is `-` is in quotes.
     fn check_agreed<'n>(&self, cell: impl Fn(usize) -> &'n str) -> anyhow::Result<()> {
         match self.cells.iter().find(|(at, _)| cell(*at) == "-") {
             Some((_, path)) if path.is_empty() => bail!("{}: {CPUS_DIFFER}", self.what),

@@ -1,14 +1,14 @@
-//! The elements of a file by their keys. If several lines have one key, the last one counts.
+//! The elements of a file by key. If several lines have the same key, the last one is used.
 
 use super::elements::Elements;
 use crate::map::kind::Kind;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-/// What a map is to have.
+/// The elements that a map is to have.
 pub struct Wanted<'e> {
     index: HashMap<Cow<'e, [u8]>, usize>,
-    /// Of each element, whether it is the last of its key.
+    /// For each element, whether it is the last one with its key.
     last: Vec<bool>,
     kind: Kind,
 }
@@ -35,14 +35,14 @@ impl<'e> Wanted<'e> {
         self.index.get(&*identity(self.kind, key)).copied()
     }
 
-    /// Of each element, whether it counts.
+    /// For each element, whether it is the last one with its key: only that one is written.
     pub fn last(&self) -> &[bool] {
         &self.last
     }
 }
 
-/// The bytes by which the kernel distinguishes a key from others. Of a trie's key, bits beyond the
-/// prefix are kept, but do not make another key.
+/// The bytes by which the kernel distinguishes keys. In a trie, the bits after the prefix are stored,
+/// but not compared.
 pub fn identity(kind: Kind, key: &[u8]) -> Cow<'_, [u8]> {
     if kind != Kind::LPM_TRIE {
         return Cow::Borrowed(key);
@@ -52,7 +52,7 @@ pub fn identity(kind: Kind, key: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(key)
 }
 
-/// Clears the bits of a trie's key that are beyond its prefix.
+/// Clears the bits of a trie's key after its prefix.
 fn mask(key: &mut [u8]) {
     let Some((length, data)) = key.split_first_chunk_mut::<4>() else { return };
     let bits = u32::from_ne_bytes(*length) as usize;

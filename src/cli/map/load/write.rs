@@ -1,4 +1,4 @@
-//! Elements into the map: in batches if the type has them, else one by one.
+//! Writes elements to the map: in batches if the type has them, else one by one.
 
 use super::elements::Elements;
 use super::progress::Progress;
@@ -10,35 +10,36 @@ use crate::error::Error;
 use crate::map::kind::Kind;
 use crate::sys::Errno;
 
-/// Elements, and bytes of values, that go into one call.
+/// How many elements, and how many bytes of values, one call gets.
 const BATCH: usize = 4096;
 const BATCH_BYTES: usize = 1 << 20;
 /// BPF_ANY, BPF_NOEXIST.
 const ANY: u64 = 0;
 const NOEXIST: u64 = 1;
 
-/// Writes to one map, and counts.
+/// Writes elements to one map and counts them.
 pub struct Writer<'t> {
     target: &'t Target,
     placement: Placement,
-    /// False once the kernel has refused, and if a batch would not do what is asked.
+    /// Whether to write in batches: not if the kernel has refused one, or if each element needs a
+    /// condition or has to be read first.
     batches: bool,
     flags: u64,
     /// Set if each element is read first: every write to an LRU map may evict another element,
     /// even one that changes nothing or is refused because the key is there.
     same: Option<Same<'t>>,
-    /// Elements that were written, or were there already with their value.
+    /// How many elements were written, or were in the map already with the same value.
     pub written: usize,
-    /// Elements whose key was there already and that were not written, with `--if-absent`.
+    /// How many elements were not written, because their key was in the map already (`--if-absent`).
     pub kept: usize,
     keys: Vec<u8>,
     values: Vec<u8>,
 }
 
-/// The element that the kernel did not take, and why.
+/// The element that could not be written, and why.
 pub struct Refused {
     pub element: usize,
-    /// How many were done before it.
+    /// How many elements were done before it.
     pub position: usize,
     pub error: anyhow::Error,
 }
@@ -72,8 +73,8 @@ impl<'t> Writer<'t> {
         self.placement
     }
 
-    /// Writes `count` elements in order, of which `pick` has the numbers; `progress` is for all of
-    /// a load.
+    /// Writes `count` elements in order; `pick` returns the index of each. `progress` is given if they
+    /// are the whole load.
     pub fn write(
         &mut self,
         all: &Elements,
@@ -99,7 +100,7 @@ impl<'t> Writer<'t> {
         Ok(())
     }
 
-    /// Writes `count` elements and counts what was done.
+    /// Writes `count` elements, all CPUs' values each.
     fn some(
         &mut self,
         all: &Elements,
@@ -153,7 +154,7 @@ impl<'t> Writer<'t> {
         Ok(())
     }
 
-    /// Copies keys and values to where a batch has them one after the other.
+    /// Copies keys and values to buffers without gaps, as a batch needs them.
     fn gather(&mut self, all: &Elements, count: usize, pick: impl Fn(usize) -> usize) {
         self.keys.clear();
         self.values.clear();
