@@ -8,7 +8,9 @@ use common::child::Start;
 use common::fds::*;
 use common::receiver::activated;
 use common::sender::Datagram;
+use common::waiting::{Waiting, sleeps_in};
 use common::*;
+use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
@@ -135,6 +137,35 @@ fn malformed_datagram_ends_the_import_without_a_command() {
         assert!(run.stderr.starts_with("bpf-exec: fd:3: import: "), "{run:?}");
         assert_eq!(run.stderr.lines().count(), 1, "{run:?}");
     }
+}
+
+#[test]
+fn socket_shut_down_for_reading_ends_the_import() {
+    let lab = Lab::new();
+    for how in [Shutdown::Read, Shutdown::Both] {
+        let socket = activated(&lab.path("in"));
+        let map = new_map("queued");
+        send(&lab, "in", &map);
+        socket.shutdown(how).unwrap();
+        // What is queued arrives nevertheless.
+        assert_eq!(stdout_of(with_fd_3(&mut import(&lab, &["echo", "ran"]), &socket)), "ran\n");
+        let mut command = lab.exec(["--import", "fd:3", "true"]);
+        let shut_down = "bpf-exec: fd:3: import: the socket was shut down for reading";
+        fails(with_fd_3(&mut command, &socket), 125, shut_down);
+        std::fs::remove_file(lab.path("in")).unwrap();
+    }
+}
+
+#[test]
+fn socket_shut_down_during_the_wait_ends_the_import() {
+    let lab = Lab::new();
+    let socket = activated(&lab.path("in"));
+    let mut command = lab.exec(["--import", "fd:3", "true"]);
+    let mut waiting = Waiting::start(with_fd_3(&mut command, &socket), &[]);
+    let pid = waiting.child().id();
+    eventually("the wait", || sleeps_in(pid, &[libc::SYS_poll, libc::SYS_ppoll]));
+    socket.shutdown(Shutdown::Read).unwrap();
+    waiting.fails("shut down", "fd:3: import: the socket was shut down for reading");
 }
 
 #[test]

@@ -1,13 +1,33 @@
 //! A unix socket that peers connect or send to: bound here, or inherited.
 
 use super::socket::Bound;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use crate::error::Cause;
+use crate::sys::Errno;
+use crate::sys::fd;
+use crate::sys::peer::pass_credentials;
+use nix::poll::PollTimeout;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+use nix::sys::socket::{SockType, UnixAddr, getsockname, getsockopt, sockopt};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 
 /// A socket that this process bound, whose file is removed with it, or that it inherited.
 #[derive(Debug)]
 pub enum Socket {
     Bound(Bound),
     Inherited(OwnedFd),
+}
+
+impl Socket {
+    /// Whether nothing can be sent to it any more (shutdown(2) by any process that has it): poll(2)
+    /// then reports input for ever, though recvmsg(2) finds none.
+    pub fn is_shut_down(&self) -> Result<bool, Errno> {
+        // poll(2) of nix has no POLLRDHUP.
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        epoll.add(self, EpollEvent::new(EpollFlags::EPOLLRDHUP, 0))?;
+        let mut events = [EpollEvent::empty()];
+        epoll.wait(&mut events, PollTimeout::ZERO)?;
+        Ok(events[0].events().contains(EpollFlags::EPOLLRDHUP))
+    }
 }
 
 impl AsFd for Socket {
@@ -17,4 +37,26 @@ impl AsFd for Socket {
             Socket::Inherited(fd) => fd.as_fd(),
         }
     }
+}
+
+/// Takes ownership of the inherited socket `number`, so that the command does not inherit it.
+/// Its file and its flags, which the process that bound it shares, are left unchanged; it is set
+/// to pass credentials. Also returns whether it was before.
+pub fn inherit(number: RawFd) -> Result<(OwnedFd, bool), Cause> {
+    let inherited = fd::Inherited::new(number).map_err(|_| "closed, or given twice")?;
+    let address = getsockname::<UnixAddr>(number).map_err(|errno| match errno {
+        Errno::ENOTSOCK => "not a socket".into(),
+        Errno::EINVAL => "not a unix socket".into(),
+        errno => Cause::from(errno),
+    })?;
+    if getsockopt(&inherited, sockopt::SockType)? != SockType::Datagram {
+        return Err("not a datagram socket".into());
+    }
+    if address.is_unnamed() {
+        return Err("not bound".into());
+    }
+    let passed = getsockopt(&inherited, sockopt::PassCred)?;
+    let socket = fd::adopt(inherited)?;
+    pass_credentials(socket.as_fd())?;
+    Ok((socket, passed))
 }

@@ -2,20 +2,18 @@
 //! `tc exec bpf import PATH` does, and checked.
 
 use super::Opened;
-use super::endpoint::Socket;
+use super::endpoint::{Socket, inherit};
 use super::limit::Limit;
 use super::senders::Senders;
 use super::socket::{Bound, Signals};
 use crate::error::{Cause, Error};
 use crate::sys::Errno;
 use crate::sys::elem::MapFd;
-use crate::sys::fd;
-use crate::sys::peer::pass_credentials;
 use crate::sys::scm::{self, MAX_FDS, Received};
 use crate::text::{count, escape};
 use crate::wire::tc::{Datagram, ENTRY, Entry, HEADER, Header};
 use nix::poll::{PollFd, PollFlags, poll};
-use nix::sys::socket::{SockType, UnixAddr, getsockname, getsockopt, setsockopt, sockopt};
+use nix::sys::socket::{SockType, setsockopt, sockopt};
 use std::fmt;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
@@ -133,6 +131,11 @@ impl Import {
     fn unless_absent<T>(&self, returned: Result<T, Errno>) -> Result<Option<T>, Error> {
         match returned {
             Ok(value) => Ok(Some(value)),
+            Err(Errno::EAGAIN)
+                if self.socket.is_shut_down().map_err(|errno| self.fail(errno))? =>
+            {
+                Err(self.fail("the socket was shut down for reading"))
+            }
             Err(Errno::EAGAIN | Errno::EINTR) => Ok(None),
             Err(errno) => Err(self.fail(errno)),
         }
@@ -154,28 +157,6 @@ fn close_without_linger(fds: &[OwnedFd]) {
         // ENOTSOCK of anything else.
         let _ = setsockopt(fd, sockopt::Linger, &off);
     }
-}
-
-/// Takes ownership of the inherited socket `number`, so that the command does not inherit it.
-/// Its file and its flags, which the process that bound it shares, are left unchanged; it is set
-/// to pass credentials. Also returns whether it was before.
-fn inherit(number: RawFd) -> Result<(OwnedFd, bool), Cause> {
-    let inherited = fd::Inherited::new(number).map_err(|_| "closed, or given twice")?;
-    let address = getsockname::<UnixAddr>(number).map_err(|errno| match errno {
-        Errno::ENOTSOCK => "not a socket".into(),
-        Errno::EINVAL => "not a unix socket".into(),
-        errno => Cause::from(errno),
-    })?;
-    if getsockopt(&inherited, sockopt::SockType)? != SockType::Datagram {
-        return Err("not a datagram socket".into());
-    }
-    if address.is_unnamed() {
-        return Err("not bound".into());
-    }
-    let passed = getsockopt(&inherited, sockopt::PassCred)?;
-    let socket = fd::adopt(inherited)?;
-    pass_credentials(socket.as_fd())?;
-    Ok((socket, passed))
 }
 
 /// The map behind `fd`, if it is the one that `entry` describes.
