@@ -24,6 +24,7 @@ use std::process::Command;
 use std::thread::JoinHandle;
 
 const OTHER: u32 = 1001;
+const UNMAPPED: &str = " (a user that this user namespace does not map)";
 /// Prints the id of the one map.
 const REPORT: &str = "sed -n 's/^map_id:[[:space:]]*//p' /proc/self/fdinfo/$BPF_MAP7";
 
@@ -44,7 +45,7 @@ fn start(lab: &Lab, command: &mut Command) -> Waiting {
 }
 
 fn warning(uid: u32) -> String {
-    format!("bpf-exec: warning: uds: refused a datagram of uid {uid} (see --from)\n")
+    format!("bpf-exec: warning: uds: refused a datagram of uid {uid}; see --from\n")
 }
 
 fn done(map: &OwnedFd, stderr: String) -> Run {
@@ -127,18 +128,31 @@ fn from_names_the_only_users_that_may_send() {
         let waiting = start(&lab, &mut import(&lab, options));
         refused.iter().for_each(|uid| send(*uid));
         send(accepted);
-        let warning =
-            |uid: &u32| warning(*uid).replace(" (see --from)", ", which --from does not name");
-        let warning = |uid: &u32| match uid {
-            65534 => warning(uid).replace(
-                ", which --",
-                ", which every user has that this user namespace does not map, which --",
-            ),
-            _ => warning(uid),
+        let of_which = |uid| if uid == 65534 { UNMAPPED } else { "" };
+        let warning = |uid: &u32| {
+            warning(*uid)
+                .replace("; see --from", &format!("{}; --from does not name it", of_which(*uid)))
         };
         let stderr = refused.iter().map(warning).collect();
         assert_eq!(waiting.run(), done(&map, stderr), "{options:?}");
     }
+}
+
+#[test]
+fn overflow_uid_is_that_of_the_sysctl() {
+    let lab = Lab::new();
+    // The sysctl itself is that of the whole system.
+    std::fs::write(lab.path("overflowuid"), format!("{OTHER}\n")).unwrap();
+    let none = None::<&str>;
+    let sysctl = "/proc/sys/kernel/overflowuid";
+    mount(Some(&lab.path("overflowuid")), sysctl, none, MsFlags::MS_BIND, none).unwrap();
+    let map = new_map("sent");
+    let waiting = start(&lab, &mut import(&lab, &[]));
+    for uid in [OTHER, 65534, 0] {
+        send_as(uid, &lab.path("uds"), transfer(), &[map.as_fd()]);
+    }
+    let stderr = warning(OTHER).replace(";", &format!("{UNMAPPED};")) + &warning(65534);
+    assert_eq!(waiting.run(), done(&map, stderr));
 }
 
 #[test]
@@ -156,9 +170,8 @@ fn user_without_a_number_in_the_namespace_needs_from_65534() {
     let waiting = import(&[]);
     send_as(0, &path, transfer(), &[map.as_fd()]);
     send_as(1001, &path, transfer(), &[map.as_fd()]);
-    let stderr = "bpf-exec: warning: uds: refused a datagram of uid 65534, which every user has that this \
-                  user namespace does not map (see --from)\n";
-    assert_eq!(waiting.run(), done(&map, stderr.into()));
+    let stderr = warning(65534).replace(";", &format!("{UNMAPPED};"));
+    assert_eq!(waiting.run(), done(&map, stderr));
     let waiting = import(&["--from=65534"]);
     send_as(0, &path, transfer(), &[map.as_fd()]);
     assert_eq!(waiting.run(), done(&map, String::new()));

@@ -3,10 +3,6 @@
 use nix::unistd::geteuid;
 use std::collections::BTreeSet;
 
-/// What the kernel reports for a user that has no number in this user namespace, and for the
-/// sender of a datagram that was queued before the receiver asked for credentials
-/// (/proc/sys/kernel/overflowuid).
-const OVERFLOW: u32 = 65534;
 /// Users that are reported: a sender in a user namespace may have thousands.
 const MAX_REPORTED: usize = 16;
 
@@ -15,6 +11,8 @@ const MAX_REPORTED: usize = 16;
 pub struct Senders {
     accepted: Vec<u32>,
     by_default: bool,
+    /// What the kernel reports for a user that has no number in this user namespace.
+    overflow: u32,
     /// None has no credentials.
     refused: BTreeSet<Option<u32>>,
 }
@@ -22,14 +20,14 @@ pub struct Senders {
 impl Senders {
     /// The given users alone; if there are none, root and the user of this process.
     pub fn new(given: &[u32]) -> Senders {
-        let own = geteuid().as_raw();
+        let (own, overflow) = (geteuid().as_raw(), overflow_uid());
         let accepted = match given {
             // Processes of this number may be anybody's if it is the overflow uid.
-            [] if own == OVERFLOW && !knows_all_users() => vec![0],
+            [] if own == overflow && !knows_all_users() => vec![0],
             [] => vec![0, own],
             given => given.to_vec(),
         };
-        Senders { accepted, by_default: given.is_empty(), refused: BTreeSet::new() }
+        Senders { accepted, by_default: given.is_empty(), overflow, refused: BTreeSet::new() }
     }
 
     pub fn accepts(&self, sender: Option<u32>) -> bool {
@@ -44,18 +42,23 @@ impl Senders {
         if self.refused.len() > MAX_REPORTED {
             return Some("refused datagrams of more users, which are not reported".into());
         }
-        let hint = if self.by_default { " (see --from)" } else { ", which --from does not name" };
+        let hint = if self.by_default { "see --from" } else { "--from does not name it" };
         Some(match sender {
-            Some(OVERFLOW) => format!(
-                "refused a datagram of uid {OVERFLOW}, which every user has that this user namespace \
-                 does not map{hint}"
+            Some(uid) if uid == self.overflow => format!(
+                "refused a datagram of uid {uid} (a user that this user namespace does not map); {hint}"
             ),
-            Some(uid) => format!("refused a datagram of uid {uid}{hint}"),
+            Some(uid) => format!("refused a datagram of uid {uid}; {hint}"),
             None => "refused a datagram without credentials, which was queued before the socket \
                      was set to pass them"
                 .into(),
         })
     }
+}
+
+/// The uid of users that this user namespace does not map, which an administrator can change.
+fn overflow_uid() -> u32 {
+    let read = std::fs::read_to_string("/proc/sys/kernel/overflowuid");
+    read.ok().and_then(|text| text.trim_end().parse().ok()).unwrap_or(65534)
 }
 
 /// Whether every user has a number in this user namespace, so that no other user is reported as
