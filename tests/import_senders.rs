@@ -10,11 +10,12 @@ use common::receiver::activated;
 use common::sender::{Datagram, Sender};
 use common::waiting::Waiting;
 use common::*;
+use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{getsockopt, setsockopt, sockopt};
+use nix::sys::socket::{ControlMessage, MsgFlags, getsockopt, sendmsg, setsockopt, sockopt};
 use sendfd::SendWithFd;
-use std::io::Write;
+use std::io::{IoSlice, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
@@ -136,6 +137,35 @@ fn from_names_the_only_users_that_may_send() {
         let stderr = refused.iter().map(warning).collect();
         assert_eq!(waiting.run(), done(&map, stderr), "{options:?}");
     }
+}
+
+#[test]
+fn sender_can_claim_its_effective_uid_and_no_other() {
+    let lab = Lab::new();
+    let map = new_map("sent");
+    let waiting = start(&lab, &mut import(&lab, &["--from", "1002"]));
+    let path = lab.path("uds");
+    let sender = std::thread::spawn(move || {
+        // SAFETY: no pointers. The system call itself changes this thread alone.
+        assert_eq!(unsafe { libc::syscall(libc::SYS_setresuid, OTHER, 1002, OTHER) }, 0);
+        let socket = UnixDatagram::unbound().unwrap();
+        socket.connect(path).unwrap();
+        let (bytes, fds) = (transfer(), [map.as_raw_fd()]);
+        let claim = |uid| {
+            let credentials = libc::ucred { pid: std::process::id() as i32, uid, gid: 0 }.into();
+            let control =
+                [ControlMessage::ScmCredentials(&credentials), ControlMessage::ScmRights(&fds)];
+            let parts = [IoSlice::new(&bytes)];
+            sendmsg::<()>(socket.as_raw_fd(), &parts, &control, MsgFlags::empty(), None)
+        };
+        assert_eq!(claim(0), Err(Errno::EPERM));
+        assert_eq!(claim(OTHER), Ok(bytes.len()));
+        assert_eq!(claim(1002), Ok(bytes.len()));
+        map
+    });
+    let run = waiting.run();
+    let map = sender.join().unwrap();
+    assert_eq!(run, done(&map, warning(OTHER).replace("see --from", "--from does not name it")));
 }
 
 #[test]
