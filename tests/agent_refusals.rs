@@ -5,7 +5,7 @@ mod common;
 
 use common::agent::*;
 use common::fds::*;
-use common::features::Feature;
+use common::features::{Feature, ROOT_OF_A_USER_NAMESPACE};
 use common::peers::*;
 use common::*;
 use std::os::fd::AsFd;
@@ -135,6 +135,7 @@ fn a_quiet_log_has_what_changes_and_what_is_refused() {
 
 #[test]
 fn root_of_another_user_namespace_is_who_it_is_here() {
+    needs!(Feature::UserNamespace);
     let lab = Lab::new();
     let (mut agent, path) = serve_all(&lab, &[], &["hits:uid=1001:list,read"]);
     done(Client::connect(&path).put("hits", new_map("apart").as_fd()));
@@ -151,22 +152,11 @@ fn root_of_another_user_namespace_is_who_it_is_here() {
 
 #[test]
 fn root_outside_is_nobody_to_an_agent_in_a_user_namespace() {
+    needs!(Feature::UserNamespace);
     let lab = Lab::new();
     let binary = lab.reachable("bpf-agent");
     let words = ["--socket", "agent", "--socket-mode", "0666", "--allow", "*:uid=65534:list"];
-    let mut command = wrapped(
-        &[
-            "setpriv",
-            "--reuid=1001",
-            "--regid=1001",
-            "--clear-groups",
-            "unshare",
-            "--user",
-            "--map-root-user",
-            "--",
-        ],
-        &lab.program(&binary, words),
-    );
+    let mut command = wrapped(&ROOT_OF_A_USER_NAMESPACE, &lab.program(&binary, words));
     let mut agent = Agent::start(&mut command);
     let path = lab.path("agent");
     // Its own user is root there.

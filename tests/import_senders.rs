@@ -4,7 +4,7 @@ mod common;
 
 use common::child::Start;
 use common::fds::*;
-use common::features::Feature;
+use common::features::{Feature, ROOT_OF_A_USER_NAMESPACE};
 use common::fuse::serve;
 use common::receiver::activated;
 use common::sender::{Datagram, Sender};
@@ -187,15 +187,14 @@ fn overflow_uid_is_that_of_the_sysctl() {
 
 #[test]
 fn user_without_a_number_in_the_namespace_needs_from_65534() {
+    needs!(Feature::UserNamespace);
     let lab = Lab::new();
     let map = new_map("sent");
     let (program, path) = (lab.reachable("bpf-exec"), lab.path("uds"));
-    // Root is that of the new namespace alone, and only uid 1001 has a number in it.
-    let namespace =
-        ["--reuid=1001", "--regid=1001", "--clear-groups", "unshare", "--user", "--map-root-user"];
     let import = |from: &[&str]| {
         let words = ["--timeout=60", "--import", "uds", "--", "sh", "-c", REPORT];
-        start(&lab, lab.program("setpriv", namespace).arg(&program).args(from).args(words))
+        let wrapper = &ROOT_OF_A_USER_NAMESPACE;
+        start(&lab, lab.program(wrapper[0], &wrapper[1..]).arg(&program).args(from).args(words))
     };
     let waiting = import(&[]);
     send_as(0, &path, transfer(), &[map.as_fd()]);

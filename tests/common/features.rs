@@ -20,6 +20,9 @@ pub enum Feature {
     PeerPidfd,
     /// FUSE file systems, which a kernel may have in a module that is not there.
     Fuse,
+    /// User namespaces that a user without privileges makes, and has all capabilities in: AppArmor
+    /// and containers may forbid them.
+    UserNamespace,
     /// Maps of type arena (Linux 6.9).
     Arena,
     /// Maps of type cgrp_storage (Linux 6.2).
@@ -28,6 +31,18 @@ pub enum Feature {
     /// two.
     SeveralCpus,
 }
+
+/// Starts a command as uid 1001 in a user namespace of its own, in which it is root and no other
+/// user has a number.
+pub const ROOT_OF_A_USER_NAMESPACE: [&str; 7] = [
+    "setpriv",
+    "--reuid=1001",
+    "--regid=1001",
+    "--clear-groups",
+    "unshare",
+    "--user",
+    "--map-root-user",
+];
 
 impl Feature {
     /// Whether the running kernel has it, by trying it. Pins are removed with `lab`.
@@ -55,6 +70,11 @@ impl Feature {
                 found == 0 && unsafe { OwnedFd::from_raw_fd(pidfd) }.as_raw_fd() >= 0
             }
             Feature::Fuse => std::fs::File::open("/dev/fuse").is_ok(),
+            Feature::UserNamespace => {
+                let words = [&ROOT_OF_A_USER_NAMESPACE[1..], &["true"]].concat();
+                let made = Command::new(ROOT_OF_A_USER_NAMESPACE[0]).args(words).output();
+                made.expect("setpriv").status.success()
+            }
             Feature::Arena => can_create(lab, "arena,entries=1"),
             Feature::CgroupStorage => can_create(lab, "cgrp_storage,value=8"),
             Feature::SeveralCpus => {
