@@ -169,6 +169,25 @@ fn value_is_taken_out_of_a_map_with_a_lock() {
     assert_eq!(map.take(&key, &mut value), Ok(false));
 }
 
+/// Had the flag been taken for an answer, the read itself would fail with EINVAL.
+#[test]
+fn failure_to_ask_for_the_lock_is_reported() {
+    let lab = lab();
+    let seen = pin("seen");
+    let get = lab.map(["get", &seen, "0"]);
+    let trace = lab.path("trace");
+    let strace = |inject: &str| {
+        let options = ["strace", "-f", "-e", "trace=bpf", "-e", "signal=none", "-e", inject, "-o"];
+        let words = [&options[..], &[trace.to_str().expect("UTF-8")]].concat();
+        wrapped(&words, &get)
+    };
+    assert_eq!(stdout_of(&mut strace("trace=bpf")), "0\n");
+    let text = std::fs::read_to_string(&trace).expect("strace's output");
+    let asked = 1 + text.lines().position(|line| line.contains("BPF_MAP_LOOKUP")).expect("a call");
+    let line = format!("bpf-map: {seen}: get: cannot allocate memory");
+    fails(&mut strace(&format!("inject=bpf:error=ENOMEM:when={asked}")), 2, &line);
+}
+
 #[test]
 fn freeze_of_a_map_with_kernel_fields_names_them() {
     let lab = lab();

@@ -57,7 +57,7 @@ impl MapFd {
     ) -> Result<Batch> {
         let capacity = self.capacity(keys.len(), values.len())?;
         let mut next = vec![0u8; cursor.at.len()];
-        let mut attr = self.batch_attr(keys.as_ptr(), values.as_ptr(), capacity, self.lock_flag());
+        let mut attr = self.batch_attr(keys.as_ptr(), values.as_ptr(), capacity, self.lock_flag()?);
         attr.batch.in_batch = if cursor.started { cursor.at.as_ptr() as u64 } else { 0 };
         attr.batch.out_batch = next.as_mut_ptr() as u64;
         let command = match delete {
@@ -87,7 +87,7 @@ impl MapFd {
         flags: u64,
     ) -> std::result::Result<(), (usize, Errno)> {
         let capacity = self.capacity(keys.len(), values.len()).map_err(|errno| (0, errno))?;
-        let flags = flags | self.lock_flag();
+        let flags = flags | self.lock_flag().map_err(|errno| (0, errno))?;
         let mut attr = self.batch_attr(keys.as_ptr(), values.as_ptr(), capacity, flags);
         // SAFETY: the buffers hold `capacity` keys and values.
         let result = unsafe { bpf::call(bpf_cmd::BPF_MAP_UPDATE_BATCH, &mut attr) };

@@ -96,7 +96,7 @@ impl MapFd {
     /// writes values, it holds the value's spin lock meanwhile, if the value has one.
     pub fn lookup(&self, key: &[u8], value: &mut [u8]) -> Result<bool> {
         self.fits(key, value.len())?;
-        let mut attr = self.attr(key, value.as_mut_ptr() as u64, self.lock_flag());
+        let mut attr = self.attr(key, value.as_mut_ptr() as u64, self.lock_flag()?);
         // SAFETY: both pointers lead to at least as many bytes as the map's sizes.
         present(unsafe { bpf::call(bpf_cmd::BPF_MAP_LOOKUP_ELEM, &mut attr) })
     }
@@ -104,7 +104,7 @@ impl MapFd {
     /// Writes `value` at `key`; `flags` are BPF_ANY (0), BPF_NOEXIST (1) or BPF_EXIST (2).
     pub fn update(&self, key: &[u8], value: &[u8], flags: u64) -> Result<()> {
         self.fits(key, value.len())?;
-        let mut attr = self.attr(key, value.as_ptr() as u64, flags | self.lock_flag());
+        let mut attr = self.attr(key, value.as_ptr() as u64, flags | self.lock_flag()?);
         // SAFETY: both pointers lead to at least as many bytes as the map's sizes.
         unsafe { bpf::call(bpf_cmd::BPF_MAP_UPDATE_ELEM, &mut attr) }.map(drop)
     }
@@ -131,7 +131,7 @@ impl MapFd {
     /// false where there is none.
     pub fn take(&self, key: &[u8], value: &mut [u8]) -> Result<bool> {
         self.fits(key, value.len())?;
-        let mut attr = self.attr(key, value.as_mut_ptr() as u64, self.lock_flag());
+        let mut attr = self.attr(key, value.as_mut_ptr() as u64, self.lock_flag()?);
         // SAFETY: both pointers lead to as many bytes as the map's sizes, or are null.
         present(unsafe { bpf::call(bpf_cmd::BPF_MAP_LOOKUP_AND_DELETE_ELEM, &mut attr) })
     }
