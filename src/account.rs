@@ -1,57 +1,37 @@
-//! Users and groups by number or by name, from /etc/passwd and /etc/group alone: the binaries are
-//! static, and cannot load the modules of NSS.
+//! Users by number or by name, from /etc/passwd alone: the binaries are static, and cannot load the
+//! modules of NSS.
 
 use crate::error::Error;
 use crate::text::quote;
 
-/// A file of lines `NAME:PASSWORD:ID:…` (passwd(5), group(5)).
-struct Database {
-    path: &'static str,
-    noun: &'static str,
-}
-
-const USERS: Database = Database { path: "/etc/passwd", noun: "user" };
-const GROUPS: Database = Database { path: "/etc/group", noun: "group" };
+/// Lines `NAME:PASSWORD:ID:…` (passwd(5)).
+const PASSWD: &str = "/etc/passwd";
 
 /// The user that `text` names: its number in decimal, or its name. The error says what is wrong,
 /// without the option that `text` was given to.
 pub fn parse_user(text: &[u8]) -> anyhow::Result<u32> {
-    USERS.parse(text)
+    if !text.is_empty() && text.iter().all(u8::is_ascii_digit) {
+        return parse_id(text).ok_or_else(|| anyhow::anyhow!("not a user id: out of range"));
+    }
+    if !is_name(text) {
+        anyhow::bail!("not the name or the number of a user");
+    }
+    let lines = std::fs::read(PASSWD).map_err(|e| Error::new(PASSWD, "read", e))?;
+    find(&lines, text).map_err(anyhow::Error::msg)
 }
 
-/// Likewise, a group.
-#[allow(dead_code)] // for --socket-group and --owner
-pub fn parse_group(text: &[u8]) -> anyhow::Result<u32> {
-    GROUPS.parse(text)
-}
-
-impl Database {
-    fn parse(&self, text: &[u8]) -> anyhow::Result<u32> {
-        if !text.is_empty() && text.iter().all(u8::is_ascii_digit) {
-            let id = parse_id(text);
-            return id.ok_or_else(|| anyhow::anyhow!("not a {} id: out of range", self.noun));
+/// The id of `name` in the file's content. The first line of a name wins.
+fn find(lines: &[u8], name: &[u8]) -> Result<u32, String> {
+    for (at, line) in lines.split(|&b| b == b'\n').enumerate() {
+        let mut fields = line.split(|&b| b == b':');
+        if fields.next() == Some(name) {
+            let id = fields.nth(1).and_then(parse_id);
+            return id.ok_or_else(|| {
+                format!("line {} of {PASSWD} has no valid user id for {}", at + 1, quote(name))
+            });
         }
-        if !is_name(text) {
-            anyhow::bail!("not the name or the number of a {}", self.noun);
-        }
-        let lines = std::fs::read(self.path).map_err(|e| Error::new(self.path, "read", e))?;
-        self.find(&lines, text).map_err(anyhow::Error::msg)
     }
-
-    /// The id of `name` in the file's content. The first line of a name wins.
-    fn find(&self, lines: &[u8], name: &[u8]) -> Result<u32, String> {
-        let Database { path, noun } = self;
-        for (at, line) in lines.split(|&b| b == b'\n').enumerate() {
-            let mut fields = line.split(|&b| b == b':');
-            if fields.next() == Some(name) {
-                let id = fields.nth(1).and_then(parse_id);
-                return id.ok_or_else(|| {
-                    format!("line {} of {path} has no valid {noun} id for {}", at + 1, quote(name))
-                });
-            }
-        }
-        Err(format!("no {noun} {} in {path}", quote(name)))
-    }
+    Err(format!("no user {} in {PASSWD}", quote(name)))
 }
 
 /// A decimal id. The greatest number means "unchanged" to chown(2) and setresuid(2).
@@ -72,7 +52,7 @@ fn is_name(text: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    const PASSWD: &[u8] = b"root:x:0:0:root:/root:/bin/sh\n\
+    const LINES: &[u8] = b"root:x:0:0:root:/root:/bin/sh\n\
         # alice:x:1:1::/:/bin/sh\n\
         alice:x:1000:1000:A:/home/alice:/bin/sh\n\
         alice:x:2000:2000::/:/bin/sh\n\
@@ -90,16 +70,14 @@ mod tests {
     #[test]
     fn names_are_found_in_whole_lines_and_the_first_one_wins() {
         for (name, id) in [("root", 0), ("alice", 1000), ("nobody", 65534), ("last", 7)] {
-            assert_eq!(USERS.find(PASSWD, name.as_bytes()), Ok(id), "{name}");
+            assert_eq!(find(LINES, name.as_bytes()), Ok(id), "{name}");
         }
-        assert_eq!(GROUPS.find(b"adm:x:4:syslog\nalice:x:1000:\n", b"alice"), Ok(1000));
         let unknown = Err("no user \"ali\" in /etc/passwd".into());
-        assert_eq!(USERS.find(PASSWD, b"ali"), unknown);
-        assert_eq!(GROUPS.find(b"", b"adm"), Err("no group \"adm\" in /etc/group".into()));
+        assert_eq!(find(LINES, b"ali"), unknown);
         let (names, lines) = (["none", "word", "sign", "most", "more", "short"], 7..);
         for (name, line) in names.iter().zip(lines) {
             let message = format!("line {line} of /etc/passwd has no valid user id for \"{name}\"");
-            assert_eq!(USERS.find(PASSWD, name.as_bytes()), Err(message));
+            assert_eq!(find(LINES, name.as_bytes()), Err(message));
         }
     }
 
@@ -116,7 +94,5 @@ mod tests {
             let message = "not the name or the number of a user";
             assert_eq!(parse(text), Err(message.into()), "{text:?}");
         }
-        let group = parse_group(b"a:b").map_err(|e| e.to_string());
-        assert_eq!(group, Err("not the name or the number of a group".into()));
     }
 }
