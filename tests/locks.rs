@@ -194,8 +194,8 @@ fn freeze_of_a_map_with_kernel_fields_names_them() {
     for name in ["slots", "special"] {
         let map = pin(name);
         let line = format!(
-            "bpf-map: {map}: freeze: its values have a lock, a timer or another field of the kernel, \
-             and the kernel freezes no such map"
+            "bpf-map: {map}: freeze: the kernel refuses to freeze a map whose values contain a lock, \
+             a timer or another kernel field"
         );
         fails(&mut lab.map(["freeze", &map]), 2, &line);
     }

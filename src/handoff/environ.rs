@@ -71,7 +71,7 @@ impl Scope {
 pub struct Claims {
     /// By class, then by index.
     pub claims: Vec<Claim>,
-    /// Those whose ids are no numbers, so that nobody knows which objects they declare.
+    /// Claims whose ids are not numbers, so that the objects cannot be identified.
     pub without_id: Vec<Claim>,
     /// As declared, whether or not the descriptors are there.
     pub scope: Scope,

@@ -76,8 +76,8 @@ pub fn freeze(matches: &ArgMatches) -> anyhow::Result<u8> {
             Errno::EBUSY => Cause::Hint(errno, "it is mapped for writing, or being written"),
             // 524 is for these and for struct_ops maps, whose values have no BTF of the map's own.
             Errno::UnknownErrno if target.map.info().btf_value_type_id != 0 => {
-                "its values have a lock, a timer or another field of the kernel, and the kernel \
-                 freezes no such map"
+                "the kernel refuses to freeze a map whose values contain a lock, a timer or another \
+                 kernel field"
                     .into()
             }
             errno => errno.into(),
