@@ -22,7 +22,7 @@ fn names_at(path: &str) -> Vec<String> {
 }
 
 #[test]
-fn option_wins_over_the_variable_and_the_variable_over_the_default() {
+fn option_wins_over_variable_and_variable_over_default() {
     let lab = Lab::new();
     cover_run();
     lab.array("pinned", 1);

@@ -70,7 +70,7 @@ fn nobody_holds(what: &str, maps: Vec<OwnedFd>) {
 }
 
 #[test]
-fn tc_and_bpf_exec_give_their_commands_the_same_variables_and_maps() {
+fn tc_and_bpf_exec_pass_the_same_variables_and_maps() {
     let lab = Lab::new();
     let socket = lab.path("uds");
     let child = r#"
@@ -98,7 +98,7 @@ fn tc_and_bpf_exec_give_their_commands_the_same_variables_and_maps() {
 }
 
 #[test]
-fn a_hundred_maps_come_in_three_datagrams_and_are_numbered_by_their_ids() {
+fn hundred_maps_arrive_in_three_datagrams_in_order_of_ids() {
     let lab = Lab::new();
     let (socket, before) = (lab.path("uds"), lab.files());
     let sent = maps(100);
@@ -116,7 +116,7 @@ fn a_hundred_maps_come_in_three_datagrams_and_are_numbered_by_their_ids() {
 }
 
 #[test]
-fn declared_ids_that_repeat_or_are_taken_are_numbered_anew_with_a_warning() {
+fn duplicate_or_taken_ids_are_renumbered_with_a_warning() {
     let lab = Lab::new();
     let (pin, socket) = (lab.array("pinned", 1), lab.path("uds"));
     let (pin, id) = (pin.to_str().unwrap(), map_id(&pin));
@@ -173,7 +173,7 @@ fn a_name_is_given_to_one_map_and_refused_for_two() {
 }
 
 #[test]
-fn two_imports_and_pins_keep_the_order_of_the_command_line_whoever_sends_first() {
+fn imports_and_pins_keep_the_order_of_the_command_line() {
     let lab = Lab::new();
     let (first, second) = (lab.path("first"), lab.path("second"));
     let ids = [lab.array("a", 1), lab.array("b", 1)].map(|pin| map_id(&pin));
@@ -284,7 +284,7 @@ fn a_signal_ends_the_wait_and_leaves_neither_socket_nor_maps() {
 }
 
 #[test]
-fn a_signal_that_was_ignored_stays_so_and_does_not_end_the_wait() {
+fn ignored_signal_stays_ignored_and_does_not_end_the_wait() {
     let lab = Lab::new();
     let (socket, before) = (lab.path("uds"), lab.files());
     let ignored = "grep ^SigIgn: /proc/self/status; grep ^SigBlk: /proc/self/status";
@@ -587,7 +587,7 @@ const HOSTILE: [Case; 28] = [
 ];
 
 #[test]
-fn a_datagram_that_does_not_add_up_is_an_error_and_nothing_of_it_is_kept() {
+fn malformed_datagram_is_an_error_and_its_maps_are_closed() {
     let lab = Lab::new();
     let (socket, before) = (lab.path("uds"), lab.files());
     for (what, build, cause) in HOSTILE {
@@ -605,7 +605,7 @@ fn a_datagram_that_does_not_add_up_is_an_error_and_nothing_of_it_is_kept() {
 }
 
 #[test]
-fn a_descriptor_that_is_no_map_is_an_error_that_says_what_it_is() {
+fn descriptor_that_is_not_a_map_is_named_in_the_error() {
     let lab = Lab::new();
     let socket = lab.path("uds");
     let (program, link) = (pin_program("prog"), pin_link("link"));
@@ -668,7 +668,7 @@ fn descriptors_when_ready(child: &mut Child) -> BTreeSet<i32> {
 }
 
 #[test]
-fn what_is_received_is_close_on_exec_until_placed_and_nothing_else_reaches_the_command() {
+fn received_descriptors_are_close_on_exec_until_placed() {
     let lab = Lab::new();
     let socket = lab.path("uds");
     let script = ["sh", "-c", "echo ready; read -r line"];
@@ -713,7 +713,7 @@ fn a_dry_run_waits_and_prints_and_leaves_no_socket() {
 }
 
 #[test]
-fn a_closed_standard_stream_is_taken_neither_by_a_socket_nor_by_a_map() {
+fn closed_standard_streams_are_not_reused() {
     let lab = Lab::new();
     let (socket, before) = (lab.path("uds"), lab.files());
     for closed in [&[0][..], &[1], &[2], &[0, 1], &[0, 2], &[1, 2], &[0, 1, 2]] {

@@ -279,7 +279,7 @@ fn flood(path: PathBuf) -> JoinHandle<()> {
 }
 
 #[test]
-fn refused_datagrams_that_never_cease_do_not_extend_the_timeout() {
+fn endless_refused_datagrams_do_not_extend_the_timeout() {
     let lab = Lab::new();
     let socket = activated(&lab.path("in"));
     std::fs::set_permissions(lab.path("in"), PermissionsExt::from_mode(0o666)).unwrap();

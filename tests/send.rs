@@ -49,7 +49,7 @@ fn text(path: &Path) -> &str {
 }
 
 #[test]
-fn tc_and_bpf_exec_receive_maps_with_btf_which_tc_itself_cannot_send() {
+fn tc_and_bpf_exec_receive_maps_with_btf() {
     let lab = Lab::new();
     let (plain, socket) = (lab.array("plain", 1), lab.path("uds"));
     let object = fixture("types.bpf.o");
@@ -71,7 +71,7 @@ fn tc_and_bpf_exec_receive_maps_with_btf_which_tc_itself_cannot_send() {
 }
 
 #[test]
-fn as_many_maps_as_are_sent_arrive_with_their_numbers_and_values() {
+fn all_maps_arrive_with_their_numbers_and_values() {
     let lab = Lab::new();
     let (socket, before) = (lab.path("uds"), lab.files());
     for count in [1, 64, 65, 300] {
@@ -172,7 +172,7 @@ fn what_is_sent_is_tcs_format_byte_for_byte() {
 }
 
 #[test]
-fn every_datagram_repeats_the_header_with_the_whole_count_and_has_64_maps_at_most() {
+fn each_datagram_has_the_header_and_at_most_64_maps() {
     let lab = Lab::new();
     let path = lab.path("uds");
     let socket = receiver(&path);
@@ -195,7 +195,7 @@ fn every_datagram_repeats_the_header_with_the_whole_count_and_has_64_maps_at_mos
 }
 
 #[test]
-fn descriptors_go_with_the_access_that_they_have_and_new_ones_can_write_unless_told() {
+fn inherited_fds_keep_their_access_and_new_ones_can_write() {
     let lab = Lab::new();
     let path = lab.path("uds");
     let socket = receiver(&path);
@@ -239,7 +239,7 @@ fn a_map_sent_read_only_cannot_be_written_where_it_arrives() {
 }
 
 #[test]
-fn without_privileges_a_read_only_descriptor_comes_from_a_readable_pin_or_not_at_all() {
+fn unprivileged_read_only_send_needs_a_readable_pin() {
     let lab = Lab::new();
     let path = lab.path("uds");
     let socket = receiver(&path);
@@ -400,7 +400,7 @@ fn who_may_not_write_to_the_socket_may_not_send() {
 }
 
 #[test]
-fn a_socket_is_reached_by_a_path_longer_than_an_address_and_by_a_symbolic_link() {
+fn socket_is_reached_by_a_long_path_and_a_symbolic_link() {
     let lab = Lab::new();
     let pin = lab.array("pinned", 1);
     let deep: PathBuf = [lab.dir.path(), "d".repeat(100).as_ref()].iter().collect();
@@ -415,7 +415,7 @@ fn a_socket_is_reached_by_a_path_longer_than_an_address_and_by_a_symbolic_link()
 }
 
 #[test]
-fn a_receiver_that_goes_away_midway_is_an_error_that_says_how_far_it_came() {
+fn receiver_that_disconnects_midway_is_an_error_with_a_count() {
     let lab = Lab::new();
     // A socket lets as many datagrams wait as the network namespace says that it is made in.
     unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace");
@@ -469,7 +469,7 @@ fn a_slow_receiver_is_waited_for() {
 }
 
 #[test]
-fn descriptors_on_their_way_are_bounded_and_the_error_says_by_what() {
+fn limit_on_queued_descriptors_is_named_in_the_error() {
     let lab = Lab::new();
     let path = lab.path("uds");
     let socket = receiver(&path);
