@@ -18,11 +18,11 @@ const CONNECT: &str = "connect";
 const SEND: &str = "send";
 
 /// Sends maps, with numbers for them that rise from `first`, to the socket at `path`. The
-/// caller sees to it that as many are sent as `header` says, and that the numbers do not end.
+/// caller ensures that `header` has their count, and that the numbers do not overflow.
 /// A socket whose owner is not trusted is an error unless `any_owner`.
 ///
-/// Waits where the receiver takes its time. What it makes of them nobody hears: tc's
-/// protocol has no answer.
+/// Waits for a slow receiver. Whether the receiver accepts the maps is not known: tc's protocol has
+/// no replies.
 pub fn send(
     path: &Path,
     header: Header,
@@ -45,7 +45,7 @@ pub fn send(
     Ok(())
 }
 
-/// What is true of a map, as receivers check it.
+/// The properties of a map that receivers check.
 fn entry(map: &MapFd, id: u32) -> Entry {
     let info = map.info();
     Entry {
@@ -106,8 +106,8 @@ fn check_owner(file: &OwnedFd, owner: u32) -> Result<(), Cause> {
     Err(format!("{cause} (--read-only or --force sends nevertheless)").into())
 }
 
-/// Connects by way of /proc, which reaches this very file, and from any depth of directories:
-/// an address holds 107 bytes.
+/// Connects through /proc, so that the file that was checked is the one connected to, however long
+/// its path is: an address holds 107 bytes.
 fn try_connect(file: &OwnedFd, kind: SockType, flags: SockFlag) -> Result<OwnedFd, Errno> {
     let socket = socket(AddressFamily::Unix, kind, flags | SockFlag::SOCK_CLOEXEC, None)?;
     let address = UnixAddr::new(format!("/proc/self/fd/{}", file.as_raw_fd()).as_str())?;
@@ -115,9 +115,9 @@ fn try_connect(file: &OwnedFd, kind: SockType, flags: SockFlag) -> Result<OwnedF
     Ok(socket)
 }
 
-/// What a socket is that takes no datagrams.
+/// Describes a socket that accepts no datagrams.
 fn other_type(file: &OwnedFd) -> &'static str {
-    // The type is looked at before all else but permissions, so whatever comes of it tells.
+    // The kernel compares the type before everything but permissions, so other errors mean that it is right.
     match try_connect(file, SockType::SeqPacket, SockFlag::SOCK_NONBLOCK) {
         Err(Errno::EPROTOTYPE) => "a stream socket, where tc's protocol has datagrams",
         _ => "a socket of packets, as an agent has: bpf-map put stores maps there",

@@ -45,7 +45,7 @@ impl fmt::Display for Address {
 pub struct Import {
     label: Vec<u8>,
     socket: Socket,
-    /// The socket passed credentials before anything was queued, as far as it can be known.
+    /// The socket passed credentials before anything was queued, as far as that can be known.
     always_passed: bool,
     senders: Senders,
     header: Option<Header>,
@@ -81,9 +81,9 @@ impl Import {
         Error::new(&self.label, IMPORT, cause)
     }
 
-    /// Takes one datagram, if one is there; whether it is part of the transfer. Anything wrong
-    /// with it is an error, and drops what came with it, unless another user sent it than those
-    /// that may: then it is dropped, with a warning, before anything else of it is looked at.
+    /// Receives one datagram, if one is queued; returns whether it is part of the transfer. A
+    /// malformed datagram is an error, and its descriptors are closed. A datagram of a user who may
+    /// not send is dropped, with a warning, before its contents are received.
     fn receive(&mut self, warn: &mut dyn FnMut(String)) -> Result<bool, Error> {
         let Some(peeked) = self.unless_absent(scm::peek(self.socket.as_fd()))? else {
             return Ok(false);
@@ -181,7 +181,7 @@ fn check(entry: &Entry, fd: OwnedFd, place: &str) -> Result<MapFd, Cause> {
 }
 
 /// Waits until every import has its whole transfer, and gives the maps of each.
-/// All must come within the time limit; a signal ends the wait too.
+/// All must arrive within the time limit; a signal ends the wait too.
 pub fn receive_all(
     mut imports: Vec<Import>,
     limit: Limit,
@@ -204,7 +204,7 @@ pub fn receive_all(
         for import in imports.iter_mut().filter(|import| !import.is_complete()) {
             received |= import.receive(warn)?;
         }
-        // Also if refused datagrams never cease.
+        // Also if refused datagrams keep arriving.
         if !received
             && limit.is_over()
             && let Some(waiting) = imports.iter().find(|import| !import.is_complete())
