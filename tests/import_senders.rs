@@ -13,6 +13,7 @@ use common::*;
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
 use nix::sys::socket::{ControlMessage, MsgFlags, getsockopt, sendmsg, setsockopt, sockopt};
 use sendfd::SendWithFd;
 use std::io::{IoSlice, Write};
@@ -299,9 +300,14 @@ fn endless_refused_datagrams_do_not_extend_the_timeout() {
 
 /// `bpf-exec --import fd:3` with `socket` there.
 fn inherited(lab: &Lab, options: &[&str], socket: &UnixDatagram) -> Command {
+    inherited_by(&Start::default(), lab, options, socket)
+}
+
+/// Likewise, of a command that starts so.
+fn inherited_by(start: &Start, lab: &Lab, options: &[&str], socket: &UnixDatagram) -> Command {
     let words = ["--timeout=60", "--import", "fd:3", "--", "sh", "-c", REPORT];
     let mut command = lab.exec([options, &words].concat());
-    Start { given: vec![socket.as_raw_fd()], ..Start::default() }.apply(&mut command);
+    Start { given: vec![socket.as_raw_fd()], ..start.clone() }.apply(&mut command);
     command
 }
 
@@ -357,7 +363,10 @@ fn refused_descriptor_that_is_slow_to_close_delays_nothing() {
         drop(slow);
         send_as(0, &lab.path("in"), transfer(), &[map.as_fd()]);
         let stderr = warning(OTHER).replace("uds", "fd:3");
-        let waiting = Waiting::start(&mut inherited(&lab, &[], &socket), &[]);
+        // Neither may prevent the end of the process that drops the datagram.
+        let (ignored, blocked) = (vec![Signal::SIGCHLD], vec![Signal::SIGALRM]);
+        let start = Start { ignored, blocked, ..Start::default() };
+        let waiting = Waiting::start(&mut inherited_by(&start, &lab, &[], &socket), &[]);
         assert_eq!(waiting.run(), done(&map, stderr));
         std::fs::remove_file(lab.path("in")).unwrap();
     }
