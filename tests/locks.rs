@@ -193,11 +193,17 @@ fn freeze_of_a_map_with_kernel_fields_names_them() {
     let lab = lab();
     for name in ["slots", "special"] {
         let map = pin(name);
+        let run = run(&mut lab.map(["freeze", &map]));
+        if (name, run.status) == ("slots", 0) {
+            // Linux before 6.2 freezes a map with a lock, but none with a timer.
+            assert!(stdout_of(&mut lab.map(["show", &map])).contains("frozen: true"));
+            continue;
+        }
         let line = format!(
             "bpf-map: {map}: freeze: the kernel refuses to freeze a map whose values contain a lock, \
-             a timer or another kernel field"
+             a timer or another kernel field\n"
         );
-        fails(&mut lab.map(["freeze", &map]), 2, &line);
+        assert_eq!((run.status, run.stderr), (2, line));
     }
     assert_eq!(stdout_of(&mut lab.map(["freeze", &pin("seen")])), "");
 }

@@ -234,9 +234,10 @@ fn text_is_quoted_so_that_it_looks_like_nothing_else() {
         "-c",
         script,
     ]);
-    let want = "0.000\t\"b 3\" n=\"a b=3 c=9\" c=1\n0.000\t1 \"5 +9 9/s\"\n\
-                0.000\t1 \"\"\n0.000\t1 \"-\"\n";
-    assert_eq!(stdout_of(&mut command), want);
+    let lines = stdout_of(&mut command);
+    let without_time = lines.lines().map(|line| line.split_once('\t').expect("a time").1);
+    let want = [r#""b 3" n="a b=3 c=9" c=1"#, r#"1 "5 +9 9/s""#, r#"1 """#, r#"1 "-""#];
+    assert_eq!(without_time.collect::<Vec<_>>(), want);
 }
 
 #[test]
