@@ -154,6 +154,8 @@ impl Crowd {
     pub fn sweep(&mut self, now: Instant, agent: &mut Agent) {
         for at in 0..self.clients.len() {
             let Some(client) = &mut self.clients[at] else { continue };
+            // Room in flight may also be that of other processes of this user.
+            self.quota_released |= client.starved;
             if client.settle(agent) {
                 self.quota_released = true;
                 self.serve(at, false, agent);

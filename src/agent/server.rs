@@ -197,6 +197,10 @@ impl Server {
                 self.serve(event);
             }
             self.crowd.serve_starved(&mut self.agent);
+            // What was put meanwhile may be what others wait for.
+            if std::mem::take(&mut self.agent.news) {
+                self.crowd.look(&mut self.agent);
+            }
         }
         self.crowd.discard_requests(&mut self.agent);
         match self.crowd.unanswered() {
