@@ -67,10 +67,21 @@ fn file_that_a_killed_process_left_is_no_obstacle() {
     let lab = Lab::new();
     let pin = array(&lab, "m", 1);
     // The shell becomes bpf-map, with the same process id.
-    let mut command = after("echo stale > .out.$$.0", &dump(&lab, "out", &pin, &[]));
+    let mut command = after("echo stale > .bpf-map.$$.0", &dump(&lab, "out", &pin, &[]));
     assert_eq!(stdout_of(&mut command), "");
     assert_eq!(read_to_string(lab.path("out")).unwrap(), "0\t0\n");
     assert_eq!(read_dir(lab.dir.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn name_may_be_as_long_as_names_can_be() {
+    let lab = Lab::new();
+    let pin = array(&lab, "m", 1);
+    let longest = "n".repeat(255);
+    assert_eq!(stdout_of(&mut dump(&lab, &longest, &pin, &[])), "");
+    assert_eq!(read_to_string(lab.path(&longest)).unwrap(), "0\t0\n");
+    let line = format!("bpf-map: {longest}n: write: file name too long");
+    fails(&mut dump(&lab, &format!("{longest}n"), &pin, &[]), 2, &line);
 }
 
 #[test]

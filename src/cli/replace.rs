@@ -3,7 +3,6 @@
 use crate::error::{Cause, Error};
 use crate::sys::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
-use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -29,9 +28,11 @@ pub fn replace(path: &Path, data: &[u8]) -> Result<(), Error> {
         Err(error) if error.kind() == ErrorKind::NotFound => None,
         Err(error) => return Err(fail(error.into())),
     };
-    let Some(name) = path.file_name() else { return Err(fail("not a file name".into())) };
+    if path.file_name().is_none() {
+        return Err(fail("not a file name".into()));
+    }
     let mask = block_signals().map_err(|errno| fail(errno.into()))?;
-    let result = create(path, name, old.is_some()).and_then(|(file, new)| {
+    let result = create(path, old.is_some()).and_then(|(file, new)| {
         let written = fill(&file, old, data).and_then(|()| fs::rename(&new, path));
         written.inspect_err(|_| drop(fs::remove_file(&new)))
     });
@@ -46,15 +47,13 @@ fn block_signals() -> Result<SigSet, Errno> {
 }
 
 /// Creates a file beside `path`. If there is an old one, nobody else can open it yet.
-fn create(path: &Path, name: &OsStr, is_private: bool) -> std::io::Result<(File, PathBuf)> {
+fn create(path: &Path, is_private: bool) -> std::io::Result<(File, PathBuf)> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(if is_private { 0o600 } else { 0o666 });
     let mut attempt = 0;
     loop {
-        let mut new = OsString::from(".");
-        new.push(name);
-        new.push(format!(".{}.{attempt}", std::process::id()));
-        let new = path.with_file_name(new);
+        // Not a longer name than that of the file, which may be as long as names can be.
+        let new = path.with_file_name(format!(".bpf-map.{}.{attempt}", std::process::id()));
         attempt += 1;
         match options.open(&new) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists && attempt < ATTEMPTS => {}
