@@ -60,7 +60,7 @@ impl<'t> Labels<'t> {
         let mut places = Vec::new();
         for old in &old {
             let Some(place) = self.names().position(|name| name == old) else {
-                let known: Vec<_> = self.fields.iter().map(|label| label.name.as_str()).collect();
+                let known: Vec<_> = self.names().map(|name| name.as_str()).collect();
                 bail!("no label {}; there is {}", escape(old.as_bytes()), known.join(", "));
             };
             places.push(place);
