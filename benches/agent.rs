@@ -147,9 +147,9 @@ impl Drop for Agent {
     }
 }
 
-/// A request of bpf-agent(7): version 1, no flags, number 0.
+/// A request of bpf-agent(7): version 2, no flags, number 0.
 fn packet(operation: u8, names: &[&str]) -> Vec<u8> {
-    let mut bytes = vec![1, operation, 0, 0, 0, 0, 0, 0];
+    let mut bytes = vec![2, operation, 0, 0, 0, 0, 0, 0];
     for name in names {
         bytes.extend((name.len() as u32).to_ne_bytes());
         bytes.extend(name.as_bytes());
@@ -164,7 +164,7 @@ fn get(name: &str) -> Vec<u8> {
 /// Bytes and descriptors of the next packet; the descriptors are closed.
 fn receive(socket: &OwnedFd) -> Result<(usize, usize)> {
     let mut buffer = [0; 4096];
-    let received = scm::receive(socket.as_fd(), &mut buffer)?;
+    let received = scm::receive_at_most(socket.as_fd(), &mut buffer, scm::MAX_FDS)?;
     Ok((received.length, received.fds.len()))
 }
 
