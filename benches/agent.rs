@@ -6,7 +6,7 @@
 
 mod common;
 
-use bpf_exec::internals::scm;
+use bpf_inherit::scm;
 use common::kernel::{BPFFS, create, last_error, private_bpffs};
 use common::report::{line, median};
 use common::{Options, Result, start};

@@ -6,9 +6,9 @@
 
 mod common;
 
-use bpf_exec::internals::batch::Cursor;
-use bpf_exec::internals::bpf::{MapSpec, btf_load, map_create, obj_pin};
-use bpf_exec::internals::elem::MapFd;
+use bpf_inherit::batch::Cursor;
+use bpf_inherit::bpf::{MapSpec, btf_load, map_create, obj_pin};
+use bpf_inherit::{Map, MapType};
 use common::{Options, Result, start};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
@@ -48,7 +48,7 @@ fn run(options: &Options) -> Result<bool> {
         println!("{title:<44}{value:>9.2}  {words} {bound:<7}{verdict}");
     };
 
-    let hash = Map::new("hash", HASH, 8, ENTRIES, 0, None)?;
+    let hash = Pinned::new("hash", HASH, 8, ENTRIES, 0, None)?;
     let runs = measure(
         options.rounds,
         &[
@@ -64,7 +64,7 @@ fn run(options: &Options) -> Result<bool> {
     println!();
     drop(hash);
 
-    let structs = Map::new("structs", HASH, 32, STRUCTS, 0, Some(btf_load(&btf())?))?;
+    let structs = Pinned::new("structs", HASH, 32, STRUCTS, 0, Some(btf_load(&btf())?))?;
     let runs = measure(
         options.rounds,
         &[
@@ -76,7 +76,7 @@ fn run(options: &Options) -> Result<bool> {
     println!();
     drop(structs);
 
-    let array = Map::new("array", ARRAY, 8, ENTRIES, MMAPABLE, None)?;
+    let array = Pinned::new("array", ARRAY, 8, ENTRIES, MMAPABLE, None)?;
     let runs = measure(
         options.rounds,
         &[
@@ -89,12 +89,12 @@ fn run(options: &Options) -> Result<bool> {
 }
 
 /// A full map, pinned.
-struct Map {
-    map: MapFd,
+struct Pinned {
+    map: Map,
     pin: String,
 }
 
-impl Map {
+impl Pinned {
     fn new(
         name: &str,
         kind: u32,
@@ -102,11 +102,11 @@ impl Map {
         max_entries: u32,
         flags: u32,
         btf: Option<OwnedFd>,
-    ) -> Result<Map> {
+    ) -> Result<Pinned> {
         let btf = btf.as_ref().map(|fd| (fd.as_fd(), 1, 3));
         let name_bytes = name.as_bytes();
         let spec = MapSpec {
-            kind,
+            map_type: MapType(kind),
             key_size: 4,
             value_size,
             max_entries,
@@ -115,7 +115,7 @@ impl Map {
             btf,
             ..MapSpec::default()
         };
-        let map = MapFd::new(map_create(&spec)?)?;
+        let map = Map::new(map_create(&spec)?)?;
         let pin = format!("{BPFFS}/{name}");
         obj_pin(map.as_fd(), &CString::new(pin.as_str())?)?;
         let all: Vec<u32> = (0..max_entries).collect();
@@ -128,11 +128,11 @@ impl Map {
             let keys: Vec<u8> = keys.iter().flat_map(|key| key.to_ne_bytes()).collect();
             map.update_batch(&keys, &values, 0).map_err(|(_, errno)| errno)?;
         }
-        Ok(Map { map, pin })
+        Ok(Pinned { map, pin })
     }
 }
 
-impl Drop for Map {
+impl Drop for Pinned {
     fn drop(&mut self) {
         // The next map should find the memory free.
         let _ = std::fs::remove_file(&self.pin);
@@ -182,7 +182,7 @@ fn btf() -> Vec<u8> {
 enum Contender<'a> {
     Program(String, OsString, Vec<&'a str>),
     /// LOOKUP_BATCH and nothing else, in this process.
-    Loop(&'a MapFd),
+    Loop(&'a Map),
 }
 
 #[derive(Clone, Copy)]
@@ -233,7 +233,7 @@ impl<'a> Contender<'a> {
                 let mut cursor = Cursor::new(map);
                 let mut count = 0;
                 loop {
-                    let batch = map.lookup_batch(&mut cursor, &mut keys, &mut values, false)?;
+                    let batch = cursor.lookup(&mut keys, &mut values, false)?;
                     count += batch.count;
                     if batch.end {
                         break;

@@ -12,11 +12,12 @@
 //! `objects read LINK` copies what an iterator writes to stdout. Each is named by its name, or
 //! by the n of `BPF_PROG<n>` or `BPF_LINK<n>`. Exit status: 0, or 2 on failure.
 
-use bpf_exec::{InheritedObject, InheritedObjects, TakeError};
+use bpf_inherit::object::Object;
+use bpf_inherit::{InheritError, Objects};
 use std::error::Error;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::process::ExitCode;
 
 // `enum bpf_cmd` of linux/bpf.h.
@@ -35,14 +36,14 @@ fn main() -> ExitCode {
 
 fn act() -> Result<(), Box<dyn Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let mut inherited = bpf_exec::take()?;
-    for warning in inherited.warnings() {
+    let mut inherited = bpf_inherit::open_inherited()?;
+    for warning in &inherited.warnings {
         eprintln!("objects: warning: {warning}");
     }
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["run", name] => println!("{}", run(&find(inherited.programs(), name)?)?),
+        ["run", name] => println!("{}", run(&find(&mut inherited.programs, name)?)?),
         ["read", name] => {
-            let mut text = read(&find(inherited.links(), name)?)?;
+            let mut text = read(&find(&mut inherited.links, name)?)?;
             io::copy(&mut text, &mut io::stdout())?;
         }
         _ => return Err("usage: objects run PROGRAM | objects read LINK".into()),
@@ -50,11 +51,12 @@ fn act() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn find(objects: &mut InheritedObjects, name: &str) -> Result<InheritedObject, TakeError> {
-    match name.parse() {
+fn find(objects: &mut Objects<Object>, name: &str) -> Result<Object, InheritError> {
+    let found = match name.parse() {
         Ok(n) => objects.by_index(n),
         Err(_) => objects.by_name(name),
-    }
+    };
+    Ok(found?.object)
 }
 
 /// `union bpf_attr`, as far as the two commands read it.
@@ -72,10 +74,10 @@ struct Attr {
 }
 
 /// What the program returns for a frame of nothing but zeroes.
-fn run(program: &InheritedObject) -> io::Result<u32> {
+fn run(program: &Object) -> io::Result<u32> {
     let frame = [0u8; 14];
     let mut attr = Attr {
-        fd: program.fd.as_raw_fd() as u32,
+        fd: program.as_fd().as_raw_fd() as u32,
         data_size_in: frame.len() as u32,
         data_in: frame.as_ptr() as u64,
         ..Attr::default()
@@ -86,8 +88,8 @@ fn run(program: &InheritedObject) -> io::Result<u32> {
 }
 
 /// A new run of an iterator.
-fn read(link: &InheritedObject) -> io::Result<File> {
-    let mut attr = Attr { fd: link.fd.as_raw_fd() as u32, ..Attr::default() };
+fn read(link: &Object) -> io::Result<File> {
+    let mut attr = Attr { fd: link.as_fd().as_raw_fd() as u32, ..Attr::default() };
     // SAFETY: no pointers, and what is returned is a new descriptor, which is ours.
     Ok(unsafe { OwnedFd::from_raw_fd(bpf(BPF_ITER_CREATE, &mut attr)?) }.into())
 }

@@ -18,11 +18,11 @@
 //! all its bytes; what is deleted is put back; but a map that lets itself be frozen
 //! is frozen for ever, and a pin stays. Use a map made for the purpose.
 
-use bpf_exec::{InheritedMap, InheritedMaps};
+use bpf_inherit::Map;
 use nix::errno::Errno;
 use std::error::Error;
 use std::ffi::CString;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -101,13 +101,13 @@ struct Element {
 
 impl Element {
     /// The first key that the map has, or zeroes.
-    fn first(way: Way, map: &InheritedMap) -> Element {
+    fn first(way: Way, map: &Map) -> Element {
         // Each CPU's value is rounded up to 8 bytes; no kernel is built for more than 8192 CPUs.
-        let cpus = if map.is_per_cpu() { 8192 } else { 1 };
+        let cpus = if map.info().map_type.is_per_cpu() { 8192 } else { 1 };
         let mut element = Element {
-            fd: map.fd.as_raw_fd(),
-            key: vec![0; map.key_size as usize],
-            value: vec![0; map.value_size.next_multiple_of(8) as usize * cpus],
+            fd: map.as_fd().as_raw_fd(),
+            key: vec![0; map.key_len()],
+            value: vec![0; map.info().value_size.next_multiple_of(8) as usize * cpus],
         };
         let mut key = element.key.clone();
         let mut words = attr(&[(0, element.fd as u32)], &[(4, key.as_mut_ptr())]);
@@ -150,7 +150,7 @@ impl Element {
 }
 
 /// Tries everything on one map, and prints how each attempt ended.
-fn probe(way: Way, map: &InheritedMap, directory: Option<&Path>, byte: Option<u8>) {
+fn probe(way: Way, map: &Map, directory: Option<&Path>, byte: Option<u8>) {
     use Command::*;
     let mut one = Element::first(way, map);
     report("lookup", one.run(way, Lookup));
@@ -184,7 +184,7 @@ fn probe(way: Way, map: &InheritedMap, directory: Option<&Path>, byte: Option<u8
         });
         report("write_reopened", write);
     }
-    report("freeze", way.plain(Freeze, map.fd.as_raw_fd() as u32));
+    report("freeze", way.plain(Freeze, map.as_fd().as_raw_fd() as u32));
 }
 
 fn report<T>(name: &str, result: Attempt<T>) {
@@ -257,10 +257,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let directory = arguments.get(1).map(PathBuf::from);
     let byte = arguments.get(2).map(|byte| byte.to_string_lossy().parse()).transpose()?;
-    let mut maps: InheritedMaps = bpf_exec::take()?;
-    let chosen: Vec<InheritedMap> = match arguments.first() {
-        Some(name) => vec![maps.by_name(name.as_bytes())?],
-        None => maps.into_iter().collect(),
+    let mut maps = bpf_inherit::open_inherited()?.maps;
+    let chosen: Vec<Map> = match arguments.first() {
+        Some(name) => vec![maps.by_name(name.as_bytes())?.object],
+        None => maps.into_iter().map(|map| map.object).collect(),
     };
     for map in &chosen {
         probe(way, map, directory.as_deref(), byte);

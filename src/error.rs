@@ -1,7 +1,7 @@
 //! What went wrong, as one line: the object, the operation, the cause.
 
-use crate::sys::Errno;
 use crate::text::escape;
+use bpf_inherit::{Errno, describe};
 use std::borrow::Cow;
 use std::fmt;
 
@@ -88,24 +88,6 @@ impl From<&'static str> for Cause {
     }
 }
 
-/// The C library's words for an error, in lower case unless they begin with an abbreviation.
-pub fn describe(errno: Errno) -> String {
-    // bpf(2) answers 524, the kernel's own ENOTSUPP, which C libraries do not name.
-    if errno == Errno::UnknownErrno {
-        return "not supported by the kernel for this type".into();
-    }
-    let words = std::io::Error::from_raw_os_error(errno as i32).to_string();
-    let words = words.split(" (os error").next().unwrap_or_default();
-    let mut letters = words.chars();
-    match (letters.next(), letters.next()) {
-        (Some(first), Some(second)) if second.is_lowercase() => {
-            let rest = &words[first.len_utf8()..];
-            first.to_lowercase().chain(rest.chars()).collect()
-        }
-        _ => words.into(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,7 +96,5 @@ mod tests {
     fn an_error_is_one_line_in_lower_case_with_the_object_escaped() {
         let error = Error::new(b"/run/a\nb", "open pin", Errno::ENOENT);
         assert_eq!(error.to_string(), "/run/a\\nb: open pin: no such file or directory");
-        assert_eq!(describe(Errno::EBADF), "bad file descriptor");
-        assert_eq!(describe(Errno::EXDEV), "invalid cross-device link");
     }
 }

@@ -26,8 +26,8 @@ fn other_things(lab: &Lab) -> Vec<(OwnedFd, &'static str)> {
     // A software event that never happens: PERF_COUNT_SW_DUMMY.
     let mut event = [0u64; 16];
     (event[0], event[1]) = (1 | 128 << 32, 9);
-    // SAFETY: an attribute of the size that it tells.
     const PERF_FLAG_FD_CLOEXEC: libc::c_long = 8;
+    // SAFETY: an attribute of the size that it contains.
     let event = unsafe {
         libc::syscall(libc::SYS_perf_event_open, &raw const event, 0, -1, -1, PERF_FLAG_FD_CLOEXEC)
     };

@@ -46,7 +46,7 @@ fn maps_programs_and_links_are_put_by_every_reference_and_named_after_it() {
     let kernel_pin = format!("{BPFFS}/other");
     stdout_of(&mut lab.map(["create", &created, "--pin", &kernel_pin]));
     let kernel_id = map_id(Path::new(&kernel_pin));
-    let (by_id, prog_by_id) = (format!("id:{kernel_id}"), format!("x=prog:id:{prog_id}"));
+    let (by_id, program_by_id) = (format!("id:{kernel_id}"), format!("x=prog:id:{prog_id}"));
     let (link_by_id, by_name) = (format!("y=link:id:{link_id}"), format!("n=name:{kernel_name}"));
     let (prog_pin, link_pin) =
         (format!("prog:{}", prog.display()), format!("link:{}", link.display()));
@@ -56,7 +56,7 @@ fn maps_programs_and_links_are_put_by_every_reference_and_named_after_it() {
         &by_id,
         &by_name,
         &prog_pin,
-        &prog_by_id,
+        &program_by_id,
         &link_pin,
         &link_by_id,
     ] {

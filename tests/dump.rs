@@ -171,14 +171,10 @@ fn a_descriptor_that_may_not_read_or_write_is_told() {
     // The library opens what the shell cannot.
     let path = std::ffi::CString::new(pin.as_str()).unwrap();
     for (access, subcommands, what) in [
-        (
-            bpf_exec::internals::bpf::Access::WriteOnly,
-            &["dump", "keys", "count", "clear"][..],
-            "write-only",
-        ),
-        (bpf_exec::internals::bpf::Access::ReadOnly, &["clear", "del"], "read-only"),
+        (bpf_inherit::AccessMode::WriteOnly, &["dump", "keys", "count", "clear"][..], "write-only"),
+        (bpf_inherit::AccessMode::ReadOnly, &["clear", "del"], "read-only"),
     ] {
-        let fd = bpf_exec::internals::bpf::obj_get(&path, access).unwrap();
+        let fd = bpf_inherit::bpf::obj_get(&path, access).unwrap();
         for subcommand in subcommands {
             let key = (*subcommand == "del").then_some("1");
             let mut ours = lab.map([&[*subcommand, "70"][..], key.as_slice()].concat());
@@ -655,5 +651,5 @@ fn memory_does_not_grow_with_the_map() {
 
 fn map_id_of(fd: &std::os::fd::OwnedFd) -> u32 {
     use std::os::fd::AsFd;
-    bpf_exec::internals::bpf::map_info(fd.as_fd()).unwrap().id
+    bpf_inherit::bpf::map_info(fd.as_fd()).unwrap().id
 }

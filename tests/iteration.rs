@@ -2,9 +2,10 @@
 
 mod common;
 
-use bpf_exec::internals::bpf::{Access, MapSpec, map_create, obj_get, obj_pin};
-use bpf_exec::internals::elem::MapFd;
-use bpf_exec::internals::mmap::Mapped;
+use bpf_inherit::AccessMode;
+use bpf_inherit::bpf::{MapSpec, map_create, obj_get, obj_pin};
+use bpf_inherit::mmap::Mapped;
+use bpf_inherit::{Map, MapType};
 use common::{BPFFS, Lab, run, stdout_of, unique};
 use std::collections::BTreeSet;
 use std::ffi::CString;
@@ -22,12 +23,19 @@ fn create(
     value_size: u32,
     max_entries: u32,
     flags: u32,
-) -> (MapFd, PathBuf) {
-    let spec = MapSpec { kind, key_size, value_size, max_entries, flags, ..MapSpec::default() };
+) -> (Map, PathBuf) {
+    let spec = MapSpec {
+        map_type: MapType(kind),
+        key_size,
+        value_size,
+        max_entries,
+        flags,
+        ..MapSpec::default()
+    };
     let fd = map_create(&spec).unwrap_or_else(|e| panic!("a map of type {kind}: {e}"));
     let pin = Path::new(BPFFS).join(unique("map"));
     obj_pin(fd.as_fd(), &CString::new(pin.to_str().unwrap()).unwrap()).expect("a pin");
-    (MapFd::new(fd).expect("a map"), pin)
+    (Map::new(fd).expect("a map"), pin)
 }
 
 /// The key of number `n`: a prefix of 32 bits in a trie, else the number.
@@ -39,7 +47,7 @@ fn key(kind: u32, n: u32) -> Vec<u8> {
 }
 
 /// Deletes keys and writes them again until it is told to stop; returns how often it did so.
-fn churn(map: &MapFd, keys: &[Vec<u8>], value: &[u8], stop: &AtomicBool, rounds: &AtomicU64) {
+fn churn(map: &Map, keys: &[Vec<u8>], value: &[u8], stop: &AtomicBool, rounds: &AtomicU64) {
     while !stop.load(Ordering::Relaxed) {
         for key in keys {
             let _ = map.delete(key).expect("a delete");
@@ -258,7 +266,7 @@ fn a_mapping_wants_a_read_write_descriptor_and_stays_inside_the_array() {
     map.update(&999u32.to_ne_bytes(), &[7; 12], 0).expect("an update");
     let path = CString::new(pin.to_str().unwrap()).unwrap();
     let read_only =
-        MapFd::new(obj_get(&path, Access::ReadOnly).expect("a descriptor")).expect("a map");
+        Map::new(obj_get(&path, AccessMode::ReadOnly).expect("a descriptor")).expect("a map");
     assert_eq!(Mapped::part(&read_only, 0, 1, false).err(), Some(nix::errno::Errno::EINVAL));
     for (first, count, fits) in [
         (0, 1000, true),

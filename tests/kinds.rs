@@ -326,8 +326,11 @@ fn check_rows(wanted: impl Fn(&str) -> bool) {
 #[test]
 fn no_type_is_left_out() {
     let rows: BTreeSet<&str> = ROWS.iter().map(|row| row.0).collect();
-    let table =
-        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/map/kind.rs")).unwrap();
+    let table = std::fs::read_to_string(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/crates/bpf-inherit/src/map_type.rs"
+    ))
+    .unwrap();
     let rest = table.split("const TABLE").nth(1).unwrap();
     let names = rest.lines().filter_map(|line| line.trim().strip_prefix("row(")?.split('"').nth(1));
     let names: BTreeSet<&str> = names.collect();

@@ -10,8 +10,8 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 fn perf_event() -> OwnedFd {
     let mut event = [0u64; 16];
     (event[0], event[1]) = (1 | 128 << 32, 9);
-    // SAFETY: an attribute of the size that it tells.
     const PERF_FLAG_FD_CLOEXEC: libc::c_long = 8;
+    // SAFETY: an attribute of the size that it contains.
     let fd = unsafe {
         libc::syscall(libc::SYS_perf_event_open, &raw const event, 0, -1, -1, PERF_FLAG_FD_CLOEXEC)
     };

@@ -3,7 +3,7 @@
 
 mod common;
 
-use bpf_exec::internals::elem::MapFd;
+use bpf_inherit::Map;
 use common::child::Start;
 use common::{BPFFS, Lab, NOBODY, bpftool, fails, fixture, run, stdout_of, wrapped};
 use serde_json::Value;
@@ -161,7 +161,7 @@ fn lock_is_taken_through_a_write_only_fd_of_a_storage_map() {
 #[test]
 fn value_is_taken_out_of_a_map_with_a_lock() {
     let _lab = lab();
-    let map = MapFd::new(common::open_pin(pin("table").as_ref())).expect("a map");
+    let map = Map::new(common::open_pin(pin("table").as_ref())).expect("a map");
     let (key, mut value) = (0u32.to_ne_bytes(), vec![0; map.value_len()]);
     assert_eq!(map.update(&key, &vec![1; map.value_len()], 0), Ok(()));
     assert_eq!(map.take(&key, &mut value), Ok(true));

@@ -3,8 +3,8 @@
 
 mod common;
 
-use bpf_exec::internals::bpf::{MapSpec, map_create};
-use bpf_exec::internals::elem::MapFd;
+use bpf_inherit::bpf::{MapSpec, map_create};
+use bpf_inherit::{Map, MapType};
 use common::*;
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -123,8 +123,14 @@ fn a_guard_page_shows_how_many_values_an_element_has() {
     let cpus = std::fs::read_to_string(SOFTIRQS).unwrap();
     let cpus = cpus.lines().next().unwrap().split_whitespace().count();
     for (kind, value_size) in [(5, 4), (6, 4), (10, 4), (5, 12), (6, 8), (6, 4096), (6, 20_000)] {
-        let spec = MapSpec { kind, key_size: 4, value_size, max_entries: 8, ..MapSpec::default() };
-        let map = MapFd::new(map_create(&spec).expect("a map")).expect("a map");
+        let spec = MapSpec {
+            map_type: MapType(kind),
+            key_size: 4,
+            value_size,
+            max_entries: 8,
+            ..MapSpec::default()
+        };
+        let map = Map::new(map_create(&spec).expect("a map")).expect("a map");
         if kind != 6 {
             assert_eq!(map.has_values_for(cpus), Ok(None), "type {kind} without an element");
             map.update(&[1, 0, 0, 0], &vec![7; map.value_len()], 0).expect("an update");

@@ -78,7 +78,7 @@ fn library_leaves_out_a_number_that_is_another_map() {
     let (mut command, one, two) = with(&lab, &script);
     let stderr = format!(
         "counter: warning: BPF_MAP0: fd 64 is map {two}, not map {one}, dropped\n\
-         counter: one: nothing of this name was inherited"
+         counter: one: not inherited"
     );
     fails(&mut command, 2, &stderr);
     assert_eq!(value(&lab, "/sys/fs/bpf/two"), "0\n");

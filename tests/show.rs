@@ -150,8 +150,7 @@ fn btf_gives_the_layout_and_its_id_and_the_text_still_reads_as_notation() {
         let text = stdout_of(&mut lab.map(["show", &pin]));
         let (_, layout) = text.split_once("\nkey: ").unwrap();
         let layout = layout.trim_end().replacen("\nvalue: ", " -> ", 1);
-        let read: bpf_exec::layout::Layout =
-            layout.parse().unwrap_or_else(|e| panic!("{layout}: {e}"));
+        let read: bpf_layout::Layout = layout.parse().unwrap_or_else(|e| panic!("{layout}: {e}"));
         assert_eq!(json["layout"], read.to_string(), "{map}");
     }
 }

@@ -200,7 +200,7 @@ const NEW_TYPES: [&str; 2] = ["cgrp_storage", "arena"];
 fn every_type_that_needs_no_program_is_created() {
     let lab = Lab::new();
     lab.array("inner", 1);
-    let table = include_str!("../src/map/kind.rs");
+    let table = include_str!("../crates/bpf-inherit/src/map_type.rs");
     let rows = table.lines().filter_map(|line| line.trim_start().strip_prefix("row("));
     let names: BTreeSet<&str> = rows.filter_map(|row| row.split('"').nth(1)).collect();
     let tested: BTreeSet<&str> = TYPES.iter().map(|(name, _)| *name).collect();

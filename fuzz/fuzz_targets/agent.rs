@@ -3,7 +3,7 @@
 
 #![no_main]
 
-use bpf_exec::internals::agent::{Reply, Request, number_of};
+use bpf_exec::wire::agent::{Reply, Request, number_of};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

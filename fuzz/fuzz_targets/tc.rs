@@ -5,7 +5,7 @@
 
 #![no_main]
 
-use bpf_exec::internals::tc::{Datagram, ENTRY, HEADER};
+use bpf_exec::wire::tc::{Datagram, ENTRY, HEADER};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

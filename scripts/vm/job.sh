@@ -27,7 +27,7 @@ prepare_job() {
 cargo_messages() (
 	# Cargo reads .cargo/config.toml of the directory it is started in.
 	cd "$root" || exit
-	cargo test --no-run --locked --message-format=json-render-diagnostics </dev/null
+	cargo test --workspace --no-run --locked --message-format=json-render-diagnostics </dev/null
 )
 
 # Prints a line for each test binary that is to run: its name, its path and the names of
@@ -36,8 +36,8 @@ select_tests() {
 	local filter
 
 	if [[ -n $all ]]; then
-		# It builds the programs, and there is no compiler.
-		grep -v '^quickstart ' "$work/binaries"
+		# These run cargo, and the machine has no compiler.
+		grep -v '^quickstart \|^packages ' "$work/binaries"
 		return
 	fi
 	for filter in "${filters[@]}"; do

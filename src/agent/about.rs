@@ -46,7 +46,7 @@ impl About {
     }
 }
 
-/// A name as one of a file: `%XX` for what a bpf file system or a line of text does not take.
+/// A name as one of a file: `%bpf_inherit::process;` for what a bpf file system or a line of text does not take.
 /// No file of another kind in the state has such a name: those have `%` before a letter that
 /// is no digit of a number to the base 16.
 pub fn encode_name(name: &[u8]) -> String {

@@ -6,11 +6,11 @@ use super::packet::Answer;
 use super::shared::Agent;
 use super::store::{Incoming, absent};
 use super::stored::Handout;
-use crate::sys::fd::{self, Kind};
-use crate::sys::object::Object;
-use crate::sys::peer;
 use crate::text::{count, quote};
 use crate::wire::agent::{MAX_NAME, Mode, Operation, Record, Reply, Status};
+use bpf_inherit::fd::{self, FdType};
+use bpf_inherit::object::Object;
+use bpf_inherit::peer;
 use std::os::fd::{AsFd, OwnedFd};
 
 /// Bytes of the longest glob that means anything: a star before each byte of a name, and one
@@ -197,7 +197,7 @@ impl Agent {
         let comm = peer::pidfd(socket.as_fd()).ok().and_then(|pidfd| {
             let name = std::fs::read(format!("/proc/{}/comm", peer.pid)).ok()?;
             // Read before this, so the number was still its own.
-            crate::sys::process::is_alive(pidfd.as_fd()).then_some(name)
+            bpf_inherit::process::is_alive(pidfd.as_fd()).then_some(name)
         });
         match comm {
             Some(name) => format!("{peer} ({})", crate::text::escape(name.trim_ascii_end())),
@@ -213,21 +213,21 @@ fn whole(records: Vec<Record>) -> Begun {
 /// The one descriptor of a put, if it is of an object. Whatever else came stays in `fds`.
 fn one_object(fds: &mut Vec<OwnedFd>, lost: bool) -> Result<Object, Trouble> {
     let unfit = |reason: &str| Trouble::new(Status::Unfit, reason);
-    let failed = |errno| Trouble::new(Status::Failed, crate::error::describe(errno));
+    let failed = |errno| Trouble::new(Status::Failed, bpf_inherit::describe(errno));
     match &fds[..] {
         _ if lost && fds.is_empty() => {
             return Err(unfit("the descriptor was lost: too many are open here"));
         }
         [] => return Err(unfit("no descriptor came along")),
         [one] => {
-            if let other @ Kind::Other(_) = fd::kind(one.as_fd()).map_err(failed)? {
-                return Err(unfit(&format!("{}, not a BPF object", other.describe())));
+            if let other @ FdType::Other(_) = fd::fd_type(one.as_fd()).map_err(failed)? {
+                return Err(unfit(&format!("{}, not a BPF object", other.with_article())));
             }
         }
         _ => return Err(unfit("more than one descriptor came along")),
     }
     let object = Object::identify(fds.remove(0)).map_err(failed)?;
-    object.map_err(|other| unfit(&format!("{}, not a BPF object", other.describe())))
+    object.map_err(|other| unfit(&format!("{}, not a BPF object", other.with_article())))
 }
 
 fn verb(operation: &Operation) -> &'static str {

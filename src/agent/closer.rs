@@ -1,7 +1,7 @@
 //! Closes what strangers sent. That can take as long as they like (a socket that lingers, a
 //! file of a file system in user space), so it is not done where everybody is served.
 
-use crate::sys::fd::{Kind, kind};
+use bpf_inherit::fd::{FdType, fd_type};
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,8 +26,7 @@ pub struct Closer {
 impl Closer {
     /// Closes what came from user `uid`: BPF objects at once, all else in its time.
     pub fn close(&self, uid: u32, fds: impl IntoIterator<Item = OwnedFd>) {
-        let is_quick =
-            |fd: &OwnedFd| matches!(kind(fd.as_fd()), Ok(Kind::Map | Kind::Prog | Kind::Link));
+        let is_quick = |fd: &OwnedFd| matches!(fd_type(fd.as_fd()), Ok(FdType::Object(_)));
         let slow: VecDeque<OwnedFd> = fds.into_iter().filter(|fd| !is_quick(fd)).collect();
         if slow.is_empty() {
             return;

@@ -71,7 +71,7 @@ impl Crowd {
             self.clients.len() - 1
         });
         if let Err(errno) = self.epoll.add(client.socket(), event_of(at)) {
-            let cause = crate::error::describe(errno);
+            let cause = bpf_inherit::describe(errno);
             agent.log.line(format_args!("connect: {}: {cause}", client.peer));
             self.free.push(at);
             return;

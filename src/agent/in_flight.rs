@@ -2,7 +2,7 @@
 //! for whoever does not read.
 
 use super::share;
-use crate::sys::scm::MAX_FDS;
+use bpf_inherit::scm::MAX_FDS;
 use std::collections::BTreeMap;
 
 /// Descriptors in flight, in all and of each user.

@@ -4,10 +4,9 @@ use super::client::Client;
 use super::crowd::Crowd;
 use super::shared::Agent;
 use crate::source::endpoint::Socket;
-use crate::sys::Errno;
+use bpf_inherit::Errno;
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
-use nix::sys::socket::{SockFlag, accept4};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 use std::rc::Rc;
 
 /// What events of listeners carry: this and the position of the listener.
@@ -39,15 +38,15 @@ impl Listeners {
     /// Accepts connections of the listener that was reported with `token`. If some are left it is
     /// reported again.
     pub fn accept(&mut self, token: u64, crowd: &mut Crowd, agent: &mut Agent) {
-        let listener = self.sockets[(token - FIRST_LISTENER) as usize].as_fd().as_raw_fd();
+        let listener = self.sockets[(token - FIRST_LISTENER) as usize].as_fd();
         for accepted in 0..ACCEPTS {
             if crowd.is_full(agent) {
                 return self.pause();
             }
-            match accept4(listener, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK) {
+            match bpf_inherit::fd::accept(listener) {
                 Ok(socket) => {
                     self.is_error_logged = false;
-                    if let Ok(client) = Client::new(crate::sys::fd::accepted(socket)) {
+                    if let Ok(client) = Client::new(socket) {
                         crowd.admit(client, agent);
                     }
                 }
@@ -57,7 +56,7 @@ impl Listeners {
                 Err(_) if accepted > 0 => return,
                 Err(errno) => {
                     if !std::mem::replace(&mut self.is_error_logged, true) {
-                        let cause = crate::error::describe(errno);
+                        let cause = bpf_inherit::describe(errno);
                         agent.log.line(format_args!("accept: {cause}"));
                     }
                     return self.pause();

@@ -7,9 +7,9 @@ use super::answer::{Grant, Refusal};
 use super::shared::Agent;
 use super::store::absent;
 use super::stored::Handout;
-use crate::sys::scm::MAX_FDS;
 use crate::text::quote;
 use crate::wire::agent::{Mode, Record, Reply, Status};
+use bpf_inherit::scm::MAX_FDS;
 
 /// Bytes after which a packet is closed; one record more fits in any case.
 const PACKET: usize = 32 << 10;

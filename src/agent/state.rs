@@ -7,17 +7,18 @@
 
 mod change;
 
+pub use bpf_inherit::ObjectKind;
 pub use change::{Change, New};
 
 use super::about::{About, decode_name, encode_name};
 use crate::error::{Cause, Error};
 use crate::source::pin::APART;
-use crate::sys::bpf::{Access, obj_get};
-use crate::sys::fd::Kind;
-use crate::sys::object::Object;
-use crate::sys::{Errno, fd};
 use crate::text::escape;
 use crate::wire::agent::{Class, MAX_LAYOUT};
+use bpf_inherit::AccessMode;
+use bpf_inherit::bpf::obj_get;
+use bpf_inherit::object::Object;
+use bpf_inherit::{Errno, fd};
 use nix::fcntl::{AT_FDCWD, Flock, FlockArg, OFlag, open, readlinkat};
 use nix::sys::stat::{Mode, fchmod, fstat, mkdirat, stat};
 use nix::sys::statfs::{BPF_FS_MAGIC, fstatfs, statfs};
@@ -54,27 +55,26 @@ pub struct Saved {
 impl Saved {
     /// Whether `object` is the one that was stored.
     pub fn is(object: &Object, about: &About) -> bool {
-        class_of(object.kind()) == Some(about.class) && object.id() == about.id
+        class_of(object.kind()) == about.class && object.id() == about.id
     }
 }
 
 /// What the protocol calls a kind of descriptor.
-pub fn class_of(kind: Kind) -> Option<Class> {
+pub fn class_of(kind: ObjectKind) -> Class {
     match kind {
-        Kind::Map => Some(Class::Map),
-        Kind::Prog => Some(Class::Prog),
-        Kind::Link => Some(Class::Link),
-        Kind::Other(_) => None,
+        ObjectKind::Map => Class::Map,
+        ObjectKind::Program => Class::Prog,
+        ObjectKind::Link => Class::Link,
     }
 }
 
 /// The access of a descriptor as bpf(2) takes it; `mode` has at least one bit.
-pub fn access_of(mode: crate::wire::agent::Mode) -> Access {
+pub fn access_of(mode: crate::wire::agent::Mode) -> AccessMode {
     use crate::wire::agent::Mode;
     match mode {
-        Mode::READ => Access::ReadOnly,
-        Mode::WRITE => Access::WriteOnly,
-        _ => Access::ReadWrite,
+        Mode::READ => AccessMode::ReadOnly,
+        Mode::WRITE => AccessMode::WriteOnly,
+        _ => AccessMode::ReadWrite,
     }
 }
 
@@ -165,9 +165,9 @@ impl StateDir {
     fn files(&self, below: &OsStr) -> Result<Vec<OsString>, Errno> {
         let entries = match self.in_proc("").join(below).read_dir() {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.map_err(crate::sys::errno)?,
+            entries => entries.map_err(bpf_inherit::errno)?,
         };
-        entries.map(|entry| Ok(entry.map_err(crate::sys::errno)?.file_name())).collect()
+        entries.map(|entry| Ok(entry.map_err(bpf_inherit::errno)?.file_name())).collect()
     }
 
     fn target(&self, file: &OsStr, link: &str) -> Result<Vec<u8>, Errno> {
@@ -175,13 +175,13 @@ impl StateDir {
     }
 
     /// Opens the pin of a name: whatever is pinned there now.
-    pub fn open_pin(&self, name: &[u8], class: Class, access: Access) -> Result<Object, Cause> {
+    pub fn open_pin(&self, name: &[u8], class: Class, access: AccessMode) -> Result<Object, Cause> {
         let path = format!("{}/{}", encode_name(name), class.name());
         let path =
             CString::new(self.in_proc(&path).as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)?;
         // A program's descriptor has no modes, and a link has no other than both.
-        let access = if class == Class::Map { access } else { Access::ReadWrite };
-        Object::identify(obj_get(&path, access)?)?.map_err(|kind| kind.describe().into())
+        let access = if class == Class::Map { access } else { AccessMode::ReadWrite };
+        Object::identify(obj_get(&path, access)?)?.map_err(|kind| kind.with_article().into())
     }
 
     /// Whether the directory is what its path leads to still: else what is stored in it goes
@@ -216,11 +216,11 @@ fn make(path: &Path) -> Result<(), Cause> {
 pub fn bound_of(object: &Object) -> Result<crate::wire::agent::Mode, Errno> {
     use crate::wire::agent::Mode;
     Ok(match object {
-        Object::Map(map) => match fd::access(map.as_fd())? {
-            Access::ReadOnly => Mode::READ,
-            Access::WriteOnly => Mode::WRITE,
-            Access::ReadWrite => Mode::BOTH,
+        Object::Map(map) => match fd::access_mode(map.as_fd())? {
+            AccessMode::ReadOnly => Mode::READ,
+            AccessMode::WriteOnly => Mode::WRITE,
+            AccessMode::ReadWrite => Mode::BOTH,
         },
-        Object::Prog(..) | Object::Link(..) => Mode::BOTH,
+        Object::Program(..) | Object::Link(..) => Mode::BOTH,
     })
 }

@@ -6,9 +6,9 @@ use super::state::{Change, New, Saved, access_of, bound_of, class_of};
 use super::stored::{Handout, Stored, by_id, check_layout, trouble};
 use super::{Trouble, share};
 use crate::error::Cause;
-use crate::sys::object::Object;
 use crate::text::{count, quote};
 use crate::wire::agent::{Mode, Record, State, Status};
+use bpf_inherit::object::Object;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::os::fd::AsFd;
@@ -88,8 +88,7 @@ impl Store {
     /// The entry of an object that may be stored; None if it is stored already.
     fn admit(&self, name: &[u8], incoming: Incoming) -> Result<Option<Stored>, Trouble> {
         let Incoming { object, layout, replace, uid, gid, pid, .. } = incoming;
-        let class = class_of(object.kind())
-            .ok_or_else(|| Trouble::new(Status::Unfit, "not a BPF object"))?;
+        let class = class_of(object.kind());
         check_layout(&layout, &object).map_err(|why| Trouble::new(Status::Unfit, why))?;
         let bound = bound_of(&object).map_err(|errno| failed(errno.into()))?;
         let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_secs());

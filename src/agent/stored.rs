@@ -2,13 +2,14 @@
 
 use super::Trouble;
 use super::about::About;
-use crate::error::describe;
 use crate::map::typed::parse_for;
-use crate::sys::Errno;
-use crate::sys::bpf::{Access, MapInfo, map_by_id};
-use crate::sys::object::Object;
 use crate::text::quote;
 use crate::wire::agent::{Class, Mode, Record, State, Status};
+use bpf_inherit::AccessMode;
+use bpf_inherit::Errno;
+use bpf_inherit::bpf::{MapInfo, map_by_id};
+use bpf_inherit::describe;
+use bpf_inherit::object::Object;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// One object.
@@ -55,9 +56,9 @@ impl Stored {
         let about = &self.about;
         let (state, pin_id) = found;
         let (kind, details) = match &self.object {
-            Some(Object::Map(map)) => (map.info().kind, details(map.info())),
-            Some(Object::Prog(_, info)) => (info.kind, [0; 4]),
-            Some(Object::Link(_, info)) => (info.kind, [info.prog_id, 0, 0, 0]),
+            Some(Object::Map(map)) => (map.info().map_type.0, details(map.info())),
+            Some(Object::Program(_, info)) => (info.program_type, [0; 4]),
+            Some(Object::Link(_, info)) => (info.link_type, [info.program_id, 0, 0, 0]),
             None => (0, [0; 4]),
         };
         Record {
@@ -101,7 +102,7 @@ fn details(info: &MapInfo) -> [u32; 4] {
 }
 
 /// A descriptor of a map, stored as `name`, of which there are no pins.
-pub fn by_id(name: &[u8], id: u32, access: Access) -> Result<OwnedFd, Trouble> {
+pub fn by_id(name: &[u8], id: u32, access: AccessMode) -> Result<OwnedFd, Trouble> {
     let why = "a descriptor with less access cannot be made: \
                that needs a pin (--state), or CAP_SYS_ADMIN";
     map_by_id(id, access).map_err(|errno| match errno {
@@ -115,6 +116,6 @@ pub fn check_layout(text: &[u8], object: &Object) -> Result<(), String> {
     match object {
         _ if text.is_empty() => Ok(()),
         Object::Map(map) => parse_for(text, map.info()).map(drop),
-        other => Err(format!("a layout for {}", other.kind().describe())),
+        other => Err(format!("a layout for {}", other.kind().with_article())),
     }
 }

@@ -1,25 +1,14 @@
-//! systemd's protocol: sockets that it passes at the start (sd_listen_fds(3)), and notifications
-//! of the agent's state (sd_notify(3)).
+//! Notifications of the agent's state to systemd (sd_notify(3)).
 
-use crate::error::Error;
-use crate::sys::fd;
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 use sd_notify::NotifyState;
 use std::collections::VecDeque;
 use std::io::ErrorKind;
-use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::rc::Rc;
 use std::time::Duration;
-
-/// The descriptors that this process was started with by the protocol, with their names.
-pub fn inherited() -> Result<Vec<(OwnedFd, String)>, Error> {
-    let fail = |e: std::io::Error| Error::new("LISTEN_FDS", "take over", e);
-    let listed = sd_notify::listen_fds_with_names().map_err(fail)?;
-    Ok(listed.map(|(number, name)| (fd::adopt_listed(number), name)).collect())
-}
 
 /// How often the watchdog expects a notification: half of `WatchdogSec=`, as sd_watchdog_enabled(3)
 /// recommends. None without a watchdog.

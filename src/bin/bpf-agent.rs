@@ -1,4 +1,4 @@
 //! Holds BPF descriptors, and hands them out.
 #![no_main]
 
-bpf_exec::entry!(bpf_exec::internals::bpf_agent);
+bpf_inherit::entry!(bpf_exec::bpf_agent);

@@ -1,4 +1,4 @@
 //! Reads and writes the elements of BPF maps.
 #![no_main]
 
-bpf_exec::entry!(bpf_exec::internals::bpf_map);
+bpf_inherit::entry!(bpf_exec::bpf_map);

@@ -12,16 +12,15 @@ use crate::agent::server::{Server, hold_signals};
 use crate::agent::shared::Agent;
 use crate::agent::state::{Saved, StateDir};
 use crate::agent::store::Store;
-use crate::agent::systemd;
 use crate::error::{Cause, Error};
 use crate::handoff::place::OpenFiles;
 use crate::source::endpoint::Socket;
 use crate::source::socket::Bound;
-use crate::sys::Errno;
-use crate::sys::privilege::{CAP_SYS_ADMIN, drop_capabilities, shut_off};
 use crate::text::{count, escape};
 use anyhow::{Context, bail};
 use arguments::Plan;
+use bpf_inherit::privilege::{CAP_SYS_ADMIN, drop_capabilities, shut_off};
+use bpf_inherit::{Errno, Startup};
 use nix::fcntl::{F_GETFL, FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{SockType, UnixAddr, getsockname, getsockopt, sockopt};
 use nix::sys::stat::{Mode, umask};
@@ -37,15 +36,18 @@ use std::path::Path;
 const PROGRAM: &str = "bpf-agent";
 
 /// Runs the program; returns its exit status.
-pub fn main(arguments: Vec<OsString>) -> u8 {
+pub fn main(startup: Startup, arguments: Vec<OsString>) -> u8 {
     exit::outlive_readers();
     // Before anything is opened, which could get one of their numbers.
-    let listed = systemd::inherited();
+    let listed = startup.listen_fds();
     let matches = match exit::parse(arguments::command(), PROGRAM, arguments, exit::FAILED) {
         Ok(matches) => matches,
         Err(status) => return status,
     };
-    let served = arguments::plan(&matches).and_then(|plan| run(plan, listed?));
+    let served = arguments::plan(&matches).and_then(|plan| {
+        let listed = listed.map_err(|errno| Error::new("LISTEN_FDS", "take over", errno))?;
+        run(plan, listed)
+    });
     match served {
         Ok(()) => 0,
         Err(error) => {

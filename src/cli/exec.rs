@@ -7,26 +7,28 @@ mod requests;
 pub use arguments::mode as socket_mode;
 
 use super::exit::{self, warn};
-use crate::handoff::environ::{self, Class, Scope};
 use crate::handoff::launch::{self, Failure, Handed, Handover};
 use crate::handoff::lock;
 use crate::handoff::place::OpenFiles;
 use crate::map::typed::Layouts;
 use crate::output::{self, Row};
-use crate::source::inherited::{self, Inheritance};
+use crate::source::inherited;
 use crate::source::{self, Request, Settings, Source};
 use crate::text::escape;
 use arguments::{Plan, Show};
 use assemble::{assemble, keep, restrict_strays};
+use bpf_inherit::environ::{self, Scope};
+use bpf_inherit::inherited::Inheritance;
+use bpf_inherit::{ObjectKind, Startup};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
 const PROGRAM: &str = "bpf-exec";
 
 /// Runs the program; returns its exit status, unless it became the command.
-pub fn main(arguments: Vec<OsString>) -> u8 {
+pub fn main(startup: Startup, arguments: Vec<OsString>) -> u8 {
     // Before anything is opened, while numbers are what they were at the start.
-    let inheritance = inherited::here();
+    let inheritance = inherited::open(&startup);
     let matches = match exit::parse(arguments::command(), PROGRAM, arguments, exit::OWN) {
         Ok(matches) => matches,
         Err(status) => return status,
@@ -36,7 +38,7 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
         for warning in &inheritance.warnings {
             warn(PROGRAM, format_args!("{warning}{}", sudo_hint(warning)));
         }
-        run(plan, inheritance)
+        run(plan, &startup, inheritance)
     });
     match result {
         Ok(()) => 0,
@@ -62,20 +64,20 @@ fn sudo_hint(warning: &str) -> &'static str {
     }
 }
 
-fn run(plan: Plan, inheritance: Inheritance) -> anyhow::Result<()> {
+fn run(plan: Plan, startup: &Startup, inheritance: Inheritance) -> anyhow::Result<()> {
     let limit = OpenFiles::raise();
     let mut layouts = Layouts::default();
     let (inherited, scope, dropped) = match plan.clean {
-        true => (
-            Vec::new(),
-            Scope::Undeclared,
-            inherited::every()?.into_iter().map(|(fd, _)| fd).collect(),
-        ),
+        true => {
+            drop(inheritance);
+            let all = inherited::every(startup)?.into_iter().map(|(fd, _)| fd).collect();
+            (Vec::new(), Scope::Undeclared, all)
+        }
         false => (inheritance.objects, inheritance.scope, Vec::new()),
     };
     let kept = keep(inherited, &plan.settings, &mut layouts)?;
     let replaced = match plan.settings.read_only && !plan.clean {
-        true => restrict_strays(&kept, &plan.settings)?,
+        true => restrict_strays(startup, &kept, &plan.settings)?,
         false => Vec::new(),
     };
     let requests = match plan.requests {
@@ -90,7 +92,8 @@ fn run(plan: Plan, inheritance: Inheritance) -> anyhow::Result<()> {
         warn(PROGRAM, format_args!("nothing is handed over: {} ({hint})", scope.why_nothing()));
     }
     let mut report = |line| warn(PROGRAM, line);
-    let (groups, doubts) = source::open_all(&requests, &plan.settings, &mut layouts, &mut report)?;
+    let (groups, doubts) =
+        source::open_all(&requests, &plan.settings, startup, &mut layouts, &mut report)?;
     for (request, _) in requests.iter().zip(&groups).filter(|(_, group)| group.is_empty()) {
         warn(PROGRAM, request.source.nothing());
     }
@@ -115,12 +118,12 @@ fn run(plan: Plan, inheritance: Inheritance) -> anyhow::Result<()> {
     }
     let used = requests.iter().filter_map(|request| request.source.used_fd()).collect();
     let handover = Handover { objects, dropped, replaced, used, lock: plan.lock };
-    Err(launch::launch(handover, plan.command, limit).into())
+    Err(launch::launch(startup, handover, plan.command, limit).into())
 }
 
 /// Without a source and without a declared scope: every map pinned below the bpffs root.
 fn everything(settings: &Settings) -> Request {
-    Request { name: None, source: Source::Pin(Class::Map, settings.bpffs.clone()) }
+    Request { name: None, source: Source::Pin(ObjectKind::Map, settings.bpffs.clone()) }
 }
 
 fn long_layout(Handed { claim, .. }: &Handed) -> Option<String> {

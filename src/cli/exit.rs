@@ -1,8 +1,8 @@
 //! How a program ends: its messages, a line each, and its exit status.
 
 use crate::error::Error;
-use crate::sys::Errno;
 use crate::text::escape;
+use bpf_inherit::Errno;
 use clap::error::{ContextValue, ErrorKind};
 use clap::{ArgMatches, Command};
 use nix::sys::signal::{SigSet, Signal};

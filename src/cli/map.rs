@@ -24,6 +24,7 @@ mod put;
 mod queue;
 mod reference;
 mod send;
+mod session;
 mod set;
 mod show;
 mod values;
@@ -31,7 +32,9 @@ mod walk;
 mod watch;
 
 use super::exit::{self, Output, ReaderGone};
+use bpf_inherit::Startup;
 use clap::{Arg, ArgMatches, Command, value_parser};
+use session::Session;
 use std::ffi::OsString;
 
 const PROGRAM: &str = "bpf-map";
@@ -41,14 +44,14 @@ struct Subcommand {
     name: &'static str,
     about: &'static str,
     arguments: fn(Command) -> Command,
-    run: fn(&ArgMatches, &mut Output) -> anyhow::Result<u8>,
+    run: fn(&ArgMatches, &mut Session) -> anyhow::Result<u8>,
 }
 
 const fn sub(
     name: &'static str,
     about: &'static str,
     arguments: fn(Command) -> Command,
-    run: fn(&ArgMatches, &mut Output) -> anyhow::Result<u8>,
+    run: fn(&ArgMatches, &mut Session) -> anyhow::Result<u8>,
 ) -> Subcommand {
     Subcommand { name, about, arguments, run }
 }
@@ -57,7 +60,7 @@ const fn sub(
 #[rustfmt::skip]
 const SUBCOMMANDS: [Subcommand; 26] = [
     sub("list", "List the inherited maps, or all", list::arguments,
-        |m, out| list::run(m.get_flag("all"), m.get_flag("json"), out)),
+        |m, s| list::run(m.get_flag("all"), m.get_flag("json"), s)),
     sub("show", "Print all that is known of a map", show::arguments, show::run),
     sub("get", "Print the values of keys", get::arguments, get::run),
     sub("set", "Write the value of a key", set::arguments, set::run),
@@ -73,11 +76,11 @@ const SUBCOMMANDS: [Subcommand; 26] = [
     sub("pop", "Take the next value out of a queue or a stack", queue::read_arguments, queue::pop),
     sub("peek", "Print the next value of a queue or a stack", queue::read_arguments, queue::peek),
     sub("has", "Tell whether a bloom filter may hold a value", queue::has_arguments, queue::has),
-    sub("pin", "Pin a map", pin::pin_arguments, |m, _| pin::pin(m)),
+    sub("pin", "Pin a map", pin::pin_arguments, pin::pin),
     sub("unpin", "Remove the pin of a map", pin::unpin_arguments, |m, _| pin::unpin(m)),
-    sub("freeze", "Let nobody write a map", pin::freeze_arguments, |m, _| pin::freeze(m)),
+    sub("freeze", "Let nobody write a map", pin::freeze_arguments, pin::freeze),
     sub("create", "Make a map, and pin it", pin::create_arguments, pin::create),
-    sub("send", "Send maps to where tc or bpf-exec waits", send::arguments, |m, _| send::run(m)),
+    sub("send", "Send maps to where tc or bpf-exec waits", send::arguments, send::run),
     sub("put", "Store maps, programs and links with an agent", put::arguments, put::run),
     sub("agent", "List what an agent holds, or remove from it", agent::arguments, agent::run),
     sub("batch", "Run subcommands, a line each", batch::arguments, batch::run),
@@ -87,7 +90,7 @@ const SUBCOMMANDS: [Subcommand; 26] = [
 ];
 
 /// Runs the program; returns its exit status.
-pub fn main(arguments: Vec<OsString>) -> u8 {
+pub fn main(startup: Startup, arguments: Vec<OsString>) -> u8 {
     exit::outlive_readers();
     // Of the option parser only the part is built that is used.
     let named = arguments.get(1).and_then(|first| SUBCOMMANDS.iter().find(|s| *first == *s.name));
@@ -96,10 +99,10 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
         Ok(matches) => matches,
         Err(status) => return status,
     };
-    let mut out = Output::default();
-    let result = run(&matches, &mut out);
+    let mut session = Session { startup, out: Output::default() };
+    let result = run(&matches, &mut session);
     // What was gathered before a failure is printed too.
-    let flushed = out.flush();
+    let flushed = session.out.flush();
     match result.and_then(|status| flushed.map(|()| status)) {
         Ok(status) => status,
         Err(error) if error.is::<ReaderGone>() => 0,
@@ -111,13 +114,13 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
 }
 
 /// Runs the subcommand that was asked for; returns its exit status.
-fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
+fn run(matches: &ArgMatches, session: &mut Session) -> anyhow::Result<u8> {
     match matches.subcommand() {
         Some((name, matches)) => match SUBCOMMANDS.iter().find(|s| s.name == name) {
-            Some(subcommand) => (subcommand.run)(matches, out),
+            Some(subcommand) => (subcommand.run)(matches, session),
             None => anyhow::bail!("{name}: not a command"),
         },
-        None => list::run(false, false, out),
+        None => list::run(false, false, session),
     }
 }
 

@@ -1,7 +1,7 @@
 //! A file that is written as a whole or not at all.
 
 use crate::error::{Cause, Error};
-use crate::sys::Errno;
+use bpf_inherit::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{ErrorKind, Write};

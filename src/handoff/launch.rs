@@ -1,13 +1,13 @@
 //! The last steps before the command: descriptors in place, environment built, executed.
 
 use super::activation;
-use super::environ::{self, Claim};
 use super::lock;
 use super::place::{self, OpenFiles};
 use crate::error::Error;
 use crate::map::typed::LayoutSource;
-use crate::sys::object::Info;
-use crate::sys::{Errno, fd, process};
+use bpf_inherit::environ::{self, Claim};
+use bpf_inherit::object::Info;
+use bpf_inherit::{Errno, InheritedFd, Startup, process};
 use std::ffi::{CString, OsStr, OsString};
 use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -30,7 +30,7 @@ pub enum Place {
     /// It was inherited, and is there.
     Kept,
     /// It was inherited, and this one is to take its place.
-    Replaced(fd::Inherited, OwnedFd),
+    Replaced(InheritedFd, OwnedFd),
     /// It is moved there.
     New(OwnedFd),
 }
@@ -41,9 +41,9 @@ pub struct Handover {
     /// By class, then by rising index.
     pub objects: Vec<Handed>,
     /// Inherited descriptors that it does not get.
-    pub dropped: Vec<fd::Inherited>,
+    pub dropped: Vec<InheritedFd>,
     /// Inherited descriptors that no variable names, and what takes their place.
-    pub replaced: Vec<(fd::Inherited, OwnedFd)>,
+    pub replaced: Vec<(InheritedFd, OwnedFd)>,
     /// Inherited descriptors that sources have used, and closed.
     pub used: Vec<RawFd>,
     pub lock: bool,
@@ -64,15 +64,20 @@ pub enum Failure {
 }
 
 /// Becomes `command`; returns only on failure.
-pub fn launch(handover: Handover, command: Vec<OsString>, limit: OpenFiles) -> Failure {
+pub fn launch(
+    startup: &Startup,
+    handover: Handover,
+    command: Vec<OsString>,
+    limit: OpenFiles,
+) -> Failure {
     let claims: Vec<Claim> = handover.objects.iter().map(|handed| handed.claim.clone()).collect();
-    let inherited = activation::remove_used(process::environment(), &handover.used);
+    let inherited = activation::remove_used(startup.environment(), &handover.used);
     let environment = environ::build(inherited, &claims);
     let arguments: Vec<CString> = command
         .into_iter()
         .filter_map(|argument| CString::new(argument.into_vec()).ok()) // never holds a NUL
         .collect();
-    let placed = put_in_place(handover.objects, handover.replaced, handover.dropped);
+    let placed = put_in_place(startup, handover.objects, handover.replaced, handover.dropped);
     if let Err(errno) = placed {
         return Error::new("descriptors", "place", errno).into();
     }
@@ -113,22 +118,25 @@ fn found(name: &[u8]) -> Option<PathBuf> {
 }
 
 fn put_in_place(
+    startup: &Startup,
     objects: Vec<Handed>,
-    replaced: Vec<(fd::Inherited, OwnedFd)>,
-    dropped: Vec<fd::Inherited>,
+    replaced: Vec<(InheritedFd, OwnedFd)>,
+    dropped: Vec<InheritedFd>,
 ) -> Result<(), Errno> {
     let mut new: Vec<(Option<OwnedFd>, i32)> = Vec::new();
     for handed in objects {
         match handed.place {
             Place::Kept => {}
-            Place::Replaced(inherited, fd) => inherited.replace(fd)?,
+            Place::Replaced(inherited, fd) => startup.replace(&inherited, fd)?,
             Place::New(fd) => new.push((Some(fd), handed.claim.fd)),
         }
     }
     for (inherited, fd) in replaced {
-        inherited.replace(fd)?;
+        startup.replace(&inherited, fd)?;
     }
-    dropped.into_iter().for_each(fd::Inherited::close);
+    for inherited in dropped {
+        startup.take(inherited)?; // and close it
+    }
     let (fds, numbers): (Vec<_>, Vec<_>) = new.into_iter().unzip();
-    place::place(fds, &numbers)
+    place::place(startup, fds, &numbers)
 }

@@ -1,10 +1,10 @@
 //! Descriptors put where the command finds them.
 
 use crate::error::Error;
-use crate::sys::{Errno, errno, fd};
+use bpf_inherit::{Errno, Startup, errno, fd};
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
-use std::collections::BTreeMap;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 /// The soft limit on open files, raised to the hard one while this lives.
 #[derive(Debug)]
@@ -33,9 +33,12 @@ impl Drop for OpenFiles {
     }
 }
 
-/// The lowest `count` numbers from `base` upwards that were free when this process started.
-pub fn choose(base: RawFd, count: usize, limit: &OpenFiles) -> Result<Vec<RawFd>, Error> {
-    let numbers: Vec<RawFd> = (base..=RawFd::MAX).filter(|&n| fd::is_free(n)).take(count).collect();
+/// The lowest numbers from `base` upwards that are free, one for each of `fds`. A number that one
+/// of `fds` has counts as free, since that is moved away.
+pub fn choose(base: RawFd, fds: &[BorrowedFd], limit: &OpenFiles) -> Result<Vec<RawFd>, Error> {
+    let own: BTreeSet<RawFd> = fds.iter().map(AsRawFd::as_raw_fd).collect();
+    let is_free = |number: &RawFd| fd::is_closed(*number) || own.contains(number);
+    let numbers: Vec<RawFd> = (base..=RawFd::MAX).filter(is_free).take(fds.len()).collect();
     match numbers.last() {
         Some(&last) if last as rlim_t >= limit.hard => {
             let cause = format!(
@@ -44,19 +47,22 @@ pub fn choose(base: RawFd, count: usize, limit: &OpenFiles) -> Result<Vec<RawFd>
             );
             Err(Error::new("descriptors", "place", cause))
         }
-        _ if numbers.len() < count => {
+        _ if numbers.len() < fds.len() => {
             Err(Error::new("descriptors", "place", "no number is left above the base"))
         }
         _ => Ok(numbers),
     }
 }
 
-/// Moves each descriptor to its number, where the command inherits it.
+/// Moves each file descriptor to its number, where the command inherits it.
 ///
-/// A number may be in use by a descriptor of the list that is yet to be moved:
-/// that one steps aside first.
-pub fn place(mut fds: Vec<Option<OwnedFd>>, numbers: &[RawFd]) -> Result<(), Errno> {
-    // Which of the list sits on a number that another one wants.
+/// A file descriptor of the list that has the number of another one, and is yet to be moved, is
+/// duplicated first, to free the number.
+pub fn place(
+    startup: &Startup,
+    mut fds: Vec<Option<OwnedFd>>,
+    numbers: &[RawFd],
+) -> Result<(), Errno> {
     let mut at: BTreeMap<RawFd, usize> = BTreeMap::new();
     for (i, fd) in fds.iter().enumerate() {
         at.extend(fd.as_ref().map(|fd| (fd.as_raw_fd(), i)));
@@ -64,13 +70,13 @@ pub fn place(mut fds: Vec<Option<OwnedFd>>, numbers: &[RawFd]) -> Result<(), Err
     for (i, &number) in numbers.iter().enumerate() {
         let Some(fd) = fds[i].take() else { continue };
         if let Some(&other) = at.get(&number).filter(|&&other| other > i)
-            && let Some(sitting) = fds[other].take()
+            && let Some(occupant) = fds[other].take()
         {
-            let aside = sitting.try_clone().map_err(errno)?;
-            at.insert(aside.as_raw_fd(), other);
-            fds[other] = Some(aside);
+            let duplicate = occupant.try_clone().map_err(errno)?;
+            at.insert(duplicate.as_raw_fd(), other);
+            fds[other] = Some(duplicate);
         }
-        fd::move_to(fd, number)?;
+        startup.place(fd, number)?;
     }
     Ok(())
 }

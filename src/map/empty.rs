@@ -1,10 +1,10 @@
 //! Empties a map: what was in it at the start goes, what others add meanwhile may stay.
 
-use super::kind::Kind;
 use super::scan::Scan;
-use crate::sys::batch::Cursor;
-use crate::sys::elem::MapFd;
-use crate::sys::{Errno, Result};
+use bpf_inherit::Map;
+use bpf_inherit::MapType;
+use bpf_inherit::batch::Cursor;
+use bpf_inherit::{Errno, Result};
 
 /// Elements that are deleted or written at a time, if they are small.
 const CHUNK: usize = 4096;
@@ -12,7 +12,7 @@ const CHUNK: usize = 4096;
 const MAX_BYTES: usize = 1 << 20;
 
 /// What works instead, for a type that cannot be emptied.
-pub fn instead(kind: Kind) -> Option<&'static str> {
+pub fn instead(kind: MapType) -> Option<&'static str> {
     match kind.0 {
         30 => Some("it forgets nothing: create it anew"),
         26 => Some("it is unregistered by deleting its key 0: see del"),
@@ -24,8 +24,8 @@ pub fn instead(kind: Kind) -> Option<&'static str> {
 /// Deletes every element; zeroes every slot of an array, on all CPUs; pops all of a queue.
 ///
 /// It ends whoever adds at what speed, and what was there when it began is gone then.
-pub fn clear(map: &MapFd) -> Result<()> {
-    let kind = Kind(map.info().kind);
+pub fn clear(map: &Map) -> Result<()> {
+    let kind = map.info().map_type;
     if kind.is_queue() {
         pop_all(map)
     } else if kind.is_filled() {
@@ -40,12 +40,12 @@ pub fn clear(map: &MapFd) -> Result<()> {
     }
 }
 
-fn chunk(map: &MapFd) -> usize {
+fn chunk(map: &Map) -> usize {
     (MAX_BYTES / (map.key_len() + map.value_len()).max(1)).clamp(1, CHUNK)
 }
 
 /// A queue had no more than its capacity at the start.
-fn pop_all(map: &MapFd) -> Result<()> {
+fn pop_all(map: &Map) -> Result<()> {
     let mut value = vec![0; map.value_len()];
     for _ in 0..map.info().max_entries {
         if !map.take(&[], &mut value)? {
@@ -55,7 +55,7 @@ fn pop_all(map: &MapFd) -> Result<()> {
     Ok(())
 }
 
-fn zero_all(map: &MapFd) -> Result<()> {
+fn zero_all(map: &Map) -> Result<()> {
     let chunk = chunk(map);
     let zeroes = vec![0; chunk * map.value_len()];
     let mut batches = true;
@@ -83,12 +83,12 @@ fn zero_all(map: &MapFd) -> Result<()> {
 }
 
 /// Slots of programs, maps, sockets or devices, empty ones among them.
-fn delete_slots(map: &MapFd) -> Result<()> {
+fn delete_slots(map: &Map) -> Result<()> {
     for slot in 0..map.info().max_entries {
         match map.delete(&slot.to_ne_bytes()) {
             Ok(_) => {}
             // What a sockmap answers for an empty slot.
-            Err(Errno::EINVAL) if map.info().kind == 15 => {}
+            Err(Errno::EINVAL) if map.info().map_type == MapType::SOCKMAP => {}
             Err(errno) => return Err(errno),
         }
     }
@@ -96,13 +96,13 @@ fn delete_slots(map: &MapFd) -> Result<()> {
 }
 
 /// Bucket by bucket, each once.
-fn delete_buckets(map: &MapFd) -> Result<()> {
+fn delete_buckets(map: &Map) -> Result<()> {
     let chunk = chunk(map);
     let mut keys = vec![0; chunk * map.key_len()];
     let mut values = vec![0; chunk * map.value_len()];
     let mut cursor = Cursor::new(map);
     loop {
-        match map.lookup_batch(&mut cursor, &mut keys, &mut values, true) {
+        match cursor.lookup(&mut keys, &mut values, true) {
             Ok(batch) if batch.end => return Ok(()),
             Ok(_) => {}
             Err(Errno::ENOSPC) => {
@@ -116,7 +116,7 @@ fn delete_buckets(map: &MapFd) -> Result<()> {
 
 /// Each key that a walk gives. That the walk stands on a key which it deletes is no
 /// harm: the kernel starts over, with what is left.
-fn delete_keys(map: &MapFd) -> Result<()> {
+fn delete_keys(map: &Map) -> Result<()> {
     let mut scan = Scan::new(map)?.keys_only();
     while let Some(chunk) = scan.next()? {
         let mut keys = chunk.keys();

@@ -2,7 +2,6 @@
 
 pub mod empty;
 pub mod flags;
-pub mod kind;
 pub mod percpu;
 pub mod scan;
 pub mod state;

@@ -1,7 +1,7 @@
 //! The possible CPUs, and the place of each one's value in an element of a per-CPU map.
 
-use crate::sys::cpus::CpusError;
-use crate::sys::elem::MapFd;
+use bpf_inherit::Map;
+use bpf_inherit::cpus::CpusError;
 
 /// The CPUs that the kernel may ever bring up, by rising number.
 ///
@@ -13,7 +13,7 @@ pub struct Cpus(&'static [u32]);
 
 impl Cpus {
     /// Those of a per-CPU map.
-    pub fn of(map: &MapFd) -> Result<Cpus, CpusError> {
+    pub fn of(map: &Map) -> Result<Cpus, CpusError> {
         map.cpus().map(Cpus)
     }
 

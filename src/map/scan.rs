@@ -9,11 +9,10 @@ mod passes;
 mod seen;
 mod steps;
 
-use super::kind::Kind;
-use crate::sys::batch::Cursor;
-use crate::sys::elem::MapFd;
-use crate::sys::mmap::Mapped;
-use crate::sys::{Errno, Result};
+use bpf_inherit::Map;
+use bpf_inherit::batch::Cursor;
+use bpf_inherit::mmap::Mapped;
+use bpf_inherit::{Errno, Result};
 use passes::Passes;
 use seen::Seen;
 use steps::{Budget, Steps};
@@ -26,7 +25,7 @@ const MAX_BYTES: usize = 1 << 20;
 /// A walk over a map.
 #[derive(Debug)]
 pub struct Scan<'m> {
-    map: &'m MapFd,
+    map: &'m Map,
     way: Way<'m>,
     keys: Vec<u8>,
     values: Vec<u8>,
@@ -41,10 +40,10 @@ pub struct Scan<'m> {
 enum Way<'m> {
     /// Through this descriptor, from the element `next` on.
     Memory {
-        map: &'m MapFd,
+        map: &'m Map,
         next: usize,
     },
-    Batch(Cursor),
+    Batch(Cursor<'m>),
     Keys(Steps),
 }
 
@@ -76,13 +75,13 @@ impl<'a> Chunk<'a> {
 
 impl<'m> Scan<'m> {
     /// Starts a walk. EINVAL for a map without keys.
-    pub fn new(map: &'m MapFd) -> Result<Scan<'m>> {
+    pub fn new(map: &'m Map) -> Result<Scan<'m>> {
         Scan::through(map, None)
     }
 
     /// As [`Scan::new`], with a read-write descriptor for the same map: without one the
     /// kernel lets nobody map an array, even for reading.
-    pub fn through(map: &'m MapFd, writable: Option<&'m MapFd>) -> Result<Scan<'m>> {
+    pub fn through(map: &'m Map, writable: Option<&'m Map>) -> Result<Scan<'m>> {
         if map.key_len() == 0 || map.value_len() == 0 {
             return Err(Errno::EINVAL);
         }
@@ -97,7 +96,7 @@ impl<'m> Scan<'m> {
             way,
             keys: vec![0; chunk * map.key_len()],
             values: vec![0; chunk * map.value_len()],
-            seen: Seen::of_batches(Kind(info.kind)),
+            seen: Seen::of_batches(info.map_type),
             passes: Passes::default(),
             budget: Budget::new(info.max_entries),
             keys_only: false,
@@ -106,7 +105,7 @@ impl<'m> Scan<'m> {
     }
 
     /// Whether `map` can be read from memory through this descriptor.
-    pub fn maps(map: &MapFd) -> bool {
+    pub fn maps(map: &Map) -> bool {
         Mapped::part(map, 0, 1, false).is_ok()
     }
 
@@ -149,7 +148,7 @@ impl<'m> Scan<'m> {
     fn step(&mut self) {
         self.way = Way::Keys(Steps::default());
         let info = self.map.info();
-        self.seen.in_steps(Kind(info.kind));
+        self.seen.in_steps(info.map_type);
         self.budget = Budget::new(info.max_entries);
     }
 
@@ -174,8 +173,7 @@ impl<'m> Scan<'m> {
                 Ok(count)
             }
             Way::Batch(cursor) => {
-                let batch =
-                    self.map.lookup_batch(cursor, &mut self.keys, &mut self.values, false)?;
+                let batch = cursor.lookup(&mut self.keys, &mut self.values, false)?;
                 if !self.seen.can_repeat() {
                     self.done = batch.end;
                     return Ok(batch.count);

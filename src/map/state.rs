@@ -1,7 +1,7 @@
 //! What a map's descriptor tells beside its specification, by way of /proc (`bpf_map_show_fdinfo`).
 
-use crate::sys::elem::MapFd;
-use crate::sys::{Result, fd};
+use bpf_inherit::Map;
+use bpf_inherit::{Result, fd};
 use std::os::fd::AsFd;
 
 /// What changes during a map's life, and what bpf(2) does not tell.
@@ -20,7 +20,7 @@ pub struct State {
 }
 
 impl State {
-    pub fn of(map: &MapFd) -> Result<State> {
+    pub fn of(map: &Map) -> Result<State> {
         Ok(State::parse(&fd::info(map.as_fd())?))
     }
 

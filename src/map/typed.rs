@@ -1,10 +1,10 @@
 //! The layout of a map's keys and values, from the BTF that the kernel has of the map.
 
-use super::kind::Kind;
-use crate::error::describe;
-use crate::layout::{Btf, BtfError, Layout, Type, lpm_key};
-use crate::sys::bpf::{MapInfo, btf_by_id};
-use crate::sys::{Errno, Result as SysResult, errno};
+use bpf_inherit::MapType;
+use bpf_inherit::bpf::{MapInfo, btf_by_id};
+use bpf_inherit::describe;
+use bpf_inherit::{Errno, Result as SysResult, errno};
+use bpf_layout::{Btf, BtfError, Layout, Type, lpm_key};
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -130,8 +130,8 @@ impl Layouts {
             size if info.btf_key_type_id == 0 => Some(Type::of_size(size)),
             _ => Some(btf.layout(info.btf_key_type_id).map_err(malformed)?),
         };
-        let key = match Kind(info.kind) {
-            Kind::LPM_TRIE => key.map(lpm_key),
+        let key = match info.map_type {
+            MapType::LPM_TRIE => key.map(lpm_key),
             _ => key,
         };
         let layout = Layout { key, value };
@@ -144,7 +144,7 @@ impl Layouts {
 pub fn by_sizes(info: &MapInfo) -> Layout {
     let key = (info.key_size > 0).then(|| Type::of_size(info.key_size));
     Layout {
-        key: if Kind(info.kind) == Kind::LPM_TRIE { key.map(lpm_key) } else { key },
+        key: if info.map_type == MapType::LPM_TRIE { key.map(lpm_key) } else { key },
         value: value_of_size(info),
     }
 }
@@ -156,12 +156,12 @@ const STACK_BUILD_ID: u32 = 1 << 5;
 ///
 /// Stack traces are addresses, or `struct bpf_stack_build_id` (linux/bpf.h), up to the first zero.
 fn value_of_size(info: &MapInfo) -> Type {
-    let frame = match Kind(info.kind) {
-        Kind::STACK_TRACE if info.flags & STACK_BUILD_ID != 0 => {
+    let frame = match info.map_type {
+        MapType::STACK_TRACE if info.flags & STACK_BUILD_ID != 0 => {
             "struct{status: i32, build_id: hex[20], union{offset: u64, ip: u64}}"
         }
         // One address is a number.
-        Kind::STACK_TRACE if info.value_size > 8 => "u64",
+        MapType::STACK_TRACE if info.value_size > 8 => "u64",
         _ => return Type::of_size(info.value_size),
     };
     let frame = frame.parse().unwrap_or(Type::Hex(8));

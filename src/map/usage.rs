@@ -1,15 +1,14 @@
 //! How full a map is.
 
-use super::kind::Kind;
 use super::scan::Scan;
-use crate::sys::elem::MapFd;
-use crate::sys::{Errno, Result};
+use bpf_inherit::Map;
+use bpf_inherit::{Errno, Result};
 
 /// How many elements, or of a map of slots how many that are used. None where that cannot be told:
 /// an array is always full, a queue or a ring buffer has no keys to count, and of some types
 /// the kernel lets nobody read the elements.
-pub fn used(map: &MapFd) -> Result<Option<u64>> {
-    if Kind(map.info().kind).is_filled() || map.key_len() == 0 {
+pub fn used(map: &Map) -> Result<Option<u64>> {
+    if map.info().map_type.is_filled() || map.key_len() == 0 {
         return Ok(None);
     }
     let refused = |errno| {
@@ -25,7 +24,7 @@ pub fn used(map: &MapFd) -> Result<Option<u64>> {
     }
 }
 
-fn count(map: &MapFd) -> Result<u64> {
+fn count(map: &Map) -> Result<u64> {
     let mut scan = Scan::new(map)?;
     let mut count = 0;
     while let Some(chunk) = scan.next()? {

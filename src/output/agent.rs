@@ -3,10 +3,10 @@
 use super::document::{self, optional_text, text};
 use super::table::{align, cut};
 use crate::map::flags;
-use crate::map::kind::Kind;
 use crate::object;
 use crate::text::escape;
 use crate::wire::agent::{Class, Record, State};
+use bpf_inherit::MapType;
 use serde::Serialize;
 
 const HEADER: [&str; 10] =
@@ -115,7 +115,7 @@ impl<'a> From<&'a Record> for Entry<'a> {
 
 fn type_name(record: &Record) -> String {
     match record.class {
-        Class::Map => Kind(record.kind).name(),
+        Class::Map => MapType(record.kind).name(),
         Class::Prog => object::program_type(record.kind),
         Class::Link => object::link_type(record.kind),
     }

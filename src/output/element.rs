@@ -1,7 +1,7 @@
 //! One element of a map, and what a format does with it. The codec prints the leaves.
 
-use crate::layout::print::{self, Column, PerCpu, Strings, Values};
-use crate::layout::{Number, Slot};
+use bpf_layout::print::{self, Column, PerCpu, Strings, Values};
+use bpf_layout::{Number, Slot};
 
 /// A format that elements are printed in, one after the other.
 pub trait Format {

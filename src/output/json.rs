@@ -1,7 +1,7 @@
 //! Elements as JSON, for programs.
 
 use super::element::{Format, Integers, Shown};
-use crate::layout::{Slot, Type, print};
+use bpf_layout::{Slot, Type, print};
 
 /// Elements as `{"key":…,"value":…}`, with `"sum":true` if numbers were summed over CPUs, or with
 /// `"values":[…]` of every CPU: a line each (JSON lines), or those lines as one array.

@@ -11,11 +11,11 @@ pub mod show;
 pub mod table;
 pub mod watch;
 
-use crate::map::kind::Kind;
 use crate::map::typed::LayoutSource;
 use crate::object;
-use crate::sys::bpf::{Access, MapInfo};
-use crate::sys::object::Info;
+use bpf_inherit::AccessMode;
+use bpf_inherit::bpf::MapInfo;
+use bpf_inherit::object::Info;
 use serde::Serialize;
 
 /// An object of a list. JSON has the members in the order of the fields here and below.
@@ -45,13 +45,13 @@ impl Row {
             Info::Map(info, access) => {
                 Row::Map(MapRow::new(index, fd, name, layout, info, *access))
             }
-            Info::Prog(info) => {
-                let kind = object::program_type(info.kind);
+            Info::Program(info) => {
+                let kind = object::program_type(info.program_type);
                 Row::Prog(ObjectRow { index, name, fd, id: info.id, kind })
             }
             Info::Link(info) => {
-                let kind = object::link_type(info.kind);
-                let prog_id = Some(info.prog_id).filter(|&id| id != 0);
+                let kind = object::link_type(info.link_type);
+                let prog_id = Some(info.program_id).filter(|&id| id != 0);
                 Row::Link { row: ObjectRow { index, name, fd, id: info.id, kind }, prog_id }
             }
         }
@@ -115,14 +115,14 @@ impl MapRow {
         name: Option<Vec<u8>>,
         layout: (Option<Vec<u8>>, LayoutSource),
         info: &MapInfo,
-        access: Access,
+        access: AccessMode,
     ) -> MapRow {
         MapRow {
             index: Some(index),
             name,
             fd: Some(fd),
             id: info.id,
-            kind: Kind(info.kind).name(),
+            kind: info.map_type.name(),
             key_size: info.key_size,
             value_size: info.value_size,
             max_entries: info.max_entries,

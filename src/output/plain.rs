@@ -1,7 +1,7 @@
 //! Elements as `key<TAB>value` lines, made for `while IFS=$'\\t' read -r key value`.
 
 use super::element::{Format, Shown};
-use crate::layout::{Slot, Type, print};
+use bpf_layout::{Slot, Type, print};
 
 /// A line an element; with every CPU's value, a tab before each.
 pub struct Plain<'t> {

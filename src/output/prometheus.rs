@@ -9,8 +9,8 @@ pub mod names;
 mod numbers;
 
 use super::element::{Format, Shown};
-use crate::layout::{Number, Type};
 use anyhow::{Context, bail};
+use bpf_layout::{Number, Type};
 use labels::{Labels, append};
 use numbers::Numbers;
 use std::collections::{HashMap, HashSet};

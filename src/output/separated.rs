@@ -1,8 +1,8 @@
 //! Elements as tables: CSV (RFC 4180, with plain line ends) and TSV, both with a header.
 
 use super::element::{Format, Shown};
-use crate::layout::Type;
-use crate::layout::print::{Column, all_columns};
+use bpf_layout::Type;
+use bpf_layout::print::{Column, all_columns};
 
 /// A row an element, a column a field of key and value; with every CPU's value a row a CPU,
 /// with the CPU's number in the column `cpu`.

@@ -1,14 +1,14 @@
 //! One map in full: a line a field for reading, or a JSON object.
 
 use super::{Whole, document};
-use crate::layout::print::has_sums;
-use crate::layout::{Layout, Part, Record, Type};
-use crate::map::kind::Kind;
 use crate::map::state::State;
 use crate::map::typed::LayoutSource;
 use crate::object::program_type;
-use crate::sys::bpf::{Access, MapInfo};
 use crate::text::escape;
+use bpf_inherit::AccessMode;
+use bpf_inherit::bpf::MapInfo;
+use bpf_layout::print::has_sums;
+use bpf_layout::{Layout, Part, Record, Type};
 use serde::Serialize;
 use std::fmt::Write;
 
@@ -17,7 +17,7 @@ use std::fmt::Write;
 pub struct Shown<'a> {
     pub info: &'a MapInfo,
     pub state: State,
-    pub access: Access,
+    pub access: AccessMode,
     pub layout: &'a Layout,
     pub layout_source: LayoutSource,
     pub whole: Whole,
@@ -45,7 +45,7 @@ pub fn text(shown: &Shown) -> String {
     };
     line("name", escape(&info.name));
     line("id", info.id.to_string());
-    line("type", Kind(info.kind).name());
+    line("type", info.map_type.name());
     line("key_size", info.key_size.to_string());
     line("value_size", info.value_size.to_string());
     line("max_entries", info.max_entries.to_string());
@@ -94,7 +94,7 @@ pub fn json(shown: &Shown) -> Vec<u8> {
     document::json(&Fields {
         name: &info.name,
         id: info.id,
-        r#type: Kind(info.kind).name(),
+        r#type: info.map_type.name(),
         key_size: info.key_size,
         value_size: info.value_size,
         max_entries: info.max_entries,

@@ -2,8 +2,8 @@
 
 use super::element::Integers;
 use super::{json, table};
-use crate::layout::print::{self, Change, Column, PerCpu};
-use crate::layout::{Number, Slot};
+use bpf_layout::print::{self, Change, Column, PerCpu};
+use bpf_layout::{Number, Slot};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::time::Duration;

@@ -7,9 +7,10 @@ pub use spec::Spec;
 use super::{Opened, pin};
 use crate::error::{Cause, Error};
 use crate::map::typed::LayoutSource;
-use crate::sys::Errno;
-use crate::sys::bpf::{Access, MapSpec, btf_load, map_create};
-use crate::sys::elem::MapFd;
+use bpf_inherit::AccessMode;
+use bpf_inherit::Errno;
+use bpf_inherit::Map;
+use bpf_inherit::bpf::{MapSpec, btf_load, map_create};
 use spec::{Inner, Size};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -24,12 +25,12 @@ pub fn open(spec: &Spec) -> Result<Opened, Error> {
     let inner = spec.inner.as_ref().map(open_inner).transpose()?;
     let bytes = |size: &Option<Size>| size.as_ref().map_or(Ok(0), Size::bytes).unwrap_or(0);
     let value_size = bytes(&spec.value);
-    let btf: Option<OwnedFd> = match spec.row.kind.wants_btf() {
+    let btf: Option<OwnedFd> = match spec.row.map_type.wants_btf() {
         true => Some(btf_load(&storage_btf(value_size)).map_err(fail)?),
         false => None,
     };
     let fd = map_create(&MapSpec {
-        kind: spec.row.kind.0,
+        map_type: spec.row.map_type,
         key_size: bytes(&spec.key),
         value_size,
         max_entries: spec.entries,
@@ -40,16 +41,16 @@ pub fn open(spec: &Spec) -> Result<Opened, Error> {
         inner: inner.as_ref().map(|map| map.as_fd()),
         btf: btf.as_ref().map(|fd| (fd.as_fd(), INT, VALUE)),
     });
-    let map = fd.and_then(MapFd::new).map_err(fail)?;
+    let map = fd.and_then(Map::new).map_err(fail)?;
     let layout = spec.layout().map(|layout| layout.to_string().into_bytes());
     let given = Some(spec.name.clone().into());
     Ok(Opened { given, layout, layout_source: LayoutSource::Option, ..Opened::new(map) })
 }
 
 /// The map after which inner maps are checked.
-fn open_inner(inner: &Inner) -> Result<MapFd, Error> {
+fn open_inner(inner: &Inner) -> Result<Map, Error> {
     match inner {
-        Inner::Pin(path) => pin::open_map(path, Access::ReadOnly, Path::new(pin::ROOT)),
+        Inner::Pin(path) => pin::open_map(path, AccessMode::ReadOnly, Path::new(pin::ROOT)),
         Inner::Id(id) => super::id::open_map(*id, false),
     }
 }

@@ -2,9 +2,8 @@
 
 use super::socket::Bound;
 use crate::error::Cause;
-use crate::sys::Errno;
-use crate::sys::fd;
-use crate::sys::peer::pass_credentials;
+use bpf_inherit::peer::pass_credentials;
+use bpf_inherit::{Errno, Startup};
 use nix::poll::PollTimeout;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::socket::{SockType, UnixAddr, getsockname, getsockopt, sockopt};
@@ -42,8 +41,8 @@ impl AsFd for Socket {
 /// Takes ownership of the inherited socket `number`, so that the command does not inherit it.
 /// Its file and its flags, which the process that bound it shares, are left unchanged; it is set
 /// to pass credentials. Also returns whether it was before.
-pub fn inherit(number: RawFd) -> Result<(OwnedFd, bool), Cause> {
-    let inherited = fd::Inherited::new(number).map_err(|_| "closed, or given twice")?;
+pub fn inherit(startup: &Startup, number: RawFd) -> Result<(OwnedFd, bool), Cause> {
+    let inherited = startup.fd(number).map_err(|_| "closed, or given twice")?;
     let address = getsockname::<UnixAddr>(number).map_err(|errno| match errno {
         Errno::ENOTSOCK => "not a socket".into(),
         Errno::EINVAL => "not a unix socket".into(),
@@ -56,7 +55,7 @@ pub fn inherit(number: RawFd) -> Result<(OwnedFd, bool), Cause> {
         return Err("not bound".into());
     }
     let passed = getsockopt(&inherited, sockopt::PassCred)?;
-    let socket = fd::adopt(inherited)?;
+    let socket = startup.take(inherited)?;
     pass_credentials(socket.as_fd())?;
     Ok((socket, passed))
 }

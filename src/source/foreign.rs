@@ -1,12 +1,12 @@
 //! Names and layouts that another process, an agent, a pin's file or an environment says of an
 //! object: neither can be read before it was checked against the object.
 
-use crate::handoff::environ::Class;
-use crate::layout::Layout;
 use crate::map::typed::{LayoutSource, Layouts, parse_for};
 use crate::name;
-use crate::sys::bpf::MapInfo;
 use crate::text::quote;
+use bpf_inherit::ObjectKind;
+use bpf_inherit::bpf::MapInfo;
+use bpf_layout::Layout;
 
 /// A name that is not known to be good.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,13 +27,13 @@ impl ForeignName {
     pub fn choose(
         given: Option<Vec<u8>>,
         foreign: Option<ForeignName>,
-        class: Class,
+        kind: ObjectKind,
         index: Option<u32>,
         kernel: Option<&[u8]>,
     ) -> (Option<Vec<u8>>, Option<String>) {
         match (given, foreign) {
             (Some(given), _) => (Some(given), None),
-            (None, Some(foreign)) => foreign.check(class, index, kernel),
+            (None, Some(foreign)) => foreign.check(kind, index, kernel),
             (None, None) => (None, None),
         }
     }
@@ -42,16 +42,16 @@ impl ForeignName {
     /// `link<n>`, if it has a number; with a warning unless it is this one.
     fn check(
         self,
-        class: Class,
+        kind: ObjectKind,
         index: Option<u32>,
         kernel: Option<&[u8]>,
     ) -> (Option<Vec<u8>>, Option<String>) {
         let Some(fault) = name::fault(&self.0) else { return (Some(self.0), None) };
         let good = |name: &&[u8]| name::fault(name).is_none();
-        let numbered = || index.map(|index| class.numbered(index).into_bytes());
+        let numbered = || index.map(|index| kind.numbered(index).into_bytes());
         let used = kernel.filter(good).map(<[u8]>::to_vec).or_else(numbered);
         let instead = used.as_deref().map_or("no name".into(), quote);
-        let place = index.map_or(String::new(), |index| format!("{}{index}: ", class.stem()));
+        let place = index.map_or(String::new(), |index| format!("{}{index}: ", kind.stem()));
         let name = quote(&self.0);
         (used, Some(format!("{place}the name {name} {fault}: {instead} is used")))
     }
@@ -102,7 +102,7 @@ mod tests {
         let choose = |given: Option<&str>, foreign: Option<&str>| {
             let given = given.map(|name| name.as_bytes().to_vec());
             let foreign = foreign.map(ForeignName::new);
-            ForeignName::choose(given, foreign, Class::Map, Some(1), Some(b"k"))
+            ForeignName::choose(given, foreign, ObjectKind::Map, Some(1), Some(b"k"))
         };
         let name = |name: &str| Some(name.as_bytes().to_vec());
         assert_eq!(choose(Some("given"), Some("12")), (name("given"), None));
@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn bad_name_is_replaced_by_the_kernels_or_by_a_number() {
         let check = |name: &[u8], index, kernel: Option<&[u8]>| {
-            let (name, warning) = ForeignName::new(name).check(Class::Prog, index, kernel);
+            let (name, warning) = ForeignName::new(name).check(ObjectKind::Program, index, kernel);
             (name.map(|name| String::from_utf8(name).unwrap()), warning)
         };
         let warned = |name: &str, warning: &str| (Some(name.into()), Some(warning.into()));

@@ -1,7 +1,8 @@
 //! Who else holds a map: what the kernel counts as its user references, as far as they can be seen.
 
 use super::pin;
-use crate::sys::fd::Kind;
+use bpf_inherit::ObjectKind;
+use bpf_inherit::fd::FdType;
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -67,7 +68,9 @@ fn holds(process: &Path, id: u32) -> bool {
     // Gone meanwhile, or not ours to look at.
     let Ok(fds) = process.join("fd").read_dir() else { return false };
     fds.flatten().any(|fd| {
-        let is_map = |link: PathBuf| Kind::of_link(link.as_os_str().as_bytes()) == Kind::Map;
+        let is_map = |link: PathBuf| {
+            FdType::of_link(link.as_os_str().as_bytes()) == FdType::Object(ObjectKind::Map)
+        };
         if !fd.path().read_link().is_ok_and(is_map) {
             return false;
         }

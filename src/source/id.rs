@@ -1,36 +1,37 @@
 //! Maps, programs and links by the kernel's id, and maps by the kernel's name.
 
 use crate::error::{Cause, Error};
-use crate::handoff::environ::Class;
-use crate::sys::bpf::{Access, map_by_id, next_map_id, prog_by_id};
-use crate::sys::elem::MapFd;
-use crate::sys::object::{Object, link_by_id};
-use crate::sys::{Errno, Result as SysResult};
+use bpf_inherit::AccessMode;
+use bpf_inherit::Map;
+use bpf_inherit::ObjectKind;
+use bpf_inherit::bpf::{link_by_id, map_by_id, next_map_id, program_by_id};
+use bpf_inherit::object::Object;
+use bpf_inherit::{Errno, Result as SysResult};
 
 const FIND: &str = "find map by name";
 /// BPF_OBJ_NAME_LEN, less the NUL.
 const MAX_NAME: usize = 15;
 
-/// Opens the object of this class with this id; wants CAP_SYS_ADMIN. Only a map's
+/// Opens the object of this kind with this id; wants CAP_SYS_ADMIN. Only a map's
 /// descriptor can be read-only.
-pub fn open(class: Class, id: u32, read_only: bool) -> Result<Object, Error> {
-    let (operation, object) = match class {
-        Class::Map => return open_map(id, read_only).map(Object::Map),
-        Class::Prog => ("open program by id", prog_by_id(id).and_then(Object::program)),
-        Class::Link => ("open link by id", link_by_id(id).and_then(Object::link)),
+pub fn open(kind: ObjectKind, id: u32, read_only: bool) -> Result<Object, Error> {
+    let (operation, object) = match kind {
+        ObjectKind::Map => return open_map(id, read_only).map(Object::Map),
+        ObjectKind::Program => ("open program by id", program_by_id(id).and_then(Object::program)),
+        ObjectKind::Link => ("open link by id", link_by_id(id).and_then(Object::link)),
     };
-    object.map_err(|errno| fail(format!("id {id}"), operation, class, errno))
+    object.map_err(|errno| fail(format!("id {id}"), operation, kind, errno))
 }
 
 /// Opens the map with this id; wants CAP_SYS_ADMIN.
-pub fn open_map(id: u32, read_only: bool) -> Result<MapFd, Error> {
-    let fail = |errno| fail(format!("id {id}"), "open map by id", Class::Map, errno);
+pub fn open_map(id: u32, read_only: bool) -> Result<Map, Error> {
+    let fail = |errno| fail(format!("id {id}"), "open map by id", ObjectKind::Map, errno);
     get(id, read_only).map_err(fail)
 }
 
 /// Opens the one map that the kernel knows by `name`; wants CAP_SYS_ADMIN.
 /// That there are several is an error, which lists their ids.
-pub fn open_named(name: &[u8], read_only: bool) -> Result<MapFd, Error> {
+pub fn open_named(name: &[u8], read_only: bool) -> Result<Map, Error> {
     if name.len() > MAX_NAME {
         let cause =
             format!("{} bytes, where the kernel's names have at most {MAX_NAME}", name.len());
@@ -46,7 +47,7 @@ pub fn open_named(name: &[u8], read_only: bool) -> Result<MapFd, Error> {
             found.push(map);
         }
     })
-    .map_err(|errno| fail(name, FIND, Class::Map, errno))?;
+    .map_err(|errno| fail(name, FIND, ObjectKind::Map, errno))?;
     match found.len() {
         0 => Err(Error::new(name, FIND, "no map has this name")),
         1 => open_map(found[0].info().id, read_only),
@@ -59,7 +60,7 @@ pub fn open_named(name: &[u8], read_only: bool) -> Result<MapFd, Error> {
 }
 
 /// Calls `visit` with every map of the system, by rising id; wants CAP_SYS_ADMIN.
-pub fn for_each(read_only: bool, mut visit: impl FnMut(MapFd)) -> SysResult<()> {
+pub fn for_each(read_only: bool, mut visit: impl FnMut(Map)) -> SysResult<()> {
     let mut id = 0;
     while let Some(next) = next_map_id(id)? {
         id = next;
@@ -72,15 +73,20 @@ pub fn for_each(read_only: bool, mut visit: impl FnMut(MapFd)) -> SysResult<()> 
     Ok(())
 }
 
-fn get(id: u32, read_only: bool) -> SysResult<MapFd> {
-    let access = if read_only { Access::ReadOnly } else { Access::ReadWrite };
-    MapFd::new(map_by_id(id, access)?)
+fn get(id: u32, read_only: bool) -> SysResult<Map> {
+    let access = if read_only { AccessMode::ReadOnly } else { AccessMode::ReadWrite };
+    Map::new(map_by_id(id, access)?)
 }
 
-fn fail(object: impl AsRef<[u8]>, operation: &'static str, class: Class, errno: Errno) -> Error {
+fn fail(
+    object: impl AsRef<[u8]>,
+    operation: &'static str,
+    kind: ObjectKind,
+    errno: Errno,
+) -> Error {
     let cause = match errno {
         Errno::EPERM => Cause::Hint(errno, "CAP_SYS_ADMIN is needed"),
-        Errno::ENOENT => format!("no such {}", class.noun()).into(),
+        Errno::ENOENT => format!("no such {}", kind.noun()).into(),
         errno => errno.into(),
     };
     Error::new(object, operation, cause)

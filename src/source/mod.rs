@@ -26,11 +26,11 @@ pub mod trust;
 pub mod walk;
 
 use crate::error::Error;
-use crate::handoff::environ::Class;
 use crate::map::typed::Layouts;
-use crate::sys::fd;
-use crate::sys::object::Object;
 use crate::text::{count, escape};
+use bpf_inherit::fd;
+use bpf_inherit::object::Object;
+use bpf_inherit::{ObjectKind, Startup};
 use limit::Limit;
 pub use opened::Opened;
 use senders::Senders;
@@ -51,10 +51,10 @@ pub struct Request {
 /// Where to get maps, programs or links.
 #[derive(Debug)]
 pub enum Source {
-    /// A pin, or a directory of pins, of which those of a class are taken.
-    Pin(Class, PathBuf),
-    /// The kernel's id of an object of a class.
-    Id(Class, u32),
+    /// A pin, or a directory of pins, of which those of a kind are taken.
+    Pin(ObjectKind, PathBuf),
+    /// The kernel's id of an object of a kind.
+    Id(ObjectKind, u32),
     /// The kernel's name of a map.
     KernelName(Vec<u8>),
     /// A socket to which tc sends.
@@ -83,12 +83,12 @@ impl fmt::Display for Source {
 }
 
 impl Source {
-    /// What it gives; None where that may be of any class.
-    pub fn class(&self) -> Option<Class> {
+    /// What it gives; None where that may be of any kind.
+    pub fn kind(&self) -> Option<ObjectKind> {
         match self {
-            Source::Pin(class, _) | Source::Id(class, _) => Some(*class),
+            Source::Pin(kind, _) | Source::Id(kind, _) => Some(*kind),
             Source::Agent(_) => None,
-            _ => Some(Class::Map),
+            _ => Some(ObjectKind::Map),
         }
     }
 
@@ -102,8 +102,8 @@ impl Source {
 
     /// That it gave nothing, in a sentence.
     pub fn nothing(&self) -> String {
-        match self.class() {
-            Some(class) => format!("{self}: no {} is pinned there", class.noun()),
+        match self.kind() {
+            Some(kind) => format!("{self}: no {} is pinned there", kind.noun()),
             None => format!("{self}: nothing is held there that may be read or written"),
         }
     }
@@ -134,6 +134,7 @@ pub struct Settings {
 pub fn open_all(
     requests: &[Request],
     settings: &Settings,
+    startup: &Startup,
     layouts: &mut Layouts,
     warn: &mut dyn FnMut(String),
 ) -> Result<(Vec<Vec<Opened>>, Vec<String>), Error> {
@@ -149,7 +150,7 @@ pub fn open_all(
         groups.push(match &request.source {
             Source::Import(address) => {
                 let senders = Senders::new(&settings.from);
-                let import = tc::Import::open(address, settings.socket_mode, senders)?;
+                let import = tc::Import::open(address, settings.socket_mode, senders, startup)?;
                 imports.push((groups.len(), import));
                 Vec::new()
             }
@@ -184,8 +185,8 @@ fn open(
     warnings: &mut Vec<String>,
 ) -> Result<Vec<Opened>, Error> {
     Ok(match source {
-        Source::Pin(class, path) => pin::open(*class, path, settings, warnings)?,
-        Source::Id(class, id) => vec![Opened::new(id::open(*class, *id, settings.read_only)?)],
+        Source::Pin(kind, path) => pin::open(*kind, path, settings, warnings)?,
+        Source::Id(kind, id) => vec![Opened::new(id::open(*kind, *id, settings.read_only)?)],
         Source::KernelName(name) => vec![Opened::new(id::open_named(name, settings.read_only)?)],
         Source::Process(pid) => process::open(*pid)?,
         Source::Create(spec) => vec![create::open(spec)?],
@@ -204,17 +205,17 @@ fn finish(
 ) -> Result<(), Error> {
     if let Some(name) = &request.name {
         let [one] = &mut group[..] else {
-            let class = request.source.class();
-            let number = count(group.len(), class.map_or("object", Class::noun));
+            let kind = request.source.kind();
+            let number = count(group.len(), kind.map_or("object", ObjectKind::noun));
             let cause = format!("{} gives {number}, not one", request.source);
-            return Err(Error::new(name, class.map_or("name an object", Class::naming), cause));
+            return Err(Error::new(name, naming(kind), cause));
         };
         one.given = Some(name.clone());
     }
     for opened in group {
         let label = opened.label().map(<[u8]>::to_vec);
         let Object::Map(map) = &mut opened.object else { continue };
-        let access = fd::access(map.as_fd())
+        let access = fd::access_mode(map.as_fd())
             .map_err(|errno| Error::new(request.source.to_string(), "read access mode", errno))?;
         if settings.read_only
             && let Some(reopened) =
@@ -235,4 +236,14 @@ fn finish(
         }
     }
     Ok(())
+}
+
+/// The operation of giving an object a name.
+fn naming(kind: Option<ObjectKind>) -> &'static str {
+    match kind {
+        Some(ObjectKind::Map) => "name a map",
+        Some(ObjectKind::Program) => "name a program",
+        Some(ObjectKind::Link) => "name a link",
+        None => "name an object",
+    }
 }

@@ -1,9 +1,9 @@
 //! An object that a source gave, with what is known of its name and layout.
 
 use super::foreign::{ForeignLayout, ForeignName};
-use crate::handoff::environ::Class;
 use crate::map::typed::LayoutSource;
-use crate::sys::object::Object;
+use bpf_inherit::ObjectKind;
+use bpf_inherit::object::Object;
 
 /// What a source gave.
 #[derive(Debug)]
@@ -39,11 +39,11 @@ impl Opened {
         }
     }
 
-    pub fn class(&self) -> Class {
+    pub fn kind(&self) -> ObjectKind {
         match self.object {
-            Object::Map(_) => Class::Map,
-            Object::Prog(..) => Class::Prog,
-            Object::Link(..) => Class::Link,
+            Object::Map(_) => ObjectKind::Map,
+            Object::Program(..) => ObjectKind::Program,
+            Object::Link(..) => ObjectKind::Link,
         }
     }
 

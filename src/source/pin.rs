@@ -1,14 +1,15 @@
-//! What is pinned in a bpf file system: one pin, or all of a class below a directory.
+//! What is pinned in a bpf file system: one pin, or all of a kind below a directory.
 
 use super::walk::{self, Pin, Step};
 use super::{Opened, Settings};
 use crate::error::{Cause, Error};
-use crate::handoff::environ::Class;
-use crate::sys::bpf::{Access, obj_get};
-use crate::sys::elem::MapFd;
-use crate::sys::object::Object;
-use crate::sys::{Errno, fd};
 use crate::text::escape;
+use bpf_inherit::AccessMode;
+use bpf_inherit::Map;
+use bpf_inherit::ObjectKind;
+use bpf_inherit::bpf::obj_get;
+use bpf_inherit::object::Object;
+use bpf_inherit::{Errno, fd};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use std::ffi::CString;
 use std::ops::ControlFlow;
@@ -26,44 +27,44 @@ const OPEN: &str = "open pin";
 const WALK: &str = "read directory";
 pub(super) const TOO_DEEP: &str = "directories are nested too deeply here: skipped";
 
-/// Opens the object of this class pinned at `path`, or every one below it if it is a directory.
+/// Opens the object of this kind pinned at `path`, or every one below it if it is a directory.
 ///
 /// Warnings are about directories that are too deep to be walked.
 pub fn open(
-    class: Class,
+    kind: ObjectKind,
     path: &Path,
     settings: &Settings,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<Opened>, Error> {
-    let access = access(class, settings.read_only);
+    let access = access(kind, settings.read_only);
     match get(path, access) {
         // OBJ_GET answers EACCES for a directory, on bpffs and elsewhere.
         Err(Errno::EACCES) if path.is_dir() => {
-            open_below(class, path, access, &settings.bpffs, warnings)
+            open_below(kind, path, access, &settings.bpffs, warnings)
         }
         result => {
-            let fd = result.map_err(|errno| explain(class, path, errno, access, &settings.bpffs));
-            Ok(vec![name_after(path, object(class, path, fd?)?)])
+            let fd = result.map_err(|errno| explain(kind, path, errno, access, &settings.bpffs));
+            Ok(vec![name_after(path, object(kind, path, fd?)?)])
         }
     }
 }
 
 /// How a pin is opened: to be allowed to read it is enough for a program, whose descriptor has
 /// no modes; a link can be opened in no way but read-write.
-fn access(class: Class, read_only: bool) -> Access {
-    match class {
-        Class::Map if !read_only => Access::ReadWrite,
-        Class::Map | Class::Prog => Access::ReadOnly,
-        Class::Link => Access::ReadWrite,
+fn access(kind: ObjectKind, read_only: bool) -> AccessMode {
+    match kind {
+        ObjectKind::Map if !read_only => AccessMode::ReadWrite,
+        ObjectKind::Map | ObjectKind::Program => AccessMode::ReadOnly,
+        ObjectKind::Link => AccessMode::ReadWrite,
     }
 }
 
-/// Opens everything of this class that is pinned below the directory `root`, in the order of
+/// Opens everything of this kind that is pinned below the directory `root`, in the order of
 /// [`walk::each`]; other classes are skipped.
 fn open_below(
-    class: Class,
+    kind: ObjectKind,
     root: &Path,
-    access: Access,
+    access: AccessMode,
     bpffs: &Path,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<Opened>, Error> {
@@ -78,7 +79,7 @@ fn open_below(
             ControlFlow::Continue(())
         }
         Step::Unread(path, errno) => ControlFlow::Break(unread(path, errno)),
-        Step::Pin(pin) => match open_one(class, &pin, access) {
+        Step::Pin(pin) => match open_one(kind, &pin, access) {
             Ok(opened) => {
                 found.extend(opened);
                 ControlFlow::Continue(())
@@ -92,29 +93,29 @@ fn open_below(
     }
 }
 
-/// The object behind a pin that a walk met; None if it is of another class, or vanished.
-fn open_one(class: Class, pin: &Pin, access: Access) -> Result<Option<Opened>, Error> {
+/// The object behind a pin that a walk met; None if it is of another kind, or vanished.
+fn open_one(kind: ObjectKind, pin: &Pin, access: AccessMode) -> Result<Option<Opened>, Error> {
     match pin.open(access) {
         Ok(fd) => {
-            let object = Object::identify_as(class.kind(), fd).map_err(|e| fail(&pin.path, e))?;
+            let object = Object::identify_as(kind, fd).map_err(|e| fail(&pin.path, e))?;
             Ok(object.ok().map(|object| name_after(&pin.path, object)))
         }
         Err(Errno::ENOENT) => Ok(None),
         // A link, which can be opened in no other way than read-write.
-        Err(Errno::EINVAL) if access != Access::ReadWrite => Ok(None),
+        Err(Errno::EINVAL) if access != AccessMode::ReadWrite => Ok(None),
         Err(errno) => {
             let at = pin.reachable();
-            Err(fail(&pin.path, cause(class, &at, errno, access, &at)))
+            Err(fail(&pin.path, cause(kind, &at, errno, access, &at)))
         }
     }
 }
 
 /// Opens the pin of the map with this id below `root` with read-only access, if
 /// there is one; what cannot be opened or read is skipped.
-pub fn find_read_only(root: &Path, id: u32) -> Option<MapFd> {
+pub fn find_read_only(root: &Path, id: u32) -> Option<Map> {
     let walked = walk::each(root, |step| {
         let Step::Pin(pin) = step else { return ControlFlow::Continue(()) };
-        let opened = pin.open(Access::ReadOnly).and_then(MapFd::new).ok();
+        let opened = pin.open(AccessMode::ReadOnly).and_then(Map::new).ok();
         match opened.filter(|map| map.info().id == id) {
             Some(map) => ControlFlow::Break(map),
             None => ControlFlow::Continue(()),
@@ -124,18 +125,18 @@ pub fn find_read_only(root: &Path, id: u32) -> Option<MapFd> {
 }
 
 /// Opens the pin of a map for a caller that has no settings: see [`open`].
-pub fn open_map(path: &Path, access: Access, bpffs: &Path) -> Result<MapFd, Error> {
-    let class = Class::Map;
-    let fd = get(path, access).map_err(|errno| explain(class, path, errno, access, bpffs))?;
-    let map = MapFd::identify(fd).map_err(|errno| fail(path, errno))?;
-    map.map_err(|other| fail(path, instead(class, other)))
+pub fn open_map(path: &Path, access: AccessMode, bpffs: &Path) -> Result<Map, Error> {
+    let kind = ObjectKind::Map;
+    let fd = get(path, access).map_err(|errno| explain(kind, path, errno, access, bpffs))?;
+    let map = Map::identify(fd).map_err(|errno| fail(path, errno))?;
+    map.map_err(|other| fail(path, instead(kind, other)))
 }
 
-/// Opens the pin of an object of any class, likewise; of a map for reading and writing.
-pub fn open_object(class: Class, path: &Path, bpffs: &Path) -> Result<Object, Error> {
-    let access = access(class, false);
-    let fd = get(path, access).map_err(|errno| explain(class, path, errno, access, bpffs))?;
-    object(class, path, fd)
+/// Opens the pin of an object of any kind, likewise; of a map for reading and writing.
+pub fn open_object(kind: ObjectKind, path: &Path, bpffs: &Path) -> Result<Object, Error> {
+    let access = access(kind, false);
+    let fd = get(path, access).map_err(|errno| explain(kind, path, errno, access, bpffs))?;
+    object(kind, path, fd)
 }
 
 /// Whether `path` is in a bpf file system.
@@ -173,23 +174,23 @@ pub fn identity(path: &Path) -> Option<Identity> {
     Some(Identity { device: about.dev(), inode: about.ino(), changed })
 }
 
-pub(super) fn get(path: &Path, access: Access) -> Result<OwnedFd, Errno> {
+pub(super) fn get(path: &Path, access: AccessMode) -> Result<OwnedFd, Errno> {
     let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)?;
     obj_get(&path, access)
 }
 
-/// The object of this class behind a pin; an error that says what it is instead.
-fn object(class: Class, path: &Path, fd: OwnedFd) -> Result<Object, Error> {
-    let object = Object::identify_as(class.kind(), fd).map_err(|errno| fail(path, errno))?;
-    object.map_err(|other| fail(path, instead(class, other)))
+/// The object of this kind behind a pin; an error that says what it is instead.
+fn object(kind: ObjectKind, path: &Path, fd: OwnedFd) -> Result<Object, Error> {
+    let object = Object::identify_as(kind, fd).map_err(|errno| fail(path, errno))?;
+    object.map_err(|other| fail(path, instead(kind, other)))
 }
 
 fn fail(path: &Path, cause: impl Into<Cause>) -> Error {
     Error::new(path.as_os_str().as_bytes(), OPEN, cause)
 }
 
-fn instead(class: Class, other: fd::Kind) -> String {
-    format!("{}, not a {}", other.describe(), class.noun())
+fn instead(kind: ObjectKind, other: fd::FdType) -> String {
+    format!("{}, not a {}", other.with_article(), kind.noun())
 }
 
 fn name_after(path: &Path, object: Object) -> Opened {
@@ -203,26 +204,28 @@ fn name_after(path: &Path, object: Object) -> Opened {
 /// Whether what refused to be opened for reading alone takes the one access that a link has, or
 /// would, were it allowed.
 fn is_link(path: &Path) -> bool {
-    matches!(get(path, Access::ReadWrite), Ok(_) | Err(Errno::EACCES))
+    matches!(get(path, AccessMode::ReadWrite), Ok(_) | Err(Errno::EACCES))
 }
 
 /// Why a pin could not be opened, as far as the kernel's answer tells it.
-fn explain(class: Class, path: &Path, errno: Errno, access: Access, bpffs: &Path) -> Error {
-    fail(path, cause(class, path, errno, access, bpffs))
+fn explain(kind: ObjectKind, path: &Path, errno: Errno, access: AccessMode, bpffs: &Path) -> Error {
+    fail(path, cause(kind, path, errno, access, bpffs))
 }
 
-fn cause(class: Class, path: &Path, errno: Errno, access: Access, bpffs: &Path) -> Cause {
-    let readable = || get(path, Access::ReadOnly).and_then(|fd| fd::kind(fd.as_fd()));
+fn cause(kind: ObjectKind, path: &Path, errno: Errno, access: AccessMode, bpffs: &Path) -> Cause {
+    let readable = || get(path, AccessMode::ReadOnly).and_then(|fd| fd::fd_type(fd.as_fd()));
     match errno {
         Errno::EACCES | Errno::EPERM if on_bpffs(path) == Ok(false) => NOT_BPFFS.into(),
-        Errno::EACCES if path.is_dir() => format!("a directory, not a {}", class.noun()).into(),
-        Errno::EACCES if access == Access::ReadWrite => match readable() {
-            Ok(kind) if kind == class.kind() => Cause::Hint(errno, "reading alone is allowed"),
-            Ok(other) => instead(class, other).into(),
+        Errno::EACCES if path.is_dir() => format!("a directory, not a {}", kind.noun()).into(),
+        Errno::EACCES if access == AccessMode::ReadWrite => match readable() {
+            Ok(found) if found == fd::FdType::Object(kind) => {
+                Cause::Hint(errno, "reading alone is allowed")
+            }
+            Ok(other) => instead(kind, other).into(),
             Err(_) => errno.into(),
         },
-        Errno::EINVAL if access != Access::ReadWrite && is_link(path) => {
-            instead(class, fd::Kind::Link).into()
+        Errno::EINVAL if access != AccessMode::ReadWrite && is_link(path) => {
+            instead(kind, fd::FdType::Object(ObjectKind::Link)).into()
         }
         Errno::ENOENT if on_bpffs(path) == Ok(true) => "neither a map, a program nor a link".into(),
         Errno::ENOENT if path.starts_with(bpffs) && on_bpffs(bpffs) == Ok(false) => {

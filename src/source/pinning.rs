@@ -2,9 +2,11 @@
 
 use super::pin::{NOT_BPFFS, get, on_bpffs};
 use crate::error::{Cause, Error};
-use crate::sys::Errno;
-use crate::sys::bpf::{Access, obj_pin};
-use crate::sys::fd::{self, Kind};
+use bpf_inherit::AccessMode;
+use bpf_inherit::Errno;
+use bpf_inherit::ObjectKind;
+use bpf_inherit::bpf::obj_pin;
+use bpf_inherit::fd::{self, FdType};
 use nix::fcntl::{AtFlags, OFlag, open};
 use nix::sys::stat::{Mode, SFlag, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
@@ -79,16 +81,16 @@ pub fn unpin(path: &Path, force: bool) -> Result<(), Error> {
 fn check_map(path: &Path) -> Result<(), Cause> {
     const HINT: &str = "--force removes it";
     // A link can be opened in no way but read-write.
-    let opened = match get(path, Access::ReadOnly) {
-        Err(Errno::EINVAL) => get(path, Access::ReadWrite),
+    let opened = match get(path, AccessMode::ReadOnly) {
+        Err(Errno::EINVAL) => get(path, AccessMode::ReadWrite),
         opened => opened,
     };
     let fd = opened.map_err(|errno| match errno {
         Errno::ENOENT => format!("neither a map, a program nor a link ({HINT})").into(),
         errno => Cause::Hint(errno, HINT),
     })?;
-    match fd::kind(fd.as_fd()).map_err(Cause::from)? {
-        Kind::Map => Ok(()),
-        other => Err(format!("{}, not a map ({HINT})", other.describe()).into()),
+    match fd::fd_type(fd.as_fd()).map_err(Cause::from)? {
+        FdType::Object(ObjectKind::Map) => Ok(()),
+        other => Err(format!("{}, not a map ({HINT})", other.with_article()).into()),
     }
 }

@@ -2,11 +2,12 @@
 
 use super::pin::TOO_DEEP;
 use super::walk::{self, Step};
-use crate::error::describe;
-use crate::sys::Errno;
-use crate::sys::bpf::{Access, MapInfo};
-use crate::sys::elem::MapFd;
 use crate::text::escape;
+use bpf_inherit::AccessMode;
+use bpf_inherit::Errno;
+use bpf_inherit::Map;
+use bpf_inherit::bpf::MapInfo;
+use bpf_inherit::describe;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -36,7 +37,7 @@ pub fn by_id(root: &Path) -> (Pinned, Vec<String>) {
                 too_deep.push(format!("{path}: {TOO_DEEP}"));
             }
             Step::Unread(path, errno) => fail(path, errno),
-            Step::Pin(pin) => match pin.open(Access::ReadOnly).and_then(MapFd::new) {
+            Step::Pin(pin) => match pin.open(AccessMode::ReadOnly).and_then(Map::new) {
                 Ok(map) => {
                     let info = map.info();
                     let entry = found.entry(info.id).or_insert_with(|| (info.clone(), Vec::new()));

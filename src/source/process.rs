@@ -3,10 +3,11 @@
 use super::Opened;
 use super::foreign::{ForeignLayout, ForeignName};
 use crate::error::{Cause, Error};
-use crate::handoff::environ::{self, Claim};
-use crate::sys::elem::MapFd;
-use crate::sys::process::{is_alive, pidfd_getfd, pidfd_open};
-use crate::sys::{Errno, fd::Kind};
+use bpf_inherit::Map;
+use bpf_inherit::ObjectKind;
+use bpf_inherit::environ::{self, Claim};
+use bpf_inherit::process::{is_alive, pidfd_getfd, pidfd_open};
+use bpf_inherit::{Errno, fd::FdType};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
@@ -59,7 +60,7 @@ fn map_numbers(proc: &Path) -> std::io::Result<Vec<RawFd>> {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue, // closed meanwhile
             target => target?,
         };
-        if Kind::of_link(target.as_os_str().as_bytes()) == Kind::Map {
+        if FdType::of_link(target.as_os_str().as_bytes()) == FdType::Object(ObjectKind::Map) {
             numbers.extend(number);
         }
     }
@@ -94,7 +95,7 @@ fn duplicate(
     let mut maps: Vec<(Opened, bool)> = Vec::new();
     let mut by_id: BTreeMap<u32, usize> = BTreeMap::new();
     for &number in numbers {
-        let map = match pidfd_getfd(pidfd, number).and_then(MapFd::new) {
+        let map = match pidfd_getfd(pidfd, number).and_then(Map::new) {
             // Closed, or made something else, since it was listed.
             Err(Errno::EBADF | Errno::EINVAL) => continue,
             map => map?,

@@ -2,16 +2,16 @@
 
 use super::{id, pin};
 use crate::error::Error;
-use crate::handoff::environ::Class;
+use bpf_inherit::ObjectKind;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
 /// Opens the program pinned at `path`.
 pub fn open_pinned(path: &Path) -> Result<OwnedFd, Error> {
-    Ok(pin::open_object(Class::Prog, path, Path::new(pin::ROOT))?.into())
+    Ok(pin::open_object(ObjectKind::Program, path, Path::new(pin::ROOT))?.into())
 }
 
 /// Opens the program with this id; wants CAP_SYS_ADMIN.
 pub fn open_by_id(id: u32) -> Result<OwnedFd, Error> {
-    Ok(id::open(Class::Prog, id, false)?.into())
+    Ok(id::open(ObjectKind::Program, id, false)?.into())
 }

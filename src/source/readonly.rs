@@ -2,21 +2,22 @@
 
 use super::{Opened, Settings, Source, pin};
 use crate::error::{Cause, Error};
-use crate::handoff::environ::Class;
-use crate::sys::Errno;
-use crate::sys::bpf::{Access, MapInfo, map_by_id};
-use crate::sys::elem::MapFd;
+use bpf_inherit::AccessMode;
+use bpf_inherit::Errno;
+use bpf_inherit::Map;
+use bpf_inherit::ObjectKind;
+use bpf_inherit::bpf::{MapInfo, map_by_id};
 use std::path::Path;
 
 const OPEN: &str = "open read-only";
 
-/// An error, for `object` as its user calls it, unless this class has read-only descriptors:
+/// An error, for `object` as its user calls it, unless this kind has read-only descriptors:
 /// whoever holds a program can run it, and whoever holds a link can detach it.
-pub fn class(class: Class, object: impl AsRef<[u8]>) -> Result<(), Error> {
-    match class {
-        Class::Map => Ok(()),
-        Class::Prog | Class::Link => {
-            let cause = format!("a {} has no read-only descriptor", class.noun());
+pub fn kind(kind: ObjectKind, object: impl AsRef<[u8]>) -> Result<(), Error> {
+    match kind {
+        ObjectKind::Map => Ok(()),
+        ObjectKind::Program | ObjectKind::Link => {
+            let cause = format!("a {} has no read-only descriptor", kind.noun());
             Err(Error::new(object, OPEN, cause))
         }
     }
@@ -29,7 +30,7 @@ pub fn possible(
     settings: &Settings,
 ) -> Result<Vec<Opened>, Error> {
     if settings.read_only {
-        group.iter().try_for_each(|opened| class(opened.class(), source.to_string()))?;
+        group.iter().try_for_each(|opened| kind(opened.kind(), source.to_string()))?;
     }
     Ok(group)
 }
@@ -41,16 +42,16 @@ pub fn possible(
 /// done it is an error: never a writable one.
 pub fn ensure(
     info: &MapInfo,
-    access: Access,
+    access: AccessMode,
     name: Option<&[u8]>,
     bpffs: &Path,
-) -> Result<Option<MapFd>, Error> {
-    if access == Access::ReadOnly {
+) -> Result<Option<Map>, Error> {
+    if access == AccessMode::ReadOnly {
         return Ok(None);
     }
     let by_id = format!("id {}", info.id);
     let fail = |cause: Cause| Error::new(name.unwrap_or(by_id.as_bytes()), OPEN, cause);
-    match map_by_id(info.id, Access::ReadOnly).and_then(MapFd::new) {
+    match map_by_id(info.id, AccessMode::ReadOnly).and_then(Map::new) {
         Ok(map) => Ok(Some(map)),
         Err(Errno::EPERM) => pin::find_read_only(bpffs, info.id)
             .map(Some)

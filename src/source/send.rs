@@ -2,9 +2,9 @@
 
 use super::trust::is_trusted;
 use crate::error::{Cause, Error};
-use crate::sys::elem::MapFd;
-use crate::sys::{Errno, scm};
 use crate::wire::tc::{Datagram, Entry, Header, TC_FDS};
+use bpf_inherit::Map;
+use bpf_inherit::{Errno, scm};
 use nix::fcntl::{OFlag, open};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 use nix::sys::stat::{Mode, SFlag, fstat};
@@ -27,7 +27,7 @@ pub fn send(
     path: &Path,
     header: Header,
     first: u32,
-    maps: &[MapFd],
+    maps: &[Map],
     any_owner: bool,
 ) -> Result<(), Error> {
     let socket = reach(path, any_owner)?;
@@ -46,10 +46,10 @@ pub fn send(
 }
 
 /// The properties of a map that receivers check.
-fn entry(map: &MapFd, id: u32) -> Entry {
+fn entry(map: &Map, id: u32) -> Entry {
     let info = map.info();
     Entry {
-        kind: info.kind,
+        kind: info.map_type.0,
         key_size: info.key_size,
         value_size: info.value_size,
         max_entries: info.max_entries,

@@ -1,8 +1,8 @@
 //! A bound unix socket's file: made whole, put in place of a dead one only, and removed.
 
 use crate::error::{Cause, Error};
-use crate::sys::peer::pass_credentials;
-use crate::sys::{Errno, process::is_ignored};
+use bpf_inherit::peer::pass_credentials;
+use bpf_inherit::{Errno, process::is_ignored};
 use nix::fcntl::{AT_FDCWD, OFlag, RenameFlags, openat, renameat2};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};

@@ -7,11 +7,12 @@ use super::limit::Limit;
 use super::senders::Senders;
 use super::socket::{Bound, Signals};
 use crate::error::{Cause, Error};
-use crate::sys::Errno;
-use crate::sys::elem::MapFd;
-use crate::sys::scm::{self, MAX_FDS, Received};
 use crate::text::{count, escape};
 use crate::wire::tc::{Datagram, ENTRY, Entry, HEADER, Header};
+use bpf_inherit::Errno;
+use bpf_inherit::Map;
+use bpf_inherit::Startup;
+use bpf_inherit::scm::{self, MAX_FDS, Received};
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::socket::{SockType, setsockopt, sockopt};
 use std::fmt;
@@ -54,7 +55,12 @@ pub struct Import {
 
 impl Import {
     /// Binds the path, with the permission bits `mode`, or takes the inherited socket.
-    pub fn open(address: &Address, mode: u32, senders: Senders) -> Result<Import, Error> {
+    pub fn open(
+        address: &Address,
+        mode: u32,
+        senders: Senders,
+        startup: &Startup,
+    ) -> Result<Import, Error> {
         let label = match address {
             Address::Path(path) => path.as_os_str().as_bytes().to_vec(),
             Address::Inherited(_) => address.to_string().into(),
@@ -65,7 +71,7 @@ impl Import {
             }
             Address::Inherited(number) => {
                 let fail = |cause| Error::new(&label, IMPORT, cause);
-                let (socket, passed) = inherit(*number).map_err(fail)?;
+                let (socket, passed) = inherit(startup, *number).map_err(fail)?;
                 (Socket::Inherited(socket), passed)
             }
         };
@@ -162,12 +168,12 @@ fn close_without_linger(fds: &[OwnedFd]) {
 /// The map behind `fd`, if it is the one that `entry` describes.
 ///
 /// Flags are not compared: the kernel adds some of its own to certain types.
-fn check(entry: &Entry, fd: OwnedFd, place: &str) -> Result<MapFd, Cause> {
-    let map = MapFd::identify(fd)?
-        .map_err(|other| format!("{place} is {}, not a map", other.describe()))?;
+fn check(entry: &Entry, fd: OwnedFd, place: &str) -> Result<Map, Cause> {
+    let map = Map::identify(fd)?
+        .map_err(|other| format!("{place} is {}, not a map", other.with_article()))?;
     let info = map.info();
     for (what, declared, real) in [
-        ("type", entry.kind, info.kind),
+        ("type", entry.kind, info.map_type.0),
         ("key size", entry.key_size, info.key_size),
         ("value size", entry.value_size, info.value_size),
         ("max entries", entry.max_entries, info.max_entries),

@@ -2,8 +2,9 @@
 //! paths of any length work, and no symbolic link is followed.
 
 use super::pin::APART;
-use crate::sys::Errno;
-use crate::sys::bpf::{Access, obj_get};
+use bpf_inherit::AccessMode;
+use bpf_inherit::Errno;
+use bpf_inherit::bpf::obj_get;
 use nix::dir::{Dir, Type};
 use nix::fcntl::{AtFlags, OFlag, open, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
@@ -41,7 +42,7 @@ impl Pin<'_> {
     }
 
     /// Opens what is pinned (BPF_OBJ_GET).
-    pub fn open(&self, access: Access) -> Result<OwnedFd, Errno> {
+    pub fn open(&self, access: AccessMode) -> Result<OwnedFd, Errno> {
         let path = CString::new(self.reachable().as_os_str().as_bytes());
         obj_get(&path.map_err(|_| Errno::EINVAL)?, access)
     }
@@ -91,7 +92,7 @@ fn below<B>(
 /// The names of pins and of directories to be walked, sorted.
 fn list(directory: &OwnedFd) -> Result<Vec<(CString, bool)>, Errno> {
     let mut names = Vec::new();
-    for entry in Dir::from_fd(directory.try_clone().map_err(crate::sys::errno)?)?.iter() {
+    for entry in Dir::from_fd(directory.try_clone().map_err(bpf_inherit::errno)?)?.iter() {
         let entry = entry?;
         let name = entry.file_name();
         // `.` and `..` among them.

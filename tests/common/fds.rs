@@ -4,6 +4,10 @@ use super::{BPFFS, bpftool, fixture};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+/// BTF of types that are hard to lay out.
+const NASTY_BTF: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/crates/bpf-layout/tests/fixtures/nasty.btf");
+
 /// `BPF_MAP_TYPE_ARRAY`.
 pub const ARRAY: u32 = 2;
 
@@ -55,7 +59,7 @@ pub fn new_struct_ops(name: &str) -> Option<OwnedFd> {
     let found = types.find(|ty| ty["kind"] == "STRUCT" && ty["name"] == name)?;
     let number = |field: &str| found[field].as_u64().expect("a number") as u32;
     // The kernel wants BTF of the programs too, of which any will do.
-    let blob = std::fs::read(fixture("nasty.btf")).expect("a fixture");
+    let blob = std::fs::read(NASTY_BTF).expect("a fixture");
     let load = [blob.as_ptr() as u64, 0, blob.len() as u64];
     let system_call = |command: libc::c_long, attr: *const u8, size: usize| {
         // SAFETY: attr is as long as is said, and leads to what outlives the call.

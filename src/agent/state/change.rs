@@ -7,9 +7,9 @@
 use super::{ABOUT, StateDir};
 use crate::agent::about::{About, encode_name};
 use crate::error::Cause;
-use crate::sys::Errno;
-use crate::sys::bpf::obj_pin;
 use crate::text::escape;
+use bpf_inherit::Errno;
+use bpf_inherit::bpf::obj_pin;
 use nix::fcntl::{RenameFlags, renameat2};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};

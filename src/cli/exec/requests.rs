@@ -1,10 +1,10 @@
 //! The sources among the arguments of `bpf-exec`, as requests.
 
 use crate::cli::name::{check_name, split_name};
-use crate::handoff::environ::Class;
 use crate::source::{Request, Settings, Source, agent, create, tc};
 use crate::text::escape;
 use anyhow::{Context, anyhow, bail};
+use bpf_inherit::ObjectKind;
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -68,12 +68,12 @@ fn request(kind: &str, value: &OsStr) -> anyhow::Result<Request> {
     }
     let path = || PathBuf::from(OsString::from_vec(rest.to_vec()));
     let source = match kind {
-        "pin" => Source::Pin(Class::Map, path()),
+        "pin" => Source::Pin(ObjectKind::Map, path()),
         "prog" | "link" => {
-            let class = if kind == "prog" { Class::Prog } else { Class::Link };
+            let kind = if kind == "prog" { ObjectKind::Program } else { ObjectKind::Link };
             match rest.strip_prefix(b"id:") {
-                Some(id) => Source::Id(class, decimal(id, id_of(class)).with_context(wrong)?),
-                None => Source::Pin(class, path()),
+                Some(id) => Source::Id(kind, decimal(id, id_of(kind)).with_context(wrong)?),
+                None => Source::Pin(kind, path()),
             }
         }
         "import" => Source::Import(match rest.strip_prefix(b"fd:") {
@@ -89,7 +89,9 @@ fn request(kind: &str, value: &OsStr) -> anyhow::Result<Request> {
             Source::Agent(spec)
         }
         "name" => Source::KernelName(rest.to_vec()),
-        "id" => Source::Id(Class::Map, decimal(rest, id_of(Class::Map)).with_context(wrong)?),
+        "id" => {
+            Source::Id(ObjectKind::Map, decimal(rest, id_of(ObjectKind::Map)).with_context(wrong)?)
+        }
         _ => {
             let pid: i32 = decimal(rest, "a process id").with_context(wrong)?;
             if pid == 0 {
@@ -101,11 +103,11 @@ fn request(kind: &str, value: &OsStr) -> anyhow::Result<Request> {
     Ok(Request { name: name.map(<[u8]>::to_vec), source })
 }
 
-fn id_of(class: Class) -> &'static str {
-    match class {
-        Class::Map => "a map id",
-        Class::Prog => "a program id",
-        Class::Link => "a link id",
+fn id_of(kind: ObjectKind) -> &'static str {
+    match kind {
+        ObjectKind::Map => "a map id",
+        ObjectKind::Program => "a program id",
+        ObjectKind::Link => "a link id",
     }
 }
 
@@ -171,9 +173,9 @@ mod tests {
     #[test]
     fn a_program_or_link_is_a_pin_unless_it_says_id() {
         for (option, value, want) in [
-            ("prog", "/x", "Pin(Prog, \"/x\")"),
-            ("prog", "a=id:7", "Id(Prog, 7)"),
-            ("prog", "./id:7", "Pin(Prog, \"./id:7\")"),
+            ("prog", "/x", "Pin(Program, \"/x\")"),
+            ("prog", "a=id:7", "Id(Program, 7)"),
+            ("prog", "./id:7", "Pin(Program, \"./id:7\")"),
             ("link", "id:4294967295", "Id(Link, 4294967295)"),
             ("link", "7", "Pin(Link, \"7\")"),
         ] {

@@ -5,15 +5,15 @@ use super::cpus::{self, Which};
 use super::inner::Reached;
 use super::origin::Part;
 use super::reference::Target;
+use super::session::Session;
 use super::{positional, reference, value};
 use crate::cli::exit::{self, Output};
-use crate::layout::parse::{self, Integer};
-use crate::layout::print::{self, PerCpu, Values};
-use crate::layout::{Class, Number, Slot, Type};
-use crate::map::kind::Kind;
-use crate::sys::mmap::Mapped;
 use crate::text::escape;
 use anyhow::{anyhow, bail};
+use bpf_inherit::mmap::Mapped;
+use bpf_layout::parse::{self, Integer};
+use bpf_layout::print::{self, PerCpu, Values};
+use bpf_layout::{Class, Number, Slot, Type};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -33,14 +33,15 @@ pub fn arguments(command: Command) -> Command {
     ])
 }
 
-pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
-    let target = reference::open(matches, true)?;
+pub fn run(matches: &ArgMatches, session: &mut Session) -> anyhow::Result<u8> {
+    let (startup, out) = session.parts();
+    let target = reference::open(startup, matches, true)?;
     let (label, text) = (target.label.clone(), value(matches, "KEY"));
     let (target, key_text, key) = match target.reach(text, matches)? {
         Reached::Map(target, text, key) => (target, text, key),
         Reached::Missing(outer) => return absent(&label, outer, out),
     };
-    let kind = Kind(target.map.info().kind);
+    let kind = target.map.info().map_type;
     if !kind.holds_data() {
         bail!(
             "{}: add: the values of {} are no numbers to count",

@@ -1,5 +1,6 @@
 //! `bpf-map agent`: what an agent holds, and removing from it.
 
+use super::session::Session;
 use crate::cli::exit::{ABSENT, FAILED, Output};
 use crate::cli::timeout;
 use crate::output::agent;
@@ -52,7 +53,8 @@ pub fn arguments(command: Command) -> Command {
     ])
 }
 
-pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
+pub fn run(matches: &ArgMatches, session: &mut Session) -> anyhow::Result<u8> {
+    let (_startup, out) = session.parts();
     let names = matches.get_many::<OsString>("NAME").into_iter().flatten();
     let names: Vec<Vec<u8>> = names.map(|name| name.as_bytes().to_vec()).collect();
     for name in &names {

@@ -6,7 +6,8 @@
 mod quick;
 
 use super::lines::Lines;
-use crate::cli::exit::{self, Output, ReaderGone};
+use super::session::Session;
+use crate::cli::exit::{self, ReaderGone};
 use anyhow::{anyhow, bail};
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
@@ -33,8 +34,8 @@ pub fn arguments(command: Command) -> Command {
     ])
 }
 
-pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
-    if out.line.is_some() {
+pub fn run(matches: &ArgMatches, session: &mut Session) -> anyhow::Result<u8> {
+    if session.out.line.is_some() {
         bail!("batch: not possible within a batch");
     }
     let file = matches.get_one::<OsString>("FILE");
@@ -44,31 +45,31 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
     loop {
         // Whoever waits for an answer before the next line is written has to get it.
         if !lines.is_ready() {
-            out.flush()?;
+            session.out.flush()?;
         }
         let Some((number, line)) = lines.next()? else { break };
         if is_blank(line) {
             continue;
         }
-        out.line = Some(number);
-        out.begin_row();
-        let result = batch.line(line, out);
-        out.end_row();
+        session.out.line = Some(number);
+        session.out.begin_row();
+        let result = batch.line(line, session);
+        session.out.end_row();
         let status = match result {
             Ok(status) => status,
             Err(error) if error.is::<ReaderGone>() => return Err(error),
             Err(error) => {
-                out.report(format_args!("{error:#}"))?;
+                session.out.report(format_args!("{error:#}"))?;
                 exit::FAILED
             }
         };
-        out.spill()?;
+        session.out.spill()?;
         worst = worst.max(status);
         if status == exit::FAILED && !matches.get_flag("keep-going") {
             break;
         }
     }
-    out.line = None;
+    session.out.line = None;
     Ok(worst)
 }
 
@@ -84,11 +85,11 @@ struct Batch {
 
 impl Batch {
     /// Runs one line; its exit status.
-    fn line(&mut self, line: &[u8], out: &mut Output) -> anyhow::Result<u8> {
+    fn line(&mut self, line: &[u8], session: &mut Session) -> anyhow::Result<u8> {
         if !line.iter().any(|byte| b"'\"\\#\0".contains(byte)) {
             let mut words = line.split(|byte| matches!(byte, b' ' | b'\t' | b'\r'));
             let words = words.by_ref().filter(|word| !word.is_empty()).map(OsStr::from_bytes);
-            return self.words(&words.collect::<Vec<_>>(), out);
+            return self.words(&words.collect::<Vec<_>>(), session);
         }
         if line.contains(&0) {
             bail!("a NUL byte");
@@ -100,11 +101,11 @@ impl Batch {
         };
         let words = words.ok_or_else(|| anyhow!("a quote or a backslash without its end"))?;
         let words: Vec<OsString> = words.into_iter().map(OsString::from_vec).collect();
-        self.words(&words.iter().map(OsString::as_os_str).collect::<Vec<_>>(), out)
+        self.words(&words.iter().map(OsString::as_os_str).collect::<Vec<_>>(), session)
     }
 
-    fn words(&mut self, words: &[&OsStr], out: &mut Output) -> anyhow::Result<u8> {
-        if let Some(status) = self.cache.run(words, out)? {
+    fn words(&mut self, words: &[&OsStr], session: &mut Session) -> anyhow::Result<u8> {
+        if let Some(status) = self.cache.run(words, session)? {
             return Ok(status);
         }
         let all = std::iter::once(OsStr::new(super::PROGRAM)).chain(words.iter().copied());
@@ -114,8 +115,8 @@ impl Batch {
                 let text = error.to_string();
                 return match error.kind() {
                     ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-                        out.many();
-                        out.data.extend(text.as_bytes());
+                        session.out.many();
+                        session.out.data.extend(text.as_bytes());
                         Ok(0)
                     }
                     _ => Err(anyhow!("{}", exit::one_line(&error))),
@@ -124,11 +125,11 @@ impl Batch {
         };
         let name = matches.subcommand_name().unwrap_or("list");
         if MANY.contains(&name) {
-            out.many();
+            session.out.many();
         }
         if RENAMING.contains(&name) {
             self.cache = Cache::default();
         }
-        super::run(&matches, out)
+        super::run(&matches, session)
     }
 }

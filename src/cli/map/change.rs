@@ -1,9 +1,9 @@
 //! Writes an element, on a condition or after reading and changing it.
 
 use super::reference::Target;
-use crate::map::kind::Kind;
-use crate::sys::Errno;
 use anyhow::bail;
+use bpf_inherit::Errno;
+use bpf_inherit::MapType;
 
 /// The condition for a write. The numbers are the kernel's flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl Target {
         value: &[u8],
         condition: Condition,
     ) -> anyhow::Result<bool> {
-        let kind = Kind(self.map.info().kind);
+        let kind = self.map.info().map_type;
         if condition != Condition::Any && !kind.takes_conditions() {
             bail!("{}: {operation}: {} takes no condition", self.label, kind.with_article());
         }
@@ -65,7 +65,7 @@ impl Target {
                 (None, _) => (vec![0; self.map.value_len()], Condition::Absent),
             };
             // A write to an LRU map may evict another element.
-            let evicts = Kind(self.map.info().kind).evicts() && now == Condition::Present;
+            let evicts = self.map.info().map_type.evicts() && now == Condition::Present;
             let old = evicts.then(|| value.clone());
             change(&mut value)?;
             if old.as_ref() == Some(&value) {
@@ -76,7 +76,7 @@ impl Target {
             }
             // A trie's lookup returns the longest prefix that matches the key, which may be shorter
             // than the key.
-            let is_trie = Kind(self.map.info().kind) == Kind::LPM_TRIE;
+            let is_trie = self.map.info().map_type == MapType::LPM_TRIE;
             only_a_shorter_prefix = is_trie && now == Condition::Present;
         }
         bail!("{}: {operation}: the key was added and removed {ATTEMPTS} times", self.label)

@@ -4,8 +4,9 @@
 mod names;
 
 use super::reference;
-use crate::cli::exit::Output;
-use crate::layout::print;
+use super::session::Session;
+use bpf_inherit::Startup;
+use bpf_layout::print;
 use clap::{Arg, ArgMatches, Command, ValueHint, value_parser};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -27,7 +28,8 @@ pub fn arguments(command: Command) -> Command {
     command.arg(shell)
 }
 
-pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
+pub fn run(matches: &ArgMatches, session: &mut Session) -> anyhow::Result<u8> {
+    let out = &mut session.out;
     let shell = matches.get_one::<String>("SHELL");
     let script = SCRIPTS.iter().find(|(name, _)| shell.is_some_and(|shell| shell == name));
     out.data.extend(script.map_or("", |(_, script)| script).as_bytes());
@@ -44,12 +46,13 @@ pub fn candidates_arguments(command: Command) -> Command {
 }
 
 /// A line for each candidate: what to type, a tab, what it is.
-pub fn candidates(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
+pub fn candidates(matches: &ArgMatches, session: &mut Session) -> anyhow::Result<u8> {
+    let (startup, out) = session.parts();
     let words: Vec<OsString> = matches.get_many("WORDS").into_iter().flatten().cloned().collect();
     let Some((current, before)) = words.split_last() else { return Ok(0) };
     let mut command = super::command();
     command.build();
-    for (candidate, what) in complete(&command, before, current) {
+    for (candidate, what) in complete(startup, &command, before, current) {
         // What a shell could take for more than one candidate, or a terminal for a command, is left out.
         let plain = !candidate.chars().any(char::is_control);
         if plain && (candidate.as_bytes().starts_with(current.as_bytes()) || candidate == FILES) {
@@ -62,7 +65,12 @@ pub fn candidates(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> 
 
 type Candidates = Vec<(String, String)>;
 
-fn complete(mut command: &Command, before: &[OsString], current: &OsStr) -> Candidates {
+fn complete(
+    startup: &Startup,
+    mut command: &Command,
+    before: &[OsString],
+    current: &OsStr,
+) -> Candidates {
     let mut positionals: Vec<&OsStr> = Vec::new();
     let mut option: Option<&Arg> = None;
     let mut options_end = false;
@@ -84,7 +92,7 @@ fn complete(mut command: &Command, before: &[OsString], current: &OsStr) -> Cand
         }
     }
     if let Some(option) = option {
-        return values(option);
+        return values(startup, option);
     }
     if !options_end && current.as_bytes().starts_with(b"-") {
         return options(command);
@@ -94,12 +102,12 @@ fn complete(mut command: &Command, before: &[OsString], current: &OsStr) -> Cand
         return shown.map(|sub| (sub.get_name().into(), about(sub.get_about()))).collect();
     }
     if current.as_bytes().starts_with(b".") {
-        return positionals.first().map(|map| fields(map)).unwrap_or_default();
+        return positionals.first().map(|map| fields(startup, map)).unwrap_or_default();
     }
     let several = |arg: &&Arg| arg.get_num_args().is_some_and(|range| range.max_values() > 1);
     let mut places = command.get_positionals();
     let place = places.nth(positionals.len()).or(command.get_positionals().last().filter(several));
-    place.map(values).unwrap_or_default()
+    place.map(|arg| values(startup, arg)).unwrap_or_default()
 }
 
 /// The option that `word` is, if it looks like one: Some(None) for `--`.
@@ -128,9 +136,9 @@ fn about(text: Option<&clap::builder::StyledStr>) -> String {
 }
 
 /// What may stand for an argument, or after an option.
-fn values(arg: &Arg) -> Candidates {
+fn values(startup: &Startup, arg: &Arg) -> Candidates {
     if arg.get_id() == "MAP" {
-        let mut names = names::maps();
+        let mut names = names::maps(startup);
         names.push((FILES.into(), String::new()));
         return names;
     }
@@ -144,8 +152,10 @@ fn values(arg: &Arg) -> Candidates {
 }
 
 /// The fields of a map's values.
-fn fields(map: &OsStr) -> Candidates {
-    let Ok(target) = reference::open_named(map, false, None, None) else { return Vec::new() };
+fn fields(startup: &Startup, map: &OsStr) -> Candidates {
+    let Ok(target) = reference::open_named(startup, map, false, None, None) else {
+        return Vec::new();
+    };
     let columns = print::columns(&target.layout.value).into_iter();
     let named = columns.filter(|column| !column.name.is_empty());
     named.map(|column| (format!(".{}", column.name), column.slot.ty().to_string())).collect()

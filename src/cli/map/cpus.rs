@@ -2,10 +2,9 @@
 //! `--cpu`, `--sum`).
 
 use super::reference::Target;
-use crate::map::kind::Kind;
 use crate::map::percpu::Cpus;
-use crate::sys::elem::MapFd;
 use anyhow::{Context, bail};
+use bpf_inherit::Map;
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
 use std::convert::Infallible;
 
@@ -67,7 +66,7 @@ impl Placement {
     /// the CPU gets zero.
     pub fn each<E>(
         self,
-        map: &MapFd,
+        map: &Map,
         element: &mut [u8],
         mut write: impl FnMut(&mut [u8], bool) -> Result<(), E>,
     ) -> Result<(), E> {
@@ -83,7 +82,7 @@ impl Placement {
     }
 
     /// Sets the value of each CPU that is written to zero.
-    pub fn clear(self, map: &MapFd, element: &mut [u8]) {
+    pub fn clear(self, map: &Map, element: &mut [u8]) {
         let Ok(()) = self.each(map, element, |value, _| {
             value.fill(0);
             Ok::<(), Infallible>(())
@@ -115,7 +114,7 @@ pub fn every(help: &'static str) -> Arg {
 impl Target {
     /// Whether an element has a value for each possible CPU.
     pub fn is_per_cpu(&self) -> bool {
-        Kind(self.map.info().kind).is_per_cpu()
+        self.map.info().map_type.is_per_cpu()
     }
 
     /// The CPUs of a per-CPU map.
@@ -154,7 +153,7 @@ impl Target {
 
     fn require_cpus(&self, option: &str) -> anyhow::Result<()> {
         if !self.is_per_cpu() {
-            let kind = Kind(self.map.info().kind).with_article();
+            let kind = self.map.info().map_type.with_article();
             bail!("{}: --{option}: {kind} has one value for all CPUs", self.label);
         }
         Ok(())

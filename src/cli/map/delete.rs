@@ -2,14 +2,14 @@
 
 use super::positional;
 use super::reference::{self, Target};
-use crate::cli::exit::{self, Output};
+use super::session::Session;
+use crate::cli::exit::{self};
 use crate::error::{Cause, Error};
 use crate::map::empty;
-use crate::map::kind::Kind;
-use crate::sys::bpf::Access;
-use crate::sys::{Errno, fd};
 use crate::text::escape;
 use anyhow::bail;
+use bpf_inherit::AccessMode;
+use bpf_inherit::{Errno, fd};
 use clap::{ArgMatches, Command};
 use std::ffi::OsString;
 use std::os::fd::AsFd;
@@ -19,9 +19,10 @@ pub fn arguments(command: Command) -> Command {
     reference::arguments(command).arg(positional("KEY", "The keys").num_args(1..))
 }
 
-pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
-    let target = reference::open(matches, true)?;
-    let kind = Kind(target.map.info().kind);
+pub fn run(matches: &ArgMatches, session: &mut Session) -> anyhow::Result<u8> {
+    let (startup, out) = session.parts();
+    let target = reference::open(startup, matches, true)?;
+    let kind = target.map.info().map_type;
     if kind.is_filled() {
         bail!(
             "{}: del: the elements of this {} cannot be deleted: set one to 0, or clear them all",
@@ -55,9 +56,10 @@ pub fn clear_arguments(command: Command) -> Command {
     reference::arguments(command)
 }
 
-pub fn clear(matches: &ArgMatches, _out: &mut Output) -> anyhow::Result<u8> {
-    let target = reference::open(matches, true)?;
-    let kind = Kind(target.map.info().kind);
+pub fn clear(matches: &ArgMatches, session: &mut Session) -> anyhow::Result<u8> {
+    let (startup, _out) = session.parts();
+    let target = reference::open(startup, matches, true)?;
+    let kind = target.map.info().map_type;
     if let Some(instead) = empty::instead(kind) {
         bail!("{}: clear: not possible with {}: {instead}", target.label, kind.with_article());
     }
@@ -67,13 +69,13 @@ pub fn clear(matches: &ArgMatches, _out: &mut Output) -> anyhow::Result<u8> {
 
 /// Why elements could not be deleted.
 fn explain(target: &Target, operation: &'static str, errno: Errno) -> anyhow::Error {
-    let kind = Kind(target.map.info().kind).name();
-    let access = fd::access(target.map.as_fd());
+    let kind = target.map.info().map_type.name();
+    let access = fd::access_mode(target.map.as_fd());
     let cause = match errno {
-        Errno::EPERM if access == Ok(Access::ReadOnly) => {
+        Errno::EPERM if access == Ok(AccessMode::ReadOnly) => {
             Cause::Hint(errno, "the descriptor is read-only")
         }
-        Errno::EPERM if access == Ok(Access::WriteOnly) => {
+        Errno::EPERM if access == Ok(AccessMode::WriteOnly) => {
             Cause::Hint(errno, "the descriptor is write-only")
         }
         Errno::EPERM => Cause::Hint(errno, "the map is frozen"),

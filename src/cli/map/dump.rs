@@ -7,15 +7,17 @@ mod order;
 use super::cpus::{self, Which};
 use super::origin::Part;
 use super::reference::{self, Target};
+use super::session::Session;
 use super::walk::{self, Walk};
 use crate::cli::exit::Output;
 use crate::cli::replace::replace;
-use crate::layout::print::PerCpu;
 use crate::output::element::{Format, Shown};
 use crate::output::prometheus::arrange;
-use crate::sys::elem::MapFd;
 use crate::text::escape;
 use anyhow::bail;
+use bpf_inherit::Map;
+use bpf_inherit::Startup;
+use bpf_layout::print::PerCpu;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use order::{Order, Sorted};
 use std::ffi::{OsStr, OsString};
@@ -45,19 +47,20 @@ pub fn arguments(command: Command) -> Command {
         ])
 }
 
-pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
+pub fn run(matches: &ArgMatches, session: &mut Session) -> anyhow::Result<u8> {
+    let (startup, out) = session.parts();
     let file = matches.get_one::<OsString>("output").filter(|file| *file != "-");
     let Some(file) = file else {
-        dump(matches, out)?;
+        dump(startup, matches, out)?;
         return Ok(0);
     };
     let mut held = Output::held();
-    dump(matches, &mut held)?;
+    dump(startup, matches, &mut held)?;
     replace(Path::new(file), &held.data)?;
     Ok(0)
 }
 
-fn dump(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<()> {
+fn dump(startup: &Startup, matches: &ArgMatches, out: &mut Output) -> anyhow::Result<()> {
     let names: Vec<&OsStr> = matches
         .get_many::<OsString>("MAP")
         .into_iter()
@@ -71,7 +74,7 @@ fn dump(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<()> {
     if let Some(at) = (1..names.len()).find(|&at| names[..at].contains(&names[at])) {
         bail!("{}: dump: named twice", escape(names[at].as_bytes()));
     }
-    let maps = names.iter().map(|name| Opened::open(matches, name));
+    let maps = names.iter().map(|name| Opened::open(startup, matches, name));
     let maps = maps.collect::<anyhow::Result<Vec<_>>>()?;
     if is_prometheus {
         let mut formats = metrics::formats(matches, &maps)?;
@@ -111,17 +114,17 @@ struct Opened {
     target: Target,
     view: View,
     /// Another descriptor, by which the map can be read from memory.
-    writable: Option<MapFd>,
+    writable: Option<Map>,
 }
 
 impl Opened {
-    fn open(matches: &ArgMatches, name: &OsStr) -> anyhow::Result<Opened> {
-        let target = reference::open_each(matches, name, false)?;
+    fn open(startup: &Startup, matches: &ArgMatches, name: &OsStr) -> anyhow::Result<Opened> {
+        let target = reference::open_each(startup, matches, name, false)?;
         target.walked_key(OPERATION)?;
         target.check_readable(OPERATION)?;
         target.warn_of_guess(&Part::BOTH);
         let view = View::new(&target, target.which(matches)?);
-        let writable = walk::writable(name, &target);
+        let writable = walk::writable(startup, name, &target);
         Ok(Opened { target, view, writable })
     }
 

@@ -3,13 +3,13 @@
 use super::advice;
 use super::origin::Part;
 use super::reference::Target;
-use crate::error::{Cause, Error, describe};
-use crate::layout::{Type, parse};
-use crate::map::kind::Kind;
-use crate::sys::bpf::Access;
-use crate::sys::{Errno, fd};
+use crate::error::{Cause, Error};
 use crate::text::escape;
 use anyhow::{Context, anyhow, bail};
+use bpf_inherit::AccessMode;
+use bpf_inherit::describe;
+use bpf_inherit::{Errno, fd};
+use bpf_layout::{Type, parse};
 use std::ffi::OsStr;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
@@ -17,7 +17,7 @@ use std::os::unix::ffi::OsStrExt;
 impl Target {
     /// The bytes of a key that was given as an argument.
     pub fn key(&self, text: &OsStr) -> anyhow::Result<Vec<u8>> {
-        let kind = Kind(self.map.info().kind);
+        let kind = self.map.info().map_type;
         let ty = self.layout.key.as_ref().ok_or_else(|| {
             let instead = advice::without_keys(kind);
             anyhow!("{}: {} has no keys: {instead}", self.label, kind.with_article())
@@ -50,7 +50,7 @@ impl Target {
     /// An error if no value of this map can ever be read: before anything is printed.
     pub fn check_readable(&self, operation: &'static str) -> anyhow::Result<()> {
         let info = self.map.info();
-        match Kind(info.kind).hides_values(info.value_size) {
+        match info.map_type.hides_values(info.value_size) {
             true => Err(self.cannot_read(operation, Errno::EOPNOTSUPP).into()),
             false => Ok(()),
         }
@@ -60,16 +60,16 @@ impl Target {
     pub fn cannot_read(&self, operation: &'static str, errno: Errno) -> Error {
         let cause = match errno {
             Errno::EPERM => Cause::Hint(errno, "the descriptor is write-only"),
-            errno => self.explain(errno, advice::reading(Kind(self.map.info().kind))),
+            errno => self.explain(errno, advice::reading(self.map.info().map_type)),
         };
         Error::new(&self.label, operation, cause)
     }
 
     /// Why the kernel refused to write.
     pub fn cannot_write(&self, operation: &'static str, errno: Errno) -> Error {
-        let kind = Kind(self.map.info().kind);
+        let kind = self.map.info().map_type;
         let entries = self.map.info().max_entries;
-        let read_only = || fd::access(self.map.as_fd()) == Ok(Access::ReadOnly);
+        let read_only = || fd::access_mode(self.map.as_fd()) == Ok(AccessMode::ReadOnly);
         let cause = match errno {
             Errno::EPERM if read_only() => Cause::Hint(errno, "the descriptor is read-only"),
             Errno::EPERM => Cause::Hint(errno, "the map is frozen"),
@@ -86,7 +86,7 @@ impl Target {
     }
 
     pub fn explain(&self, errno: Errno, advice: Option<&str>) -> Cause {
-        let kind = Kind(self.map.info().kind).with_article();
+        let kind = self.map.info().map_type.with_article();
         match (errno, advice) {
             (Errno::EOPNOTSUPP | Errno::UnknownErrno, None) => {
                 format!("not possible with {kind}").into()
@@ -104,10 +104,10 @@ impl Target {
 /// that it opened itself, which the number of a closed one may be by now.
 pub fn inherited(bytes: &[u8]) -> anyhow::Result<()> {
     let number = bytes.first_chunk().map_or(-1, |word| i32::from_ne_bytes(*word));
-    match fd::Inherited::new(number) {
-        Ok(_) => Ok(()),
-        Err(_) => bail!("descriptor {number} is closed"),
+    if fd::is_free(number) {
+        bail!("descriptor {number} is closed");
     }
+    Ok(())
 }
 
 fn bytes(ty: &Type, text: &OsStr) -> anyhow::Result<Vec<u8>> {

@@ -3,13 +3,14 @@
 use super::cpus::{self, Which};
 use super::origin::Part;
 use super::reference::Target;
+use super::session::Session;
 use super::{positional, reference};
 use crate::cli::exit::{self, Output};
-use crate::layout::{Slot, print};
 use crate::output::element::Integers;
 use crate::output::json;
 use crate::text::escape;
 use anyhow::Context;
+use bpf_layout::{Slot, print};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -52,8 +53,9 @@ pub fn integers(matches: &ArgMatches) -> Option<Integers> {
     }
 }
 
-pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
-    let target = reference::open(matches, false)?;
+pub fn run(matches: &ArgMatches, session: &mut Session) -> anyhow::Result<u8> {
+    let (startup, out) = session.parts();
+    let target = reference::open(startup, matches, false)?;
     let mut keys: Vec<&OsString> = matches.get_many("KEY").into_iter().flatten().collect();
     let field = match keys.len() {
         1 => None,

@@ -1,10 +1,9 @@
 //! Maps of maps: `KEY/INNERKEY`, and the inner map behind a key.
 
 use super::reference::{self, Target};
-use crate::layout::Layout;
-use crate::map::kind::Kind;
 use crate::source::id;
 use anyhow::Context;
+use bpf_layout::Layout;
 use clap::{Arg, ArgMatches};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -44,7 +43,7 @@ pub fn given(matches: &ArgMatches) -> anyhow::Result<Option<Layout>> {
 impl Target {
     /// Whether its values are maps.
     pub fn holds_maps(&self) -> bool {
-        Kind(self.map.info().kind).holds_maps()
+        self.map.info().map_type.holds_maps()
     }
 
     /// Splits `KEY/INNERKEY` at the first slash that leaves a key of this map before it, which one

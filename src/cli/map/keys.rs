@@ -3,18 +3,18 @@
 use super::get::{integers, json_flags};
 use super::origin::Part;
 use super::reference::{self, Target};
+use super::session::Session;
 use super::walk::Walk;
-use crate::cli::exit::Output;
-use crate::layout::print;
-use crate::map::kind::Kind;
+use bpf_layout::print;
 use clap::{ArgMatches, Command};
 
 pub fn arguments(command: Command) -> Command {
     reference::arguments(command).args(json_flags())
 }
 
-pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
-    let target = reference::open(matches, false)?;
+pub fn run(matches: &ArgMatches, session: &mut Session) -> anyhow::Result<u8> {
+    let (startup, out) = session.parts();
+    let target = reference::open(startup, matches, false)?;
     let key_type = target.walked_key("keys")?;
     check_slots(&target, "keys")?;
     target.warn_of_guess(&[Part::Key]);
@@ -42,7 +42,7 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
 
 /// Which slots are in use is only known from their values.
 fn check_slots(target: &Target, operation: &'static str) -> anyhow::Result<()> {
-    match Kind(target.map.info().kind).is_walked_by_index() {
+    match target.map.info().map_type.is_walked_by_index() {
         true => target.check_readable(operation),
         false => Ok(()),
     }
@@ -52,13 +52,14 @@ pub fn count_arguments(command: Command) -> Command {
     reference::arguments(command)
 }
 
-pub fn count(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
-    let target = reference::open(matches, false)?;
+pub fn count(matches: &ArgMatches, session: &mut Session) -> anyhow::Result<u8> {
+    let (startup, out) = session.parts();
+    let target = reference::open(startup, matches, false)?;
     target.walked_key("count")?;
     check_slots(&target, "count")?;
     let info = target.map.info();
     let mut count = u64::from(info.max_entries);
-    if !Kind(info.kind).is_filled() {
+    if !info.map_type.is_filled() {
         count = 0;
         let mut walk = Walk::new(&target, "count", None)?.keys_only();
         while let Some(chunk) = walk.next()? {

@@ -2,9 +2,9 @@
 //! without an end in sight, and says when it is about to wait.
 
 use crate::error::Error;
-use crate::sys::Errno;
 use crate::text::escape;
 use anyhow::bail;
+use bpf_inherit::Errno;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
@@ -106,7 +106,7 @@ impl Lines {
             }
         };
         let count = count.map_err(|errno| {
-            anyhow::Error::msg(format!("{}: read: {}", self.name, crate::error::describe(errno)))
+            anyhow::Error::msg(format!("{}: read: {}", self.name, bpf_inherit::describe(errno)))
         })?;
         self.end += count;
         self.total += count as u64;

@@ -1,18 +1,21 @@
 //! `bpf-map list`: what is inherited, or all maps that the caller may see.
 
-use crate::cli::exit::{Output, warn};
-use crate::error::describe;
-use crate::handoff::environ::Scope;
+use super::session::Session;
+use crate::cli::exit::warn;
 use crate::map::flags;
 use crate::map::typed::{LayoutSource, Layouts};
 use crate::output::{self, MapRow, Row, Whole};
 use crate::source::id;
-use crate::source::inherited::{self, Inherited};
+use crate::source::inherited;
 use crate::source::pins::{self, Pinned};
-use crate::sys::Errno;
-use crate::sys::bpf::{Access, MapInfo};
-use crate::sys::object::Info;
 use anyhow::bail;
+use bpf_inherit::AccessMode;
+use bpf_inherit::Errno;
+use bpf_inherit::bpf::MapInfo;
+use bpf_inherit::describe;
+use bpf_inherit::environ::Scope;
+use bpf_inherit::inherited::Inherited;
+use bpf_inherit::object::Info;
 use clap::{Arg, ArgAction, Command};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -30,8 +33,9 @@ pub fn arguments(command: Command) -> Command {
     ])
 }
 
-pub fn run(all: bool, json: bool, out: &mut Output) -> anyhow::Result<u8> {
-    let inherited = inherited::here()?;
+pub fn run(all: bool, json: bool, session: &mut Session) -> anyhow::Result<u8> {
+    let (startup, out) = session.parts();
+    let inherited = inherited::open(startup)?;
     for warning in &inherited.warnings {
         warn(super::PROGRAM, warning);
     }
@@ -100,7 +104,7 @@ fn add_others(
     }
     rows.extend(infos.values().map(|info| {
         let name = Some(info.name.clone()).filter(|name| !name.is_empty());
-        let nowhere = MapRow::new(0, 0, name, layouts.of(info), info, Access::ReadOnly);
+        let nowhere = MapRow::new(0, 0, name, layouts.of(info), info, AccessMode::ReadOnly);
         MapRow { index: None, fd: None, access: None, whole: whole(info), ..nowhere }
     }));
     Ok(())

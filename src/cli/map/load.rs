@@ -20,8 +20,8 @@ mod write;
 use super::cpus::{self, Placement};
 use super::get;
 use super::reference::{self, Target};
+use super::session::Session;
 use crate::cli::exit::{self, Output};
-use crate::map::kind::Kind;
 use crate::output::element::Integers;
 use anyhow::{Context, anyhow, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
@@ -60,13 +60,14 @@ pub fn arguments(command: Command) -> Command {
     command.args(cpus::written()).args(json)
 }
 
-pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
+pub fn run(matches: &ArgMatches, session: &mut Session) -> anyhow::Result<u8> {
+    let (startup, out) = session.parts();
     let file = matches.get_one::<OsString>("FILE").map(OsString::as_os_str);
     if out.line.is_some() && file.is_none_or(|file| file == "-") {
         bail!("load: standard input is not available in a batch: name a file");
     }
     let flag = |name: &str| matches.get_flag(name);
-    let target = reference::open(matches, !flag("dry-run"))?;
+    let target = reference::open(startup, matches, !flag("dry-run"))?;
     let allowed = allow(&target, flag("replace"), flag("if-absent"));
     allowed.with_context(|| target.label.clone())?;
     let placement = target.placement(matches)?;
@@ -118,7 +119,7 @@ fn report(messages: impl IntoIterator<Item = String>, out: &mut Output) -> anyho
 
 /// An error if the map's type cannot be loaded, or not with these options.
 fn allow(target: &Target, replace: bool, if_absent: bool) -> anyhow::Result<()> {
-    let kind = Kind(target.map.info().kind);
+    let kind = target.map.info().map_type;
     let name = kind.with_article();
     if kind.has_no_elements() {
         bail!("load: not possible with {name}");
@@ -229,7 +230,7 @@ fn left(target: &Target, name: &str, wanted: usize, count: Count) -> Option<Stri
     let label = &target.label;
     match count.all() {
         0 => None,
-        all if all == missing && Kind(target.map.info().kind).evicts() => {
+        all if all == missing && target.map.info().map_type.evicts() => {
             Some(kept::message(label, wanted - missing, wanted))
         }
         all => Some(format!(

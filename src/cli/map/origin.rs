@@ -3,12 +3,11 @@
 
 use super::reference::Target;
 use crate::cli::exit::warn;
-use crate::layout::Layout;
-use crate::map::kind::Kind;
 use crate::map::typed::{LayoutSource, Layouts, Unreadable, by_sizes};
-use crate::sys::bpf::MapInfo;
 use crate::text::escape;
 use anyhow::bail;
+use bpf_inherit::bpf::MapInfo;
+use bpf_layout::Layout;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -49,7 +48,7 @@ impl Origin {
         };
         let key = match source {
             // The index of an array is a u32 in host order, whatever its BTF says.
-            LayoutSource::Guess if Kind(info.kind).is_indexed() => LayoutSource::Size,
+            LayoutSource::Guess if info.map_type.is_indexed() => LayoutSource::Size,
             source => source,
         };
         (layout, Origin { unreadable, ..Origin::of(key, source) })

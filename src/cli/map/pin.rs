@@ -1,14 +1,14 @@
 //! `bpf-map pin`, `unpin`, `freeze` and `create`: how long a map lives, and whether it may change.
 
+use super::session::Session;
 use super::{positional, reference, value};
-use crate::cli::exit::Output;
 use crate::error::{Cause, Error};
 use crate::map::state::State;
 use crate::source::{create, pinning};
-use crate::sys::bpf::Access;
-use crate::sys::{Errno, fd};
 use crate::text::escape;
 use anyhow::{Context, anyhow, bail};
+use bpf_inherit::AccessMode;
+use bpf_inherit::{Errno, fd};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::ffi::OsString;
 use std::os::fd::AsFd;
@@ -27,9 +27,9 @@ pub fn pin_arguments(command: Command) -> Command {
     command.args([map(), path("The new pin; nothing may have this name")])
 }
 
-pub fn pin(matches: &ArgMatches) -> anyhow::Result<u8> {
+pub fn pin(matches: &ArgMatches, session: &mut Session) -> anyhow::Result<u8> {
     // The kernel pins by way of any descriptor.
-    let target = reference::open_named(value(matches, "MAP"), false, None, None)?;
+    let target = reference::open_named(&session.startup, value(matches, "MAP"), false, None, None)?;
     pinning::pin(&target.map, Path::new(value(matches, "PATH")))?;
     Ok(0)
 }
@@ -62,14 +62,14 @@ pub fn freeze_arguments(command: Command) -> Command {
     command.arg(map())
 }
 
-pub fn freeze(matches: &ArgMatches) -> anyhow::Result<u8> {
-    let target = reference::open_named(value(matches, "MAP"), true, None, None)?;
+pub fn freeze(matches: &ArgMatches, session: &mut Session) -> anyhow::Result<u8> {
+    let target = reference::open_named(&session.startup, value(matches, "MAP"), true, None, None)?;
     let fail = |cause: Cause| Error::new(&target.label, "freeze", cause);
     if State::of(&target.map).map_err(|errno| fail(errno.into()))?.frozen {
         return Ok(0);
     }
     target.map.freeze().map_err(|errno| {
-        let read_only = fd::access(target.map.as_fd()) == Ok(Access::ReadOnly);
+        let read_only = fd::access_mode(target.map.as_fd()) == Ok(AccessMode::ReadOnly);
         fail(match errno {
             Errno::EPERM if read_only => Cause::Hint(errno, "the descriptor is read-only"),
             Errno::EPERM => Cause::Hint(errno, "CAP_BPF is needed"),
@@ -99,7 +99,8 @@ pub fn create_arguments(command: Command) -> Command {
     ])
 }
 
-pub fn create(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
+pub fn create(matches: &ArgMatches, session: &mut Session) -> anyhow::Result<u8> {
+    let (_startup, out) = session.parts();
     let text = value(matches, "SPEC");
     let spec = text.to_str().ok_or_else(|| "not UTF-8".to_owned()).and_then(create::Spec::parse);
     let spec = spec.map_err(|e| anyhow!(e)).with_context(|| escape(text.as_bytes()))?;

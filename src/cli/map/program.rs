@@ -3,17 +3,18 @@
 use super::handed;
 use super::reference::Target;
 use crate::cli::exit::Output;
-use crate::handoff::environ::Class;
 use crate::source::{holders, program};
 use crate::text::escape;
 use anyhow::bail;
+use bpf_inherit::ObjectKind;
+use bpf_inherit::Startup;
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// Opens `prog:PATH`, `prog:id:N` or `prog:fd:N`.
-pub fn open(text: &OsStr) -> anyhow::Result<OwnedFd> {
+pub fn open(startup: &Startup, text: &OsStr) -> anyhow::Result<OwnedFd> {
     let Some(rest) = text.as_bytes().strip_prefix(b"prog:").filter(|rest| !rest.is_empty()) else {
         bail!("{}: expected prog:PATH, prog:id:N or prog:fd:N", escape(text.as_bytes()));
     };
@@ -25,7 +26,7 @@ pub fn open(text: &OsStr) -> anyhow::Result<OwnedFd> {
         Some(("id", id)) => program::open_by_id(number(id)?),
         Some(("fd", fd)) => {
             number(fd)?;
-            let (object, _) = handed::descriptor(Class::Prog, fd)?;
+            let (object, _) = handed::descriptor(startup, ObjectKind::Program, fd)?;
             return Ok(object.into());
         }
         _ => program::open_pinned(Path::new(OsStr::from_bytes(rest))),

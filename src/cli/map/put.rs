@@ -3,18 +3,21 @@
 mod inherited;
 
 use super::reference::{self, Found, Reference};
+use super::session::Session;
 use super::{agent, handed, positional};
 use crate::cli::exit::{FAILED, Output, warn};
 use crate::cli::name::split_name;
-use crate::handoff::environ::{Class, MAX_LAYOUT};
 use crate::map::typed::Layouts;
 use crate::source::agent::Client;
 use crate::source::foreign::ForeignName;
 use crate::source::{id, pin, readonly};
-use crate::sys::object::Object;
 use crate::text::{escape, quote};
 use crate::wire::agent::check_name;
 use anyhow::{Context, anyhow, bail};
+use bpf_inherit::ObjectKind;
+use bpf_inherit::Startup;
+use bpf_inherit::environ::MAX_LAYOUT;
+use bpf_inherit::object::Object;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -45,14 +48,15 @@ pub fn arguments(command: Command) -> Command {
     ])
 }
 
-pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
+pub fn run(matches: &ArgMatches, session: &mut Session) -> anyhow::Result<u8> {
+    let (startup, out) = session.parts();
     if matches.get_flag("inherited") {
-        return inherited::put(matches, out);
+        return inherited::put(startup, matches, out);
     }
     let read_only = matches.get_flag("read-only");
     let objects = matches.get_many::<OsString>("MAP").into_iter().flatten();
     let objects = objects.map(|text| (escape(text.as_bytes()), text)).collect();
-    put_each(objects, |text| open_named(text, read_only), matches, out)
+    put_each(objects, |text| open_named(startup, text, read_only), matches, out)
 }
 
 /// An object that can be sent.
@@ -137,15 +141,16 @@ fn limit_layout(layout: Option<Vec<u8>>, label: &str, out: &mut Output) -> anyho
 }
 
 /// Opens the object that `[NAME=]OBJECT` names, and decides its name.
-fn open_named(text: &OsStr, read_only: bool) -> anyhow::Result<Outgoing> {
+fn open_named(startup: &Startup, text: &OsStr, read_only: bool) -> anyhow::Result<Outgoing> {
     let (given, reference) = split_name(text);
     if let Some(name) = given {
         check_name(name).with_context(|| escape(text.as_bytes()))?;
     }
     let label = escape(reference);
-    let Left { class, object, name, layout } = open(OsStr::from_bytes(reference), read_only)?;
+    let Left { kind, object, name, layout } =
+        open(startup, OsStr::from_bytes(reference), read_only)?;
     let given = given.map(<[u8]>::to_vec);
-    let (name, warning) = ForeignName::choose(given, name, class, None, object.name());
+    let (name, warning) = ForeignName::choose(given, name, kind, None, object.name());
     warning.iter().for_each(|w| warn(super::PROGRAM, format_args!("{label}: {w}")));
     let name = name.with_context(|| format!("{label}: it has no name: put NAME= before it"))?;
     check_name(&name)
@@ -155,52 +160,58 @@ fn open_named(text: &OsStr, read_only: bool) -> anyhow::Result<Outgoing> {
 
 /// What is to be left, with the name and the layout that it is known by.
 struct Left {
-    class: Class,
+    kind: ObjectKind,
     object: Object,
     name: Option<ForeignName>,
     layout: Option<Vec<u8>>,
 }
 
 /// Opens what `text` names: a map, unless it begins with `prog:` or `link:`.
-fn open(text: &OsStr, read_only: bool) -> anyhow::Result<Left> {
-    for (prefix, class) in [("prog:", Class::Prog), ("link:", Class::Link)] {
+fn open(startup: &Startup, text: &OsStr, read_only: bool) -> anyhow::Result<Left> {
+    for (prefix, kind) in [("prog:", ObjectKind::Program), ("link:", ObjectKind::Link)] {
         if let Some(rest) = text.as_bytes().strip_prefix(prefix.as_bytes()) {
             if read_only {
-                readonly::class(class, text.as_bytes())?;
+                readonly::kind(kind, text.as_bytes())?;
             }
-            return open_other(class, OsStr::from_bytes(rest), &escape(text.as_bytes()));
+            return open_other(startup, kind, OsStr::from_bytes(rest), &escape(text.as_bytes()));
         }
     }
-    let mut found = reference::find_for_others(text, read_only)?;
+    let mut found = reference::find_for_others(startup, text, read_only)?;
     let own = found.take_layout();
     let Found { map, name, .. } = found;
     let own = own.map(|layout| layout.to_string().into_bytes());
     let layout = own.or_else(|| Layouts::default().of(map.info()).0);
-    Ok(Left { class: Class::Map, object: Object::Map(map), name, layout })
+    Ok(Left { kind: ObjectKind::Map, object: Object::Map(map), name, layout })
 }
 
 /// Opens a program or a link: by its pin, its id, its descriptor or its inherited name.
-fn open_other(class: Class, text: &OsStr, label: &str) -> anyhow::Result<Left> {
+fn open_other(
+    startup: &Startup,
+    kind: ObjectKind,
+    text: &OsStr,
+    label: &str,
+) -> anyhow::Result<Left> {
     let (object, name) = match reference::parse(text) {
         Reference::Pin(path) => {
             let name = path.file_name().map(|name| name.as_bytes().to_vec());
-            (pin::open_object(class, path, Path::new(pin::ROOT))?, name)
+            (pin::open_object(kind, path, Path::new(pin::ROOT))?, name)
         }
         Reference::Id(id) => {
-            let id = id.parse().map_err(|_| anyhow!("{label}: not a {} id", class.noun()))?;
-            (id::open(class, id, false)?, None)
+            let id = id.parse().map_err(|_| anyhow!("{label}: not a {} id", kind.noun()))?;
+            (id::open(kind, id, false)?, None)
         }
         Reference::KernelName(_) => bail!("{label}: only maps are found by the kernel's name"),
         Reference::Descriptor(number) => {
             let (object, claim) =
-                handed::descriptor(class, number).with_context(|| label.to_owned())?;
+                handed::descriptor(startup, kind, number).with_context(|| label.to_owned())?;
             (object, claim.and_then(|claim| claim.name))
         }
         Reference::Inherited(name) => {
-            let (object, claim) = handed::by_name(class, name).with_context(|| label.to_owned())?;
+            let (object, claim) =
+                handed::by_name(startup, kind, name).with_context(|| label.to_owned())?;
             (object, claim.name)
         }
     };
     let name = name.or_else(|| object.name().map(<[u8]>::to_vec)).map(ForeignName::new);
-    Ok(Left { class, object, name, layout: None })
+    Ok(Left { kind, object, name, layout: None })
 }

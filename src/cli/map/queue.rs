@@ -4,13 +4,15 @@ use super::cpus::Which;
 use super::get::{View, integers, json_flags};
 use super::origin::Part;
 use super::reference::Target;
+use super::session::Session;
 use super::{positional, reference, value};
 use crate::cli::exit::{self, Output};
 use crate::error::Error;
-use crate::map::kind::Kind;
-use crate::sys::bpf::Access;
-use crate::sys::{Errno, fd};
 use anyhow::bail;
+use bpf_inherit::AccessMode;
+use bpf_inherit::MapType;
+use bpf_inherit::Startup;
+use bpf_inherit::{Errno, fd};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::ffi::OsString;
 use std::os::fd::AsFd;
@@ -46,12 +48,14 @@ pub fn has_arguments(command: Command) -> Command {
 }
 
 /// Adds values to a queue, a stack or a bloom filter.
-pub fn push(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
-    let target = open(matches, "push", &[Kind::QUEUE, Kind::STACK, Kind::BLOOM_FILTER])?;
+pub fn push(matches: &ArgMatches, session: &mut Session) -> anyhow::Result<u8> {
+    let (startup, out) = session.parts();
+    let target =
+        open(startup, matches, "push", &[MapType::QUEUE, MapType::STACK, MapType::BLOOM_FILTER])?;
     let _ = out;
-    let kind = Kind(target.map.info().kind);
+    let kind = target.map.info().map_type;
     let force = matches.get_flag("force");
-    if force && kind == Kind::BLOOM_FILTER {
+    if force && kind == MapType::BLOOM_FILTER {
         bail!("{}: --force: a bloom_filter is never full", target.label);
     }
     let given: Vec<&OsString> = matches.get_many("VALUE").into_iter().flatten().collect();
@@ -80,19 +84,21 @@ fn refused(target: &Target, errno: Errno, done: usize, all: usize) -> anyhow::Er
 }
 
 /// Takes the next value out, and prints it.
-pub fn pop(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
-    let target = open(matches, "pop", &[Kind::QUEUE, Kind::STACK])?;
+pub fn pop(matches: &ArgMatches, session: &mut Session) -> anyhow::Result<u8> {
+    let (startup, out) = session.parts();
+    let target = open(startup, matches, "pop", &[MapType::QUEUE, MapType::STACK])?;
     next(&target, matches, out, |value| {
-        target.map.take(&[], value).map_err(|errno| match fd::access(target.map.as_fd()) {
-            Ok(Access::WriteOnly) => target.cannot_read("pop", errno),
+        target.map.take(&[], value).map_err(|errno| match fd::access_mode(target.map.as_fd()) {
+            Ok(AccessMode::WriteOnly) => target.cannot_read("pop", errno),
             _ => target.cannot_write("pop", errno),
         })
     })
 }
 
 /// Prints the next value.
-pub fn peek(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
-    let target = open(matches, "peek", &[Kind::QUEUE, Kind::STACK])?;
+pub fn peek(matches: &ArgMatches, session: &mut Session) -> anyhow::Result<u8> {
+    let (startup, out) = session.parts();
+    let target = open(startup, matches, "peek", &[MapType::QUEUE, MapType::STACK])?;
     next(&target, matches, out, |value| {
         target.map.lookup(&[], value).map_err(|errno| target.cannot_read("peek", errno))
     })
@@ -118,8 +124,9 @@ fn next(
 }
 
 /// Tells whether a bloom filter may hold a value, by the exit status alone.
-pub fn has(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
-    let target = open(matches, "has", &[Kind::BLOOM_FILTER])?;
+pub fn has(matches: &ArgMatches, session: &mut Session) -> anyhow::Result<u8> {
+    let (startup, out) = session.parts();
+    let target = open(startup, matches, "has", &[MapType::BLOOM_FILTER])?;
     let _ = out;
     // The kernel reads the value from where others have theirs written to.
     let mut bytes = target.value(value(matches, "VALUE"))?;
@@ -131,9 +138,14 @@ pub fn has(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
 }
 
 /// Opens the map; an error unless its type is one of those for which `operation` makes sense.
-fn open(matches: &ArgMatches, operation: &str, kinds: &[Kind]) -> anyhow::Result<Target> {
-    let target = reference::open(matches, !matches!(operation, "peek" | "has"))?;
-    let kind = Kind(target.map.info().kind);
+fn open(
+    startup: &Startup,
+    matches: &ArgMatches,
+    operation: &str,
+    kinds: &[MapType],
+) -> anyhow::Result<Target> {
+    let target = reference::open(startup, matches, !matches!(operation, "peek" | "has"))?;
+    let kind = target.map.info().map_type;
     if kinds.contains(&kind) {
         return Ok(target);
     }

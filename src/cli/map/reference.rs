@@ -4,18 +4,19 @@ use super::handed;
 use super::origin::Origin;
 use crate::cli::exit::warn;
 use crate::error::Error;
-use crate::handoff::environ::{Claim, Class};
-use crate::layout::{Layout, Type};
-use crate::map::kind::Kind;
 use crate::map::typed::{LayoutSource, check_sizes};
 use crate::source::foreign::{ForeignLayout, ForeignName};
 use crate::source::{id, pin, readonly};
-use crate::sys::bpf::Access;
-use crate::sys::elem::MapFd;
-use crate::sys::fd;
-use crate::sys::object::Object;
 use crate::text::escape;
 use anyhow::{Context, anyhow, bail};
+use bpf_inherit::AccessMode;
+use bpf_inherit::Map;
+use bpf_inherit::ObjectKind;
+use bpf_inherit::Startup;
+use bpf_inherit::environ::Claim;
+use bpf_inherit::fd;
+use bpf_inherit::object::Object;
+use bpf_layout::{Layout, Type};
 use clap::{Arg, ArgMatches, Command, value_parser};
 use std::ffi::{OsStr, OsString};
 use std::os::fd::AsFd;
@@ -25,7 +26,7 @@ use std::path::Path;
 /// A map, and how its user called it.
 #[derive(Debug)]
 pub struct Target {
-    pub map: MapFd,
+    pub map: Map,
     /// The reference, escaped.
     pub label: String,
     pub layout: Layout,
@@ -92,17 +93,22 @@ pub fn arguments(command: Command) -> Command {
 }
 
 /// Opens the map that the arguments name; with read-only access unless it is to be written.
-pub fn open(matches: &ArgMatches, write: bool) -> anyhow::Result<Target> {
-    open_each(matches, super::value(matches, "MAP"), write)
+pub fn open(startup: &Startup, matches: &ArgMatches, write: bool) -> anyhow::Result<Target> {
+    open_each(startup, matches, super::value(matches, "MAP"), write)
 }
 
 /// Opens one of several maps that the arguments name, with the types that they give for all.
-pub fn open_each(matches: &ArgMatches, map: &OsStr, write: bool) -> anyhow::Result<Target> {
+pub fn open_each(
+    startup: &Startup,
+    matches: &ArgMatches,
+    map: &OsStr,
+    write: bool,
+) -> anyhow::Result<Target> {
     let given = |name: &str| {
         let text = matches.get_one::<OsString>(name);
         text.map(|text| parse_type(text).with_context(|| format!("--{name}"))).transpose()
     };
-    open_named(map, write, given("key")?, given("value")?)
+    open_named(startup, map, write, given("key")?, given("value")?)
 }
 
 fn parse_type(text: &OsStr) -> anyhow::Result<Type> {
@@ -111,7 +117,7 @@ fn parse_type(text: &OsStr) -> anyhow::Result<Type> {
 
 /// A map with the name that goes with its reference, and the layout that the environment has.
 pub struct Found {
-    pub map: MapFd,
+    pub map: Map,
     /// The inherited name, the pin's file name, else the kernel's name.
     pub name: Option<ForeignName>,
     pub told: Option<ForeignLayout>,
@@ -131,8 +137,8 @@ impl Found {
 }
 
 /// Finds the map that `text` names.
-pub fn find(text: &OsStr, write: bool) -> anyhow::Result<Found> {
-    let access = if write { Access::ReadWrite } else { Access::ReadOnly };
+pub fn find(startup: &Startup, text: &OsStr, write: bool) -> anyhow::Result<Found> {
+    let access = if write { AccessMode::ReadWrite } else { AccessMode::ReadOnly };
     let label = escape(text.as_bytes());
     let (map, claim) = match parse(text) {
         Reference::Pin(path) => {
@@ -146,11 +152,12 @@ pub fn find(text: &OsStr, write: bool) -> anyhow::Result<Found> {
         }
         Reference::KernelName(name) => (id::open_named(name.as_bytes(), !write)?, None),
         Reference::Descriptor(number) => {
-            let (object, claim) = handed::descriptor(Class::Map, number).context(label)?;
+            let (object, claim) =
+                handed::descriptor(startup, ObjectKind::Map, number).context(label)?;
             (map(object)?, claim)
         }
         Reference::Inherited(name) => {
-            let (object, claim) = handed::by_name(Class::Map, name).context(label)?;
+            let (object, claim) = handed::by_name(startup, ObjectKind::Map, name).context(label)?;
             (map(object)?, Some(claim))
         }
     };
@@ -164,12 +171,12 @@ pub fn find(text: &OsStr, write: bool) -> anyhow::Result<Found> {
 
 /// Finds the map that `text` names, for others to have: read-write, or as it was inherited, or
 /// else read-only, or not at all.
-pub fn find_for_others(text: &OsStr, read_only: bool) -> anyhow::Result<Found> {
-    let found = find(text, !read_only)?;
+pub fn find_for_others(startup: &Startup, text: &OsStr, read_only: bool) -> anyhow::Result<Found> {
+    let found = find(startup, text, !read_only)?;
     if !read_only {
         return Ok(found);
     }
-    let access = fd::access(found.map.as_fd())
+    let access = fd::access_mode(found.map.as_fd())
         .map_err(|errno| Error::new(text.as_bytes(), "read access mode", errno))?;
     let bpffs = Path::new(pin::ROOT);
     let reopened = readonly::ensure(found.map.info(), access, Some(text.as_bytes()), bpffs)?;
@@ -177,21 +184,22 @@ pub fn find_for_others(text: &OsStr, read_only: bool) -> anyhow::Result<Found> {
 }
 
 /// The map of an object that was asked for as one.
-fn map(object: Object) -> anyhow::Result<MapFd> {
+fn map(object: Object) -> anyhow::Result<Map> {
     match object {
         Object::Map(map) => Ok(map),
-        other => bail!("{}, not a map", other.kind().describe()),
+        other => bail!("{}, not a map", other.kind().with_article()),
     }
 }
 
 /// Opens the map that `text` names. `key` and `value` are types that come before all others.
 pub fn open_named(
+    startup: &Startup,
     text: &OsStr,
     write: bool,
     key: Option<Type>,
     value: Option<Type>,
 ) -> anyhow::Result<Target> {
-    let mut found = find(text, write)?;
+    let mut found = find(startup, text, write)?;
     let label = escape(text.as_bytes());
     let own = found.take_layout();
     let map = found.map;
@@ -209,7 +217,7 @@ pub fn open_named(
 }
 
 /// A map that was opened by other means, with the layout that was told, else its own.
-pub fn with_layout(map: MapFd, label: String, told: Option<&Layout>) -> anyhow::Result<Target> {
+pub fn with_layout(map: Map, label: String, told: Option<&Layout>) -> anyhow::Result<Target> {
     let (layout, origin) = match told {
         Some(told) => (told.clone(), Origin::given()),
         None => {
@@ -223,9 +231,9 @@ pub fn with_layout(map: MapFd, label: String, told: Option<&Layout>) -> anyhow::
 
 /// An error that names both sizes, unless the layout has those of the map; and one where
 /// the sizes of a per-CPU map cannot be known.
-fn check(layout: &Layout, map: &MapFd) -> anyhow::Result<()> {
+fn check(layout: &Layout, map: &Map) -> anyhow::Result<()> {
     check_sizes(layout, map.info()).map_err(anyhow::Error::msg)?;
-    if Kind(map.info().kind).is_per_cpu() {
+    if map.info().map_type.is_per_cpu() {
         map.cpus()?;
     }
     Ok(())

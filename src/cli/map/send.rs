@@ -2,14 +2,15 @@
 
 use super::positional;
 use super::reference::find_for_others;
+use super::session::Session;
 use crate::cli::exit::warn;
 use crate::cli::name::{check_name, split_name};
 use crate::handoff::place::OpenFiles;
 use crate::source::send;
-use crate::sys::elem::MapFd;
 use crate::text::{count, escape};
 use crate::wire::tc::{Header, MAX_OBJECT, TC_FDS};
 use anyhow::{Context, anyhow, bail};
+use bpf_inherit::Map;
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -44,7 +45,7 @@ pub fn arguments(command: Command) -> Command {
     ])
 }
 
-pub fn run(matches: &ArgMatches) -> anyhow::Result<u8> {
+pub fn run(matches: &ArgMatches, session: &mut Session) -> anyhow::Result<u8> {
     let mut given: Vec<&OsString> = matches.get_many("MAP").into_iter().flatten().collect();
     let Some(socket) = given.pop().filter(|_| !given.is_empty()) else {
         bail!("send: a map and a socket are wanted");
@@ -59,8 +60,9 @@ pub fn run(matches: &ArgMatches) -> anyhow::Result<u8> {
     // Many maps may be more than the soft limit on open files lets this process have.
     let _raised = OpenFiles::raise();
     let read_only = matches.get_flag("read-only");
-    let maps = references.iter().map(|text| Ok(find_for_others(text, read_only)?.map));
-    let maps = maps.collect::<anyhow::Result<Vec<MapFd>>>()?;
+    let maps =
+        references.iter().map(|text| Ok(find_for_others(&session.startup, text, read_only)?.map));
+    let maps = maps.collect::<anyhow::Result<Vec<Map>>>()?;
     if maps.len() > TC_FDS {
         let socket = escape(socket.as_bytes());
         let all = count(maps.len(), "map");

@@ -6,14 +6,15 @@ use super::element::inherited;
 use super::inner::Reached;
 use super::origin::Part;
 use super::reference::Target;
+use super::session::Session;
 use super::values::Values;
 use super::{positional, program, reference, value};
 use crate::cli::exit::{self, Output};
-use crate::layout::{Slot, parse};
 use crate::map::flags;
-use crate::map::kind::Kind;
 use crate::text::escape;
 use anyhow::{Context, anyhow, bail};
+use bpf_inherit::MapType;
+use bpf_layout::{Slot, parse};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -34,21 +35,21 @@ pub fn arguments(command: Command) -> Command {
     command.args(cpus::written())
 }
 
-pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
-    let target = reference::open(matches, true)?;
+pub fn run(matches: &ArgMatches, session: &mut Session) -> anyhow::Result<u8> {
+    let target = reference::open(&session.startup, matches, true)?;
     let (label, text) = (target.label.clone(), value(matches, "KEY"));
     match target.reach(text, matches)? {
-        Reached::Map(target, text, key) => set(&target, text, &key, matches, out),
-        Reached::Missing(outer) => not_met(&label, outer, Condition::Present, out),
+        Reached::Map(target, text, key) => set(session, &target, text, &key, matches),
+        Reached::Missing(outer) => not_met(&label, outer, Condition::Present, &mut session.out),
     }
 }
 
 fn set(
+    session: &mut Session,
     target: &Target,
     key_text: &OsStr,
     key: &[u8],
     matches: &ArgMatches,
-    out: &mut Output,
 ) -> anyhow::Result<u8> {
     let (path, text) = field_and_value(matches)?;
     let condition = match (matches.get_flag("if-absent"), matches.get_flag("if-present")) {
@@ -60,7 +61,7 @@ fn set(
         _ => Condition::Present,
     };
     let placement = target.placement(matches)?;
-    let kind = Kind(target.map.info().kind);
+    let kind = target.map.info().map_type;
     let done = if kind.takes_descriptors() {
         if let Some(path) = path {
             bail!(
@@ -70,7 +71,7 @@ fn set(
                 escape(path.as_bytes())
             );
         }
-        set_descriptor(target, key, text, condition, matches, out)?
+        set_descriptor(session, target, key, text, condition, matches)?
     } else {
         let wrong = || format!("{}: value {}", target.label, escape(text.as_bytes()));
         let slot = target.field(path)?;
@@ -89,7 +90,7 @@ fn set(
             target.change("set", key, condition, |element| new.put(element).with_context(wrong))?
         }
     };
-    if done { Ok(0) } else { not_met(&target.label, key_text, condition, out) }
+    if done { Ok(0) } else { not_met(&target.label, key_text, condition, &mut session.out) }
 }
 
 /// `[.field] VALUE`.
@@ -150,25 +151,27 @@ fn zero(field: Slot, value: &mut [u8]) -> Result<(), parse::ValueError> {
 
 /// Stores what the kernel wants a descriptor of: a program, a map, or an inherited one.
 fn set_descriptor(
+    session: &mut Session,
     target: &Target,
     key: &[u8],
     text: &OsStr,
     condition: Condition,
     matches: &ArgMatches,
-    out: &mut Output,
 ) -> anyhow::Result<bool> {
-    let kind = Kind(target.map.info().kind);
+    let (startup, out) = session.parts();
+    let kind = target.map.info().map_type;
     let store = |fd: BorrowedFd| {
         let mut value = (fd.as_raw_fd() as u32).to_ne_bytes().to_vec();
         value.resize(target.map.value_len(), 0);
         target.write("set", key, &value, condition)
     };
     if kind.holds_maps() {
-        let inner = reference::open_named(text, false, None, None)?;
+        let inner = reference::open_named(startup, text, false, None, None)?;
         return store(inner.map.as_fd());
     }
-    if kind == Kind::PROG_ARRAY {
-        let done = store(program::open(text).with_context(|| target.label.clone())?.as_fd())?;
+    if kind == MapType::PROG_ARRAY {
+        let done =
+            store(program::open(startup, text).with_context(|| target.label.clone())?.as_fd())?;
         if done {
             program::warn_unless_held(target, value(matches, "MAP"), out)?;
         }
@@ -187,7 +190,7 @@ fn set_descriptor(
 fn check_lasting(target: &Target, map: &OsStr) -> anyhow::Result<()> {
     let info = target.map.info();
     let kept = flags::by_name("PRESERVE_ELEMS").is_some_and(|bit| info.flags & bit != 0);
-    if Kind(info.kind) == Kind::PERF_EVENT_ARRAY && !kept && !reference::is_inherited(map) {
+    if info.map_type == MapType::PERF_EVENT_ARRAY && !kept && !reference::is_inherited(map) {
         bail!(
             "{}: set: the entry would vanish when bpf-map ends: \
              use an inherited descriptor of the map, or a map with PRESERVE_ELEMS",

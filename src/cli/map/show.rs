@@ -2,7 +2,7 @@
 
 use super::list::BPFFS;
 use super::reference;
-use crate::cli::exit::Output;
+use super::session::Session;
 use crate::error::Error;
 use crate::map::flags;
 use crate::map::state::State;
@@ -10,7 +10,7 @@ use crate::map::usage;
 use crate::output::Whole;
 use crate::output::show::{self, Shown};
 use crate::source::pins;
-use crate::sys::fd;
+use bpf_inherit::fd;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -20,11 +20,12 @@ pub fn arguments(command: Command) -> Command {
         .arg(Arg::new("json").long("json").help("Print JSON").action(ArgAction::SetTrue))
 }
 
-pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
+pub fn run(matches: &ArgMatches, session: &mut Session) -> anyhow::Result<u8> {
+    let (startup, out) = session.parts();
     // The access that can be had is part of what is shown.
-    let target = match reference::open(matches, true) {
+    let target = match reference::open(startup, matches, true) {
         Ok(target) => target,
-        Err(_) => reference::open(matches, false)?,
+        Err(_) => reference::open(startup, matches, false)?,
     };
     let map = &target.map;
     let fail = |operation| {
@@ -37,7 +38,7 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
     let shown = Shown {
         info: map.info(),
         state: State::of(map).map_err(fail("read fdinfo"))?,
-        access: fd::access(map.as_fd()).map_err(fail("read access mode"))?,
+        access: fd::access_mode(map.as_fd()).map_err(fail("read access mode"))?,
         layout: &target.layout,
         layout_source: target.origin.source(),
         whole: Whole { flags: flags::names(map.info().flags), pins: pins.unwrap_or_default() },

@@ -1,24 +1,24 @@
 //! `"values"`: the values of all possible CPUs, in their order, as a JSON array.
 
-use crate::layout::Slot;
-use crate::layout::parse::Seed;
-use crate::sys::elem::MapFd;
 use crate::text::escape;
 use anyhow::anyhow;
+use bpf_inherit::Map;
+use bpf_layout::Slot;
+use bpf_layout::parse::Seed;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use std::fmt;
 
 /// Reads such an array into the bytes of an element: each value into that CPU's `slot`.
 pub struct Values<'a> {
-    map: &'a MapFd,
+    map: &'a Map,
     slot: Slot<'a>,
     element: &'a mut [u8],
 }
 
 impl<'a> Values<'a> {
     /// `element` has the length of an element of the per-CPU map.
-    pub fn new(map: &'a MapFd, slot: Slot<'a>, element: &'a mut [u8]) -> Values<'a> {
+    pub fn new(map: &'a Map, slot: Slot<'a>, element: &'a mut [u8]) -> Values<'a> {
         Values { map, slot, element }
     }
 

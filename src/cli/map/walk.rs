@@ -2,24 +2,24 @@
 
 use super::reference::{self, Target};
 use crate::error::{Cause, Error};
-use crate::layout::Type;
-use crate::map::kind::Kind;
 use crate::map::scan::{Chunk, Scan};
-use crate::sys::Errno;
-use crate::sys::elem::MapFd;
-use crate::sys::mmap::Mapped;
 use anyhow::bail;
+use bpf_inherit::Errno;
+use bpf_inherit::Map;
+use bpf_inherit::Startup;
+use bpf_inherit::mmap::Mapped;
+use bpf_layout::Type;
 use std::ffi::OsStr;
 
 /// A second descriptor for the map of `target`, which `text` names, with which it can be mapped into memory:
 /// only where that is worth it, and the first one cannot do it.
-pub fn writable(text: &OsStr, target: &Target) -> Option<MapFd> {
+pub fn writable(startup: &Startup, text: &OsStr, target: &Target) -> Option<Map> {
     let info = target.map.info();
     if !Mapped::is_made_for(info) || Scan::maps(&target.map) {
         return None;
     }
     // Not being allowed to write is no reason not to read.
-    let other = reference::find(text, true).ok()?.map;
+    let other = reference::find(startup, text, true).ok()?.map;
     // A pin may have been replaced since.
     (other.info().id == info.id).then_some(other)
 }
@@ -28,7 +28,7 @@ impl Target {
     /// The type of the keys; an error that says what would work instead, unless the
     /// elements can be gone through. `operation` is the subcommand.
     pub fn walked_key(&self, operation: &'static str) -> anyhow::Result<&Type> {
-        let kind = Kind(self.map.info().kind);
+        let kind = self.map.info().map_type;
         if let Some(instead) = kind.instead_of_walking() {
             bail!(
                 "{}: {operation}: not possible with {}: {instead}",
@@ -44,7 +44,7 @@ impl Target {
 
     /// Why the elements could not be gone through.
     pub fn explain_walk(&self, operation: &'static str, errno: Errno) -> anyhow::Error {
-        let kind = Kind(self.map.info().kind).with_article();
+        let kind = self.map.info().map_type.with_article();
         let cause: Cause = match errno {
             Errno::EPERM => Cause::Hint(errno, "the descriptor is write-only"),
             Errno::EAGAIN => "it changes faster than it can be read: keys may be missing".into(),
@@ -69,7 +69,7 @@ impl<'t> Walk<'t> {
     pub fn new(
         target: &'t Target,
         operation: &'static str,
-        writable: Option<&'t MapFd>,
+        writable: Option<&'t Map>,
     ) -> anyhow::Result<Walk<'t>> {
         let scan = Scan::through(&target.map, writable);
         let scan = scan.map_err(|errno| target.explain_walk(operation, errno))?;

@@ -6,15 +6,16 @@ mod sample;
 use super::get::{integers, json_flags};
 use super::origin::Part;
 use super::reference::Target;
+use super::session::Session;
 use super::{positional, reference};
-use crate::cli::exit::Output;
-use crate::layout::{Slot, print};
-use crate::map::kind::Kind;
 use crate::output::element::Integers;
 use crate::output::watch::{self as output, Frame};
 use crate::source::pin;
-use crate::sys::terminal;
 use anyhow::{Context, anyhow, bail};
+use bpf_inherit::MapType;
+use bpf_inherit::Startup;
+use bpf_inherit::terminal;
+use bpf_layout::{Slot, print};
 use clap::{Arg, ArgMatches, Command, value_parser};
 use clock::Clock;
 use sample::Sample;
@@ -65,7 +66,7 @@ fn interval(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "not a number of seconds, from 0.001 on".into())
 }
 
-pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
+pub fn run(matches: &ArgMatches, session: &mut Session) -> anyhow::Result<u8> {
     let interval = matches.get_one("interval").copied().unwrap_or(Duration::from_secs(1));
     let mut schedule = Schedule {
         interval,
@@ -73,8 +74,8 @@ pub fn run(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
         left: matches.get_one::<u64>("count").copied(),
     };
     let mut pin = reference::pin_identity(super::value(matches, "MAP"));
-    let mut target = reference::open(matches, false)?;
-    while let Some(next) = watch(&target, &mut pin, &mut schedule, matches, out)? {
+    let mut target = reference::open(&session.startup, matches, false)?;
+    while let Some(next) = watch(session, &target, &mut pin, &mut schedule, matches)? {
         target = next;
     }
     Ok(0)
@@ -90,6 +91,7 @@ struct Schedule {
 /// The map that the pin refers to by now, if that is another one than `target`. A pin that
 /// vanished, or cannot be opened, changes nothing: the map is still there.
 fn replacement(
+    startup: &Startup,
     target: &Target,
     pin: &mut Option<pin::Identity>,
     matches: &ArgMatches,
@@ -98,7 +100,7 @@ fn replacement(
     if now.is_none() || now == *pin {
         return None;
     }
-    let next = reference::open(matches, false).ok()?;
+    let next = reference::open(startup, matches, false).ok()?;
     *pin = now;
     (next.map.info().id != target.map.info().id).then_some(next)
 }
@@ -106,16 +108,17 @@ fn replacement(
 /// Prints readings of one map; the next map, if the pin refers to another one, or None at the
 /// end.
 fn watch(
+    session: &mut Session,
     target: &Target,
     pin: &mut Option<pin::Identity>,
     schedule: &mut Schedule,
     matches: &ArgMatches,
-    out: &mut Output,
 ) -> anyhow::Result<Option<Target>> {
+    let (startup, out) = session.parts();
     let label = &target.label;
     let key: Slot = match &target.layout.key {
         Some(key) => key.into(),
-        None => bail!("{label}: {}", without_keys(Kind(target.map.info().kind))),
+        None => bail!("{label}: {}", without_keys(target.map.info().map_type)),
     };
     let mut keys: Vec<&OsString> = matches.get_many("KEY").into_iter().flatten().collect();
     let is_field = |word: &&OsString| word.as_bytes().starts_with(b".");
@@ -172,7 +175,7 @@ fn watch(
             return Ok(None);
         }
         schedule.clock.wait()?;
-        if let Some(next) = replacement(target, pin, matches) {
+        if let Some(next) = replacement(startup, target, pin, matches) {
             let id = next.map.info().id;
             out.report(format_args!("{label}: watch: the pin refers to map {id} now"))?;
             return Ok(Some(next));
@@ -180,13 +183,13 @@ fn watch(
     }
 }
 
-fn without_keys(kind: Kind) -> anyhow::Error {
+fn without_keys(kind: MapType) -> anyhow::Error {
     let name = kind.with_article();
     match kind {
-        Kind::QUEUE | Kind::STACK => {
+        MapType::QUEUE | MapType::STACK => {
             anyhow!("{name} has no keys to watch (peek prints what is next)")
         }
-        Kind::BLOOM_FILTER => anyhow!("{name} has no keys to watch (has asks it for a value)"),
+        MapType::BLOOM_FILTER => anyhow!("{name} has no keys to watch (has asks it for a value)"),
         _ => anyhow!("{name} has no keys to watch"),
     }
 }

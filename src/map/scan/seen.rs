@@ -1,6 +1,6 @@
 //! Which keys a walk has given, for types over which the kernel may start again.
 
-use crate::map::kind::Kind;
+use bpf_inherit::MapType;
 use std::collections::HashSet;
 
 /// What was given.
@@ -15,12 +15,12 @@ pub enum Seen {
 impl Seen {
     /// For a walk in batches. A trie's cursor is a key, and the kernel starts over where
     /// that was deleted; the others' is a bucket or an index.
-    pub fn of_batches(kind: Kind) -> Seen {
-        if kind == Kind::LPM_TRIE { Seen::Set(HashSet::new()) } else { Seen::Once }
+    pub fn of_batches(kind: MapType) -> Seen {
+        if kind == MapType::LPM_TRIE { Seen::Set(HashSet::new()) } else { Seen::Once }
     }
 
     /// From here on the walk goes key by key.
-    pub fn in_steps(&mut self, kind: Kind) {
+    pub fn in_steps(&mut self, kind: MapType) {
         if !self.can_repeat() && !kind.is_walked_by_index() {
             *self = Seen::Set(HashSet::new());
         }
@@ -56,9 +56,9 @@ mod tests {
     #[test]
     fn a_set_gives_a_key_once_and_an_index_is_never_asked_about() {
         let mut seen = Seen::Once;
-        seen.in_steps(Kind(7));
+        seen.in_steps(MapType(7));
         assert!(!seen.can_repeat());
-        seen.in_steps(Kind(25));
+        seen.in_steps(MapType(25));
         assert!(seen.can_repeat() && seen.add(b"a") && seen.add(b"b") && !seen.add(b"a"));
         assert_eq!(seen.len(), 2);
     }

@@ -2,7 +2,7 @@
 //! asked to continue from was deleted.
 
 use super::seen::Seen;
-use crate::sys::{Errno, Result};
+use bpf_inherit::{Errno, Result};
 
 /// How often the same key is asked for again when the kernel started over: a writer that
 /// replaces a key by deleting and adding it does so within microseconds.
@@ -34,12 +34,12 @@ pub struct Steps {
 
 impl Steps {
     /// Puts the next key that was not seen into `key`; false at the end. EAGAIN once the
-    /// budget is spent. `next_key` is [`MapFd::next_key`] of the map.
+    /// budget is spent. `next_key` is [`Map::next_key`] of the map.
     ///
     /// A walk that cannot continue from its last key starts over and skips what was seen, so
     /// the end is reached only by a walk over all keys that stay.
     ///
-    /// [`MapFd::next_key`]: crate::sys::elem::MapFd::next_key
+    /// [`Map::next_key`]: bpf_inherit::map::Map::next_key
     pub fn next(
         &mut self,
         mut next_key: impl FnMut(Option<&[u8]>, &mut [u8]) -> Result<bool>,

@@ -2,11 +2,11 @@
 
 use super::numbers::{named, refuse_repeats};
 use super::{Options, Source, names};
-use crate::layout::Type;
-use crate::layout::print::{Column, all_columns};
 use crate::output::element::Shown;
 use crate::text::escape;
 use anyhow::{Context, bail};
+use bpf_layout::Type;
+use bpf_layout::print::{Column, all_columns};
 use std::collections::HashSet;
 
 /// All labels that a sample may have, under names of their own.

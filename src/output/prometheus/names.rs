@@ -1,7 +1,7 @@
 //! Names of metrics and labels as Prometheus and `promtool check metrics` accept them.
 
 use super::MetricType;
-use crate::layout::is_identifier;
+use bpf_layout::is_identifier;
 
 /// What the names of other types of metric end in.
 const OF_OTHER_TYPES: [&str; 4] = ["_total", "_count", "_sum", "_bucket"];

@@ -1,9 +1,9 @@
 //! Which numbers of a value become metrics.
 
-use crate::layout::print::{Column, columns};
-use crate::layout::{Class, Slot, Type, is_identifier};
 use crate::text::escape;
 use anyhow::{Context, bail};
+use bpf_layout::print::{Column, columns};
+use bpf_layout::{Class, Slot, Type, is_identifier};
 
 /// Elements of an array that become samples if the array is not named; a longer one is left out.
 const MAX_ARRAY: usize = 256;

@@ -5,10 +5,10 @@ use super::failure::{Failure, Subject};
 use super::reply::{Budget, Held, Part, check_names, check_object, packet};
 use super::socket::Socket;
 use crate::error::Cause;
-use crate::sys::object::Object;
-use crate::sys::scm::MAX_FDS;
 use crate::text::{escape, quote};
 use crate::wire::agent::{MAX_PACKET, Mode, Operation, Record, Request, Status};
+use bpf_inherit::object::Object;
+use bpf_inherit::scm::MAX_FDS;
 use std::os::fd::BorrowedFd;
 
 /// How often a request is sent again when the connection ends without a reply.

@@ -1,10 +1,11 @@
 //! An agent's reply, held against what was asked: an agent may be hostile, or wrong.
 
-use crate::sys::bpf::Access;
-use crate::sys::fd::{self, Kind};
-use crate::sys::object::Object;
 use crate::text::{count, quote};
 use crate::wire::agent::{Class, Mode, Operation, Record, Reply, Status};
+use bpf_inherit::AccessMode;
+use bpf_inherit::ObjectKind;
+use bpf_inherit::fd;
+use bpf_inherit::object::Object;
 use std::os::fd::{AsFd, OwnedFd};
 
 /// Bytes of all packets of a reply; more records than an agent stores have room in them.
@@ -98,17 +99,17 @@ pub fn check_names<'a>(
 /// access is within what the record says and what was wanted.
 pub fn check_object(record: &Record, fd: Option<OwnedFd>, wanted: Mode) -> Result<Object, String> {
     let name = quote(&record.name);
-    let failed = |errno| format!("{name}: {}", crate::error::describe(errno));
+    let failed = |errno| format!("{name}: {}", bpf_inherit::describe(errno));
     let fd = fd.ok_or_else(|| format!("{name} without a descriptor"))?;
     let object = Object::identify(fd).map_err(failed)?;
-    let object = object.map_err(|other| format!("{name} is {}", other.describe()))?;
+    let object = object.map_err(|other| format!("{name} is {}", other.with_article()))?;
     let kind = match record.class {
-        Class::Map => Kind::Map,
-        Class::Prog => Kind::Prog,
-        Class::Link => Kind::Link,
+        Class::Map => ObjectKind::Map,
+        Class::Prog => ObjectKind::Program,
+        Class::Link => ObjectKind::Link,
     };
     if object.kind() != kind {
-        let (real, told) = (object.kind().describe(), kind.describe());
+        let (real, told) = (object.kind().with_article(), kind.with_article());
         return Err(format!("{name} is {real}, and was said to be {told}"));
     }
     if object.id() != record.id {
@@ -117,7 +118,7 @@ pub fn check_object(record: &Record, fd: Option<OwnedFd>, wanted: Mode) -> Resul
     }
     // Programs and links have no modes.
     if let Object::Map(map) = &object {
-        let access = fd::access(map.as_fd()).map_err(failed)?;
+        let access = fd::access_mode(map.as_fd()).map_err(failed)?;
         let mode = mode_of(access);
         for (bound, why) in [(record.access, "was said to have"), (wanted, "was asked with")] {
             if !bound.has(mode) {
@@ -130,10 +131,10 @@ pub fn check_object(record: &Record, fd: Option<OwnedFd>, wanted: Mode) -> Resul
 }
 
 /// A descriptor's access mode as bits.
-fn mode_of(access: Access) -> Mode {
+fn mode_of(access: AccessMode) -> Mode {
     match access {
-        Access::ReadWrite => Mode::BOTH,
-        Access::ReadOnly => Mode::READ,
-        Access::WriteOnly => Mode::WRITE,
+        AccessMode::ReadWrite => Mode::BOTH,
+        AccessMode::ReadOnly => Mode::READ,
+        AccessMode::WriteOnly => Mode::WRITE,
     }
 }

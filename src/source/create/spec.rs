@@ -1,9 +1,9 @@
 //! `NAME=TYPE,key=LAYOUT,value=LAYOUT,entries=N,flags=A|B`, read and checked. Pure.
 
-use crate::layout::{Layout, Type};
 use crate::map::flags;
-use crate::map::kind::{self, Kind, Row, Want};
 use crate::text::{escape, quote};
+use bpf_inherit::map_type::{self, MapType, Row, Want};
+use bpf_layout::{Layout, Type};
 use std::path::PathBuf;
 
 /// A map to be created.
@@ -68,8 +68,8 @@ impl Spec {
         let mut parts = split(rest).into_iter();
         let kind = parts.next().unwrap_or_default();
         let row =
-            kind::by_name(kind).ok_or_else(|| format!("{} is not a map type", quote(kind)))?;
-        if row.kind == Kind::STRUCT_OPS {
+            map_type::by_name(kind).ok_or_else(|| format!("{} is not a map type", quote(kind)))?;
+        if row.map_type == MapType::STRUCT_OPS {
             return Err("a struct_ops map is made only with its programs".into());
         }
         let mut fields: Vec<(&str, &str)> = Vec::new();
@@ -117,8 +117,8 @@ impl Spec {
                         flags::by_name(name).ok_or(format!("{} is not a flag", quote(name)))?;
                 }
             }
-            "inner" if self.row.kind.holds_maps() => self.inner = Some(Inner::parse(text)?),
-            "inner" => return Err(format!("{} holds no maps", self.row.kind.with_article())),
+            "inner" if self.row.map_type.holds_maps() => self.inner = Some(Inner::parse(text)?),
+            "inner" => return Err(format!("{} holds no maps", self.row.map_type.with_article())),
             _ => return Err("not a field (key, value, entries, flags, extra, numa, inner)".into()),
         }
         Ok(())
@@ -132,14 +132,14 @@ impl Spec {
 
     /// Fills in what the type does not want to be told, and refuses what is missing.
     fn complete(&mut self, entries: Option<u32>) -> Result<(), String> {
-        let kind = &self.row.kind.with_article();
+        let kind = &self.row.map_type.with_article();
         self.key = settle(self.key.take(), self.row.key, kind, "key")?;
         self.value = settle(self.value.take(), self.row.value, kind, "value")?;
         let entries = entries.map(Size::Bytes);
         if let Some(entries) = settle(entries, self.row.entries, kind, "entries")? {
             self.entries = entries.bytes()?;
         }
-        if self.row.kind.holds_maps() && self.inner.is_none() {
+        if self.row.map_type.holds_maps() && self.inner.is_none() {
             return Err(format!(
                 "{kind} wants inner=PIN or inner=id:N, a map like those it will hold"
             ));

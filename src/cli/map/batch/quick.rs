@@ -5,11 +5,12 @@
 use crate::cli::exit::{self, Output};
 use crate::cli::map::origin::Part;
 use crate::cli::map::reference::{self, Target};
-use crate::layout::{Slot, print};
-use crate::map::kind::Kind;
+use crate::cli::map::session::Session;
 use crate::source::pin;
 use crate::text::escape;
 use anyhow::Context;
+use bpf_inherit::Startup;
+use bpf_layout::{Slot, print};
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -33,7 +34,8 @@ struct Cached {
 impl Cache {
     /// Runs a line that is one of the two; its exit status. None where it is not, and is to
     /// go through the option parser.
-    pub fn run(&mut self, words: &[&OsStr], out: &mut Output) -> anyhow::Result<Option<u8>> {
+    pub fn run(&mut self, words: &[&OsStr], session: &mut Session) -> anyhow::Result<Option<u8>> {
+        let (startup, out) = session.parts();
         let [command, map, key, rest @ ..] = words else { return Ok(None) };
         let first = |word: &OsStr, byte| word.as_bytes().first() == Some(&byte);
         if words.iter().any(|word| first(word, b'-')) || first(key, b'.') {
@@ -41,11 +43,15 @@ impl Cache {
         }
         match (command.as_bytes(), rest) {
             (b"get", _) => {
-                let Some(target) = open(&mut self.read, map, false)? else { return Ok(None) };
+                let Some(target) = open(startup, &mut self.read, map, false)? else {
+                    return Ok(None);
+                };
                 get(target, &words[2..], out).map(Some)
             }
             (b"set", [value]) => {
-                let Some(target) = open(&mut self.written, map, true)? else { return Ok(None) };
+                let Some(target) = open(startup, &mut self.written, map, true)? else {
+                    return Ok(None);
+                };
                 // Zero alone can be written without an option.
                 if target.is_per_cpu() {
                     return Ok(None);
@@ -59,6 +65,7 @@ impl Cache {
 
 /// The map, opened now or before; None where its elements are objects.
 fn open<'c>(
+    startup: &Startup,
     cache: &'c mut HashMap<OsString, Cached>,
     name: &OsStr,
     write: bool,
@@ -68,13 +75,13 @@ fn open<'c>(
     // A kernel's name may be another map's by now, which only a search shows.
     let searched = name.as_bytes().starts_with(b"name:");
     if searched || cache.get(name).is_none_or(|cached| cached.pin != pin) {
-        let target = reference::open_named(name, write, None, None)?;
+        let target = reference::open_named(startup, name, write, None, None)?;
         if cache.len() == MOST {
             cache.clear();
         }
         cache.insert(name.to_owned(), Cached { target, pin });
     }
-    let plain = |target: &&Target| !Kind(target.map.info().kind).takes_objects();
+    let plain = |target: &&Target| !target.map.info().map_type.takes_objects();
     Ok(cache.get(name).map(|cached| &cached.target).filter(plain))
 }
 
@@ -95,7 +102,7 @@ fn get(target: &Target, mut keys: &[&OsStr], out: &mut Output) -> anyhow::Result
     let mut status = 0;
     for (text, key) in keys.iter().zip(&bytes) {
         match target.lookup("get", key)? {
-            Some(found) if Kind(info.kind).is_per_cpu() => {
+            Some(found) if info.map_type.is_per_cpu() => {
                 let values = print::PerCpu::new(&found, target.map.stride());
                 print::plain(slot, &values, &mut out.data);
                 out.data.push(b'\n');

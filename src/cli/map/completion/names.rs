@@ -1,19 +1,20 @@
 //! The maps at hand, by name: a quick list, which fetches no BTF.
 
 use crate::cli::map::list::BPFFS;
-use crate::handoff::environ::Claim;
-use crate::map::kind::Kind;
-use crate::source::inherited::{self, Inherited};
+use crate::source::inherited;
 use crate::source::pins;
-use crate::sys::bpf::MapInfo;
-use crate::sys::object::Info;
+use bpf_inherit::Startup;
+use bpf_inherit::bpf::MapInfo;
+use bpf_inherit::environ::Claim;
+use bpf_inherit::inherited::Inherited;
+use bpf_inherit::object::Info;
 use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What to type for each inherited map and each pin, and its type. A name that several maps
 /// have stands for none: their descriptors' numbers do.
-pub fn maps() -> Vec<(String, String)> {
-    let inherited = inherited::here().unwrap_or_default().objects;
+pub fn maps(startup: &Startup) -> Vec<(String, String)> {
+    let inherited = inherited::open(startup).unwrap_or_default().objects;
     let inherited: Vec<(Claim, MapInfo)> = inherited
         .into_iter()
         .filter_map(|Inherited { claim, info, .. }| match info {
@@ -31,10 +32,10 @@ pub fn maps() -> Vec<(String, String)> {
         let alone = times.get(name) == Some(&1);
         let name = str::from_utf8(name).ok().filter(|name| alone && !name.is_empty());
         let name = name.map_or_else(|| claim.fd.to_string(), String::from);
-        names.push((name, Kind(info.kind).name()));
+        names.push((name, info.map_type.name()));
     }
     for (info, paths) in pins::by_id(Path::new(BPFFS)).0.into_values() {
-        let kind = Kind(info.kind).name();
+        let kind = info.map_type.name();
         let paths = paths.into_iter().filter_map(|path| String::from_utf8(path).ok());
         names.extend(paths.map(|path| (path, format!("{kind}, pinned"))));
     }

@@ -2,12 +2,11 @@
 
 use super::View;
 use crate::cli::map::reference::Target;
-use crate::layout::Type;
-use crate::map::kind::Kind;
 use crate::output::element::{Format, Integers};
 use crate::output::json::Elements;
 use crate::output::plain::Plain;
 use crate::output::separated::Separated;
+use bpf_layout::Type;
 use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command};
 
 const FORMATS: [(&str, &str); 5] = [
@@ -41,7 +40,7 @@ pub fn format<'t>(
 ) -> Box<dyn Format + 't> {
     let value = &target.layout.value;
     let chosen = FORMATS.iter().find(|(name, _)| matches.get_flag(name));
-    let per_cpu = Kind(target.map.info().kind).is_per_cpu();
+    let per_cpu = target.map.info().map_type.is_per_cpu();
     let (integers, unchosen) = match matches.get_flag("json-strings") {
         true => (Integers::Strings, Some("json")),
         false => (Integers::Numbers, None),

@@ -3,9 +3,9 @@
 use super::View;
 use crate::cli::map::reference::Target;
 use crate::cli::map::walk::Walk;
-use crate::layout::{Slot, Type};
 use crate::output::element::Shown;
 use anyhow::{Context, anyhow};
+use bpf_layout::{Slot, Type};
 use clap::{Arg, ArgGroup, ArgMatches, Command};
 use std::cmp::Ordering;
 

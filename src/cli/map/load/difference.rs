@@ -5,7 +5,6 @@ use super::same::Same;
 use super::wanted::Wanted;
 use crate::cli::map::cpus::Placement;
 use crate::cli::map::reference::Target;
-use crate::map::kind::Kind;
 use crate::map::scan::Scan;
 use anyhow::bail;
 
@@ -50,7 +49,7 @@ impl<'t> Difference<'t> {
     ) -> anyhow::Result<Difference<'t>> {
         let info = target.map.info();
         let room = info.max_entries;
-        let wanted = Wanted::new(elements, Kind(info.kind));
+        let wanted = Wanted::new(elements, info.map_type);
         // For cgroup storage, max_entries is 0.
         if room > 0 && wanted.len() > room as usize {
             bail!("{}: {} keys, but the map has room for {room}", target.label, wanted.len());
@@ -70,7 +69,7 @@ impl<'t> Difference<'t> {
         mut visit: impl FnMut(Change) -> anyhow::Result<()>,
     ) -> anyhow::Result<usize> {
         let Difference { target, elements, wanted, same } = self;
-        let keeps = Kind(target.map.info().kind).keeps_elements();
+        let keeps = target.map.info().map_type.keeps_elements();
         let unread = |errno| target.explain_walk("load", errno);
         let mut missing = wanted.last().to_vec();
         let mut present = 0;

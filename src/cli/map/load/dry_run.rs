@@ -6,10 +6,9 @@ use crate::cli::exit::Output;
 use crate::cli::map::cpus::Placement;
 use crate::cli::map::origin::Part;
 use crate::cli::map::reference::Target;
-use crate::layout::Type;
-use crate::layout::print::{self, PerCpu};
-use crate::map::kind::Kind;
 use crate::output::element::{Integers, Shown};
+use bpf_layout::Type;
+use bpf_layout::print::{self, PerCpu};
 
 /// Prints changes, in text unless `json` is given.
 pub struct DryRun<'t> {
@@ -43,7 +42,7 @@ impl DryRun<'_> {
 
     fn line(&self, change: &Change, out: &mut Vec<u8>) {
         let zero = || vec![0; self.target.map.value_len()];
-        let keeps = Kind(self.target.map.info().kind).keeps_elements();
+        let keeps = self.target.map.info().map_type.keeps_elements();
         let (key, old, new) = match *change {
             Change::Add { element } => {
                 (self.elements.keys(element, 1), None, Some(self.new_value(element, zero())))

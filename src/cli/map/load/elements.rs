@@ -1,7 +1,7 @@
 //! Elements that were read and are not yet written: their bytes and their lines.
 
 use crate::cli::map::cpus::Placement;
-use crate::sys::elem::MapFd;
+use bpf_inherit::Map;
 use std::convert::Infallible;
 
 /// The value of one line.
@@ -14,7 +14,7 @@ pub enum Given<'b> {
 
 /// Keys and values, each in one buffer, without gaps.
 pub struct Elements<'t> {
-    map: &'t MapFd,
+    map: &'t Map,
     placement: Placement,
     keys: Vec<u8>,
     values: Vec<u8>,
@@ -27,7 +27,7 @@ pub struct Elements<'t> {
 }
 
 impl<'t> Elements<'t> {
-    pub fn new(map: &'t MapFd, placement: Placement) -> Elements<'t> {
+    pub fn new(map: &'t Map, placement: Placement) -> Elements<'t> {
         Elements {
             map,
             placement,
@@ -105,13 +105,13 @@ impl<'t> Elements<'t> {
 }
 
 /// Appends a whole value: `one` for the CPUs that get it, zeros for the others.
-fn spread(map: &MapFd, placement: Placement, one: &[u8], into: &mut Vec<u8>) {
+fn spread(map: &Map, placement: Placement, one: &[u8], into: &mut Vec<u8>) {
     let start = into.len();
     into.resize(start + map.value_len(), 0);
     copy(map, placement, one, &mut into[start..]);
 }
 
-fn copy(map: &MapFd, placement: Placement, one: &[u8], element: &mut [u8]) {
+fn copy(map: &Map, placement: Placement, one: &[u8], element: &mut [u8]) {
     let Ok(()) = placement.each(map, element, |value, given| {
         match given {
             true => value.copy_from_slice(one),

@@ -5,9 +5,8 @@ use super::{json, table};
 use crate::cli::map::cpus::Placement;
 use crate::cli::map::lines::Lines;
 use crate::cli::map::reference::Target;
-use crate::layout::Slot;
-use crate::map::kind::Kind;
 use anyhow::{Context, bail};
+use bpf_layout::Slot;
 use std::ffi::OsStr;
 
 /// The longest line: a fixed number of bytes, and more for each byte of the element, which may be
@@ -118,7 +117,7 @@ fn check_cpus(target: &Target, placement: Placement, value: &Given) -> anyhow::R
 /// An error if the index is past the end of the array.
 fn in_range(target: &Target, key: &[u8]) -> anyhow::Result<()> {
     let info = target.map.info();
-    if let (true, Some(index)) = (Kind(info.kind).is_indexed(), key.first_chunk()) {
+    if let (true, Some(index)) = (info.map_type.is_indexed(), key.first_chunk()) {
         let (index, entries) = (u32::from_ne_bytes(*index), info.max_entries);
         if index >= entries {
             bail!("key: {index} is past the end of an array of {entries}");

@@ -6,12 +6,11 @@ use super::guess::Guess;
 use super::table::CPUS_DIFFER;
 use crate::cli::map::reference::Target;
 use crate::cli::map::values::Values;
-use crate::layout::Type;
-use crate::layout::parse::Seed;
-use crate::map::kind::Kind;
-use crate::sys::elem::MapFd;
 use crate::text::escape;
 use anyhow::{anyhow, bail};
+use bpf_inherit::Map;
+use bpf_layout::Type;
+use bpf_layout::parse::Seed;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
 use serde_json::error::Category;
 use std::fmt;
@@ -26,7 +25,7 @@ pub struct Reader<'t> {
     value: Vec<u8>,
     /// The values of all CPUs; empty unless it is a per-CPU map.
     each: Vec<u8>,
-    map: &'t MapFd,
+    map: &'t Map,
     /// Set if a type is not known.
     guess: Option<Guess>,
     seen: Seen,
@@ -46,11 +45,11 @@ struct Seen {
 impl<'t> Reader<'t> {
     pub fn new(target: &'t Target) -> Reader<'t> {
         let (info, layout) = (target.map.info(), &target.layout);
-        let per_cpu = Kind(info.kind).is_per_cpu();
+        let per_cpu = info.map_type.is_per_cpu();
         Reader {
             key_type: layout.key.as_ref(),
             value_type: &layout.value,
-            kind: Kind(info.kind).with_article(),
+            kind: info.map_type.with_article(),
             key: vec![0; target.map.key_len()],
             value: vec![0; info.value_size as usize],
             each: vec![0; if per_cpu { target.map.value_len() } else { 0 }],

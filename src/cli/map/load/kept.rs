@@ -3,7 +3,6 @@
 
 use super::elements::Elements;
 use crate::cli::map::reference::Target;
-use crate::map::kind::Kind;
 use std::collections::HashSet;
 
 /// The keys that were loaded into an LRU map.
@@ -19,7 +18,7 @@ impl<'t> Kept<'t> {
     pub fn new(target: &'t Target, stream: bool) -> Option<Kept<'t>> {
         let info = target.map.info();
         let limit = if stream { info.max_entries as usize } else { usize::MAX };
-        Kind(info.kind).evicts().then(|| Kept { target, keys: HashSet::new(), limit })
+        info.map_type.evicts().then(|| Kept { target, keys: HashSet::new(), limit })
     }
 
     pub fn add(&mut self, written: &Elements) {

@@ -3,8 +3,7 @@
 use crate::cli::map::change::Condition;
 use crate::cli::map::cpus::Placement;
 use crate::cli::map::reference::Target;
-use crate::map::kind::Kind;
-use crate::sys::Errno;
+use bpf_inherit::Errno;
 
 /// How many keys one call gets.
 const BATCH: usize = 4096;
@@ -35,7 +34,7 @@ impl<'t> Removals<'t> {
     pub fn remove(&mut self, count: usize) -> anyhow::Result<()> {
         let key_len = self.target.map.key_len();
         let keys = &self.keys[self.done..][..count.min(self.len()) * key_len];
-        match Kind(self.target.map.info().kind).keeps_elements() {
+        match self.target.map.info().map_type.keeps_elements() {
             true => keys.chunks_exact(key_len).try_for_each(|key| self.set_to_zero(key))?,
             false => {
                 self.delete(keys).map_err(|errno| self.target.cannot_write("remove", errno))?;

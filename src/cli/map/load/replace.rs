@@ -10,7 +10,6 @@ use crate::cli::exit::warn;
 use crate::cli::map::PROGRAM;
 use crate::cli::map::cpus::Placement;
 use crate::cli::map::reference::Target;
-use crate::map::kind::Kind;
 
 /// The entries to write and to remove.
 struct Plan<'t> {
@@ -42,7 +41,7 @@ impl<'t> Plan<'t> {
         writes.sort_unstable();
         let removals = Removals::new(target, placement, removals);
         let info = target.map.info();
-        let first = match (Kind(info.kind), info.max_entries) {
+        let first = match (info.map_type, info.max_entries) {
             // A write may evict an entry that is in the file; free elements make that less likely.
             (kind, _) if kind.evicts() => removals.len(),
             (kind, _) if kind.keeps_elements() => 0,
@@ -75,7 +74,7 @@ pub fn replace(
     progress: &mut Progress,
 ) -> Result<Count, Failure> {
     let Plan { writes, mut removals, first } = Plan::new(target, writer.placement(), difference)?;
-    let mut warned = Kind(target.map.info().kind).evicts();
+    let mut warned = target.map.info().map_type.evicts();
     let mut make_room = |removals: &mut Removals, count, progress: &mut Progress| {
         if !std::mem::replace(&mut warned, true) {
             progress.clear();

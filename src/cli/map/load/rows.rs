@@ -1,14 +1,14 @@
 //! Joins the rows of single CPUs, which follow one another, into one element.
 
 use crate::map::percpu::Cpus;
-use crate::sys::elem::MapFd;
 use crate::text::escape;
 use anyhow::bail;
+use bpf_inherit::Map;
 
 /// The rows of one key so far.
 pub struct Rows<'t> {
     possible: Cpus,
-    map: &'t MapFd,
+    map: &'t Map,
     key: Vec<u8>,
     /// The values of all CPUs, and which of them were given.
     slots: Vec<u8>,
@@ -16,7 +16,7 @@ pub struct Rows<'t> {
 }
 
 impl<'t> Rows<'t> {
-    pub fn new(map: &'t MapFd) -> anyhow::Result<Rows<'t>> {
+    pub fn new(map: &'t Map) -> anyhow::Result<Rows<'t>> {
         let possible = Cpus::of(map)?;
         let given = vec![false; possible.numbers().len()];
         let slots = vec![0; map.value_len()];

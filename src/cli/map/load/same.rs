@@ -3,12 +3,12 @@
 use super::elements::Elements;
 use crate::cli::map::cpus::Placement;
 use crate::cli::map::reference::Target;
-use crate::sys::elem::MapFd;
+use bpf_inherit::Map;
 use std::ops::Range;
 
 /// Compares values with those in a map.
 pub struct Same<'t> {
-    map: &'t MapFd,
+    map: &'t Map,
     placement: Placement,
     /// The bytes of a value that belong to the kernel, which a write does not change.
     kernel: Vec<Range<usize>>,

@@ -9,12 +9,12 @@ use super::rows::Rows;
 use crate::cli::map::cpus::Placement;
 use crate::cli::map::origin::Part;
 use crate::cli::map::reference::Target;
-use crate::layout::Type;
-use crate::layout::parse::Row;
-use crate::layout::print::{Column, all_columns};
-use crate::sys::elem::MapFd;
 use crate::text::escape;
 use anyhow::{Context, anyhow, bail};
+use bpf_inherit::Map;
+use bpf_layout::Type;
+use bpf_layout::parse::Row;
+use bpf_layout::print::{Column, all_columns};
 use csv_core::{ReadRecordResult, ReaderBuilder, Terminator};
 
 /// Why there is no sum to load.
@@ -32,7 +32,7 @@ pub struct Reader<'t> {
     ends: Vec<usize>,
     /// How many bytes of `text` and how many of `ends` are in use.
     at: (usize, usize),
-    map: &'t MapFd,
+    map: &'t Map,
     per_cpu: bool,
     /// Whether a row without a CPU may be a sum that dump printed.
     is_sum: bool,

@@ -1,7 +1,7 @@
 //! The elements of a file by key. If several lines have the same key, the last one is used.
 
 use super::elements::Elements;
-use crate::map::kind::Kind;
+use bpf_inherit::MapType;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
@@ -10,11 +10,11 @@ pub struct Wanted<'e> {
     index: HashMap<Cow<'e, [u8]>, usize>,
     /// For each element, whether it is the last one with its key.
     last: Vec<bool>,
-    kind: Kind,
+    kind: MapType,
 }
 
 impl<'e> Wanted<'e> {
-    pub fn new(all: &'e Elements, kind: Kind) -> Wanted<'e> {
+    pub fn new(all: &'e Elements, kind: MapType) -> Wanted<'e> {
         let mut index = HashMap::with_capacity(all.len());
         let mut last = vec![true; all.len()];
         for element in 0..all.len() {
@@ -43,8 +43,8 @@ impl<'e> Wanted<'e> {
 
 /// The bytes by which the kernel distinguishes keys. In a trie, the bits after the prefix are stored,
 /// but not compared.
-pub fn identity(kind: Kind, key: &[u8]) -> Cow<'_, [u8]> {
-    if kind != Kind::LPM_TRIE {
+pub fn identity(kind: MapType, key: &[u8]) -> Cow<'_, [u8]> {
+    if kind != MapType::LPM_TRIE {
         return Cow::Borrowed(key);
     }
     let mut key = key.to_vec();

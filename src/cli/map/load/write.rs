@@ -7,8 +7,7 @@ use crate::cli::map::change::Condition;
 use crate::cli::map::cpus::Placement;
 use crate::cli::map::reference::Target;
 use crate::error::Error;
-use crate::map::kind::Kind;
-use crate::sys::Errno;
+use bpf_inherit::Errno;
 
 /// How many elements, and how many bytes of values, one call gets.
 const BATCH: usize = 4096;
@@ -54,7 +53,7 @@ impl Refused {
 impl<'t> Writer<'t> {
     pub fn new(target: &'t Target, placement: Placement, if_absent: bool) -> Writer<'t> {
         let map = &target.map;
-        let evicts = Kind(map.info().kind).evicts();
+        let evicts = map.info().map_type.evicts();
         Writer {
             target,
             placement,

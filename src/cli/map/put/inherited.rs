@@ -2,21 +2,23 @@
 
 use super::{Outgoing, put_each};
 use crate::cli::exit::{FAILED, Output};
-use crate::error::describe;
-use crate::handoff::environ::Claim;
 use crate::map::typed::Layouts;
-use crate::source::inherited::{self, Inheritance, Inherited};
-use crate::sys::object::Object;
+use crate::source::inherited;
 use crate::text::{escape, quote};
 use crate::wire::agent::check_name;
 use anyhow::{Context, anyhow, bail};
+use bpf_inherit::Startup;
+use bpf_inherit::describe;
+use bpf_inherit::environ::Claim;
+use bpf_inherit::inherited::{Inheritance, Inherited};
+use bpf_inherit::object::Object;
 use clap::ArgMatches;
 use std::collections::BTreeMap;
 
 /// Puts what can be put. A malformed or duplicate name is an error before anything is sent.
 /// The status is [`FAILED`] if an object that the environment declares is not stored.
-pub fn put(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
-    let Inheritance { objects, dropped, warnings, .. } = inherited::here()?;
+pub fn put(startup: &Startup, matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
+    let Inheritance { objects, dropped, warnings, .. } = inherited::open(startup)?;
     for warning in warnings {
         out.report(format_args!("warning: {warning}"))?;
     }
@@ -32,7 +34,7 @@ pub fn put(matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
     Ok(if dropped { FAILED } else { status })
 }
 
-/// The objects by their names, by class and index. Maps, programs and links share the
+/// The objects by their names, by kind and index. Maps, programs and links share the
 /// names of an agent.
 fn name_all(objects: &[Inherited]) -> anyhow::Result<Vec<(Vec<u8>, &Inherited)>> {
     let mut variables = BTreeMap::new();
@@ -50,16 +52,16 @@ fn name_all(objects: &[Inherited]) -> anyhow::Result<Vec<(Vec<u8>, &Inherited)>>
 
 /// `BPF_MAP<n>_NAME`, else `map<n>`; likewise for programs and links.
 fn name(claim: &Claim) -> Vec<u8> {
-    claim.name.clone().unwrap_or_else(|| claim.class.numbered(claim.index).into())
+    claim.name.clone().unwrap_or_else(|| claim.kind.numbered(claim.index).into())
 }
 
 /// The object with a file descriptor that this process owns.
 fn open(name: &[u8], Inherited { claim, fd, .. }: &Inherited) -> anyhow::Result<Outgoing> {
     let fail = |errno| anyhow!("duplicate descriptor {}: {}", claim.fd, describe(errno));
-    let object = Object::identify_as(claim.class.kind(), fd.duplicate().map_err(fail)?);
+    let object = Object::identify_as(claim.kind, fd.duplicate().map_err(fail)?);
     let object = object.map_err(fail)?;
     let object =
-        object.map_err(|other| anyhow!("descriptor {} is {}", claim.fd, other.describe()))?;
+        object.map_err(|other| anyhow!("descriptor {} is {}", claim.fd, other.with_article()))?;
     let layout = match &object {
         // A declared layout fits: inherited::here has dropped any other.
         Object::Map(map) => claim.layout.clone().or_else(|| Layouts::default().of(map.info()).0),

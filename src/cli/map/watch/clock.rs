@@ -2,7 +2,7 @@
 //! what a reading takes does not add up.
 
 use crate::cli::exit::ReaderGone;
-use crate::sys::Errno;
+use bpf_inherit::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 use std::os::fd::AsFd;

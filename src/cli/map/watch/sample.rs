@@ -1,9 +1,9 @@
 //! The elements of a map at one moment, in the order of their keys.
 
 use crate::cli::map::reference::Target;
-use crate::layout::Slot;
 use crate::map::scan::Scan;
 use crate::output::watch::Entry;
+use bpf_layout::Slot;
 use std::cmp::Ordering;
 use std::time::Instant;
 

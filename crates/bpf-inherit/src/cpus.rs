@@ -1,0 +1,256 @@
+//! The possible CPUs, for each of which an element of a per-CPU map has a value.
+//!
+//! The kernel writes that many values into a buffer of the caller, so a number that is too small
+//! is a buffer overflow. The list is read only from files that are the kernel's own: in containers
+//! lxcfs covers parts of /sys and /proc with files that show fewer CPUs.
+
+use crate::attribute::{Command, call};
+use crate::map::Map;
+use crate::{Errno, Result};
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
+use nix::sys::stat::Mode;
+use nix::sys::statfs::{FsType, fstatfs};
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::ptr::NonNull;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The kernel's own statement: ranges such as `0-3,8`.
+const SYSFS: Source = Source {
+    root: "/sys",
+    magic: FsType(libc::SYSFS_MAGIC),
+    path: "devices/system/cpu/possible",
+    parse: parse_ranges,
+};
+/// A table whose header has a column for each possible CPU (`fs/proc/softirqs.c`).
+const SOFTIRQS: Source = Source {
+    root: "/proc",
+    magic: FsType(libc::PROC_SUPER_MAGIC),
+    path: "softirqs",
+    parse: parse_header,
+};
+
+/// Why no entry of a per-CPU map can be read or written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CpusError {
+    /// The files that list the possible CPUs are hidden.
+    Unknown,
+    /// An entry of the map has another number of values.
+    Contradicted,
+    /// The number could not be compared with an entry of the map.
+    Uncompared(Errno),
+}
+
+impl fmt::Display for CpusError {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            CpusError::Unknown => f.write_str(
+                "the number of possible CPUs is unknown: both /sys/devices/system/cpu/possible \
+                 and /proc/softirqs are hidden by mounts",
+            ),
+            CpusError::Contradicted => {
+                f.write_str("/proc/softirqs does not show the kernel's number of possible CPUs")
+            }
+            CpusError::Uncompared(errno) => {
+                write!(f, "the number of possible CPUs cannot be compared with an element: {errno}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for CpusError {}
+
+/// The numbers of the CPUs that the kernel may ever bring up, rising.
+pub fn possible_cpus() -> std::result::Result<&'static [u32], CpusError> {
+    Ok(&possible().ok_or(CpusError::Unknown)?.cpus)
+}
+
+/// [`possible_cpus`], after their number was compared with the size of an element of `map`, unless
+/// that was done before or is not necessary.
+pub(super) fn confirmed_cpus(map: &Map) -> std::result::Result<&'static [u32], CpusError> {
+    let possible = possible().ok_or(CpusError::Unknown)?;
+    if !possible.confirmed.load(Ordering::Relaxed) {
+        match map.has_values_for(possible.cpus.len()) {
+            Ok(Some(true)) => possible.confirmed.store(true, Ordering::Relaxed),
+            Ok(Some(false)) => return Err(CpusError::Contradicted),
+            // No element can be read, or not now.
+            Ok(None) => {}
+            Err(errno) => return Err(CpusError::Uncompared(errno)),
+        }
+    }
+    Ok(&possible.cpus)
+}
+
+struct Possible {
+    cpus: Vec<u32>,
+    /// Whether no map needs to be asked.
+    confirmed: AtomicBool,
+}
+
+fn possible() -> Option<&'static Possible> {
+    static POSSIBLE: OnceLock<Option<Possible>> = OnceLock::new();
+    let read = |source: Source, confirmed| {
+        Some(Possible { cpus: source.read()?, confirmed: AtomicBool::new(confirmed) })
+    };
+    POSSIBLE.get_or_init(|| read(SYSFS, true).or_else(|| read(SOFTIRQS, false))).as_ref()
+}
+
+struct Source {
+    root: &'static str,
+    magic: FsType,
+    path: &'static str,
+    parse: fn(&str) -> Option<Vec<u32>>,
+}
+
+impl Source {
+    /// None unless the file is on the file system at the root, with no mount on the way to it.
+    fn read(&self) -> Option<Vec<u32>> {
+        let root = open(self.root, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
+        if fstatfs(&root).ok()?.filesystem_type() != self.magic {
+            return None;
+        }
+        let how = OpenHow::new()
+            .flags(OFlag::O_RDONLY | OFlag::O_CLOEXEC)
+            .resolve(ResolveFlag::RESOLVE_NO_XDEV);
+        let mut text = String::new();
+        File::from(openat2(&root, self.path, how).ok()?).read_to_string(&mut text).ok()?;
+        (self.parse)(&text)
+    }
+}
+
+fn parse_ranges(text: &str) -> Option<Vec<u32>> {
+    let mut cpus = Vec::new();
+    for range in text.trim().split(',') {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
+        // No kernel has more (NR_CPUS); a wrong list must not cost all memory.
+        if last < first || last - first > 1 << 16 {
+            return None;
+        }
+        cpus.extend(first..=last);
+    }
+    cpus.is_sorted_by(|a, b| a < b).then_some(cpus)
+}
+
+fn parse_header(text: &str) -> Option<Vec<u32>> {
+    let columns = text.lines().next()?.split_whitespace();
+    let cpus: Option<Vec<u32>> =
+        columns.map(|word| word.strip_prefix("CPU")?.parse().ok()).collect();
+    cpus.filter(|cpus| !cpus.is_empty() && cpus.is_sorted_by(|a, b| a < b))
+}
+
+impl Map {
+    /// Whether an element of this per-CPU map has values for exactly `cpus` CPUs; None if there
+    /// is no element, or none that may be read.
+    ///
+    /// A lookup into memory that ends before a page without access answers EFAULT as long as
+    /// the element is larger.
+    pub fn has_values_for(&self, cpus: usize) -> Result<Option<bool>> {
+        let mut key = vec![0; self.key_len()];
+        let mut attributes = self.element(&[], key.as_mut_ptr() as u64, 0);
+        // SAFETY: the value's pointer leads to as many bytes as the map's key size.
+        match unsafe { call(Command::MapGetNextKey, &mut attributes) } {
+            Ok(_) => {}
+            Err(Errno::ENOENT | Errno::EPERM) => return Ok(None),
+            Err(errno) => return Err(errno),
+        }
+        let size = self.stride().checked_mul(cpus).ok_or(Errno::EOVERFLOW)?;
+        let guarded = Guarded::new(size)?;
+        let lookup = |size: usize| {
+            let mut attributes = self.element(&key, guarded.last(size) as u64, 0);
+            // SAFETY: the key has the map's key size. What the kernel writes from the value's
+            // pointer on is inside the mapping, which ends in a page that it cannot write to.
+            match unsafe { call(Command::MapLookupElem, &mut attributes) } {
+                Ok(_) => Ok(Some(true)),
+                Err(Errno::EFAULT) => Ok(Some(false)),
+                // Deleted since.
+                Err(Errno::ENOENT) => Ok(None),
+                Err(errno) => Err(errno),
+            }
+        };
+        match lookup(size)? {
+            Some(true) => {
+                Ok(lookup(size.saturating_sub(self.stride()))?.map(|fits| !fits || cpus == 0))
+            }
+            other => Ok(other),
+        }
+    }
+}
+
+/// Memory that ends before a page without access.
+struct Guarded {
+    pages: NonNull<u8>,
+    /// Bytes before the page without access, and with it.
+    usable: usize,
+    all: usize,
+}
+
+impl Guarded {
+    fn new(size: usize) -> Result<Guarded> {
+        // SAFETY: no pointers.
+        let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+        let page = usize::try_from(page).map_err(|_| Errno::EINVAL)?;
+        let usable = size.checked_next_multiple_of(page).ok_or(Errno::EOVERFLOW)?;
+        let all = usable.checked_add(page).ok_or(Errno::EOVERFLOW)?;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        // SAFETY: a new mapping, at an address of the kernel's choice.
+        let pages = unsafe { libc::mmap(std::ptr::null_mut(), all, libc::PROT_NONE, flags, -1, 0) };
+        if pages == libc::MAP_FAILED {
+            return Err(Errno::last());
+        }
+        let pages = NonNull::new(pages.cast()).ok_or(Errno::ENOMEM)?;
+        let guarded = Guarded { pages, usable, all };
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: inside the mapping just made, which nothing else uses.
+        match unsafe { libc::mprotect(pages.as_ptr().cast(), usable, access) } {
+            0 => Ok(guarded),
+            _ => Err(Errno::last()),
+        }
+    }
+
+    /// The address `size` bytes before the page without access.
+    fn last(&self, size: usize) -> usize {
+        self.pages.as_ptr() as usize + self.usable.saturating_sub(size)
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        // SAFETY: the mapping that `new` made, whole.
+        unsafe { libc::munmap(self.pages.as_ptr().cast(), self.all) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{parse_header, parse_ranges};
+
+    #[test]
+    fn cpu_lists_are_parsed_or_refused() {
+        for (text, want) in [
+            ("0", Some(vec![0])),
+            ("0-3\n", Some(vec![0, 1, 2, 3])),
+            ("0-1,8", Some(vec![0, 1, 8])),
+            ("", None),
+            ("3-0", None),
+            ("0,0", None),
+            ("x", None),
+            ("0-4294967295", None),
+        ] {
+            assert_eq!(parse_ranges(text), want, "{text:?}");
+        }
+        for (text, want) in [
+            ("          CPU0       CPU1       CPU8\n    HI:  1 2 3\n", Some(vec![0, 1, 8])),
+            ("CPU0\n", Some(vec![0])),
+            ("", None),
+            ("\nCPU0\n", None),
+            ("CPU1 CPU0", None),
+            ("CPU0 CPU", None),
+            ("cpu  1 2 3", None),
+        ] {
+            assert_eq!(parse_header(text), want, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Errors of system calls, and their descriptions.
+
+pub use nix::errno::Errno;
+
+/// The number behind an error of the standard library; EIO if the error has none.
+pub fn errno(error: std::io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}
+
+/// The C library's words for an error, in lower case unless they begin with an abbreviation.
+pub fn describe(errno: Errno) -> String {
+    // bpf(2) answers 524, the kernel's own ENOTSUPP, which C libraries do not name.
+    if errno == Errno::UnknownErrno {
+        return "not supported by the kernel for this type".into();
+    }
+    let words = std::io::Error::from_raw_os_error(errno as i32).to_string();
+    let words = words.split(" (os error").next().unwrap_or_default();
+    let mut letters = words.chars();
+    match (letters.next(), letters.next()) {
+        (Some(first), Some(second)) if second.is_lowercase() => {
+            let rest = &words[first.len_utf8()..];
+            first.to_lowercase().chain(rest.chars()).collect()
+        }
+        _ => words.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptions_are_in_lower_case_unless_they_begin_with_an_abbreviation() {
+        assert_eq!(describe(Errno::EBADF), "bad file descriptor");
+        assert_eq!(describe(Errno::EXDEV), "invalid cross-device link");
+        assert_eq!(describe(Errno::EIO), "input/output error");
+        assert_eq!(describe(Errno::UnknownErrno), "not supported by the kernel for this type");
+    }
+}

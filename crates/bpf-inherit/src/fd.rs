@@ -1,0 +1,108 @@
+//! File descriptors: what they refer to, and how they may be used.
+
+use crate::{AccessMode, Errno, ObjectKind, Result, errno};
+use nix::fcntl::{F_GETFL, OFlag, fcntl, readlink};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+
+/// What a file descriptor refers to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FdType {
+    /// An object of bpf(2).
+    Object(ObjectKind),
+    /// Anything else, with an article: `a socket`.
+    Other(&'static str),
+}
+
+impl FdType {
+    /// With an article, for a sentence: `a BPF link`.
+    pub fn with_article(self) -> &'static str {
+        match self {
+            FdType::Object(kind) => kind.with_article(),
+            FdType::Other(what) => what,
+        }
+    }
+
+    /// The type from the target of `/proc/PID/fd/N`. The kernel chooses the names
+    /// (`kernel/bpf/syscall.c`); the path of a file begins with a slash, so no file can pass for
+    /// a map.
+    pub fn of_link(target: &[u8]) -> FdType {
+        match target {
+            b"anon_inode:bpf-map" => FdType::Object(ObjectKind::Map),
+            b"anon_inode:bpf-prog" => FdType::Object(ObjectKind::Program),
+            // The first name if the link was created with this fd, the second if it was opened.
+            b"anon_inode:bpf_link" | b"anon_inode:bpf-link" => FdType::Object(ObjectKind::Link),
+            b"anon_inode:[perf_event]" => FdType::Other("a perf event"),
+            b"anon_inode:btf" => FdType::Other("a BTF object"),
+            b"anon_inode:bpf_iter" => FdType::Other("a BPF iterator"),
+            _ if target.starts_with(b"socket:") => FdType::Other("a socket"),
+            _ if target.starts_with(b"pipe:") => FdType::Other("a pipe"),
+            _ if target.starts_with(b"/") => FdType::Other("a file"),
+            _ => FdType::Other("something else"),
+        }
+    }
+}
+
+/// The type of `fd`, from the link in /proc: bpf(2) itself cannot be asked, since it describes a
+/// program as if it were a map.
+pub fn fd_type(fd: BorrowedFd) -> Result<FdType> {
+    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    Ok(FdType::of_link(readlink(path.as_str())?.as_bytes()))
+}
+
+/// The access mode of a map's descriptor.
+pub fn access_mode(fd: BorrowedFd) -> Result<AccessMode> {
+    let flags = OFlag::from_bits_retain(fcntl(fd, F_GETFL)?);
+    Ok(match flags & OFlag::O_ACCMODE {
+        OFlag::O_RDONLY => AccessMode::ReadOnly,
+        OFlag::O_WRONLY => AccessMode::WriteOnly,
+        _ => AccessMode::ReadWrite,
+    })
+}
+
+/// Another file descriptor for the object behind `number`, close-on-exec; EBADF if it is closed.
+pub(crate) fn duplicate(number: RawFd) -> Result<OwnedFd> {
+    // SAFETY: F_DUPFD_CLOEXEC takes no pointer, and answers EBADF for a closed number.
+    let fd = unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 0) };
+    if fd == -1 {
+        return Err(Errno::last());
+    }
+    // SAFETY: the kernel has just made it for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Whether `number` is closed.
+pub fn is_closed(number: RawFd) -> bool {
+    // SAFETY: F_GETFD takes no pointer, and returns EBADF for a closed number.
+    (unsafe { libc::fcntl(number, libc::F_GETFD) }) == -1
+}
+
+/// Whether `number` was closed when this process started: it is closed now, or
+/// close-on-exec, as everything is that this process opens.
+pub fn is_free(number: RawFd) -> bool {
+    // SAFETY: F_GETFD takes no pointer, and answers EBADF for a closed number.
+    let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
+    flags == -1 || flags & libc::FD_CLOEXEC != 0
+}
+
+/// What /proc/self/fdinfo contains about a file descriptor: a line for each field.
+pub fn info(fd: BorrowedFd) -> Result<String> {
+    let path = format!("/proc/self/fdinfo/{}", fd.as_raw_fd());
+    let text = std::fs::read_to_string(path);
+    text.map_err(errno)
+}
+
+/// Accepts a connection on a listening socket (accept4(2)). It is close-on-exec and does not block.
+///
+/// # Errors
+/// EAGAIN if no connection is pending on a socket that does not block.
+pub fn accept(listener: BorrowedFd) -> Result<OwnedFd> {
+    let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: no address is asked for.
+    let accepted = unsafe {
+        libc::accept4(listener.as_raw_fd(), std::ptr::null_mut(), std::ptr::null_mut(), flags)
+    };
+    let number = crate::check(accepted.into())?;
+    // SAFETY: the kernel has just made it for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(number as RawFd) })
+}

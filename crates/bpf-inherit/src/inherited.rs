@@ -1,0 +1,121 @@
+//! The objects that the environment declares, and that really were inherited.
+
+use crate::environ::{self, Claim, Claims, Scope};
+use crate::fd::{self, FdType};
+use crate::object::{self, Info};
+use crate::startup::{InheritedFd, Startup};
+use crate::{Errno, ObjectKind, describe};
+use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd, RawFd};
+
+/// An inherited object.
+#[derive(Debug)]
+pub struct Inherited {
+    /// What the environment declares. Name and layout are unchecked.
+    pub claim: Claim,
+    /// Its file descriptor. It is not duplicated: below a limit on open files there may be no room
+    /// for as many again.
+    pub fd: InheritedFd,
+    /// What the kernel reports about it.
+    pub info: Info,
+}
+
+/// All inherited objects, and what was declared and is not there.
+#[derive(Debug, Default)]
+pub struct Inheritance {
+    /// What the environment declares, by kind and index.
+    pub objects: Vec<Inherited>,
+    /// What it declares, whether or not the file descriptors are open.
+    pub scope: Scope,
+    /// Whether an object that it declares is not among these.
+    pub dropped: bool,
+    /// A line for each number that is closed or something else, and for a wrong count.
+    pub warnings: Vec<String>,
+}
+
+/// Why a file descriptor is not the object that was declared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mismatch {
+    /// The number is closed.
+    Closed,
+    /// It is something else than an object of this kind.
+    Type(FdType, ObjectKind),
+    /// It is another object than the environment declares: the number was closed and used again.
+    Id {
+        /// The kind of both.
+        kind: ObjectKind,
+        /// The id of the object that the file descriptor refers to.
+        is: u32,
+        /// The declared id.
+        declared: u32,
+    },
+    /// Its type could not be determined, because /proc is not mounted, for example.
+    Unreadable(Errno),
+}
+
+impl Mismatch {
+    /// The reason as a sentence about the file descriptor.
+    pub fn about(&self, number: RawFd) -> String {
+        match self {
+            Mismatch::Id { .. } => format!("fd {number} is {self}"),
+            _ => format!("descriptor {number} is {self}"),
+        }
+    }
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Mismatch::Closed => f.write_str("closed"),
+            Mismatch::Type(other, kind) => {
+                write!(f, "{}, not a {}", other.with_article(), kind.noun())
+            }
+            Mismatch::Id { kind, is, declared } => {
+                let noun = kind.noun();
+                write!(f, "{noun} {is}, not {noun} {declared}")
+            }
+            Mismatch::Unreadable(errno) => write!(f, "unusable ({})", describe(*errno)),
+        }
+    }
+}
+
+/// Describes `fd`, if it is an object of this kind, and has this id if one is given.
+pub fn check(fd: BorrowedFd, kind: ObjectKind, id: Option<u32>) -> Result<Info, Mismatch> {
+    let fd_type = fd::fd_type(fd).map_err(Mismatch::Unreadable)?;
+    if fd_type != FdType::Object(kind) {
+        return Err(Mismatch::Type(fd_type, kind));
+    }
+    let info = object::describe(fd, kind).map_err(Mismatch::Unreadable)?;
+    match (info.id(), id) {
+        (is, Some(declared)) if is != declared => Err(Mismatch::Id { kind, is, declared }),
+        _ => Ok(info),
+    }
+}
+
+impl Startup {
+    /// The objects that the environment declares and that were inherited.
+    ///
+    /// # Errors
+    /// The claim whose file descriptor is open and could not be identified: it may be a writable
+    /// map.
+    pub fn inherited(&self) -> Result<Inheritance, (Claim, Errno)> {
+        let environment = self.environment();
+        let Claims { claims, scope, mut dropped, mut warnings, .. } =
+            environ::claims(environment.iter().map(|entry| entry.as_bytes()));
+        let mut objects = Vec::new();
+        for claim in claims {
+            let fd = self.fd(claim.fd).map_err(|_| Mismatch::Closed);
+            let checked = fd.and_then(|fd| Ok((check(fd.as_fd(), claim.kind, claim.id)?, fd)));
+            match checked {
+                Ok((info, fd)) => objects.push(Inherited { claim, fd, info }),
+                Err(Mismatch::Unreadable(errno)) => return Err((claim, errno)),
+                Err(reason) => {
+                    dropped = true;
+                    let reason = reason.about(claim.fd);
+                    warnings.push(format!("{}: {reason}, dropped", claim.variable()));
+                }
+            }
+        }
+        Ok(Inheritance { objects, scope, dropped, warnings })
+    }
+}

@@ -1,0 +1,45 @@
+//! The kinds of objects that bpf(2) gives file descriptors of, and that a process can inherit.
+
+/// What a file descriptor of bpf(2) refers to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ObjectKind {
+    /// A map.
+    #[default]
+    Map,
+    /// A program.
+    Program,
+    /// A link, which attaches a program.
+    Link,
+}
+
+impl ObjectKind {
+    /// All kinds, in the order in which the environment declares them.
+    pub const ALL: [ObjectKind; 3] = [ObjectKind::Map, ObjectKind::Program, ObjectKind::Link];
+
+    /// `map`, `program` or `link`.
+    pub fn noun(self) -> &'static str {
+        match self {
+            ObjectKind::Map => "map",
+            ObjectKind::Program => "program",
+            ObjectKind::Link => "link",
+        }
+    }
+
+    /// With an article, for a sentence: `a BPF link`.
+    pub fn with_article(self) -> &'static str {
+        match self {
+            ObjectKind::Map => "a BPF map",
+            ObjectKind::Program => "a BPF program",
+            ObjectKind::Link => "a BPF link",
+        }
+    }
+
+    /// The name of an object that has no other: `map0`, `prog0` or `link0`.
+    pub fn numbered(self, index: u32) -> String {
+        match self {
+            ObjectKind::Map => format!("map{index}"),
+            ObjectKind::Program => format!("prog{index}"),
+            ObjectKind::Link => format!("link{index}"),
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! The entries of one map, by bpf(2), with buffers checked against the map's sizes.
+
+use crate::attribute::{Command, MapElem, call, present};
+use crate::bpf::{MapInfo, map_info};
+use crate::cpus::{CpusError, confirmed_cpus, possible_cpus};
+use crate::fd::{self, FdType};
+use crate::{AccessMode, Errno, ObjectKind, Result};
+use std::ops::Range;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::OnceLock;
+
+/// Bytes of one CPU's value in memory, and of an entry of an array: the kernel rounds both up to
+/// 8, and value_size does not include that.
+pub(crate) fn round_up(value_size: u32) -> usize {
+    (value_size as usize).next_multiple_of(8)
+}
+
+/// A file descriptor that is known to be a map, with what the kernel reports about it.
+///
+/// Every method that reads or writes values holds the spin lock of the value, if the value has one
+/// (`BPF_F_LOCK`).
+#[derive(Debug)]
+pub struct Map {
+    fd: OwnedFd,
+    info: MapInfo,
+    /// See [`Map::lock_flag`].
+    pub(crate) lock: OnceLock<u64>,
+}
+
+impl AsFd for Map {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl From<Map> for OwnedFd {
+    fn from(map: Map) -> OwnedFd {
+        map.fd
+    }
+}
+
+impl Map {
+    /// Takes a file descriptor that should be a map.
+    ///
+    /// # Errors
+    /// EINVAL if it is something else ([`Map::identify`] says what); it is closed.
+    pub fn new(fd: OwnedFd) -> Result<Map> {
+        Map::identify(fd)?.map_err(|_| Errno::EINVAL)
+    }
+
+    /// Takes a file descriptor that may be a map; if not, returns its type and closes it.
+    pub fn identify(fd: OwnedFd) -> Result<std::result::Result<Map, FdType>> {
+        match fd::fd_type(fd.as_fd())? {
+            FdType::Object(ObjectKind::Map) => {
+                let info = map_info(fd.as_fd())?;
+                Ok(Ok(Map { fd, info, lock: OnceLock::new() }))
+            }
+            other => Ok(Err(other)),
+        }
+    }
+
+    /// What the kernel reported when the map was opened.
+    pub fn info(&self) -> &MapInfo {
+        &self.info
+    }
+
+    /// The access mode of the file descriptor.
+    pub fn access_mode(&self) -> Result<AccessMode> {
+        fd::access_mode(self.as_fd())
+    }
+
+    /// Bytes of a key; 0 for a map without keys.
+    pub fn key_len(&self) -> usize {
+        self.info.key_size as usize
+    }
+
+    /// Bytes that a lookup writes and an update reads: in a per-CPU map the values of all possible
+    /// CPUs; 0 if the number of CPUs cannot be determined.
+    pub fn value_len(&self) -> usize {
+        match self.info.map_type.is_per_cpu() {
+            true => self.stride() * possible_cpus().map_or(0, <[u32]>::len),
+            false => self.stride(),
+        }
+    }
+
+    /// Bytes from one CPU's value to the next in a per-CPU map; of other maps, bytes of a value.
+    pub fn stride(&self) -> usize {
+        match self.info.map_type.is_per_cpu() {
+            true => round_up(self.info.value_size),
+            false => self.info.value_size as usize,
+        }
+    }
+
+    /// Where in an entry of a per-CPU map the value of the CPU at `index` of [`Map::cpus`] is.
+    pub fn slot(&self, index: usize) -> Range<usize> {
+        let start = index * self.stride();
+        start..start + self.info.value_size as usize
+    }
+
+    /// The numbers of the CPUs that have values in an entry of this per-CPU map, in its order.
+    pub fn cpus(&self) -> std::result::Result<&'static [u32], CpusError> {
+        confirmed_cpus(self)
+    }
+
+    /// Copies the value of `key` into `value`; false if the key is missing.
+    ///
+    /// # Errors
+    /// EINVAL unless the buffers have [`Map::key_len`] and [`Map::value_len`] bytes; EPERM if the
+    /// file descriptor is write-only.
+    pub fn lookup(&self, key: &[u8], value: &mut [u8]) -> Result<bool> {
+        self.check_sizes(key, value.len())?;
+        let mut attributes = self.element(key, value.as_mut_ptr() as u64, self.lock_flag()?);
+        // SAFETY: both pointers refer to at least as many bytes as the map's sizes.
+        present(unsafe { call(Command::MapLookupElem, &mut attributes) })
+    }
+
+    /// Writes `value` at `key`; `flags` are BPF_ANY (0), BPF_NOEXIST (1) or BPF_EXIST (2).
+    ///
+    /// # Errors
+    /// As for [`Map::lookup`]; EPERM if the file descriptor is read-only or the map is frozen;
+    /// E2BIG if the map is full or the index is too large; EEXIST and ENOENT by `flags`.
+    pub fn update(&self, key: &[u8], value: &[u8], flags: u64) -> Result<()> {
+        self.check_sizes(key, value.len())?;
+        let mut attributes = self.element(key, value.as_ptr() as u64, flags | self.lock_flag()?);
+        // SAFETY: both pointers refer to at least as many bytes as the map's sizes.
+        unsafe { call(Command::MapUpdateElem, &mut attributes) }.map(drop)
+    }
+
+    /// Deletes the entry of `key`; false if the key is missing.
+    pub fn delete(&self, key: &[u8]) -> Result<bool> {
+        self.check_sizes(key, self.value_len())?;
+        let mut attributes = self.element(key, 0, 0);
+        // SAFETY: key has as many bytes as the map's key size.
+        present(unsafe { call(Command::MapDeleteElem, &mut attributes) })
+    }
+
+    /// Writes the key after `key`, or the first key, to `next`; false at the end. After a key that
+    /// is missing the kernel starts at the first one again.
+    pub fn next_key(&self, key: Option<&[u8]>, next: &mut [u8]) -> Result<bool> {
+        self.check_sizes(key.unwrap_or(next), self.value_len())?;
+        self.check_sizes(next, self.value_len())?;
+        let mut attributes = self.element(key.unwrap_or_default(), next.as_mut_ptr() as u64, 0);
+        // SAFETY: both pointers refer to as many bytes as the map's key size, or are null.
+        present(unsafe { call(Command::MapGetNextKey, &mut attributes) })
+    }
+
+    /// Removes the next value from a queue or a stack, or the value of `key` from a hash, and
+    /// writes it to `value`; false if there is none.
+    pub fn take(&self, key: &[u8], value: &mut [u8]) -> Result<bool> {
+        self.check_sizes(key, value.len())?;
+        let mut attributes = self.element(key, value.as_mut_ptr() as u64, self.lock_flag()?);
+        // SAFETY: both pointers refer to as many bytes as the map's sizes, or are null.
+        present(unsafe { call(Command::MapLookupAndDeleteElem, &mut attributes) })
+    }
+
+    /// Makes the map read-only for bpf(2), permanently.
+    ///
+    /// # Errors
+    /// EBUSY while the map is mapped for writing, or is frozen.
+    pub fn freeze(&self) -> Result<()> {
+        // SAFETY: no pointers.
+        unsafe { call(Command::MapFreeze, &mut self.element(&[], 0, 0)) }.map(drop)
+    }
+
+    /// The keys and values of the map, one after the other, in the map's order.
+    ///
+    /// Other processes and programs may change the map at the same time: an entry that is deleted
+    /// before it is read is skipped, and if it was the current one, the kernel continues at the
+    /// start of a hash, so that entries are returned again. The iterator ends after `max_entries`
+    /// entries in any case.
+    pub fn entries(&self) -> Entries<'_> {
+        Entries { map: self, key: None, left: self.info.max_entries }
+    }
+
+    /// An error unless the sizes of the map's entries are certain: the kernel reads and writes as
+    /// many bytes as the type says, and does not ask for the size of a buffer.
+    pub(crate) fn check_known(&self) -> Result<()> {
+        if !self.info.map_type.is_known() {
+            // Entries of an unknown type may be larger than value_size, as those of per-CPU maps.
+            return Err(Errno::EOPNOTSUPP);
+        }
+        if self.info.map_type.is_per_cpu() {
+            self.cpus().map_err(|_| Errno::EIO)?;
+        }
+        Ok(())
+    }
+
+    /// An error unless a key and a value of these lengths are what the kernel reads and writes.
+    fn check_sizes(&self, key: &[u8], value_len: usize) -> Result<()> {
+        self.check_known()?;
+        let right = key.len() == self.key_len() && value_len == self.value_len();
+        if right { Ok(()) } else { Err(Errno::EINVAL) }
+    }
+
+    pub(crate) fn element(&self, key: &[u8], value: u64, flags: u64) -> MapElem {
+        // A map without keys requires a null pointer.
+        let key = if key.is_empty() { 0 } else { key.as_ptr() as u64 };
+        MapElem { map_fd: self.fd.as_raw_fd() as u32, padding: 0, key, value, flags }
+    }
+}
+
+/// See [`Map::entries`].
+#[derive(Debug)]
+pub struct Entries<'m> {
+    map: &'m Map,
+    key: Option<Vec<u8>>,
+    left: u32,
+}
+
+impl Iterator for Entries<'_> {
+    type Item = Result<(Vec<u8>, Vec<u8>)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut value = vec![0; self.map.value_len()];
+        while self.left > 0 {
+            self.left -= 1;
+            let mut next = vec![0; self.map.key_len()];
+            let found = match self.map.next_key(self.key.as_deref(), &mut next) {
+                Ok(true) => self.map.lookup(&next, &mut value),
+                Ok(false) => break,
+                Err(errno) => Err(errno),
+            };
+            match found {
+                Ok(found) => {
+                    self.key = Some(next.clone());
+                    if found {
+                        return Some(Ok((next, value)));
+                    }
+                }
+                Err(errno) => {
+                    self.left = 0;
+                    return Some(Err(errno));
+                }
+            }
+        }
+        self.left = 0;
+        None
+    }
+}

@@ -1,0 +1,158 @@
+//! An object of bpf(2) of any kind: a map, a program or a link.
+
+use crate::bpf::{LinkInfo, MapInfo, ProgramInfo, link_info, map_info, program_info};
+use crate::fd::{self, FdType};
+use crate::map::Map;
+use crate::{AccessMode, ObjectKind, Result};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// What the kernel reports about an object, and how the file descriptor of a map may be used:
+/// those of programs and links have no access modes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Info {
+    /// Of a map.
+    Map(MapInfo, AccessMode),
+    /// Of a program.
+    Program(ProgramInfo),
+    /// Of a link.
+    Link(LinkInfo),
+}
+
+impl Info {
+    /// The kernel's id, unique among objects of its kind.
+    pub fn id(&self) -> u32 {
+        match self {
+            Info::Map(info, _) => info.id,
+            Info::Program(info) => info.id,
+            Info::Link(info) => info.id,
+        }
+    }
+
+    /// The kernel's name: None if it has none, as no link has.
+    pub fn name(&self) -> Option<&[u8]> {
+        let name = match self {
+            Info::Map(info, _) => &info.name,
+            Info::Program(info) => &info.name,
+            Info::Link(_) => return None,
+        };
+        Some(name.as_slice()).filter(|name| !name.is_empty())
+    }
+}
+
+/// Describes the object behind `fd`. The caller has checked that it is of this kind.
+pub fn describe(fd: BorrowedFd, kind: ObjectKind) -> Result<Info> {
+    Ok(match kind {
+        ObjectKind::Map => Info::Map(map_info(fd)?, fd::access_mode(fd)?),
+        ObjectKind::Program => Info::Program(program_info(fd)?),
+        ObjectKind::Link => Info::Link(link_info(fd)?),
+    })
+}
+
+/// An owned object, with what the kernel reports about it.
+#[derive(Debug)]
+pub enum Object {
+    /// A map.
+    Map(Map),
+    /// A program.
+    Program(OwnedFd, ProgramInfo),
+    /// A link.
+    Link(OwnedFd, LinkInfo),
+}
+
+impl Object {
+    /// Takes a file descriptor that may be an object; if not, returns its type and closes it.
+    pub fn identify(fd: OwnedFd) -> Result<std::result::Result<Object, FdType>> {
+        Ok(Ok(match fd::fd_type(fd.as_fd())? {
+            FdType::Object(ObjectKind::Map) => return Ok(Map::identify(fd)?.map(Object::Map)),
+            FdType::Object(ObjectKind::Program) => Object::program(fd)?,
+            FdType::Object(ObjectKind::Link) => Object::link(fd)?,
+            other @ FdType::Other(_) => return Ok(Err(other)),
+        }))
+    }
+
+    /// Takes a file descriptor that may be an object of this kind; if not, returns its type and
+    /// closes it.
+    pub fn identify_as(
+        kind: ObjectKind,
+        fd: OwnedFd,
+    ) -> Result<std::result::Result<Object, FdType>> {
+        let object = Object::identify(fd)?;
+        Ok(object.and_then(|object| match object.kind() == kind {
+            true => Ok(object),
+            false => Err(FdType::Object(object.kind())),
+        }))
+    }
+
+    /// A file descriptor that the caller knows to be a program.
+    pub fn program(fd: OwnedFd) -> Result<Object> {
+        let info = program_info(fd.as_fd())?;
+        Ok(Object::Program(fd, info))
+    }
+
+    /// A file descriptor that the caller knows to be a link.
+    pub fn link(fd: OwnedFd) -> Result<Object> {
+        let info = link_info(fd.as_fd())?;
+        Ok(Object::Link(fd, info))
+    }
+
+    /// What the kernel reports about it, with the access mode of a map's file descriptor.
+    pub fn info(&self) -> Result<Info> {
+        Ok(match self {
+            Object::Map(map) => Info::Map(map.info().clone(), map.access_mode()?),
+            Object::Program(_, info) => Info::Program(info.clone()),
+            Object::Link(_, info) => Info::Link(*info),
+        })
+    }
+
+    /// Which kind of object it is.
+    pub fn kind(&self) -> ObjectKind {
+        match self {
+            Object::Map(_) => ObjectKind::Map,
+            Object::Program(..) => ObjectKind::Program,
+            Object::Link(..) => ObjectKind::Link,
+        }
+    }
+
+    /// The kernel's id, unique among objects of its kind.
+    pub fn id(&self) -> u32 {
+        match self {
+            Object::Map(map) => map.info().id,
+            Object::Program(_, info) => info.id,
+            Object::Link(_, info) => info.id,
+        }
+    }
+
+    /// The kernel's name: None if it has none, as no link has.
+    pub fn name(&self) -> Option<&[u8]> {
+        let name = match self {
+            Object::Map(map) => &map.info().name,
+            Object::Program(_, info) => &info.name,
+            Object::Link(..) => return None,
+        };
+        Some(name.as_slice()).filter(|name| !name.is_empty())
+    }
+}
+
+impl From<Map> for Object {
+    fn from(map: Map) -> Object {
+        Object::Map(map)
+    }
+}
+
+impl AsFd for Object {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Object::Map(map) => map.as_fd(),
+            Object::Program(fd, _) | Object::Link(fd, _) => fd.as_fd(),
+        }
+    }
+}
+
+impl From<Object> for OwnedFd {
+    fn from(object: Object) -> OwnedFd {
+        match object {
+            Object::Map(map) => map.into(),
+            Object::Program(fd, _) | Object::Link(fd, _) => fd,
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Who is at the other end of a unix socket, as the kernel noted it when it connected (unix(7)).
+
+use crate::{Errno, Result};
+use std::mem::{size_of, zeroed};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// SO_PEERPIDFD, since Linux 6.5.
+const SO_PEERPIDFD: libc::c_int = 77;
+/// More supplementary groups than the kernel lets anybody have (NGROUPS_MAX).
+const MAX_GROUPS: usize = 65536;
+
+/// Process, user and primary group (SO_PEERCRED), in this process's namespaces: a user that
+/// has no number in them reads as the overflow user, 65534, and such a process as 0.
+pub fn credentials(socket: BorrowedFd) -> Result<(u32, u32, u32)> {
+    // SAFETY: integers, for which all zeroes is valid.
+    let mut found: libc::ucred = unsafe { zeroed() };
+    let mut length = size_of::<libc::ucred>() as libc::socklen_t;
+    // SAFETY: found is length bytes of integers.
+    unsafe { option(socket, libc::SO_PEERCRED, (&raw mut found).cast(), &mut length)? };
+    Ok((found.pid as u32, found.uid, found.gid))
+}
+
+/// Supplementary groups (SO_PEERGROUPS).
+pub fn groups(socket: BorrowedFd) -> Result<Vec<u32>> {
+    let mut groups = vec![0u32; 64];
+    loop {
+        let mut length = (groups.len() * size_of::<u32>()) as libc::socklen_t;
+        // SAFETY: groups is length bytes of integers.
+        let got =
+            unsafe { option(socket, libc::SO_PEERGROUPS, groups.as_mut_ptr().cast(), &mut length) };
+        let count = length as usize / size_of::<u32>();
+        match got {
+            Ok(()) => {
+                groups.truncate(count);
+                return Ok(groups);
+            }
+            // The kernel has written how long they are.
+            Err(Errno::ERANGE) if count > groups.len() && count <= MAX_GROUPS => {
+                groups.resize(count, 0);
+            }
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+/// A descriptor for the process that connected, which no later process of its number can take
+/// over (SO_PEERPIDFD). ENOPROTOOPT before Linux 6.5.
+pub fn pidfd(socket: BorrowedFd) -> Result<OwnedFd> {
+    let mut fd: libc::c_int = -1;
+    let mut length = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: fd is an integer of length bytes.
+    unsafe { option(socket, SO_PEERPIDFD, (&raw mut fd).cast(), &mut length)? };
+    // SAFETY: the kernel has just made it for us, close-on-exec.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Has every datagram that comes tell its sender's credentials (SO_PASSCRED).
+pub fn pass_credentials(socket: BorrowedFd) -> Result<()> {
+    let on: libc::c_int = 1;
+    let length = size_of::<libc::c_int>() as libc::socklen_t;
+    let (level, name) = (libc::SOL_SOCKET, libc::SO_PASSCRED);
+    // SAFETY: on is an integer of length bytes.
+    let set = unsafe {
+        libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const on).cast(), length)
+    };
+    crate::check(set.into()).map(drop)
+}
+
+/// Bytes that were sent and that the other end has not read, with the kernel's overhead:
+/// 0 if it has read all (SIOCOUTQ).
+pub fn unread(socket: BorrowedFd) -> Result<usize> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the kernel writes one integer.
+    let asked = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    crate::check(asked.into()).map(|_| bytes as usize)
+}
+
+/// getsockopt(2) at the socket level.
+///
+/// # Safety
+/// `value` leads to `length` bytes that the kernel may write.
+unsafe fn option(
+    socket: BorrowedFd,
+    name: libc::c_int,
+    value: *mut libc::c_void,
+    length: &mut libc::socklen_t,
+) -> Result<()> {
+    // SAFETY: passed on to the caller.
+    let got = unsafe {
+        libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, name, value, &raw mut *length)
+    };
+    crate::check(got.into()).map(drop)
+}

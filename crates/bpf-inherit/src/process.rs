@@ -1,0 +1,53 @@
+//! Executing a command, and file descriptors of other processes.
+
+use crate::{Errno, Result, check};
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+/// Becomes `file`, found by PATH as execvp(3) does; returns only on failure.
+pub fn exec(file: &CStr, arguments: &[CString], environment: &[CString]) -> Errno {
+    let pointers = |strings: &[CString]| {
+        let end = std::iter::once(std::ptr::null());
+        strings.iter().map(|s| s.as_ptr()).chain(end).collect::<Vec<_>>()
+    };
+    let (argv, envp) = (pointers(arguments), pointers(environment));
+    // SAFETY: both arrays hold live strings and end with a null pointer.
+    unsafe { libc::execvpe(file.as_ptr(), argv.as_ptr(), envp.as_ptr()) };
+    Errno::last()
+}
+
+/// A descriptor for the process `pid`, which a later process of the same number
+/// cannot take over (pidfd_open(2)). ESRCH where there is none.
+pub fn pidfd_open(pid: i32) -> Result<OwnedFd> {
+    // SAFETY: no pointers.
+    let fd = check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
+    // SAFETY: the kernel has just made it for us, close-on-exec.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// A duplicate of the descriptor `number` of another process (pidfd_getfd(2)),
+/// with its access mode. Wants the right to trace that process.
+pub fn pidfd_getfd(pidfd: BorrowedFd, number: RawFd) -> Result<OwnedFd> {
+    // SAFETY: no pointers.
+    let fd = check(unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), number, 0) })?;
+    // SAFETY: the kernel has just made it for us, close-on-exec.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// Whether the process behind `pidfd` has not been reaped, so that its number is still its
+/// own (pidfd_send_signal(2) with signal 0).
+pub fn is_alive(pidfd: BorrowedFd) -> bool {
+    let none = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: a null siginfo is allowed, and signal 0 is only checked.
+    let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), 0, none, 0) };
+    sent == 0 || Errno::last() == Errno::EPERM
+}
+
+/// Whether this process ignores the signal `number`.
+pub fn is_ignored(number: i32) -> bool {
+    // SAFETY: zeroes are a valid sigaction to be written over.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: with no new action only the old one is written, into action.
+    let asked = unsafe { libc::sigaction(number, std::ptr::null(), &raw mut action) };
+    asked == 0 && action.sa_sigaction == libc::SIG_IGN
+}

@@ -1,0 +1,222 @@
+//! Descriptors over unix sockets (SCM_RIGHTS, unix(7)).
+
+use crate::{Errno, Result};
+use std::mem::{size_of, zeroed};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// SCM_MAX_FD: the kernel refuses to send more in one message.
+pub const MAX_FDS: usize = 253;
+
+/// SCM_PIDFD of `include/linux/socket.h`, since Linux 6.5.
+const SCM_PIDFD: libc::c_int = 4;
+/// How long the kernel may take to close the descriptors of a discarded message.
+const DISCARD_TIME: libc::timeval = libc::timeval { tv_sec: 0, tv_usec: 20_000 };
+
+/// One message, with the descriptors that came along.
+#[derive(Debug)]
+pub struct Received {
+    /// Bytes in the buffer.
+    pub length: usize,
+    /// Owned from the first moment, and close-on-exec.
+    pub fds: Vec<OwnedFd>,
+    /// The payload did not fit, and its rest is gone.
+    pub payload_truncated: bool,
+    /// Descriptors did not fit, in the buffer or under the limit on open files, and are gone.
+    pub control_truncated: bool,
+    /// Process, user and group of the sender, where the socket asks the kernel for them
+    /// (SO_PASSCRED).
+    pub credentials: Option<(u32, u32, u32)>,
+}
+
+/// Receives one message into `payload`, with as many descriptors as one can have, and the
+/// sender's credentials where they are asked for. EAGAIN if there is none, also on a socket
+/// that blocks: an inherited one may.
+pub fn receive(socket: BorrowedFd, payload: &mut [u8]) -> Result<Received> {
+    receive_into(socket, payload, credentials() + rights(MAX_FDS), libc::MSG_DONTWAIT)
+}
+
+/// The credentials of the next message, which stays queued. Its descriptors do not become
+/// descriptors of this process; if it has any, `control_truncated` is set. EAGAIN as above.
+pub fn peek(socket: BorrowedFd) -> Result<Received> {
+    receive_into(socket, &mut [], credentials(), libc::MSG_PEEK | libc::MSG_DONTWAIT)
+}
+
+/// Drops the next message. EAGAIN as above.
+pub fn discard(socket: BorrowedFd) -> Result<()> {
+    receive_into(socket, &mut [], 0, libc::MSG_DONTWAIT).map(drop)
+}
+
+/// Drops the next message, if there is one, whose descriptors another user chose.
+///
+/// The process that drops it closes them: not as descriptors of its own, for which a FUSE server
+/// would be asked (FUSE_FLUSH), but a socket that lingers (SO_LINGER), also one in the queue of
+/// another socket, blocks until a signal arrives. A child process therefore drops the message. If
+/// there can be no child, this process does.
+pub fn discard_hostile(socket: BorrowedFd) -> Result<()> {
+    // SAFETY: the child only makes system calls, and ends with _exit.
+    let child = unsafe { libc::fork() };
+    match child {
+        -1 => discard(socket),
+        0 => {
+            end_process_after(DISCARD_TIME);
+            let dropped = discard(socket);
+            // SAFETY: no pointers; nothing of the parent is run.
+            unsafe { libc::_exit(dropped.is_err().into()) }
+        }
+        // ECHILD once it has ended, if SIGCHLD is ignored. Otherwise EINTR is the only error.
+        _ => loop {
+            // SAFETY: no status is asked for.
+            let ended = unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+            if ended == child || Errno::last() != Errno::EINTR {
+                return Ok(());
+            }
+        },
+    }
+}
+
+/// Has SIGALRM end this process, which has no timer of its own yet.
+fn end_process_after(time: libc::timeval) {
+    let timer =
+        libc::itimerval { it_value: time, it_interval: libc::timeval { tv_sec: 0, tv_usec: 0 } };
+    // SAFETY: a valid signal, a set that is initialized before it is read, and a live timer.
+    unsafe {
+        let mut alarm: libc::sigset_t = zeroed();
+        libc::sigemptyset(&raw mut alarm);
+        libc::sigaddset(&raw mut alarm, libc::SIGALRM);
+        libc::signal(libc::SIGALRM, libc::SIG_DFL);
+        libc::sigprocmask(libc::SIG_UNBLOCK, &raw const alarm, std::ptr::null_mut());
+        libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut());
+    }
+}
+
+/// Receives one message with at most `room` descriptors. Those that are too many never become
+/// descriptors of this process: the kernel drops them.
+pub fn receive_at_most(socket: BorrowedFd, payload: &mut [u8], room: usize) -> Result<Received> {
+    receive_into(socket, payload, if room == 0 { 0 } else { rights(room) }, 0)
+}
+
+/// Bytes of a control message with the sender's credentials.
+fn credentials() -> usize {
+    // SAFETY: CMSG_SPACE only computes.
+    unsafe { libc::CMSG_SPACE(size_of::<libc::ucred>() as u32) as usize }
+}
+
+/// Bytes of a control message with so many descriptors, and no space after it, in which there
+/// might be room for another.
+fn rights(count: usize) -> usize {
+    // SAFETY: CMSG_LEN only computes.
+    unsafe { libc::CMSG_LEN((count * size_of::<i32>()) as u32) as usize }
+}
+
+fn receive_into(
+    socket: BorrowedFd,
+    payload: &mut [u8],
+    space: usize,
+    flags: libc::c_int,
+) -> Result<Received> {
+    let mut iov = libc::iovec { iov_base: payload.as_mut_ptr().cast(), iov_len: payload.len() };
+    // u64 so that the control messages' headers are aligned.
+    let mut control = vec![0u64; space.div_ceil(size_of::<u64>())];
+    // SAFETY: integers and pointers, for which all zeroes is valid.
+    let mut message: libc::msghdr = unsafe { zeroed() };
+    message.msg_iov = &raw mut iov;
+    message.msg_iovlen = 1;
+    message.msg_control = control.as_mut_ptr().cast();
+    message.msg_controllen = space as _;
+    // SAFETY: message leads to one live buffer of payload and one of control data.
+    let length = match unsafe {
+        libc::recvmsg(socket.as_raw_fd(), &raw mut message, libc::MSG_CMSG_CLOEXEC | flags)
+    } {
+        -1 => return Err(Errno::last()),
+        length => length as usize,
+    };
+    let (fds, credentials) = take(&message);
+    Ok(Received {
+        length,
+        fds,
+        payload_truncated: message.msg_flags & libc::MSG_TRUNC != 0,
+        control_truncated: message.msg_flags & libc::MSG_CTRUNC != 0,
+        credentials,
+    })
+}
+
+/// Every descriptor, and the sender's credentials, in the control messages of `message`, which
+/// the kernel wrote.
+fn take(message: &libc::msghdr) -> (Vec<OwnedFd>, Option<(u32, u32, u32)>) {
+    let (mut fds, mut credentials) = (Vec::new(), None);
+    // SAFETY: msg_control and msg_controllen are as the kernel left them.
+    let mut header = unsafe { libc::CMSG_FIRSTHDR(message) };
+    while !header.is_null() {
+        // SAFETY: a header inside the control buffer.
+        let cmsg = unsafe { header.read_unaligned() };
+        if (cmsg.cmsg_level, cmsg.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
+            // The length has another width in musl.
+            #[allow(clippy::unnecessary_cast)]
+            // SAFETY: CMSG_LEN(0) is the size of the header alone.
+            let bytes = cmsg.cmsg_len as usize - unsafe { libc::CMSG_LEN(0) } as usize;
+            // SAFETY: header is inside the control buffer.
+            let data = unsafe { libc::CMSG_DATA(header) }.cast::<i32>();
+            for i in 0..bytes / size_of::<i32>() {
+                // SAFETY: within the data of this message; the kernel has just made it for us.
+                fds.push(unsafe { OwnedFd::from_raw_fd(data.add(i).read_unaligned()) });
+            }
+        }
+        if (cmsg.cmsg_level, cmsg.cmsg_type) == (libc::SOL_SOCKET, SCM_PIDFD) {
+            // An inherited socket may ask for it (SO_PASSPIDFD). Nothing here does: it is closed.
+            // SAFETY: the kernel writes one descriptor, which it has just made for us.
+            let fd = unsafe { libc::CMSG_DATA(header).cast::<i32>().read_unaligned() };
+            if fd >= 0 {
+                // SAFETY: as above.
+                drop(unsafe { OwnedFd::from_raw_fd(fd) });
+            }
+        }
+        if (cmsg.cmsg_level, cmsg.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_CREDENTIALS) {
+            // SAFETY: the kernel writes a whole ucred, which is integers.
+            let sender = unsafe { libc::CMSG_DATA(header).cast::<libc::ucred>().read_unaligned() };
+            credentials = Some((sender.pid as u32, sender.uid, sender.gid));
+        }
+        // SAFETY: header came from CMSG_FIRSTHDR or CMSG_NXTHDR on the same message.
+        header = unsafe { libc::CMSG_NXTHDR(message, header) };
+    }
+    (fds, credentials)
+}
+
+/// Sends one message with these descriptors, at most [`MAX_FDS`]. EAGAIN where the socket
+/// does not block and has no room; EPIPE, and no signal, where the other end is gone.
+pub fn send(socket: BorrowedFd, payload: &[u8], fds: &[BorrowedFd]) -> Result<()> {
+    let mut iov =
+        libc::iovec { iov_base: payload.as_ptr().cast_mut().cast(), iov_len: payload.len() };
+    let length = rights(fds.len());
+    // SAFETY: CMSG_SPACE only computes.
+    let space = unsafe { libc::CMSG_SPACE((size_of_val(fds)) as u32) } as usize;
+    let mut control = vec![0u64; space.div_ceil(size_of::<u64>())];
+    // SAFETY: integers and pointers, for which all zeroes is valid.
+    let mut message: libc::msghdr = unsafe { zeroed() };
+    message.msg_iov = &raw mut iov;
+    message.msg_iovlen = 1;
+    if !fds.is_empty() {
+        message.msg_control = control.as_mut_ptr().cast();
+        message.msg_controllen = space as _;
+        // SAFETY: the control buffer has room for one header and the descriptors. No reference to
+        // the header is made, whose data are behind it.
+        unsafe {
+            let header = libc::CMSG_FIRSTHDR(&raw const message);
+            (*header).cmsg_level = libc::SOL_SOCKET;
+            (*header).cmsg_type = libc::SCM_RIGHTS;
+            (*header).cmsg_len = length as _;
+            let data = libc::CMSG_DATA(header).cast::<i32>();
+            for (i, fd) in fds.iter().enumerate() {
+                data.add(i).write_unaligned(fd.as_raw_fd());
+            }
+        }
+    }
+    loop {
+        // SAFETY: message leads to live buffers, which the kernel only reads.
+        match unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, libc::MSG_NOSIGNAL) } {
+            -1 if Errno::last() == Errno::EINTR => {}
+            -1 => return Err(Errno::last()),
+            // Datagrams and packets go whole or not at all.
+            _ => return Ok(()),
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! What the bytes of a key or a value mean: owns the layout notation, the reading of BTF, and the
+//! codec between bytes and text. Pure: it opens nothing and makes no system call.
+//!
+//! A [`Layout`] comes from notation text (`"u32 -> u64".parse()`), from BTF ([`Btf::layout`]) or from
+//! sizes ([`Type::of_size`]). [`parse`] turns text into bytes, [`mod@print`] bytes into text; what is
+//! printed is what is parsed, and gives the same bytes, padding included.
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod atom;
+mod bits;
+mod btf;
+mod escape;
+mod fit;
+mod lpm;
+mod model;
+mod notation;
+mod opaque;
+mod padding;
+pub mod parse;
+mod path;
+mod place;
+pub mod print;
+mod record;
+mod resolve;
+mod show;
+mod slot;
+#[cfg(test)]
+mod tests;
+pub mod text;
+mod types;
+
+pub use atom::{Atom, Class};
+pub use btf::{Btf, BtfError};
+pub use escape::json_string;
+pub use lpm::lpm_key;
+pub use model::{MAX_COST, MAX_DEPTH, MAX_SIZE, ModelError, is_identifier};
+pub use notation::NotationError;
+pub use padding::Gap;
+pub use path::PathError;
+pub use place::Kind;
+pub use record::{Member, Part, Record};
+pub use slot::{Number, Slot};
+pub use types::{Array, Enum, Lpm, Type};
+
+/// The types of a map's keys and values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// None for maps without keys: queues, stacks, bloom filters.
+    pub key: Option<Type>,
+    /// The value's type; of a per-CPU map, one CPU's.
+    pub value: Type,
+}

@@ -1,0 +1,273 @@
+//! One JSON value after the other, as serde visits them.
+
+use crate::atom::Atom;
+use crate::parse::error::{Problem, ValueError};
+use crate::parse::given::Given;
+use crate::parse::scalar::{self, Integer};
+use crate::parse::sink::Sink;
+use crate::parse::words;
+use crate::path::{find, find_gap, no_field};
+use crate::record::Record;
+use crate::{Gap, Slot, Type};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::fmt;
+
+/// Checks that no field of a struct was left out, once all of it was read.
+pub(super) fn complete<E: Error>(slot: Slot<'_>, state: &mut State<'_, '_>) -> Result<(), E> {
+    match slot.record().map_or(Ok(()), |record| state.given.complete(record)) {
+        Ok(()) => Ok(()),
+        Err(error) => Err(state.fail(error)),
+    }
+}
+
+/// What all nodes of one value share.
+pub(super) struct State<'s, 'b> {
+    pub(super) sink: &'s mut Sink<'b>,
+    pub(super) given: &'s mut Given,
+    /// The error with its path, which serde's error types cannot carry.
+    pub(super) failed: &'s mut Option<ValueError>,
+}
+
+impl State<'_, '_> {
+    fn fail<E: Error>(&mut self, error: impl Into<ValueError>) -> E {
+        *self.failed = Some(error.into());
+        E::custom("")
+    }
+
+    fn within<E>(&mut self, name: &str, error: E) -> E {
+        *self.failed = self.failed.take().map(|failed| failed.within(name));
+        error
+    }
+}
+
+/// One value of any type, wherever it stands.
+pub(super) struct Node<'n, 's, 'b, 't> {
+    pub(super) slot: Slot<'t>,
+    /// Number of its first leaf in `state.given`.
+    pub(super) leaf: usize,
+    pub(super) state: &'n mut State<'s, 'b>,
+}
+
+impl<'de> DeserializeSeed<'de> for Node<'_, '_, '_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        match self.slot.ty {
+            // serde_json takes numbers past 64 bits for floats, and if told otherwise no strings.
+            Type::Atom(Atom::U128 | Atom::I128) => {
+                self.wide(<&RawValue>::deserialize(deserializer)?.get())
+            }
+            _ => deserializer.deserialize_any(self),
+        }
+    }
+}
+
+impl Node<'_, '_, '_, '_> {
+    fn stored<E: Error>(self, stored: Result<(), Problem>) -> Result<(), E> {
+        match stored {
+            Ok(()) => {
+                self.state.given.mark(self.leaf..self.leaf + self.slot.ty.leaves());
+                Ok(())
+            }
+            Err(problem) => Err(self.state.fail(problem)),
+        }
+    }
+
+    fn integer<E: Error>(self, number: impl Into<Integer>, float: f64) -> Result<(), E> {
+        let stored = match self.slot.ty {
+            Type::Atom(Atom::F32 | Atom::F64) => scalar::float(self.slot, float, self.state.sink),
+            _ => scalar::integer(self.slot, number.into(), self.state.sink),
+        };
+        self.stored(stored)
+    }
+
+    /// A number of up to 128 bits, or a string in place of one, as it is written.
+    fn wide<E: Error>(self, json: &str) -> Result<(), E> {
+        match json.bytes().next() {
+            Some(b'"') => {
+                let text: Cow<'_, str> = serde_json::from_str(json).map_err(E::custom)?;
+                self.visit_str(&text)
+            }
+            Some(b'[') => Err(self.unexpected("an array")),
+            Some(b'{') => Err(self.unexpected("an object")),
+            Some(b'0'..=b'9' | b'-') => self.visit_str(json),
+            _ => Err(self.unexpected(json)),
+        }
+    }
+
+    fn unexpected<E: Error>(self, found: &str) -> E {
+        let expected = scalar::wanted(self.slot);
+        self.state.fail(Problem::Expected { expected, found: found.to_owned() })
+    }
+}
+
+impl<'de> Visitor<'de> for Node<'_, '_, '_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&scalar::wanted(self.slot))
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
+        match self.slot.ty {
+            Type::Atom(Atom::Bool) => self.integer(u128::from(value), 0.0),
+            _ => Err(self.unexpected(if value { "true" } else { "false" })),
+        }
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
+        self.integer(u128::from(value), value as f64)
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {
+        self.integer(i128::from(value), value as f64)
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
+        let stored = scalar::float(self.slot, value, self.state.sink);
+        self.stored(stored)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        let stored = words::whole(self.slot, text, false, self.state.sink);
+        self.stored(stored)
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        Err(self.unexpected("null"))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        let Type::Array(array) = self.slot.ty else {
+            return Err(self.unexpected("an array"));
+        };
+        // Elements are structs of their own, so they have fields of their own to be complete.
+        let mut given = Given::new(array.elem());
+        let State { sink, failed, .. } = &mut *self.state;
+        let mut state = State { sink, given: &mut given, failed };
+        for index in 0..array.len() {
+            let slot = self.slot.element(array.elem(), index);
+            state.given.clear();
+            let read = seq.next_element_seed(Node { slot, leaf: 0, state: &mut state });
+            match read.and_then(|read| complete(slot, &mut state).map(|()| read)) {
+                Ok(Some(())) => {}
+                Ok(None) => {
+                    return Err(state.fail(Problem::Length { expected: array.len(), found: index }));
+                }
+                Err(error) => return Err(state.within(&format!("[{index}]"), error)),
+            }
+        }
+        if seq.next_element::<serde::de::IgnoredAny>()?.is_some() {
+            let found = array.len() + 1;
+            return Err(state.fail(Problem::Length { expected: array.len(), found }));
+        }
+        self.stored(Ok(()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let Some(record) = self.slot.record() else {
+            return Err(self.unexpected("an object"));
+        };
+        let mut hint = 0;
+        let mut padding: Vec<usize> = Vec::new();
+        while let Some(member) = map.next_key_seed(Key { record, hint, state: self.state })? {
+            let index = match member {
+                Member::Field(index) => index,
+                Member::Padding(gap) => {
+                    let name = gap.name();
+                    if padding.contains(&gap.offset()) {
+                        let error = ValueError::from(Problem::Duplicate).within(&name);
+                        return Err(self.state.fail(error));
+                    }
+                    padding.push(gap.offset());
+                    let base = self.slot.offset();
+                    let read = map.next_value_seed(Run { gap, base, state: self.state });
+                    read.map_err(|error| self.state.within(&name, error))?;
+                    continue;
+                }
+            };
+            hint = index + 1;
+            let field = &record.fields()[index];
+            let leaf = self.leaf + field.leaf;
+            let slot = self.slot.field(field);
+            if self.state.given.any(leaf..leaf + field.ty.leaves()) {
+                let error = ValueError::from(Problem::Duplicate).within(&field.name);
+                return Err(self.state.fail(error));
+            }
+            let read = map.next_value_seed(Node { slot, leaf, state: &mut *self.state });
+            read.map_err(|error| self.state.within(&field.name, error))?;
+        }
+        Ok(())
+    }
+}
+
+/// What a key of an object names.
+enum Member<'t> {
+    /// The field with this index.
+    Field(usize),
+    Padding(&'t Gap),
+}
+
+/// A key of an object, looked up where it stands.
+struct Key<'k, 's, 'b, 't> {
+    record: &'t Record,
+    hint: usize,
+    state: &'k mut State<'s, 'b>,
+}
+
+impl<'de, 't> DeserializeSeed<'de> for Key<'_, '_, '_, 't> {
+    type Value = Member<'t>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Member<'t>, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'t> Visitor<'_> for Key<'_, '_, '_, 't> {
+    type Value = Member<'t>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a field's name")
+    }
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<Member<'t>, E> {
+        let found = match name.starts_with('@') {
+            true => find_gap(self.record, name).map(Member::Padding),
+            false => match find(self.record, name, self.hint) {
+                Some((index, _)) => Ok(Member::Field(index)),
+                None => Err(no_field(self.record, name)),
+            },
+        };
+        found.map_err(|error| self.state.fail(Problem::from(error)))
+    }
+}
+
+/// The value of a run of padding.
+struct Run<'k, 's, 'b, 't> {
+    gap: &'t Gap,
+    base: usize,
+    state: &'k mut State<'s, 'b>,
+}
+
+impl<'de> DeserializeSeed<'de> for Run<'_, '_, '_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Run<'_, '_, '_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "hex: and {} digits", self.gap.len() * 2)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        let stored = scalar::padding(self.base, self.gap, text, self.state.sink);
+        stored.map_err(|problem| self.state.fail(problem))
+    }
+}

@@ -1,0 +1,81 @@
+//! A table's rows: the header is checked once, then each row is read cell by cell.
+
+use super::error::{Problem, ValueError};
+use super::given::Given;
+use super::scalar;
+use super::sink::Scratch;
+use super::words;
+use crate::Type;
+use crate::print::{Column, all_columns};
+
+/// The columns of one type, in a table's order.
+pub struct Row<'t> {
+    ty: &'t Type,
+    columns: Vec<Column<'t>>,
+    scratch: Scratch,
+}
+
+impl<'t> Row<'t> {
+    /// Looks up a header's names as [`all_columns`] gives them, in any order: each once, and no field
+    /// missing. Padding that has no column is zero.
+    ///
+    /// A type that is no struct has one column, which is found by the empty name.
+    pub fn new<'n>(
+        ty: &'t Type,
+        names: impl IntoIterator<Item = &'n str>,
+    ) -> Result<Row<'t>, ValueError> {
+        let known = all_columns(ty);
+        let mut given = Given::new(ty);
+        let mut found: Vec<Column<'t>> = Vec::new();
+        for name in names {
+            let at = known.iter().position(|column| column.name == name);
+            let at = at.ok_or_else(|| Problem::expected("a column of the layout", name))?;
+            if found.iter().any(|column| column.name == name) {
+                return Err(ValueError::from(Problem::Duplicate).within(name));
+            }
+            // Fields come first, in the order of their leaves.
+            if known[at].gap.is_none() {
+                given.mark(at..at + 1);
+            }
+            found.push(known[at].clone());
+        }
+        match ty.as_record() {
+            Some(record) => given.complete(record)?,
+            None if found.is_empty() => return Err(Problem::Missing("missing".to_owned()).into()),
+            None => {}
+        }
+        Ok(Row { ty, columns: found, scratch: Scratch::default() })
+    }
+
+    /// Reads one row's cells, in the header's order, into a buffer as long as the type.
+    pub fn read<'c>(
+        &mut self,
+        cells: impl IntoIterator<Item = &'c str>,
+        out: &mut [u8],
+    ) -> Result<(), ValueError> {
+        let mut sink = self.scratch.whole(self.ty, out)?;
+        let mut cells = cells.into_iter();
+        for (index, column) in self.columns.iter().enumerate() {
+            let cell = cells
+                .next()
+                .ok_or(Problem::Length { expected: self.columns.len(), found: index })?;
+            let read = match column.gap {
+                None => words::one(column.slot, cell, &mut sink),
+                // No padding that is not zero.
+                Some(_) if cell.is_empty() => Ok(()),
+                Some(gap) => {
+                    let base = column.slot.offset();
+                    scalar::padding(base, gap, cell, &mut sink).map_err(ValueError::from)
+                }
+            };
+            read.map_err(|error| error.within(&column.name))?;
+        }
+        match cells.next() {
+            Some(_) => {
+                let expected = self.columns.len();
+                Err(Problem::Length { expected, found: expected + 1 }.into())
+            }
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! One scalar, text or LPM key from text; one number from a number.
+
+use super::address::{address, prefix};
+use super::error::Problem;
+use super::sink::Sink;
+use crate::atom::{Atom, Class};
+use crate::path::brief;
+use crate::{Enum, Gap, Slot, Type};
+use std::num::IntErrorKind;
+
+/// A whole number has more than 128 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("more than 128 bits")]
+pub struct TooLong;
+
+/// A whole number of up to 128 bits and either sign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Integer {
+    pub(super) negative: bool,
+    pub(super) magnitude: u128,
+}
+
+impl From<i128> for Integer {
+    fn from(value: i128) -> Self {
+        Integer { negative: value < 0, magnitude: value.unsigned_abs() }
+    }
+}
+
+impl From<u128> for Integer {
+    fn from(magnitude: u128) -> Self {
+        Integer { negative: false, magnitude }
+    }
+}
+
+impl Integer {
+    /// Decimal, or 0x, 0o, 0b and digits; a minus sign may stand first.
+    pub fn parse(text: &str) -> Option<Integer> {
+        Integer::read(text)?.ok()
+    }
+
+    /// As [`Integer::parse`]; an error for a whole number of more than 128 bits.
+    pub fn read(text: &str) -> Option<Result<Integer, TooLong>> {
+        let (negative, digits) = match text.strip_prefix('-') {
+            Some(digits) => (true, digits),
+            None => (false, text),
+        };
+        let (digits, radix) = match digits.get(..2) {
+            Some("0x" | "0X") => (&digits[2..], 16),
+            Some("0o") => (&digits[2..], 8),
+            Some("0b") => (&digits[2..], 2),
+            _ => (digits, 10),
+        };
+        // The standard parser takes a plus sign, which no printer writes.
+        let plain = digits.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        match u128::from_str_radix(digits, radix) {
+            Ok(magnitude) if plain => Some(Ok(Integer { negative, magnitude })),
+            Err(error) if plain && *error.kind() == IntErrorKind::PosOverflow => Some(Err(TooLong)),
+            _ => None,
+        }
+    }
+
+    /// The sum; None where it has more than 128 bits and a sign.
+    pub fn plus(self, other: Integer) -> Option<Integer> {
+        let (big, small) =
+            if self.magnitude >= other.magnitude { (self, other) } else { (other, self) };
+        let magnitude = match big.negative == small.negative {
+            true => big.magnitude.checked_add(small.magnitude)?,
+            false => big.magnitude - small.magnitude,
+        };
+        Some(Integer { negative: big.negative && magnitude > 0, magnitude })
+    }
+}
+
+/// Stores a number, which must fit.
+pub(super) fn integer(slot: Slot<'_>, number: Integer, sink: &mut Sink<'_>) -> Result<(), Problem> {
+    let Some((atom, bits)) = slot.integer() else {
+        return Err(Problem::Expected { expected: wanted(slot), found: "a number".to_owned() });
+    };
+    let Integer { negative, magnitude } = number;
+    let (bottom, top) = bounds(atom, bits);
+    if magnitude > if negative { bottom } else { top } {
+        let sign = if negative { "-" } else { "" };
+        return Err(out_of_range(slot, (atom, bits), format!("{sign}{magnitude}")));
+    }
+    let raw = if negative { magnitude.wrapping_neg() } else { magnitude };
+    if let Some(width) = slot.width {
+        return sink.bits(slot.bit, width, raw as u64);
+    }
+    let (at, size) = (slot.offset(), atom.size());
+    match (atom.class(), size) {
+        (Class::Network, _) => sink.bytes(at, &raw.to_be_bytes()[16 - size..]),
+        (_, 1) => sink.bytes(at, &[raw as u8]),
+        (_, 2) => sink.bytes(at, &(raw as u16).to_ne_bytes()),
+        (_, 4) => sink.bytes(at, &(raw as u32).to_ne_bytes()),
+        (_, 8) => sink.bytes(at, &(raw as u64).to_ne_bytes()),
+        _ => sink.bytes(at, &raw.to_ne_bytes()),
+    }
+}
+
+/// How far an integer of so many bits goes below zero and above it.
+fn bounds(atom: Atom, bits: u32) -> (u128, u128) {
+    let all = u128::MAX >> (128 - bits);
+    match atom.class() {
+        Class::Signed => ((all >> 1) + 1, all >> 1),
+        _ => (0, all),
+    }
+}
+
+fn out_of_range(slot: Slot<'_>, (atom, bits): (Atom, u32), number: String) -> Problem {
+    let (bottom, top) = bounds(atom, bits);
+    let ty = brief(slot.ty);
+    Problem::Range {
+        number,
+        ty: slot.width.map_or_else(|| ty.clone(), |width| format!("{ty}:{width}")),
+        min: if bottom > 0 { format!("-{bottom}") } else { "0".to_owned() },
+        max: top.to_string(),
+    }
+}
+
+/// Stores the whole number that `text` says; None if it is none.
+fn whole_number(slot: Slot<'_>, text: &str, sink: &mut Sink<'_>) -> Option<Result<(), Problem>> {
+    Some(match (Integer::read(text)?, slot.integer()) {
+        (Err(TooLong), Some(integer)) => {
+            // Enough digits to recognise the number.
+            let shown =
+                text.get(..64).map_or_else(|| text.to_owned(), |start| format!("{start}..."));
+            Err(out_of_range(slot, integer, shown))
+        }
+        (Ok(number), _) => integer(slot, number, sink),
+        (Err(TooLong), None) => return None,
+    })
+}
+
+/// Stores a float.
+pub(super) fn float(slot: Slot<'_>, number: f64, sink: &mut Sink<'_>) -> Result<(), Problem> {
+    match slot.ty {
+        Type::Atom(Atom::F32) if number.is_finite() && (number as f32).is_infinite() => {
+            Err(beyond(slot, &number.to_string()))
+        }
+        Type::Atom(Atom::F32) => sink.bytes(slot.offset(), &(number as f32).to_ne_bytes()),
+        Type::Atom(Atom::F64) => sink.bytes(slot.offset(), &number.to_ne_bytes()),
+        // What a reader of JSON makes of a whole number beyond 64 bits.
+        _ => match slot.integer() {
+            Some(integer) if number.abs() >= (1u64 << 63) as f64 => {
+                Err(out_of_range(slot, integer, format!("{number:e}")))
+            }
+            _ => Err(Problem::expected(wanted(slot), &number.to_string())),
+        },
+    }
+}
+
+/// That a number is none of a float type: only `inf` itself is infinite.
+fn beyond(slot: Slot<'_>, number: &str) -> Problem {
+    let (min, max) = match slot.ty {
+        Type::Atom(Atom::F32) => (format!("{:e}", f32::MIN), format!("{:e}", f32::MAX)),
+        _ => (format!("{:e}", f64::MIN), format!("{:e}", f64::MAX)),
+    };
+    Problem::Range { number: number.into(), ty: brief(slot.ty), min, max }
+}
+
+/// Stores what `text` says; `literal` text is never `hex:`.
+pub(super) fn text(
+    slot: Slot<'_>,
+    text: &str,
+    literal: bool,
+    sink: &mut Sink<'_>,
+) -> Result<(), Problem> {
+    if let (Some(digits), None) = (text.strip_prefix("hex:"), slot.width)
+        && !(literal && matches!(slot.ty, Type::Char(_)))
+    {
+        return hex(digits, slot.offset(), slot.ty.size(), sink);
+    }
+    let unexpected = || Problem::expected(wanted(slot), text);
+    match slot.ty {
+        Type::Char(max) => chars(text, *max, slot.offset(), sink),
+        Type::Hex(size) => hex(text, slot.offset(), *size as usize, sink),
+        Type::Enum(e) => {
+            let named = e.value_of(text).map(Integer::from);
+            match named {
+                Some(named) => integer(slot, named, sink),
+                None => whole_number(slot, text, sink).ok_or_else(unexpected)?,
+            }
+        }
+        Type::Lpm(lpm) => prefix(lpm, text, slot.offset(), sink).ok_or_else(unexpected)?,
+        Type::Atom(atom) => match (atom.class(), text) {
+            (Class::Bool, "true") => integer(slot, Integer::from(1u128), sink),
+            (Class::Bool, "false") => integer(slot, Integer::from(0u128), sink),
+            (Class::Float, _) => match atom {
+                Atom::F32 => {
+                    let number: f32 = text.parse().map_err(|_| unexpected())?;
+                    if number.is_infinite() && text.contains(|c: char| c.is_ascii_digit()) {
+                        return Err(beyond(slot, text));
+                    }
+                    sink.bytes(slot.offset(), &canonical32(number).to_ne_bytes())
+                }
+                _ => {
+                    let number: f64 = text.parse().map_err(|_| unexpected())?;
+                    if number.is_infinite() && text.contains(|c: char| c.is_ascii_digit()) {
+                        return Err(beyond(slot, text));
+                    }
+                    sink.bytes(slot.offset(), &canonical64(number).to_ne_bytes())
+                }
+            },
+            (Class::Address, _) => {
+                let (bytes, len) = address(*atom, text).ok_or_else(unexpected)?;
+                sink.bytes(slot.offset(), &bytes[..len])
+            }
+            _ => whole_number(slot, text, sink).ok_or_else(unexpected)?,
+        },
+        Type::Array(_) | Type::Record(_) => Err(unexpected()),
+    }
+}
+
+// One NaN for the word, whatever bits the parser gives it.
+fn canonical32(number: f32) -> f32 {
+    if number.is_nan() { f32::from_bits(0x7fc0_0000) } else { number }
+}
+
+fn canonical64(number: f64) -> f64 {
+    if number.is_nan() { f64::from_bits(0x7ff8_0000_0000_0000) } else { number }
+}
+
+fn chars(text: &str, max: u32, at: usize, sink: &mut Sink<'_>) -> Result<(), Problem> {
+    let len = text.len();
+    if len > max as usize {
+        return Err(Problem::TooLong { len, max });
+    }
+    sink.bytes(at, text.as_bytes())?;
+    sink.zeros(at + len, max as usize - len)
+}
+
+/// Exactly `size` bytes of two hex digits each.
+pub(super) fn hex(
+    digits: &str,
+    at: usize,
+    size: usize,
+    sink: &mut Sink<'_>,
+) -> Result<(), Problem> {
+    let mut bytes = hex_bytes(digits, size)?.enumerate();
+    bytes.try_for_each(|(index, byte)| sink.bytes(at + index, &[byte]))
+}
+
+/// Stores a run of padding: `hex:` and its digits, for the struct or union that begins at `base`.
+pub(super) fn padding(
+    base: usize,
+    gap: &Gap,
+    text: &str,
+    sink: &mut Sink<'_>,
+) -> Result<(), Problem> {
+    let digits = text.strip_prefix("hex:");
+    let digits = digits.ok_or_else(|| Problem::expected("hex: and its digits", text))?;
+    sink.padding(base, gap, hex_bytes(digits, gap.len())?)
+}
+
+fn hex_bytes(digits: &str, size: usize) -> Result<impl Iterator<Item = u8>, Problem> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
+    if let Some(stray) = digits.chars().find(|c| !c.is_ascii_hexdigit()) {
+        return Err(Problem::expected("hex digits", stray.encode_utf8(&mut [0; 4])));
+    }
+    if digits.len() != size * 2 {
+        return Err(Problem::HexLen { expected: size * 2, found: digits.len() });
+    }
+    let byte = move |pair: &[u8]| {
+        digit(pair[0]).zip(digit(pair[1])).map_or(0, |(high, low)| high << 4 | low)
+    };
+    Ok(digits.as_bytes().chunks_exact(2).map(byte))
+}
+
+/// What a slot takes, for errors.
+pub(super) fn wanted(slot: Slot<'_>) -> String {
+    match slot.ty {
+        Type::Enum(e) => names(e),
+        Type::Atom(Atom::Ip4) => "an IPv4 address".to_owned(),
+        Type::Atom(Atom::Ip6) => "an IPv6 address".to_owned(),
+        Type::Atom(Atom::Mac) => "a MAC address".to_owned(),
+        Type::Atom(Atom::Bool) => "true or false".to_owned(),
+        Type::Atom(Atom::Ptr) => "an address such as 0xffff888000000000".to_owned(),
+        Type::Atom(atom) if atom.class() == Class::Float => format!("a number ({})", atom.name()),
+        Type::Atom(atom) => format!("a whole number ({})", atom.name()),
+        Type::Char(max) => format!("text of at most {max} bytes"),
+        Type::Hex(size) => format!("{} hex digits", u64::from(*size) * 2),
+        Type::Lpm(lpm) => match lpm.data() {
+            Type::Atom(Atom::Ip4) => "an IPv4 prefix such as 10.0.0.0/8".to_owned(),
+            Type::Atom(Atom::Ip6) => "an IPv6 prefix such as 2001:db8::/32".to_owned(),
+            data => format!("LEN:hex with {} hex digits", data.size() * 2),
+        },
+        Type::Array(array) => format!("an array of {}", array.len()),
+        Type::Record(_) => "an object or name=value words".to_owned(),
+    }
+}
+
+fn names(e: &Enum) -> String {
+    let mut names: Vec<_> = e.names().map(|(name, _)| name).take(9).collect();
+    if names.len() == 9 {
+        names[8] = "...";
+    }
+    names.push("a number");
+    format!("one of {}", names.join(", "))
+}

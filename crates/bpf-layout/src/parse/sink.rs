@@ -1,0 +1,136 @@
+//! The buffer that parsed bytes go into. Where there are unions it remembers which bits were given,
+//! so that members given side by side must agree on the bits that they share, and on no others.
+
+use super::error::Problem;
+use crate::{Gap, Slot, Type, bits};
+
+/// Room for the marks of a small value; larger ones are allocated.
+const INLINE: usize = 256;
+
+/// Owns what a [`Sink`] needs beside the buffer.
+pub(super) struct Scratch {
+    small: [u8; INLINE],
+    large: Vec<u8>,
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Scratch { small: [0; INLINE], large: Vec::new() }
+    }
+}
+
+pub(super) struct Sink<'b> {
+    bytes: &'b mut [u8],
+    /// A bit for each bit of `bytes`; empty where nothing can overlap.
+    given: &'b mut [u8],
+}
+
+impl Scratch {
+    /// A sink over `bytes`, which are a value of `ty` and no more, all set to zeros.
+    pub(super) fn whole<'b>(
+        &'b mut self,
+        ty: &Type,
+        bytes: &'b mut [u8],
+    ) -> Result<Sink<'b>, Problem> {
+        match bytes.len() {
+            found if found != ty.size() => Err(Problem::Size { expected: ty.size(), found }),
+            _ => self.sink(ty.into(), bytes),
+        }
+    }
+
+    /// A sink over the slot's part of a value `bytes`; that part is set to zeros.
+    pub(super) fn sink<'b>(
+        &'b mut self,
+        slot: Slot<'_>,
+        bytes: &'b mut [u8],
+    ) -> Result<Sink<'b>, Problem> {
+        let end = slot.offset() + slot.len();
+        if bytes.len() < end {
+            return Err(Problem::Size { expected: end, found: bytes.len() });
+        }
+        match slot.width {
+            Some(width) => bits::write(bytes, slot.bit, width, 0, bits::BIG),
+            None => bytes[slot.offset()..end].fill(0),
+        }
+        let marks = if slot.ty.overlaps() { end } else { 0 };
+        let given = if marks <= INLINE {
+            self.small[..marks].fill(0);
+            &mut self.small[..marks]
+        } else {
+            self.large.clear();
+            self.large.resize(marks, 0);
+            &mut self.large[..]
+        };
+        Ok(Sink { bytes, given })
+    }
+}
+
+impl<'b> Sink<'b> {
+    /// A sink over a slot without unions, whose old bytes stay until they are replaced.
+    pub(super) fn over(slot: Slot<'_>, bytes: &'b mut [u8]) -> Result<Sink<'b>, Problem> {
+        let end = slot.offset() + slot.len();
+        match bytes.len() {
+            found if found < end => Err(Problem::Size { expected: end, found }),
+            _ => Ok(Sink { bytes, given: &mut [] }),
+        }
+    }
+
+    /// Stores whole bytes.
+    pub(super) fn bytes(&mut self, at: usize, data: &[u8]) -> Result<(), Problem> {
+        let target = &mut self.bytes[at..at + data.len()];
+        if self.given.is_empty() {
+            target.copy_from_slice(data);
+            return Ok(());
+        }
+        let given = &mut self.given[at..at + data.len()];
+        for ((old, mark), new) in target.iter_mut().zip(given).zip(data) {
+            if (*old ^ new) & *mark != 0 {
+                return Err(Problem::Disagree);
+            }
+            (*old, *mark) = (*new, 0xff);
+        }
+        Ok(())
+    }
+
+    /// Stores zeros, which are there already unless a union's other member wrote.
+    pub(super) fn zeros(&mut self, at: usize, len: usize) -> Result<(), Problem> {
+        if self.given.is_empty() {
+            return Ok(());
+        }
+        (at..at + len).try_for_each(|at| self.bytes(at, &[0]))
+    }
+
+    /// Stores a run of padding of the struct or union that begins at `base`. Bits of fields stay.
+    pub(super) fn padding(
+        &mut self,
+        base: usize,
+        gap: &Gap,
+        data: impl Iterator<Item = u8>,
+    ) -> Result<(), Problem> {
+        for (at, (new, mask)) in (base + gap.offset()..).zip(data.zip(gap.masks())) {
+            let (old, new) = (self.bytes[at] & mask, new & mask);
+            match self.given.get_mut(at) {
+                Some(given) if (old ^ new) & *given != 0 => return Err(Problem::Disagree),
+                Some(given) => *given |= mask,
+                None if old != 0 && old != new => return Err(Problem::Duplicate),
+                None => {}
+            }
+            self.bytes[at] = self.bytes[at] & !mask | new;
+        }
+        Ok(())
+    }
+
+    /// Stores the low bits of `value` in a bitfield.
+    pub(super) fn bits(&mut self, bit: u64, width: u8, value: u64) -> Result<(), Problem> {
+        if !self.given.is_empty() {
+            let old = bits::read(self.bytes, bit, width, bits::BIG);
+            let mark = bits::read(self.given, bit, width, bits::BIG);
+            if (old ^ value) & mark != 0 {
+                return Err(Problem::Disagree);
+            }
+            bits::write(self.given, bit, width, u64::MAX, bits::BIG);
+        }
+        bits::write(self.bytes, bit, width, value, bits::BIG);
+        Ok(())
+    }
+}

@@ -1,0 +1,177 @@
+//! An argument of the command line: a scalar, JSON, raw bytes, or `name=value` words.
+
+use super::error::{Problem, ValueError};
+use super::given::Given;
+use super::json;
+use super::scalar;
+use super::sink::Sink;
+use crate::path::{PathError, find, find_gap, no_field};
+use crate::record::Record;
+use crate::{Gap, Slot, Type};
+use std::borrow::Cow;
+
+const BLANK: [char; 4] = [' ', '\t', '\n', '\r'];
+
+/// Any value in any of its forms.
+pub(super) fn any(slot: Slot<'_>, text: &str, sink: &mut Sink<'_>) -> Result<(), ValueError> {
+    if let Some(record) = slot.record() {
+        let trimmed = text.trim_matches(BLANK);
+        return match trimmed.bytes().next() {
+            Some(b'{' | b'"') => json::text(slot, trimmed, sink),
+            _ if trimmed.contains('=') || trimmed.is_empty() => words(slot, record, text, sink),
+            _ => whole(slot, trimmed, false, sink).map_err(ValueError::from),
+        };
+    }
+    let text = if let Type::Array(_) = slot.ty { text.trim_matches(BLANK) } else { text };
+    one(slot, text, sink)
+}
+
+/// What is no struct: after `name=`, in a cell, or alone.
+pub(super) fn one(slot: Slot<'_>, text: &str, sink: &mut Sink<'_>) -> Result<(), ValueError> {
+    match (slot.ty, text.bytes().next()) {
+        (Type::Array(_), Some(b'[' | b'"')) => json::text(slot, text, sink),
+        (_, Some(b'"')) => Ok(whole(slot, &unquote(text)?, true, sink)?),
+        _ => Ok(whole(slot, text, false, sink)?),
+    }
+}
+
+/// A value that is one text: a scalar, or all bytes of anything.
+pub(super) fn whole(
+    slot: Slot<'_>,
+    text: &str,
+    literal: bool,
+    sink: &mut Sink<'_>,
+) -> Result<(), Problem> {
+    match (slot.ty, text.strip_prefix("hex:")) {
+        (Type::Array(_) | Type::Record(_), Some(digits)) => {
+            scalar::hex(digits, slot.offset(), slot.ty.size(), sink)
+        }
+        _ => scalar::text(slot, text, literal, sink),
+    }
+}
+
+/// The text of a JSON string.
+fn unquote(text: &str) -> Result<Cow<'_, str>, Problem> {
+    if let Some(inside) = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'))
+        && !inside.contains(['"', '\\'])
+        && !inside.contains(char::is_control)
+    {
+        return Ok(Cow::Borrowed(inside));
+    }
+    serde_json::from_str(text)
+        .map(Cow::Owned)
+        .map_err(|_| Problem::expected("text in double quotes", text))
+}
+
+fn words(
+    slot: Slot<'_>,
+    record: &Record,
+    text: &str,
+    sink: &mut Sink<'_>,
+) -> Result<(), ValueError> {
+    let mut given = Given::new(slot.ty);
+    let mut rest = text.trim_start_matches(BLANK);
+    let mut padding: Vec<&str> = Vec::new();
+    let mut hint = 0;
+    while !rest.is_empty() {
+        let end = rest.find(|c| c == '=' || BLANK.contains(&c)).unwrap_or(rest.len());
+        let (name, after) = rest.split_at(end);
+        let Some(after) = after.strip_prefix('=') else {
+            return Err(Problem::expected("name=value", name).into());
+        };
+        let place = locate(slot, record, name, &mut hint)?;
+        let here = |problem: Problem| ValueError::from(problem).within(name);
+        let (value, after) = after.split_at(extent(after));
+        if !after.is_empty() && !after.starts_with(BLANK) {
+            return Err(here(Problem::expected("a space", after)));
+        }
+        rest = after.trim_start_matches(BLANK);
+        let (field, leaf) = match place {
+            Place::Field(field, leaf) => (field, leaf),
+            Place::Padding(outer, gap) => {
+                if padding.contains(&name) {
+                    return Err(here(Problem::Duplicate));
+                }
+                padding.push(name);
+                scalar::padding(outer.offset(), gap, value, sink).map_err(here)?;
+                continue;
+            }
+        };
+        let leaves = leaf..leaf + field.ty.leaves();
+        if given.any(leaves.clone()) {
+            return Err(here(Problem::Duplicate));
+        }
+        let read = match (field.record(), value.bytes().next()) {
+            (Some(_), Some(b'{')) => json::text(field, value, sink),
+            _ => one(field, value, sink),
+        };
+        read.map_err(|error| error.within(name))?;
+        given.mark(leaves);
+    }
+    given.complete(record)
+}
+
+/// What a word may name.
+enum Place<'t> {
+    /// A field, and the number of its first leaf.
+    Field(Slot<'t>, usize),
+    /// Padding of this struct or union.
+    Padding(Slot<'t>, &'t Gap),
+}
+
+/// The field or the padding of a dotted name.
+fn locate<'t>(
+    slot: Slot<'t>,
+    record: &'t Record,
+    name: &str,
+    hint: &mut usize,
+) -> Result<Place<'t>, ValueError> {
+    let (mut slot, mut record, mut leaf) = (slot, record, 0);
+    let mut steps = name.split('.').peekable();
+    let mut outermost = true;
+    while let Some(step) = steps.next() {
+        if step.starts_with('@') && steps.peek().is_none() {
+            let gap = find_gap(record, step).map_err(Problem::from)?;
+            return Ok(Place::Padding(slot, gap));
+        }
+        let guess = if outermost { *hint } else { 0 };
+        let (index, field) =
+            find(record, step, guess).ok_or_else(|| Problem::from(no_field(record, step)))?;
+        if outermost {
+            // The fields of an inner struct come one after the other.
+            *hint = if steps.peek().is_some() { index } else { index + 1 };
+            outermost = false;
+        }
+        slot = slot.field(field);
+        leaf += field.leaf;
+        if steps.peek().is_some() {
+            let ty = || crate::path::brief(slot.ty);
+            record =
+                slot.record().ok_or_else(|| Problem::from(PathError::NoFields { ty: ty() }))?;
+        }
+    }
+    Ok(Place::Field(slot, leaf))
+}
+
+/// Bytes that the value at the start of `text` takes: to the closing quote or bracket, else to a blank.
+fn extent(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    if !matches!(bytes.first(), Some(b'"' | b'[' | b'{')) {
+        return text.find(BLANK).unwrap_or(text.len());
+    }
+    let (mut depth, mut quoted, mut escaped) = (0usize, false, false);
+    for (at, byte) in bytes.iter().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b'[' | b'{' if !quoted => depth += 1,
+            b']' | b'}' if !quoted => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth == 0 && !quoted {
+            return at + 1;
+        }
+    }
+    text.len()
+}

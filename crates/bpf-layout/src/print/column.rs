@@ -1,0 +1,91 @@
+//! The columns of a table: a field or a run of padding each.
+
+use super::leaf::Style;
+use super::{Values, cell, label, word};
+use crate::record::Record;
+use crate::{Gap, Slot};
+
+/// A column of a table: a word of the plain form.
+#[derive(Clone, Debug)]
+pub struct Column<'t> {
+    /// The field's path without its leading dot; empty for the one column of a type without fields.
+    pub name: String,
+    /// The field; of padding, its struct or union.
+    pub slot: Slot<'t>,
+    /// Which padding of the struct or union, if it is not a field.
+    pub gap: Option<&'t Gap>,
+}
+
+impl Column<'_> {
+    /// Appends the column's cell: see [`cell`]. That of padding is empty if the padding is zero.
+    pub fn cell<V: Values + ?Sized>(&self, values: &V, out: &mut Vec<u8>) {
+        self.print(Style::Cell, values, out);
+    }
+
+    /// Appends the column's word: see [`word`]. That of padding is empty if the padding is zero.
+    pub fn word<V: Values + ?Sized>(&self, values: &V, out: &mut Vec<u8>) {
+        self.print(Style::Word, values, out);
+    }
+
+    /// Appends what a label says: see [`label`]. That of padding is empty if the padding is zero.
+    pub fn label<V: Values + ?Sized>(&self, values: &V, out: &mut Vec<u8>) {
+        self.print(Style::Label, values, out);
+    }
+
+    fn print<V: Values + ?Sized>(&self, style: Style, values: &V, out: &mut Vec<u8>) {
+        match self.gap {
+            None => match style {
+                Style::Label => label(self.slot, values, out),
+                Style::Word => word(self.slot, values, out),
+                _ => cell(self.slot, values, out),
+            },
+            Some(gap) => {
+                let padding = values.padding(self.slot.offset(), gap);
+                padding.into_iter().for_each(|padding| padding.print(Style::Cell, out));
+            }
+        }
+    }
+}
+
+/// The fields of a type: one column a word of the plain form, so an array is a single one, of JSON.
+pub fn columns<'t>(what: impl Into<Slot<'t>>) -> Vec<Column<'t>> {
+    let slot = what.into();
+    let mut columns = Vec::new();
+    match slot.record() {
+        Some(record) => fields(slot, record, "", &mut columns),
+        None => columns.push(Column { name: String::new(), slot, gap: None }),
+    }
+    columns
+}
+
+/// As [`columns`], and after them those of padding, wherever a value may have any.
+pub fn all_columns<'t>(what: impl Into<Slot<'t>>) -> Vec<Column<'t>> {
+    let slot = what.into();
+    let mut all = columns(slot);
+    if let Some(record) = slot.record() {
+        padding(slot, record, "", &mut all);
+    }
+    all
+}
+
+fn fields<'t>(slot: Slot<'t>, record: &'t Record, prefix: &str, columns: &mut Vec<Column<'t>>) {
+    for field in record.fields() {
+        let (name, slot) = (format!("{prefix}{}", field.name), slot.field(field));
+        match slot.record() {
+            Some(inner) => fields(slot, inner, &format!("{name}."), columns),
+            None => columns.push(Column { name, slot, gap: None }),
+        }
+    }
+}
+
+fn padding<'t>(slot: Slot<'t>, record: &'t Record, prefix: &str, columns: &mut Vec<Column<'t>>) {
+    for field in record.fields() {
+        let inner = slot.field(field);
+        if let Some(record) = inner.record() {
+            padding(inner, record, &format!("{prefix}{}.", field.name), columns);
+        }
+    }
+    for gap in record.gaps() {
+        columns.push(Column { name: format!("{prefix}{}", gap.name()), slot, gap: Some(gap) });
+    }
+}

@@ -1,0 +1,124 @@
+//! Sums over CPUs, field by field, in a form that prints like a single value.
+
+use super::Values;
+use super::leaf::{self, Style, none};
+use super::padding::Padding;
+use crate::atom::Class;
+use crate::{Gap, Number, Slot, Type, bits};
+
+/// One value of each CPU, to be printed as one.
+///
+/// Integers add up in 128 bits and floats as f64. Text, addresses, enums, bools, bitfields of one
+/// bit and raw bytes are printed if all CPUs agree, else as null in JSON and `-` in text; so is a
+/// sum beyond 128 bits.
+#[derive(Clone, Copy)]
+pub struct PerCpu<'b> {
+    slots: &'b [u8],
+    stride: usize,
+}
+
+impl<'b> PerCpu<'b> {
+    /// The buffer that a lookup in a per-CPU map fills: a value every `stride` bytes, one a possible
+    /// CPU. The kernel's stride is the value's size rounded up to 8; less than the type's size panics.
+    pub fn new(slots: &'b [u8], stride: usize) -> PerCpu<'b> {
+        PerCpu { slots, stride: stride.max(1) }
+    }
+
+    /// Each CPU's value, trailing bytes of its slot included.
+    pub fn each(self) -> impl Iterator<Item = &'b [u8]> {
+        self.slots.chunks_exact(self.stride)
+    }
+
+    /// A CPU's value, if all agree in this slot.
+    fn agreed(&self, slot: Slot<'_>) -> Option<&'b [u8]> {
+        let mut each = self.each();
+        let first = each.next()?;
+        each.all(|value| is_same(slot, first, value)).then_some(first)
+    }
+}
+
+fn is_same(slot: Slot<'_>, a: &[u8], b: &[u8]) -> bool {
+    match slot.width {
+        Some(width) => {
+            bits::read(a, slot.bit, width, bits::BIG) == bits::read(b, slot.bit, width, bits::BIG)
+        }
+        None => slot.bytes(a) == slot.bytes(b),
+    }
+}
+
+fn is_dash(slot: Slot<'_>, value: &[u8]) -> bool {
+    let text = slot.bytes(value);
+    matches!(slot.ty, Type::Char(_)) && text.starts_with(b"-") && text[1..].iter().all(|b| *b == 0)
+}
+
+/// Whether it is a number to count with, and not a flag.
+pub(super) fn can_add(slot: Slot<'_>) -> bool {
+    let class = match slot.ty {
+        Type::Atom(atom) if slot.width != Some(1) => atom.class(),
+        _ => return false,
+    };
+    matches!(class, Class::Unsigned | Class::Signed | Class::Network | Class::Float)
+}
+
+/// Whether [`PerCpu`] prints sums in a value, or in a part of one: whether there is a number in it.
+pub fn has_sums<'t>(what: impl Into<Slot<'t>>) -> bool {
+    let slot = what.into();
+    match (slot.record(), slot.ty) {
+        (Some(record), _) => record.fields().iter().any(|field| has_sums(slot.field(field))),
+        (None, Type::Array(array)) => !array.is_empty() && has_sums(array.elem()),
+        (None, _) => can_add(slot),
+    }
+}
+
+impl Values for PerCpu<'_> {
+    fn leaf(&self, slot: Slot<'_>, style: Style, out: &mut Vec<u8>) {
+        let mut each = self.each();
+        // In a table, too, text that is - is not what is printed if CPUs differ.
+        let print = |value: &[u8], out: &mut Vec<u8>| match style {
+            Style::Cell if is_dash(slot, value) => leaf::print(slot, value, Style::Bare, out),
+            style => leaf::print(slot, value, style, out),
+        };
+        if let (Some(only), None) = (each.next(), each.next()) {
+            return print(only, out);
+        }
+        if can_add(slot) {
+            match self.number(slot) {
+                Some(Number::Float(n)) if !n.is_finite() && style == Style::Json => {
+                    out.push(b'"');
+                    super::float(n, out);
+                    out.push(b'"');
+                }
+                Some(number) => number.print(out),
+                None => none(style, out),
+            }
+            return;
+        }
+        match self.agreed(slot) {
+            Some(value) => print(value, out),
+            None => none(style, out),
+        }
+    }
+
+    fn number(&self, slot: Slot<'_>) -> Option<Number> {
+        if !can_add(slot) {
+            return slot.number(self.agreed(slot)?);
+        }
+        let mut numbers = self.each().filter_map(|value| slot.number(value));
+        let first = numbers.next()?;
+        numbers.try_fold(first, |sum, number| match (sum, number) {
+            (Number::Unsigned(a), Number::Unsigned(b)) => a.checked_add(b).map(Number::Unsigned),
+            (Number::Signed(a), Number::Signed(b)) => a.checked_add(b).map(Number::Signed),
+            (a, b) => Some(Number::Float(a.to_f64() + b.to_f64())),
+        })
+    }
+
+    fn padding(&self, base: usize, gap: &Gap) -> Option<Padding> {
+        let mut each = self.each();
+        let first = each.next()?;
+        match each.all(|value| gap.bytes(value, base).eq(gap.bytes(first, base))) {
+            true if gap.is_zero(first, base) => None,
+            true => Some(Padding::Bytes(gap.bytes(first, base).collect())),
+            false => Some(Padding::Mixed),
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Values whose wide integers are strings in JSON, for readers that take all numbers for f64.
+
+use super::leaf::Style;
+use super::padding::Padding;
+use super::{Number, Slot, Values};
+use crate::Gap;
+
+/// Bits of a whole number that an f64 holds exactly.
+const EXACT: u32 = 53;
+
+/// Prints like the values in it, but integers whose type has more than 53 bits as JSON strings,
+/// whatever they are: a reader finds one type in a field.
+#[derive(Clone, Copy)]
+pub struct Strings<'v, V: ?Sized>(pub &'v V);
+
+impl<V: Values + ?Sized> Values for Strings<'_, V> {
+    fn leaf(&self, slot: Slot<'_>, style: Style, out: &mut Vec<u8>) {
+        let start = out.len();
+        self.0.leaf(slot, style, out);
+        let is_wide = slot.integer().is_some_and(|(_, bits)| bits > EXACT);
+        // Names are strings already, and null stays what it is.
+        let is_number = matches!(out.get(start), Some(b'0'..=b'9' | b'-'));
+        if style == Style::Json && is_wide && is_number {
+            out.insert(start, b'"');
+            out.push(b'"');
+        }
+    }
+
+    fn number(&self, slot: Slot<'_>) -> Option<Number> {
+        self.0.number(slot)
+    }
+
+    fn padding(&self, base: usize, gap: &Gap) -> Option<Padding> {
+        self.0.padding(base, gap)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::print::{self, PerCpu};
+    use crate::{Type, parse};
+
+    #[test]
+    fn integers_of_more_than_53_bits_are_strings_in_json() {
+        let ty: Type = "struct{a: u32, b: u64, c: i64:53, d: i64:54, e: enum:u64{ONE=1}, f: be64, g: bool, h: u128[2], i: ptr}".parse().unwrap();
+        let text = "a=1 b=2 c=-3 d=-4 e=ONE f=6 g=true h=[7,8] i=0x9";
+        let bytes = parse::value(&ty, text).unwrap();
+        let strings = Strings(&bytes[..]);
+        let mut out = Vec::new();
+        print::json(&ty, &strings, &mut out);
+        let json =
+            r#"{"a":1,"b":"2","c":-3,"d":"-4","e":"ONE","f":"6","g":true,"h":["7","8"],"i":"0x9"}"#;
+        assert_eq!(std::str::from_utf8(&out), Ok(json));
+        assert_eq!(parse::value(&ty, json).as_deref(), Ok(&bytes[..]));
+        out.clear();
+        let twice = [u64::MAX; 2].map(u64::to_ne_bytes).concat();
+        let sum = PerCpu::new(&twice, 8);
+        print::json(&"u64".parse::<Type>().unwrap(), &Strings(&sum), &mut out);
+        assert_eq!(out, br#""36893488147419103230""#);
+    }
+}

@@ -1,0 +1,216 @@
+//! Blobs and texts made to do harm: an answer or an error, soon, and never a panic.
+
+use crate::{Btf, Layout, Type, parse};
+use proptest::prelude::*;
+
+const NASTY: &[u8] =
+    include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/nasty.btf"));
+
+/// A blob of `types` (words of 32 bits) and `strings`.
+fn blob(types: &[u32], strings: &[u8]) -> Vec<u8> {
+    let header = [24, 0, types.len() as u32 * 4, types.len() as u32 * 4, strings.len() as u32];
+    let mut blob = 0xeb9fu16.to_ne_bytes().to_vec();
+    blob.extend([1, 0]);
+    blob.extend(header.iter().chain(types).flat_map(|word| word.to_ne_bytes()));
+    blob.extend(strings);
+    blob
+}
+
+fn info(kind: u32, vlen: u32) -> u32 {
+    kind << 24 | vlen
+}
+
+#[test]
+fn typedefs_in_a_circle_are_an_error() {
+    let blob = blob(&[1, info(8, 0), 2, 1, info(8, 0), 1], b"\0t\0");
+    let btf = Btf::parse(&blob).expect("it reads well");
+    assert_eq!(btf.layout(1).unwrap_err().to_string(), "btf type 1 refers to itself");
+}
+
+#[test]
+fn a_struct_within_itself_ends() {
+    // Two members of its own type, so that each level doubles the work.
+    let blob = blob(&[1, info(4, 2), 0, 3, 1, 0, 5, 1, 0], b"\0s\0a\0b\0");
+    let btf = Btf::parse(&blob).expect("it reads well");
+    assert!(btf.layout(1).is_ok_and(|ty| ty.size() == 0));
+}
+
+#[test]
+fn an_array_of_itself_is_an_error() {
+    let blob = blob(&[0, info(3, 0), 0, 1, 1, 2], b"\0");
+    let btf = Btf::parse(&blob).expect("it reads well");
+    assert!(btf.layout(1).is_err());
+}
+
+#[test]
+fn a_huge_array_of_nothing_is_nothing() {
+    let blob = blob(&[0, info(4, 0), 0, 0, info(3, 0), 0, 1, 1, u32::MAX], b"\0");
+    let btf = Btf::parse(&blob).expect("it reads well");
+    assert_eq!(btf.layout(2), Ok(Type::Hex(0)));
+}
+
+#[test]
+fn arrays_past_the_bound_are_too_large() {
+    let int = [0, info(1, 0), 8, 64];
+    let array = [0, info(3, 0), 0, 1, 1, u32::MAX];
+    let blob = blob(&[&int[..], &array[..]].concat(), b"\0");
+    let btf = Btf::parse(&blob).expect("it reads well");
+    assert_eq!(btf.layout(2).unwrap_err().to_string(), "btf type 2 is too large");
+}
+
+#[test]
+fn sixty_thousand_members_of_one_name_are_a_layout() {
+    let mut types = vec![0, info(1, 0), 4, 32, 0, info(4, 60_000), 240_000];
+    (0..60_000).for_each(|index| types.extend([1, 1, index * 32]));
+    let blob = blob(&types, b"\0a\0");
+    let btf = Btf::parse(&blob).expect("valid BTF");
+    assert!(btf.layout(2).is_ok_and(|ty| ty.size() == 240_000));
+}
+
+#[test]
+fn names_that_are_no_identifiers_become_some() {
+    let types = [0, info(1, 0), 4, 32, 0, info(4, 3), 12, 1, 1, 0, 5, 1, 32, 9, 1, 64];
+    let blob = blob(&types, b"\0a.b\0a-b\0\x31\x1b\0");
+    let btf = Btf::parse(&blob).expect("it reads well");
+    assert_eq!(
+        btf.layout(2).map(|ty| ty.to_string()).as_deref(),
+        Ok("struct{a_b: u32, a_b_1: u32, _1_: u32}")
+    );
+}
+
+#[test]
+fn an_enum_keeps_the_first_of_a_name_said_twice() {
+    let blob = blob(&[0, info(6, 3), 4, 1, 0, 1, 5, 3, 7], b"\0A\0B\0");
+    let btf = Btf::parse(&blob).expect("it reads well");
+    assert_eq!(btf.layout(1).map(|ty| ty.to_string()).as_deref(), Ok("enum{A, B=7}"));
+}
+
+#[test]
+fn members_that_overlap_are_raw_bytes() {
+    let types = [0, info(1, 0), 4, 32, 0, info(4, 2), 8, 1, 1, 0, 3, 1, 16];
+    let blob = blob(&types, b"\0a\0b\0");
+    let btf = Btf::parse(&blob).expect("it reads well");
+    assert_eq!(btf.layout(2), Ok(Type::Hex(8)));
+}
+
+#[test]
+fn a_misplaced_member_is_not_moved_though_the_size_would_fit() {
+    let types = [0, info(1, 0), 1, 8, 0, info(1, 0), 4, 32, 0, info(4, 2), 8, 1, 1, 0, 3, 2, 16];
+    let blob = blob(&types, b"\0a\0b\0");
+    let btf = Btf::parse(&blob).expect("it reads well");
+    let text = btf.layout(3).map(|ty| ty.to_string());
+    assert_eq!(text.as_deref(), Ok("packed struct{a: u8, pad[1], b: u32, pad[2]}"));
+}
+
+#[test]
+fn a_type_that_is_cut_short_is_refused() {
+    let blob = blob(&[0, info(1, 0), 4, 32, 0, info(4, 2), 8, 1, 1, 0], b"\0a\0");
+    assert_eq!(Btf::parse(&blob).err(), Some(crate::BtfError::Short(16)));
+}
+
+#[test]
+fn a_bitfield_of_what_has_no_bits_is_raw_bytes() {
+    let flag = 1 << 31;
+    let types = [0, info(4, 0), 0, 0, info(4, 1) | flag, 4, 1, 1, 3 << 24];
+    let blob = blob(&types, b"\0a\0");
+    let btf = Btf::parse(&blob).expect("it reads well");
+    assert_eq!(btf.layout(2), Ok(Type::Hex(4)));
+}
+
+#[test]
+fn a_kernel_pointer_is_padding_and_another_one_is_not() {
+    for (tag, layout) in
+        [(&b"\0kptr\0p\0"[..], "struct{p: struct{pad[8]}}"), (b"\0user\0p\0", "struct{p: ptr}")]
+    {
+        // int; type tag; pointer to it; struct with that pointer.
+        let types = [0, info(1, 0), 4, 32, 1, info(18, 0), 1, 0, info(2, 0), 2];
+        let blob = blob(&[&types[..], &[0, info(4, 1), 8, 6, 3, 0]].concat(), tag);
+        let btf = Btf::parse(&blob).expect("it reads well");
+        assert_eq!(btf.layout(4).map(|ty| ty.to_string()).as_deref(), Ok(layout));
+    }
+}
+
+#[test]
+fn nested_notation_is_refused_before_the_stack_ends() {
+    for text in ["struct{a:".repeat(100_000), "lpm{".repeat(100_000), "struct{".repeat(100_000)] {
+        let error = text.parse::<Type>().unwrap_err().to_string();
+        assert!(error.ends_with("nested deeper than 64 levels"), "{error}");
+    }
+    assert!(format!("u8{}", "[1]".repeat(100_000)).parse::<Type>().is_err());
+    assert!(format!("{}u8{}", "struct{a:".repeat(64), "}".repeat(64)).parse::<Type>().is_ok());
+    assert!(format!("{}u8{}", "struct{a:".repeat(65), "}".repeat(65)).parse::<Type>().is_err());
+}
+
+#[test]
+fn json_nested_deeper_than_its_type_is_refused() {
+    let mut out = [0; 4];
+    let ty = Type::array(Type::of_size(4), 1).expect("small");
+    assert!(parse::json(&ty, &"[".repeat(1_000_000), &mut out).is_err());
+    assert!(parse::into(&ty, &"[".repeat(1_000_000), &mut out).is_err());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_damaged_blob_never_panics(
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+        cut in proptest::option::weighted(0.1, any::<prop::sample::Index>()),
+    ) {
+        let mut blob = NASTY.to_vec();
+        for (at, byte) in changes {
+            let at = at.index(blob.len());
+            blob[at] = byte;
+        }
+        blob.truncate(cut.map_or(blob.len(), |cut| cut.index(blob.len())));
+        let Ok(btf) = Btf::parse(&blob) else { return Ok(()) };
+        for id in 0..=btf.len() + 1 {
+            let Ok(ty) = btf.layout(id) else { continue };
+            let text = ty.to_string();
+            prop_assert_eq!(text.parse::<Type>(), Ok(ty), "{}", text);
+        }
+    }
+
+    #[test]
+    fn any_text_is_a_layout_or_an_error_of_one_line(text in "\\PC{0,40}|([a-z0-9]{1,6}|[\\[\\]{}:,=>\\- \u{1b}\n]){0,30}") {
+        if let Err(error) = text.parse::<Layout>() {
+            let error = error.to_string();
+            prop_assert!(!error.contains(['\n', '\u{1b}']), "{}", error);
+        }
+    }
+
+    #[test]
+    fn any_text_is_a_value_or_an_error_of_one_line(
+        ty in super::arbitrary::types(),
+        text in "\\PC{0,40}|([a-z0-9_]{1,6}|[\\[\\]{}:,=\"\\\\. \u{1b}\n]){0,30}",
+    ) {
+        if let Err(error) = parse::value(&ty, &text) {
+            let error = error.to_string();
+            prop_assert!(!error.contains(['\n', '\u{1b}']), "{}", error);
+        }
+    }
+
+    #[test]
+    fn damaged_values_are_read_or_refused_in_one_line(
+        (ty, bytes) in super::arbitrary::values(),
+        object in any::<bool>(),
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), "[\\[\\]{}:,=\"\\\\0-9a.x \u{e9}-]{0,2}"), 1..4),
+    ) {
+        let print = if object { super::json } else { super::plain };
+        let mut text = print(&ty, &bytes);
+        for (at, new) in changes {
+            let from = at.index(text.len() + 1);
+            let to = from + at.index(2).min(text.len() - from);
+            if text.is_char_boundary(from) && text.is_char_boundary(to) {
+                text.replace_range(from..to, &new);
+            }
+        }
+        match parse::value(&ty, &text) {
+            Ok(bytes) => prop_assert_eq!(parse::value(&ty, &print(&ty, &bytes)), Ok(bytes)),
+            Err(error) => {
+                let error = error.to_string();
+                prop_assert!(!error.contains(['\n', '\u{1b}']), "{}", error);
+            }
+        }
+    }
+}
