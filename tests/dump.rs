@@ -108,13 +108,17 @@ fn a_type_without_elements_to_go_through_says_what_would_work() {
         (
             "bloom_filter key 0 value 4 entries 4",
             &["dump", "keys", "count"],
-            "it only tells whether a value is in it: see has",
+            "it only reports whether it may contain a value: see has",
         ),
-        ("bloom_filter key 0 value 4 entries 4", &["clear"], "it forgets nothing: create it anew"),
+        (
+            "bloom_filter key 0 value 4 entries 4",
+            &["clear"],
+            "entries cannot be removed: recreate the map",
+        ),
         (
             "ringbuf key 0 value 0 entries 4096",
             &["dump", "keys", "count", "clear"],
-            "its records go to whoever maps it, such as libbpf's ring_buffer__new",
+            "its records are read by mapping it into memory, as libbpf's ring_buffer__new does",
         ),
         (
             "perf_event_array key 4 value 4 entries 4",

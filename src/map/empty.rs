@@ -11,16 +11,6 @@ const CHUNK: usize = 4096;
 /// Bytes that are deleted or written at a time, if they are large.
 const MAX_BYTES: usize = 1 << 20;
 
-/// What works instead, for a type that cannot be emptied.
-pub fn instead(kind: MapType) -> Option<&'static str> {
-    match kind.0 {
-        30 => Some("it forgets nothing: create it anew"),
-        26 => Some("it is unregistered by deleting its key 0: see del"),
-        _ if kind.is_queue() || kind.is_walked_by_index() => None,
-        _ => kind.instead_of_walking(),
-    }
-}
-
 /// Deletes every element; zeroes every slot of an array, on all CPUs; pops all of a queue.
 ///
 /// It ends whoever adds at what speed, and what was there when it began is gone then.

@@ -1,5 +1,6 @@
 //! One BPF map: its type, and the layout of what it holds.
 
+pub mod advice;
 pub mod empty;
 pub mod flags;
 pub mod percpu;

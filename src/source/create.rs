@@ -25,7 +25,7 @@ pub fn open(spec: &Spec) -> Result<Opened, Error> {
     let inner = spec.inner.as_ref().map(open_inner).transpose()?;
     let bytes = |size: &Option<Size>| size.as_ref().map_or(Ok(0), Size::bytes).unwrap_or(0);
     let value_size = bytes(&spec.value);
-    let btf: Option<OwnedFd> = match spec.row.map_type.wants_btf() {
+    let btf: Option<OwnedFd> = match spec.row.map_type.requires_btf() {
         true => Some(btf_load(&storage_btf(value_size)).map_err(fail)?),
         false => None,
     };

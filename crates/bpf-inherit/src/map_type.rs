@@ -1,21 +1,93 @@
-//! The table of map types: a row for each, and what can be asked of it.
+//! The table of map types: a row for each, with everything that the programs distinguish. What
+//! else can be asked of a type is computed from its row.
 
-/// `enum bpf_map_type`. The kernel may know more types than this table.
+use Size::{Default as Or, Given, Zero};
+use std::fmt;
+
+/// `enum bpf_map_type`. The kernel may know more types than the table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct MapType(pub u32);
 
-/// What a type wants to be told when a map of it is created.
+/// A size that a new map of a type has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Want {
+pub enum Size {
     /// It must be given.
     Given,
-    /// There is none: the kernel wants 0.
-    Nothing,
-    /// This, unless something else is given.
+    /// It is 0, as the kernel requires.
+    Zero,
+    /// This one, unless another one is given.
     Default(u32),
 }
 
-/// One row of the table.
+/// What the keys of a type are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keys {
+    /// There are none.
+    Absent,
+    /// Bytes that user space and programs choose.
+    Bytes,
+    /// A prefix length and an address or other bytes.
+    Prefix,
+    /// The index of a slot.
+    Index,
+    /// The index of a slot that only programs choose.
+    StackId,
+    /// A file descriptor of the calling process, or what belongs to it: a socket, inode, task or
+    /// cgroup.
+    Owner,
+    /// The cgroup and attach type of an attached program.
+    Cgroup,
+}
+
+/// What the values of a type are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Values {
+    /// Bytes that user space and programs choose.
+    Data,
+    /// Programs.
+    Programs,
+    /// Perf events.
+    PerfEvents,
+    /// Cgroups.
+    Cgroups,
+    /// Maps.
+    Maps,
+    /// Network interfaces, and programs to run on them.
+    Devices,
+    /// CPUs, and programs to run on them.
+    Cpus,
+    /// Sockets, which are read as their cookies.
+    Sockets,
+    /// AF_XDP sockets.
+    XdpSockets,
+    /// Addresses of instructions, which only programs store.
+    StackTraces,
+    /// The operations that programs implement for the kernel.
+    Operations,
+    /// None that can be read: the map answers whether it may contain a value.
+    Members,
+    /// Records of a ring buffer, which programs write and a process maps into memory.
+    Records,
+    /// Records of a ring buffer, which a process maps into memory and writes.
+    UserRecords,
+    /// Memory without entries.
+    Memory,
+}
+
+/// One property of a type, of those that keys and values do not determine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trait {
+    /// A value is one value for each possible CPU.
+    PerCpu,
+    /// A full map makes room for a new entry by removing an old one.
+    Evicts,
+    /// An update writes whether or not the key is present: the kernel refuses conditions.
+    Unconditional,
+    /// A value may contain a `struct bpf_spin_lock` (`map_check_btf` in `kernel/bpf/syscall.c`).
+    Locks,
+}
+
+/// A row of the table.
 #[derive(Debug)]
 pub struct Row {
     /// The type.
@@ -23,13 +95,16 @@ pub struct Row {
     /// As bpftool prints it, from the kernel's `BPF_MAP_TYPE_*`.
     pub name: &'static str,
     /// Bytes of a key.
-    pub key: Want,
+    pub key_size: Size,
     /// Bytes of a value.
-    pub value: Want,
+    pub value_size: Size,
     /// How many entries.
-    pub entries: Want,
-    /// Flags without which the kernel refuses to create one.
+    pub max_entries: Size,
+    /// Flags without which the kernel refuses to create a map.
     pub flags: u32,
+    keys: Keys,
+    values: Values,
+    traits: &'static [Trait],
 }
 
 /// `BPF_F_NO_PREALLOC`.
@@ -37,119 +112,122 @@ pub const NO_PREALLOC: u32 = 1;
 /// `BPF_F_MMAPABLE`.
 pub const MMAPABLE: u32 = 1 << 10;
 
-use Want::{Default as Or, Given, Nothing};
+use Keys::*;
+use Trait::*;
+use Values::*;
 
-/// `enum bpf_map_type` of `include/uapi/linux/bpf.h`, Linux 6.18. The wants are
+/// `enum bpf_map_type` of `include/uapi/linux/bpf.h`, Linux 6.18. The sizes are
 /// those of each type's `map_alloc_check` in `kernel/bpf` and `net`.
 #[rustfmt::skip]
 const TABLE: [Row; 33] = [
-    row(1,  "hash",                   Given,   Given,   Given,   0),
-    row(2,  "array",                  Or(4),   Given,   Given,   0),
-    row(3,  "prog_array",             Or(4),   Or(4),   Given,   0),
-    row(4,  "perf_event_array",       Or(4),   Or(4),   Given,   0),
-    row(5,  "percpu_hash",            Given,   Given,   Given,   0),
-    row(6,  "percpu_array",           Or(4),   Given,   Given,   0),
-    row(7,  "stack_trace",            Or(4),   Given,   Given,   0),
-    row(8,  "cgroup_array",           Or(4),   Or(4),   Given,   0),
-    row(9,  "lru_hash",               Given,   Given,   Given,   0),
-    row(10, "lru_percpu_hash",        Given,   Given,   Given,   0),
-    row(11, "lpm_trie",               Given,   Given,   Given,   NO_PREALLOC),
-    row(12, "array_of_maps",          Or(4),   Or(4),   Given,   0),
-    row(13, "hash_of_maps",           Given,   Or(4),   Given,   0),
-    row(14, "devmap",                 Or(4),   Or(4),   Given,   0),
-    row(15, "sockmap",                Or(4),   Or(4),   Given,   0),
-    row(16, "cpumap",                 Or(4),   Or(4),   Given,   0),
-    row(17, "xskmap",                 Or(4),   Or(4),   Given,   0),
-    row(18, "sockhash",               Given,   Or(4),   Given,   0),
-    row(19, "cgroup_storage",         Or(8),   Given,   Nothing, 0),
-    row(20, "reuseport_sockarray",    Or(4),   Or(4),   Given,   0),
-    row(21, "percpu_cgroup_storage",  Or(8),   Given,   Nothing, 0),
-    row(22, "queue",                  Nothing, Given,   Given,   0),
-    row(23, "stack",                  Nothing, Given,   Given,   0),
-    row(24, "sk_storage",             Or(4),   Given,   Nothing, NO_PREALLOC),
-    row(25, "devmap_hash",            Or(4),   Or(4),   Given,   0),
-    row(26, "struct_ops",             Or(4),   Given,   Given,   0),
-    row(27, "ringbuf",                Nothing, Nothing, Given,   0),
-    row(28, "inode_storage",          Or(4),   Given,   Nothing, NO_PREALLOC),
-    row(29, "task_storage",           Or(4),   Given,   Nothing, NO_PREALLOC),
-    row(30, "bloom_filter",           Nothing, Given,   Given,   0),
-    row(31, "user_ringbuf",           Nothing, Nothing, Given,   0),
-    row(32, "cgrp_storage",           Or(4),   Given,   Nothing, NO_PREALLOC),
-    row(33, "arena",                  Nothing, Nothing, Given,   MMAPABLE),
+    row(1,  "hash",                  [Given, Given, Given],  0,           Bytes,   Data,        &[Locks]),
+    row(2,  "array",                 [Or(4), Given, Given],  0,           Index,   Data,        &[Locks]),
+    row(3,  "prog_array",            [Or(4), Or(4), Given],  0,           Index,   Programs,    &[Unconditional]),
+    row(4,  "perf_event_array",      [Or(4), Or(4), Given],  0,           Index,   PerfEvents,  &[Unconditional]),
+    row(5,  "percpu_hash",           [Given, Given, Given],  0,           Bytes,   Data,        &[PerCpu]),
+    row(6,  "percpu_array",          [Or(4), Given, Given],  0,           Index,   Data,        &[PerCpu]),
+    row(7,  "stack_trace",           [Or(4), Given, Given],  0,           StackId, StackTraces, &[]),
+    row(8,  "cgroup_array",          [Or(4), Or(4), Given],  0,           Index,   Cgroups,     &[Unconditional]),
+    row(9,  "lru_hash",              [Given, Given, Given],  0,           Bytes,   Data,        &[Evicts]),
+    row(10, "lru_percpu_hash",       [Given, Given, Given],  0,           Bytes,   Data,        &[PerCpu, Evicts]),
+    row(11, "lpm_trie",              [Given, Given, Given],  NO_PREALLOC, Prefix,  Data,        &[]),
+    row(12, "array_of_maps",         [Or(4), Or(4), Given],  0,           Index,   Maps,        &[Unconditional]),
+    row(13, "hash_of_maps",          [Given, Or(4), Given],  0,           Bytes,   Maps,        &[]),
+    row(14, "devmap",                [Or(4), Or(4), Given],  0,           Index,   Devices,     &[Unconditional]),
+    row(15, "sockmap",               [Or(4), Or(4), Given],  0,           Index,   Sockets,     &[]),
+    row(16, "cpumap",                [Or(4), Or(4), Given],  0,           Index,   Cpus,        &[Unconditional]),
+    row(17, "xskmap",                [Or(4), Or(4), Given],  0,           Index,   XdpSockets,  &[]),
+    row(18, "sockhash",              [Given, Or(4), Given],  0,           Bytes,   Sockets,     &[]),
+    row(19, "cgroup_storage",        [Or(8), Given, Zero],   0,           Cgroup,  Data,        &[Locks]),
+    row(20, "reuseport_sockarray",   [Or(4), Or(4), Given],  0,           Index,   Sockets,     &[]),
+    row(21, "percpu_cgroup_storage", [Or(8), Given, Zero],   0,           Cgroup,  Data,        &[PerCpu]),
+    row(22, "queue",                 [Zero,  Given, Given],  0,           Absent,  Data,        &[]),
+    row(23, "stack",                 [Zero,  Given, Given],  0,           Absent,  Data,        &[]),
+    row(24, "sk_storage",            [Or(4), Given, Zero],   NO_PREALLOC, Owner,   Data,        &[Locks]),
+    row(25, "devmap_hash",           [Or(4), Or(4), Given],  0,           Bytes,   Devices,     &[]),
+    row(26, "struct_ops",            [Or(4), Given, Given],  0,           Bytes,   Operations,  &[]),
+    row(27, "ringbuf",               [Zero,  Zero,  Given],  0,           Absent,  Records,     &[]),
+    row(28, "inode_storage",         [Or(4), Given, Zero],   NO_PREALLOC, Owner,   Data,        &[Locks]),
+    row(29, "task_storage",          [Or(4), Given, Zero],   NO_PREALLOC, Owner,   Data,        &[Locks]),
+    row(30, "bloom_filter",          [Zero,  Given, Given],  0,           Absent,  Members,     &[]),
+    row(31, "user_ringbuf",          [Zero,  Zero,  Given],  0,           Absent,  UserRecords, &[]),
+    row(32, "cgrp_storage",          [Or(4), Given, Zero],   NO_PREALLOC, Owner,   Data,        &[Locks]),
+    row(33, "arena",                 [Zero,  Zero,  Given],  MMAPABLE,    Absent,  Memory,      &[]),
 ];
 
 const fn row(
     map_type: u32,
     name: &'static str,
-    key: Want,
-    value: Want,
-    entries: Want,
+    [key_size, value_size, max_entries]: [Size; 3],
     flags: u32,
+    keys: Keys,
+    values: Values,
+    traits: &'static [Trait],
 ) -> Row {
-    Row { map_type: MapType(map_type), name, key, value, entries, flags }
+    let map_type = MapType(map_type);
+    Row { map_type, name, key_size, value_size, max_entries, flags, keys, values, traits }
 }
 
-/// The row of the type with this name; a leading `BPF_MAP_TYPE_` in capitals is taken too.
+/// Names the types that the programs treat by themselves.
+macro_rules! types {
+    ($($name:ident = $number:literal),* $(,)?) => {
+        impl MapType {
+            $(
+                #[doc = concat!("`BPF_MAP_TYPE_", stringify!($name), "`.")]
+                pub const $name: MapType = MapType($number);
+            )*
+        }
+    };
+}
+types! {
+    ARRAY = 2, PROG_ARRAY = 3, PERF_EVENT_ARRAY = 4, STACK_TRACE = 7, CGROUP_ARRAY = 8,
+    LPM_TRIE = 11, ARRAY_OF_MAPS = 12, HASH_OF_MAPS = 13, DEVMAP = 14, SOCKMAP = 15, CPUMAP = 16,
+    XSKMAP = 17, SOCKHASH = 18, CGROUP_STORAGE = 19, REUSEPORT_SOCKARRAY = 20,
+    PERCPU_CGROUP_STORAGE = 21, QUEUE = 22, STACK = 23, SK_STORAGE = 24, DEVMAP_HASH = 25,
+    STRUCT_OPS = 26, RINGBUF = 27, INODE_STORAGE = 28, TASK_STORAGE = 29, BLOOM_FILTER = 30,
+    USER_RINGBUF = 31, CGRP_STORAGE = 32, ARENA = 33,
+}
+
+/// The row of the type with this name; a leading `BPF_MAP_TYPE_` in capitals is accepted too.
 pub fn by_name(name: &str) -> Option<&'static Row> {
     let kernel = name.strip_prefix("BPF_MAP_TYPE_").map(str::to_ascii_lowercase);
     let name = kernel.as_deref().unwrap_or(name);
     TABLE.iter().find(|row| row.name == name)
 }
 
-#[allow(missing_docs)]
-impl MapType {
-    pub const ARRAY: MapType = MapType(2);
-    pub const PROG_ARRAY: MapType = MapType(3);
-    pub const PERF_EVENT_ARRAY: MapType = MapType(4);
-    pub const STACK_TRACE: MapType = MapType(7);
-    pub const CGROUP_ARRAY: MapType = MapType(8);
-    pub const LPM_TRIE: MapType = MapType(11);
-    pub const ARRAY_OF_MAPS: MapType = MapType(12);
-    pub const HASH_OF_MAPS: MapType = MapType(13);
-    pub const DEVMAP: MapType = MapType(14);
-    pub const SOCKMAP: MapType = MapType(15);
-    pub const CPUMAP: MapType = MapType(16);
-    pub const XSKMAP: MapType = MapType(17);
-    pub const SOCKHASH: MapType = MapType(18);
-    pub const CGROUP_STORAGE: MapType = MapType(19);
-    pub const REUSEPORT_SOCKARRAY: MapType = MapType(20);
-    pub const PERCPU_CGROUP_STORAGE: MapType = MapType(21);
-    pub const QUEUE: MapType = MapType(22);
-    pub const STACK: MapType = MapType(23);
-    pub const SK_STORAGE: MapType = MapType(24);
-    pub const DEVMAP_HASH: MapType = MapType(25);
-    pub const STRUCT_OPS: MapType = MapType(26);
-    pub const RINGBUF: MapType = MapType(27);
-    pub const INODE_STORAGE: MapType = MapType(28);
-    pub const TASK_STORAGE: MapType = MapType(29);
-    pub const BLOOM_FILTER: MapType = MapType(30);
-    pub const USER_RINGBUF: MapType = MapType(31);
-    pub const CGRP_STORAGE: MapType = MapType(32);
-    pub const ARENA: MapType = MapType(33);
-
-    /// The type's name, or `type N` for one that this table does not know.
-    pub fn name(self) -> String {
-        match TABLE.iter().find(|row| row.map_type == self) {
-            Some(row) => row.name.into(),
-            None => format!("type {}", self.0),
+/// The name, or `type N` for a type that the table does not have.
+impl fmt::Display for MapType {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self.row() {
+            Some(row) => f.write_str(row.name),
+            None => write!(f, "type {}", self.0),
         }
     }
+}
 
-    /// Whether it has no elements to be written by bpf(2): ring buffers, arenas,
-    /// struct_ops, and stack traces, which only programs write.
-    pub fn has_no_elements(self) -> bool {
-        matches!(self.0, 7 | 26 | 27 | 31 | 33)
+impl MapType {
+    fn row(self) -> Option<&'static Row> {
+        // In the order of the numbers, from 1.
+        TABLE.get((self.0 as usize).checked_sub(1)?)
     }
 
-    /// Whether an element is, or belongs to, an object that has to be given as a descriptor:
-    /// a program, a map, a socket, a cgroup, a task.
-    pub fn takes_objects(self) -> bool {
-        self.takes_descriptors() || self.is_keyed_by_descriptor()
+    fn has(self, property: Trait) -> bool {
+        self.row().is_some_and(|row| row.traits.contains(&property))
     }
 
-    /// Whether a full one makes room for a new element by dropping an old one.
-    pub fn evicts(self) -> bool {
-        matches!(self.0, 9 | 10)
+    /// What its keys are; None for a type that the table does not have.
+    pub fn keys(self) -> Option<Keys> {
+        self.row().map(|row| row.keys)
+    }
+
+    /// What its values are; None for a type that the table does not have.
+    pub fn values(self) -> Option<Values> {
+        self.row().map(|row| row.values)
+    }
+
+    /// The name: see the implementation of [`fmt::Display`].
+    pub fn name(self) -> String {
+        self.to_string()
     }
 
     /// The name after an article: `an array`.
@@ -161,107 +239,103 @@ impl MapType {
         format!("{} {name}", if vowel { "an" } else { "a" })
     }
 
+    /// Whether the table has the type, so that the sizes of its entries are known.
+    pub fn is_known(self) -> bool {
+        self.row().is_some()
+    }
+
+    /// Whether a value is one value for each possible CPU.
+    pub fn is_per_cpu(self) -> bool {
+        self.has(PerCpu)
+    }
+
+    /// Whether a full map makes room for a new entry by removing an old one.
+    pub fn evicts(self) -> bool {
+        self.has(Evicts)
+    }
+
+    /// Whether an update may require that the key is present, or that it is missing.
+    pub fn takes_conditions(self) -> bool {
+        !self.has(Unconditional)
+    }
+
+    /// Whether a value may contain a `struct bpf_spin_lock`.
+    pub fn may_lock(self) -> bool {
+        self.has(Locks)
+    }
+
+    /// Whether it has no entries that bpf(2) can write: ring buffers, arenas, struct_ops, and stack
+    /// traces, which only programs write.
+    pub fn has_no_elements(self) -> bool {
+        matches!(self.values(), Some(StackTraces | Operations | Records | UserRecords | Memory))
+    }
+
+    /// Whether its values are bytes that user space and programs choose, and not programs, maps,
+    /// sockets or devices.
+    pub fn holds_data(self) -> bool {
+        self.values() == Some(Data)
+    }
+
     /// Whether its values are maps.
     pub fn holds_maps(self) -> bool {
-        matches!(self, MapType::ARRAY_OF_MAPS | MapType::HASH_OF_MAPS)
+        self.values() == Some(Maps)
     }
 
-    /// Whether the kernel creates one only with BTF for key and value.
-    pub fn wants_btf(self) -> bool {
-        matches!(self.0, 24 | 28 | 29 | 32)
+    /// Whether values are added and removed at the ends, without keys.
+    pub fn is_queue(self) -> bool {
+        self.keys() == Some(Absent) && self.holds_data()
     }
 
-    /// Whether its keys are places, from 0 to the number of entries.
+    /// Whether its keys are the indices of slots, from 0 to the number of entries.
     pub fn is_indexed(self) -> bool {
-        matches!(self.0, 2 | 3 | 4 | 6 | 8 | 12 | 14 | 15 | 16 | 17 | 20)
+        self.keys() == Some(Index)
     }
 
-    /// Whether its values are bytes that user space and programs choose as they like, and not
-    /// programs, maps, sockets or devices.
-    pub fn holds_data(self) -> bool {
-        matches!(self.0, 1 | 2 | 5 | 6 | 9 | 10 | 11 | 19 | 21 | 22 | 23 | 24 | 28 | 29 | 32)
-    }
-
-    /// Whether a key is a descriptor of the process that asks.
-    pub fn is_keyed_by_descriptor(self) -> bool {
-        matches!(self.0, 24 | 28 | 29 | 32)
-    }
-
-    /// Whether a value that is written is a descriptor of the process that writes.
-    pub fn takes_descriptors(self) -> bool {
-        matches!(self.0, 3 | 4 | 8 | 12 | 13 | 15 | 17 | 18 | 20)
-    }
-
-    /// Whether an update may ask for the key to be there, or not to be.
-    pub fn takes_conditions(self) -> bool {
-        !matches!(self.0, 3 | 4 | 8 | 12 | 14 | 16)
-    }
-
-    /// Whether this table has the type, so that the sizes of its entries are known.
-    pub fn is_known(self) -> bool {
-        TABLE.iter().any(|row| row.map_type == self)
-    }
-
-    /// Whether a value may contain a `struct bpf_spin_lock` (`map_check_btf` in
-    /// `kernel/bpf/syscall.c`).
-    pub fn may_lock(self) -> bool {
-        matches!(self.0, 1 | 2 | 19 | 24 | 28 | 29 | 32)
-    }
-
-    /// Whether an element is one value for each possible CPU.
-    pub fn is_per_cpu(self) -> bool {
-        matches!(self.0, 5 | 6 | 10 | 21)
-    }
-
-    /// Whether its keys are the numbers from 0 to the last slot, and the kernel steps through
-    /// them in that order, whether or not there is something in them.
+    /// Whether its keys are indices of slots, which the kernel returns in ascending order, whether
+    /// or not a slot is empty.
     pub fn is_walked_by_index(self) -> bool {
-        matches!(self.0, 2..=4 | 6..=8 | 12 | 14..=17 | 20)
+        matches!(self.keys(), Some(Index | StackId))
     }
 
-    /// Whether every slot always holds a value, which can be written and not deleted.
+    /// Whether every slot always has a value, which can be written and not deleted.
     pub fn is_filled(self) -> bool {
-        matches!(self.0, 2 | 6)
+        self.is_indexed() && self.holds_data()
     }
 
-    /// Whether an element stays until the kernel removes it: a slot of an array, or what belongs to
+    /// Whether an entry stays until the kernel removes it: a slot of an array, or what belongs to
     /// an attached program and its cgroup.
     pub fn keeps_elements(self) -> bool {
-        self.is_filled() || matches!(self, MapType::CGROUP_STORAGE | MapType::PERCPU_CGROUP_STORAGE)
+        self.is_filled() || self.keys() == Some(Cgroup)
     }
 
-    /// Whether values go in and out at the ends, without keys.
-    pub fn is_queue(self) -> bool {
-        matches!(self.0, 22 | 23)
+    /// Whether a key is a file descriptor of the calling process.
+    pub fn is_keyed_by_descriptor(self) -> bool {
+        self.keys() == Some(Owner)
     }
 
-    /// Whether the kernel returns no value of a map of this type, whatever is in it. Sockets are
-    /// returned as their cookies, if values have the 8 bytes of one.
+    /// Whether the kernel creates a map only with BTF for key and value.
+    pub fn requires_btf(self) -> bool {
+        self.is_keyed_by_descriptor()
+    }
+
+    /// Whether a value that is written is a file descriptor of the calling process.
+    pub fn takes_descriptors(self) -> bool {
+        matches!(self.values(), Some(Programs | PerfEvents | Cgroups | Maps | Sockets | XdpSockets))
+    }
+
+    /// Whether a key or a value is a file descriptor of the calling process.
+    pub fn takes_objects(self) -> bool {
+        self.takes_descriptors() || self.is_keyed_by_descriptor()
+    }
+
+    /// Whether the kernel returns no value of a map of this type. Sockets are returned as their
+    /// cookies, if values have the 8 bytes of one.
     pub fn hides_values(self, value_size: u32) -> bool {
-        match self {
-            MapType::PERF_EVENT_ARRAY | MapType::CGROUP_ARRAY | MapType::XSKMAP => true,
-            MapType::SOCKMAP | MapType::SOCKHASH | MapType::REUSEPORT_SOCKARRAY => value_size != 8,
+        match self.values() {
+            Some(PerfEvents | Cgroups | XdpSockets) => true,
+            Some(Sockets) => value_size != 8,
             _ => false,
         }
-    }
-
-    /// What works instead, for a type whose elements cannot be told one after the other.
-    pub fn instead_of_walking(self) -> Option<&'static str> {
-        Some(match self.0 {
-            22 | 23 => "it has no keys: see peek and pop",
-            30 => "it only tells whether a value is in it: see has",
-            4 => "its entries cannot be read: perf event buffers are for bpftool map event_pipe",
-            8 => "its entries cannot be read: only a program can test against them",
-            17 => "its entries cannot be read: see ss --xdp",
-            27 => "its records go to whoever maps it, such as libbpf's ring_buffer__new",
-            31 => "it is written by whoever maps it, such as libbpf's user_ring_buffer__new",
-            33 => "it is memory without elements: map it with mmap",
-            24 | 28 | 29 | 32 => {
-                "its elements hang on what owns them: get one by its owner's descriptor, or pin an \
-                 iterator, see bpftool-iter"
-            }
-            _ => return None,
-        })
     }
 }
 
@@ -273,12 +347,43 @@ mod tests {
     fn every_type_has_one_row_in_the_kernels_order() {
         for (row, number) in TABLE.iter().zip(1..) {
             assert_eq!(row.map_type, MapType(number));
-            assert_eq!(by_name(row.name).map(|r| r.map_type), Some(row.map_type));
+            assert_eq!(by_name(row.name).map(|row| row.map_type), Some(row.map_type));
+        }
+        for unknown in [0, 34, 99, u32::MAX] {
+            assert!(!MapType(unknown).is_known(), "{unknown}");
         }
         assert_eq!(MapType(99).name(), "type 99");
         assert_eq!(MapType::SOCKMAP.with_article(), "a sockmap");
         assert_eq!(MapType::INODE_STORAGE.with_article(), "an inode_storage");
         assert_eq!(MapType::ARRAY_OF_MAPS.with_article(), "an array_of_maps");
-        assert_eq!(by_name("BPF_MAP_TYPE_LPM_TRIE").map(|r| r.map_type), Some(MapType::LPM_TRIE));
+        assert_eq!(
+            by_name("BPF_MAP_TYPE_LPM_TRIE").map(|row| row.map_type),
+            Some(MapType::LPM_TRIE)
+        );
+    }
+
+    #[test]
+    fn properties_hold_for_these_types_only() {
+        let of = |holds: fn(MapType) -> bool| {
+            (0..=40).filter(|&number| holds(MapType(number))).collect::<Vec<u32>>()
+        };
+        assert_eq!(of(MapType::is_per_cpu), [5, 6, 10, 21]);
+        assert_eq!(of(MapType::evicts), [9, 10]);
+        assert_eq!(of(MapType::may_lock), [1, 2, 19, 24, 28, 29, 32]);
+        assert_eq!(of(|map_type| !map_type.takes_conditions()), [3, 4, 8, 12, 14, 16]);
+        assert_eq!(of(MapType::has_no_elements), [7, 26, 27, 31, 33]);
+        let data = [1, 2, 5, 6, 9, 10, 11, 19, 21, 22, 23, 24, 28, 29, 32];
+        assert_eq!(of(MapType::holds_data), data);
+        assert_eq!(of(MapType::holds_maps), [12, 13]);
+        assert_eq!(of(MapType::is_queue), [22, 23]);
+        assert_eq!(of(MapType::is_indexed), [2, 3, 4, 6, 8, 12, 14, 15, 16, 17, 20]);
+        let walked = [2, 3, 4, 6, 7, 8, 12, 14, 15, 16, 17, 20];
+        assert_eq!(of(MapType::is_walked_by_index), walked);
+        assert_eq!(of(MapType::is_filled), [2, 6]);
+        assert_eq!(of(MapType::keeps_elements), [2, 6, 19, 21]);
+        assert_eq!(of(MapType::is_keyed_by_descriptor), [24, 28, 29, 32]);
+        assert_eq!(of(MapType::takes_descriptors), [3, 4, 8, 12, 13, 15, 17, 18, 20]);
+        assert_eq!(of(|map_type| map_type.hides_values(4)), [4, 8, 15, 17, 18, 20]);
+        assert_eq!(of(|map_type| map_type.hides_values(8)), [4, 8, 17]);
     }
 }

@@ -60,7 +60,7 @@ pub fn clear(matches: &ArgMatches, session: &mut Session) -> anyhow::Result<u8> 
     let (startup, _out) = session.parts();
     let target = reference::open(startup, matches, true)?;
     let kind = target.map.info().map_type;
-    if let Some(instead) = empty::instead(kind) {
+    if let Some(instead) = crate::map::advice::clearing(kind) {
         bail!("{}: clear: not possible with {}: {instead}", target.label, kind.with_article());
     }
     empty::clear(&target.map).map_err(|errno| explain(&target, "clear", errno))?;

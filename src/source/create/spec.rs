@@ -2,7 +2,8 @@
 
 use crate::map::flags;
 use crate::text::{escape, quote};
-use bpf_inherit::map_type::{self, MapType, Row, Want};
+use bpf_inherit::MapType;
+use bpf_inherit::map_type::{self, Row, Size as TypeSize};
 use bpf_layout::{Layout, Type};
 use std::path::PathBuf;
 
@@ -133,10 +134,10 @@ impl Spec {
     /// Fills in what the type does not want to be told, and refuses what is missing.
     fn complete(&mut self, entries: Option<u32>) -> Result<(), String> {
         let kind = &self.row.map_type.with_article();
-        self.key = settle(self.key.take(), self.row.key, kind, "key")?;
-        self.value = settle(self.value.take(), self.row.value, kind, "value")?;
+        self.key = settle(self.key.take(), self.row.key_size, kind, "key")?;
+        self.value = settle(self.value.take(), self.row.value_size, kind, "value")?;
         let entries = entries.map(Size::Bytes);
-        if let Some(entries) = settle(entries, self.row.entries, kind, "entries")? {
+        if let Some(entries) = settle(entries, self.row.max_entries, kind, "entries")? {
             self.entries = entries.bytes()?;
         }
         if self.row.map_type.holds_maps() && self.inner.is_none() {
@@ -196,17 +197,17 @@ fn split(text: &str) -> Vec<&str> {
 /// What a field becomes, given what the type wants of it.
 fn settle(
     given: Option<Size>,
-    want: Want,
+    want: TypeSize,
     kind: &str,
     field: &str,
 ) -> Result<Option<Size>, String> {
     match (given, want) {
-        (Some(Size::Bytes(0)), Want::Nothing) => Ok(None),
-        (Some(_), Want::Nothing) => Err(format!("{kind} has no {field}")),
-        (None, Want::Nothing) => Ok(None),
+        (Some(Size::Bytes(0)), TypeSize::Zero) => Ok(None),
+        (Some(_), TypeSize::Zero) => Err(format!("{kind} has no {field}")),
+        (None, TypeSize::Zero) => Ok(None),
         (Some(size), _) => Ok(Some(size)),
-        (None, Want::Default(bytes)) => Ok(Some(Size::Bytes(bytes))),
-        (None, Want::Given) => Err(format!("{kind} wants {field}=")),
+        (None, TypeSize::Default(bytes)) => Ok(Some(Size::Bytes(bytes))),
+        (None, TypeSize::Given) => Err(format!("{kind} wants {field}=")),
     }
 }
 
