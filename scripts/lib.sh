@@ -15,7 +15,7 @@ sudo=()
 # shellcheck disable=SC2034 # for scripts that source this
 test_programs=(bpftool:bpftool tc:iproute2 ip:iproute2 ping:iputils-ping unshare:util-linux
 	zsh:zsh fish:fish strace:strace systemd-analyze:systemd /usr/bin/python3:python3
-	promtool:prometheus)
+	promtool:prometheus git:git)
 
 die() {
 	echo "${0##*/}: $*" >&2

@@ -1,4 +1,4 @@
-//! What the scripts share (scripts/lib.sh).
+//! scripts/lib.sh and scripts/check-words.
 
 mod common;
 
@@ -60,4 +60,35 @@ fn failure_of_apt_is_reported_at_once() {
     let run = run(&mut install(&lab, "no-such-package-here"));
     assert_eq!(run.status, 1);
     assert_eq!(run.stderr, "E: Unable to locate package no-such-package-here\n");
+}
+
+/// Runs scripts/check-words in a new repository with one tracked file.
+fn check_words(path: &str, content: &str) -> Run {
+    let lab = Lab::new();
+    let file = lab.path(path);
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, content).unwrap();
+    for arguments in [&["init", "-q"][..], &["add", path]] {
+        let run = run(&mut lab.program("git", arguments));
+        assert_eq!((run.status, run.stderr.as_str()), (0, ""), "git {arguments:?}");
+    }
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/check-words");
+    run(&mut lab.program::<&str>(script, []))
+}
+
+#[test]
+fn check_words_reports_line_and_cure() {
+    // In two parts, so that the expression does not occur here.
+    let word = ["an", "ew"].concat();
+    let run = check_words("src/a.rs", &format!("fn a() {{}}\n// Opens it {word}.\n"));
+    let stdout = format!("src/a.rs:2: \"{word}\" - again\nhits: 1\n");
+    assert_eq!(run, Run { status: 1, stdout, stderr: String::new() });
+}
+
+#[test]
+fn check_words_accepts_clean_and_excluded_files() {
+    let clean = Run { status: 0, stdout: "hits: 0\n".into(), stderr: String::new() };
+    assert_eq!(check_words("src/a.rs", "// Opens the map again.\n"), clean);
+    let word = ["an", "ew"].concat();
+    assert_eq!(check_words("systemd/a.rules", &format!("# Opens it {word}.\n")), clean);
 }
