@@ -1,5 +1,5 @@
-//! The agent's packets: whatever comes is read or refused, and what is read is what would be
-//! written for it. The first byte says whether it is a request or a reply.
+//! The agent's packets: each is decoded or refused, and a decoded one is encoded as the same bytes.
+//! The first byte selects a request or a reply.
 
 #![no_main]
 
@@ -13,7 +13,7 @@ fuzz_target!(|data: &[u8]| {
         let encoded = request.encode();
         assert_eq!(request.number, number_of(bytes));
         assert_eq!(Request::decode(&encoded).as_ref(), Ok(&request));
-        // Of the flags alone two spellings mean the same.
+        // Only the flags have two encodings with the same meaning.
         assert_eq!((&encoded[..2], &encoded[4..]), (&bytes[..2], &bytes[4..]));
     } else {
         let Ok((number, reply)) = Reply::decode(bytes) else { return };

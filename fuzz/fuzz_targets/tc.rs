@@ -1,7 +1,7 @@
-//! tc's datagrams: whatever comes is read or refused, and what is read can be written again.
+//! tc's datagrams: each is decoded or refused, and a decoded one can be encoded again.
 //!
-//! The first byte is the number of descriptors that come along; 255 stands for as many as
-//! the length of the rest has entries for.
+//! The first byte is the number of file descriptors in the message; 255 means one for each entry
+//! in the rest.
 
 #![no_main]
 
@@ -19,7 +19,7 @@ fuzz_target!(|data: &[u8]| {
     let encoded = datagram.encode();
     assert_eq!(encoded.len(), bytes.len());
     assert_eq!(Datagram::decode(&encoded, fds).as_ref(), Ok(&datagram));
-    // What is not kept is padding, what follows a NUL, and what tc is to do with an object file.
+    // Not kept: padding, bytes after a NUL, and the pinning and inner map of an object file.
     assert_eq!(encoded[..4], bytes[..4]);
     assert_eq!(encoded[72..HEADER], bytes[72..HEADER]);
     for (written, read) in encoded[HEADER..].chunks(ENTRY).zip(bytes[HEADER..].chunks(ENTRY)) {
