@@ -145,7 +145,7 @@ fn the_environment_is_the_callers_but_for_the_contracts_variables() {
     assert_eq!(
         run.stderr.lines().collect::<Vec<_>>(),
         [
-            "bpf-exec: warning: BPF_MAP3: set more than once, the first counts",
+            "bpf-exec: warning: BPF_MAP3: set more than once, the first one is used",
             "bpf-exec: warning: BPF_MAP007: not a number for a map, dropped",
             "bpf-exec: warning: BPF_MAP0: descriptor 998 is closed, dropped",
             "bpf-exec: warning: BPF_MAP3: descriptor 1 is a pipe, not a map, dropped",

@@ -19,7 +19,7 @@ use crate::source::socket::Bound;
 use crate::text::{count, escape};
 use anyhow::{Context, bail};
 use arguments::Plan;
-use bpf_inherit::privilege::{CAP_SYS_ADMIN, drop_capabilities, shut_off};
+use bpf_inherit::privilege::{CAP_SYS_ADMIN, drop_capabilities, restrict_process};
 use bpf_inherit::{Errno, Startup};
 use nix::fcntl::{F_GETFL, FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{SockType, UnixAddr, getsockname, getsockopt, sockopt};
@@ -60,7 +60,7 @@ pub fn main(startup: Startup, arguments: Vec<OsString>) -> u8 {
 fn run(plan: Plan, listed: Vec<(OwnedFd, String)>) -> anyhow::Result<()> {
     // What it makes is its own user's, and it needs all rights to that itself.
     umask(Mode::from_bits_truncate(0o077));
-    shut_off().map_err(|errno| Error::new("privileges", "give up", errno))?;
+    restrict_process().map_err(|errno| Error::new("privileges", "give up", errno))?;
     // Stays raised: descriptors are what the agent is there to hold.
     let _limit = OpenFiles::raise();
     let signals = hold_signals()?;

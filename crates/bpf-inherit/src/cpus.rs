@@ -1,8 +1,8 @@
-//! The possible CPUs, for each of which an element of a per-CPU map has a value.
+//! The possible CPUs: an entry of a per-CPU map has one value for each.
 //!
-//! The kernel writes that many values into a buffer of the caller, so a number that is too small
-//! is a buffer overflow. The list is read only from files that are the kernel's own: in containers
-//! lxcfs covers parts of /sys and /proc with files that show fewer CPUs.
+//! The kernel writes that many values to a buffer of the caller, so too small a number would be a
+//! buffer overflow. The list is read only from the kernel's own files: in containers, lxcfs mounts
+//! files over parts of /sys and /proc that show fewer CPUs.
 
 use crate::attribute::{Command, call};
 use crate::map::Map;
@@ -17,7 +17,7 @@ use std::ptr::NonNull;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The kernel's own statement: ranges such as `0-3,8`.
+/// Ranges such as `0-3,8`.
 const SYSFS: Source = Source {
     root: "/sys",
     magic: FsType(libc::SYSFS_MAGIC),
@@ -62,12 +62,12 @@ impl fmt::Display for CpusError {
 
 impl std::error::Error for CpusError {}
 
-/// The numbers of the CPUs that the kernel may ever bring up, rising.
+/// The numbers of the CPUs that the kernel may ever bring up, in ascending order.
 pub fn possible_cpus() -> std::result::Result<&'static [u32], CpusError> {
     Ok(&possible().ok_or(CpusError::Unknown)?.cpus)
 }
 
-/// [`possible_cpus`], after their number was compared with the size of an element of `map`, unless
+/// [`possible_cpus`], after their number was compared with the size of an entry of `map`, unless
 /// that was done before or is not necessary.
 pub(super) fn confirmed_cpus(map: &Map) -> std::result::Result<&'static [u32], CpusError> {
     let possible = possible().ok_or(CpusError::Unknown)?;
@@ -85,7 +85,7 @@ pub(super) fn confirmed_cpus(map: &Map) -> std::result::Result<&'static [u32], C
 
 struct Possible {
     cpus: Vec<u32>,
-    /// Whether no map needs to be asked.
+    /// Whether the number need not be compared with an entry.
     confirmed: AtomicBool,
 }
 
@@ -105,7 +105,8 @@ struct Source {
 }
 
 impl Source {
-    /// None unless the file is on the file system at the root, with no mount on the way to it.
+    /// None unless the file is on the file system that is mounted at the root, with no other mount on
+    /// its path.
     fn read(&self) -> Option<Vec<u32>> {
         let root = open(self.root, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
         if fstatfs(&root).ok()?.filesystem_type() != self.magic {
@@ -125,7 +126,7 @@ fn parse_ranges(text: &str) -> Option<Vec<u32>> {
     for range in text.trim().split(',') {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
         let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
-        // No kernel has more (NR_CPUS); a wrong list must not cost all memory.
+        // No kernel has more (NR_CPUS); a malformed list must not use up the memory.
         if last < first || last - first > 1 << 16 {
             return None;
         }
@@ -142,11 +143,11 @@ fn parse_header(text: &str) -> Option<Vec<u32>> {
 }
 
 impl Map {
-    /// Whether an element of this per-CPU map has values for exactly `cpus` CPUs; None if there
-    /// is no element, or none that may be read.
+    /// Whether an entry of this per-CPU map has values for exactly `cpus` CPUs; None if there is no
+    /// entry, or none that may be read.
     ///
-    /// A lookup into memory that ends before a page without access answers EFAULT as long as
-    /// the element is larger.
+    /// A lookup into memory that ends before an inaccessible page fails with EFAULT if the entry is
+    /// larger than the memory.
     pub fn has_values_for(&self, cpus: usize) -> Result<Option<bool>> {
         let mut key = vec![0; self.key_len()];
         let mut attributes = self.element(&[], key.as_mut_ptr() as u64, 0);
@@ -179,10 +180,10 @@ impl Map {
     }
 }
 
-/// Memory that ends before a page without access.
+/// Memory that ends before an inaccessible page.
 struct Guarded {
     pages: NonNull<u8>,
-    /// Bytes before the page without access, and with it.
+    /// Bytes before the inaccessible page.
     usable: usize,
     all: usize,
 }
@@ -210,7 +211,7 @@ impl Guarded {
         }
     }
 
-    /// The address `size` bytes before the page without access.
+    /// The address `size` bytes before the inaccessible page.
     fn last(&self, size: usize) -> usize {
         self.pages.as_ptr() as usize + self.usable.saturating_sub(size)
     }

@@ -1,8 +1,8 @@
-//! The environment contract: `BPF_NUM_MAPS`, `BPF_MAP<n>` and what belongs to them, and the
-//! same for programs and links.
+//! The environment contract: the variables that declare maps (`BPF_NUM_MAPS`, `BPF_MAP<n>` and its
+//! `_ID`, `_NAME` and `_LAYOUT`), programs and links.
 //!
-//! Pure: environments are lists of `NAME=VALUE` entries, in bytes. Whether a
-//! number really is an open map is for others to find out.
+//! Pure: an environment is a list of `NAME=VALUE` entries, in bytes. Whether a number is an open map
+//! is checked elsewhere ([`crate::inherited`]).
 
 mod variable;
 
@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 use variable::{Variable, variable};
 
-/// A longer layout is left out of the environment.
+/// The longest layout in bytes; a longer one is left out of the environment.
 pub const MAX_LAYOUT: usize = 64 << 10;
 
 /// An object as an environment declares it.
@@ -19,9 +19,9 @@ pub const MAX_LAYOUT: usize = 64 << 10;
 pub struct Claim {
     /// The kind of the object.
     pub kind: ObjectKind,
-    /// The n of `BPF_MAP<n>`, by kind.
+    /// The n of `BPF_MAP<n>`. Each kind is numbered by itself.
     pub index: u32,
-    /// The descriptor's number in the process whose environment it is.
+    /// The number of the file descriptor in the process whose environment it is.
     pub fd: i32,
     /// `BPF_MAP<n>_ID`: the kernel's id of the object. None if it is not set: tc sets none.
     pub id: Option<u32>,
@@ -32,7 +32,7 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// `BPF_MAP<n>`, the variable that holds the descriptor's number.
+    /// `BPF_MAP<n>`, the variable with the number of the file descriptor.
     pub fn variable(&self) -> String {
         format!("{}{}", self.kind.stem(), self.index)
     }
@@ -43,15 +43,15 @@ fn split(entry: &[u8]) -> (&[u8], &[u8]) {
     (&entry[..equals], entry.get(equals + 1..).unwrap_or_default())
 }
 
-/// What the environment says about the objects of a command that names no sources.
+/// What an environment declares as a whole: the scope of a command that names no sources.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scope {
-    /// Nothing: no count and no descriptor of any kind is set.
+    /// Nothing: no variable of the contract is set.
     #[default]
     Undeclared,
-    /// There are none: all counts that are set are 0, and no descriptor is set.
+    /// No object: all counts that are set are 0, and no file descriptor is declared.
     Empty,
-    /// A descriptor, or a count other than 0, is set. Whether they are open is not known here.
+    /// A file descriptor, or a count other than 0, is declared. It may be closed.
     Objects,
 }
 
@@ -65,30 +65,30 @@ impl Scope {
     }
 }
 
-/// What an environment says of maps, programs and links.
+/// The maps, programs and links that an environment declares.
 #[derive(Debug, Default)]
 pub struct Claims {
     /// By kind, then by index.
     pub claims: Vec<Claim>,
     /// Claims whose ids are not numbers, so that the objects cannot be identified.
     pub without_id: Vec<Claim>,
-    /// As declared, whether or not the descriptors are there.
+    /// As declared, whether or not the file descriptors are open.
     pub scope: Scope,
     /// Whether a variable of an object was dropped.
     pub dropped: bool,
-    /// A line for each thing that is not as the contract has it.
+    /// A line for each violation of the contract.
     pub warnings: Vec<String>,
 }
 
 impl Claims {
-    /// The maps alone.
+    /// Only the maps.
     pub fn maps(self) -> impl DoubleEndedIterator<Item = Claim> {
         self.claims.into_iter().filter(|claim| claim.kind == ObjectKind::Map)
     }
 }
 
-/// Reads what `environment` declares. Of a name that stands twice the first counts, as
-/// getenv(3) has it.
+/// Reads what `environment` declares. If a name appears twice, the first one wins, as for
+/// getenv(3).
 pub fn claims<'a>(environment: impl IntoIterator<Item = &'a [u8]>) -> Claims {
     let mut seen = BTreeSet::new();
     let mut scope = Scope::Undeclared;
@@ -118,7 +118,7 @@ pub fn claims<'a>(environment: impl IntoIterator<Item = &'a [u8]>) -> Claims {
             Variable::Layout(n) => {
                 layouts.entry((kind, n)).or_insert(value.to_vec());
             }
-            Variable::Strange => {
+            Variable::Malformed => {
                 scope = Scope::Objects;
                 dropped = true;
                 let (name, noun) = (name.escape_ascii(), kind.noun());
@@ -158,18 +158,18 @@ pub fn claims<'a>(environment: impl IntoIterator<Item = &'a [u8]>) -> Claims {
     Claims { claims, without_id, scope, dropped, warnings }
 }
 
-/// The descriptor that a variable names, which must be its first; else a warning.
+/// The number in a variable; a warning if it is malformed, or if the variable appeared before.
 fn read_number(claim: &Claim, value: &[u8], first: bool) -> Result<i32, String> {
     let variable = claim.variable();
     if !first {
-        return Err(format!("{variable}: set more than once, the first counts"));
+        return Err(format!("{variable}: set more than once, the first one is used"));
     }
     decimal(value).ok_or_else(|| {
         format!("{variable}: \"{}\" is not a descriptor number, dropped", value.escape_ascii())
     })
 }
 
-/// What is wrong with the count of a kind, where so many of it are declared.
+/// A warning if the count of a kind is not `found`.
 fn doubt(kind: ObjectKind, count: Option<&[u8]>, found: usize) -> Option<String> {
     let (counter, noun) = (kind.counter(), kind.noun());
     let plural = if found == 1 { "" } else { "s" };
@@ -184,7 +184,7 @@ fn doubt(kind: ObjectKind, count: Option<&[u8]>, found: usize) -> Option<String>
     }
 }
 
-/// A decimal number without sign or spaces, as the contract's variables hold it.
+/// A decimal number without sign or spaces, as in the variables of the contract.
 fn decimal<T: std::str::FromStr>(text: &[u8]) -> Option<T> {
     let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
     if digits { std::str::from_utf8(text).ok()?.parse().ok() } else { None }
@@ -193,14 +193,14 @@ fn decimal<T: std::str::FromStr>(text: &[u8]) -> Option<T> {
 /// The environment of the command: `inherited` without any of the contract's variables, then
 /// those of `objects`, by kind. A layout over [`MAX_LAYOUT`] is left out.
 ///
-/// Maps are always counted, programs and links only where there are any: what knows of maps
-/// alone then sees the environment that it always saw.
+/// The count of maps is always set, those of programs and links only if there are any: a command
+/// that only uses maps then sees an environment without other variables.
 pub fn build(inherited: Vec<CString>, objects: &[Claim]) -> Vec<CString> {
     let ours = |entry: &CString| variable(split(entry.as_bytes()).0).is_some();
     let mut entries: Vec<CString> = inherited.into_iter().filter(|e| !ours(e)).collect();
     let mut push = |name: &str, value: &[u8]| {
         let entry = [name.as_bytes(), b"=", value].concat();
-        // A NUL cannot occur: names and layouts come from C strings, paths and arguments.
+        // A NUL cannot occur: names and layouts are from C strings, paths and arguments.
         entries.extend(CString::new(entry).ok());
     };
     for kind in ObjectKind::ALL {

@@ -7,9 +7,9 @@ pub fn errno(error: std::io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }
 
-/// The C library's words for an error, in lower case unless they begin with an abbreviation.
+/// The C library's description of an error, in lower case unless it begins with an abbreviation.
 pub fn describe(errno: Errno) -> String {
-    // bpf(2) answers 524, the kernel's own ENOTSUPP, which C libraries do not name.
+    // bpf(2) returns 524, the ENOTSUPP of the kernel, which C libraries do not describe.
     if errno == Errno::UnknownErrno {
         return "not supported by the kernel for this type".into();
     }
@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn descriptions_are_in_lower_case_unless_they_begin_with_an_abbreviation() {
+    fn descriptions_begin_in_lower_case() {
         assert_eq!(describe(Errno::EBADF), "bad file descriptor");
         assert_eq!(describe(Errno::EXDEV), "invalid cross-device link");
         assert_eq!(describe(Errno::EIO), "input/output error");

@@ -50,7 +50,7 @@ pub fn fd_type(fd: BorrowedFd) -> Result<FdType> {
     Ok(FdType::of_link(readlink(path.as_str())?.as_bytes()))
 }
 
-/// The access mode of a map's descriptor.
+/// The access mode of a map's file descriptor.
 pub fn access_mode(fd: BorrowedFd) -> Result<AccessMode> {
     let flags = OFlag::from_bits_retain(fcntl(fd, F_GETFL)?);
     Ok(match flags & OFlag::O_ACCMODE {
@@ -77,8 +77,8 @@ pub fn is_closed(number: RawFd) -> bool {
     (unsafe { libc::fcntl(number, libc::F_GETFD) }) == -1
 }
 
-/// Whether `number` was closed when this process started: it is closed now, or
-/// close-on-exec, as everything is that this process opens.
+/// Whether `number` was closed when this process started: it is closed, or close-on-exec, as all
+/// file descriptors are that this process opens.
 pub fn is_free(number: RawFd) -> bool {
     // SAFETY: F_GETFD takes no pointer, and answers EBADF for a closed number.
     let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };

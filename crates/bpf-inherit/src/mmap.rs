@@ -1,4 +1,4 @@
-//! An array's values in memory (mmap(2) on a map made with BPF_F_MMAPABLE).
+//! The values of an array in memory (mmap(2) on a map with BPF_F_MMAPABLE).
 
 use crate::bpf::MapInfo;
 use crate::map::{Map, round_up};
@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 /// Values of an array, shared with the kernel and with every other user of the map.
 #[derive(Debug)]
 pub struct Mapped {
-    /// Where the mapping begins: on a page.
+    /// The start of the mapping, page-aligned.
     pages: NonNull<u8>,
-    /// Bytes of the page before the first value.
+    /// Bytes of the first page before the first value.
     skip: usize,
     /// Bytes of all values.
     length: usize,
@@ -22,14 +22,18 @@ pub struct Mapped {
 }
 
 impl Mapped {
-    /// Whether a map is an array that can be mapped, through a read-write descriptor.
+    /// Whether a map is an array that can be mapped, with a read-write file descriptor.
     pub fn is_made_for(info: &MapInfo) -> bool {
         info.map_type == MapType::ARRAY && info.flags & MMAPABLE != 0
     }
 
-    /// Maps `count` values from the one at `first` on, and no more than the pages that they
-    /// are in: the kernel fills in all of a mapping at once, which counts as memory used. Wants a
-    /// read-write descriptor even for reading. EINVAL where the map is not made for it.
+    /// Maps the pages of `count` values, from the value at `first` on, and no others: the kernel
+    /// populates a mapping at once, which counts as memory in use. Requires a read-write file
+    /// descriptor, even for reading.
+    ///
+    /// # Errors
+    /// EINVAL if the map cannot be mapped or does not have these values; EPERM if the file
+    /// descriptor is read-only or write-only, or the map is frozen and `writable` is set.
     pub fn part(map: &Map, first: usize, count: usize, writable: bool) -> Result<Mapped> {
         let info = map.info();
         let inside = first.checked_add(count).is_some_and(|end| end <= info.max_entries as usize);
@@ -55,13 +59,15 @@ impl Mapped {
         Ok(Mapped { pages, skip, length, stride, writable })
     }
 
-    /// Bytes from one element to the next: the value's size rounded up to 8.
+    /// Bytes from one value to the next: the value's size rounded up to 8.
     pub fn stride(&self) -> usize {
         self.stride
     }
 
-    /// Copies what is there from `offset` on, in words of 8 bytes, each of them as it was
-    /// at one moment. EINVAL unless offset and length are multiples of 8 inside the array.
+    /// Copies the bytes from `offset` on, in words of 8 bytes, each of which is read atomically.
+    ///
+    /// # Errors
+    /// EINVAL unless offset and length are multiples of 8 inside the array.
     pub fn read(&self, offset: usize, into: &mut [u8]) -> Result<()> {
         let end = offset.checked_add(into.len()).ok_or(Errno::EINVAL)?;
         if !offset.is_multiple_of(8) || !into.len().is_multiple_of(8) || end > self.length {
@@ -76,10 +82,12 @@ impl Mapped {
         Ok(())
     }
 
-    /// Replaces the `size` bytes at `offset` by what `change` makes of them, atomically: where
-    /// somebody else writes them meanwhile, `change` is asked again. Its error ends that with
-    /// nothing written. EINVAL where `size` is not 1, 2, 4 or 8, the place is not aligned to it
-    /// or outside of the array, or the mapping is not writable.
+    /// Replaces the `size` bytes at `offset` atomically: `change` gets the present bytes, and is
+    /// called again if a concurrent writer has changed them. If `change` fails, nothing is written.
+    ///
+    /// # Errors
+    /// EINVAL if `size` is not 1, 2, 4 or 8, if `offset` is not a multiple of it or is outside of the
+    /// array, or if the mapping is not writable.
     pub fn change<E>(
         &self,
         offset: usize,

@@ -1,4 +1,4 @@
-//! Who is at the other end of a unix socket, as the kernel noted it when it connected (unix(7)).
+//! The peer of a unix socket, as the kernel recorded it when it connected (unix(7)).
 
 use crate::{Errno, Result};
 use std::mem::{size_of, zeroed};
@@ -6,11 +6,11 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// SO_PEERPIDFD, since Linux 6.5.
 const SO_PEERPIDFD: libc::c_int = 77;
-/// More supplementary groups than the kernel lets anybody have (NGROUPS_MAX).
+/// The most supplementary groups that a process can have (NGROUPS_MAX).
 const MAX_GROUPS: usize = 65536;
 
-/// Process, user and primary group (SO_PEERCRED), in this process's namespaces: a user that
-/// has no number in them reads as the overflow user, 65534, and such a process as 0.
+/// Process, user and primary group (SO_PEERCRED), in this process's namespaces: a user without a
+/// mapping is the overflow user, 65534, and a process without a number is 0.
 pub fn credentials(socket: BorrowedFd) -> Result<(u32, u32, u32)> {
     // SAFETY: integers, for which all zeroes is valid.
     let mut found: libc::ucred = unsafe { zeroed() };
@@ -34,7 +34,7 @@ pub fn groups(socket: BorrowedFd) -> Result<Vec<u32>> {
                 groups.truncate(count);
                 return Ok(groups);
             }
-            // The kernel has written how long they are.
+            // The kernel has written the length that is needed.
             Err(Errno::ERANGE) if count > groups.len() && count <= MAX_GROUPS => {
                 groups.resize(count, 0);
             }
@@ -43,8 +43,10 @@ pub fn groups(socket: BorrowedFd) -> Result<Vec<u32>> {
     }
 }
 
-/// A descriptor for the process that connected, which no later process of its number can take
-/// over (SO_PEERPIDFD). ENOPROTOOPT before Linux 6.5.
+/// A pidfd of the process that connected (SO_PEERPIDFD).
+///
+/// # Errors
+/// ENOPROTOOPT before Linux 6.5.
 pub fn pidfd(socket: BorrowedFd) -> Result<OwnedFd> {
     let mut fd: libc::c_int = -1;
     let mut length = size_of::<libc::c_int>() as libc::socklen_t;
@@ -54,7 +56,7 @@ pub fn pidfd(socket: BorrowedFd) -> Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Has every datagram that comes tell its sender's credentials (SO_PASSCRED).
+/// Makes the kernel attach the sender's credentials to every datagram (SO_PASSCRED).
 pub fn pass_credentials(socket: BorrowedFd) -> Result<()> {
     let on: libc::c_int = 1;
     let length = size_of::<libc::c_int>() as libc::socklen_t;
@@ -66,8 +68,8 @@ pub fn pass_credentials(socket: BorrowedFd) -> Result<()> {
     crate::check(set.into()).map(drop)
 }
 
-/// Bytes that were sent and that the other end has not read, with the kernel's overhead:
-/// 0 if it has read all (SIOCOUTQ).
+/// Bytes that were sent and that the peer has not read, with the kernel's overhead (SIOCOUTQ):
+/// 0 if the peer has read all.
 pub fn unread(socket: BorrowedFd) -> Result<usize> {
     let mut bytes: libc::c_int = 0;
     // SAFETY: the kernel writes one integer.
@@ -78,7 +80,7 @@ pub fn unread(socket: BorrowedFd) -> Result<usize> {
 /// getsockopt(2) at the socket level.
 ///
 /// # Safety
-/// `value` leads to `length` bytes that the kernel may write.
+/// `value` points to `length` bytes that the kernel may write.
 unsafe fn option(
     socket: BorrowedFd,
     name: libc::c_int,

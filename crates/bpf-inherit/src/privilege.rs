@@ -1,26 +1,26 @@
-//! Giving up what a long-lived process does not need (prctl(2), capabilities(7)).
+//! Drops privileges that a daemon does not need (prctl(2), capabilities(7)).
 
 use crate::{Errno, Result, check};
 
 /// The capability to administer the system (capabilities(7)).
 pub const CAP_SYS_ADMIN: u32 = 21;
 
-/// Lets nobody but root look into this process, take its descriptors or have its memory
-/// dumped; and gives no program that it may execute more privileges than it has.
-pub fn shut_off() -> Result<()> {
+/// Makes this process non-dumpable, so that only root can trace it, take its file descriptors or
+/// get a core dump; and sets no_new_privs.
+pub fn restrict_process() -> Result<()> {
     prctl(libc::PR_SET_DUMPABLE, 0)?;
     prctl(libc::PR_SET_NO_NEW_PRIVS, 1)
 }
 
-/// Gives up every capability but those of `keep`, for ever. Those of `keep` that it does not
-/// have it does not get. Returns whether it has all of them.
+/// Drops all capabilities except those of `keep`, permanently. Returns whether the process has all
+/// capabilities of `keep`: it does not gain any.
 pub fn drop_capabilities(keep: &[u32]) -> Result<bool> {
-    // The bounding set first: changing that wants CAP_SETPCAP. Without it nothing can be
-    // gained either, since no program is executed.
+    // The bounding set first, because that requires CAP_SETPCAP. Without CAP_SETPCAP the set is
+    // left unchanged, which is harmless: no program is executed.
     for capability in 0..64 {
         if !keep.contains(&capability) {
             match prctl(libc::PR_CAPBSET_DROP, capability.into()) {
-                // The last one that this kernel knows has been dropped.
+                // The number after the last capability of this kernel.
                 Err(Errno::EINVAL) => break,
                 Err(Errno::EPERM) => break,
                 dropped => dropped?,

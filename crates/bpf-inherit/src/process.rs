@@ -4,7 +4,7 @@ use crate::{Errno, Result, check};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-/// Becomes `file`, found by PATH as execvp(3) does; returns only on failure.
+/// Executes `file`, found by PATH as execvp(3) does, in place of this program; returns only on failure.
 pub fn exec(file: &CStr, arguments: &[CString], environment: &[CString]) -> Errno {
     let pointers = |strings: &[CString]| {
         let end = std::iter::once(std::ptr::null());
@@ -16,8 +16,10 @@ pub fn exec(file: &CStr, arguments: &[CString], environment: &[CString]) -> Errn
     Errno::last()
 }
 
-/// A descriptor for the process `pid`, which a later process of the same number
-/// cannot take over (pidfd_open(2)). ESRCH where there is none.
+/// A pidfd of the process `pid` (pidfd_open(2)).
+///
+/// # Errors
+/// ESRCH if there is no such process.
 pub fn pidfd_open(pid: i32) -> Result<OwnedFd> {
     // SAFETY: no pointers.
     let fd = check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
@@ -25,8 +27,8 @@ pub fn pidfd_open(pid: i32) -> Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 
-/// A duplicate of the descriptor `number` of another process (pidfd_getfd(2)),
-/// with its access mode. Wants the right to trace that process.
+/// A duplicate of the file descriptor `number` of another process, with the same access mode
+/// (pidfd_getfd(2)). Requires permission to trace that process.
 pub fn pidfd_getfd(pidfd: BorrowedFd, number: RawFd) -> Result<OwnedFd> {
     // SAFETY: no pointers.
     let fd = check(unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), number, 0) })?;
@@ -34,8 +36,8 @@ pub fn pidfd_getfd(pidfd: BorrowedFd, number: RawFd) -> Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 
-/// Whether the process behind `pidfd` has not been reaped, so that its number is still its
-/// own (pidfd_send_signal(2) with signal 0).
+/// Whether the process behind `pidfd` has not been reaped, so that no other process has its number
+/// (pidfd_send_signal(2) with signal 0).
 pub fn is_alive(pidfd: BorrowedFd) -> bool {
     let none = std::ptr::null::<libc::siginfo_t>();
     // SAFETY: a null siginfo is allowed, and signal 0 is only checked.

@@ -1,4 +1,4 @@
-//! Descriptors over unix sockets (SCM_RIGHTS, unix(7)).
+//! File descriptors in messages over unix sockets (SCM_RIGHTS, unix(7)).
 
 use crate::{Errno, Result};
 use std::mem::{size_of, zeroed};
@@ -12,46 +12,47 @@ const SCM_PIDFD: libc::c_int = 4;
 /// How long the kernel may take to close the descriptors of a discarded message.
 const DISCARD_TIME: libc::timeval = libc::timeval { tv_sec: 0, tv_usec: 20_000 };
 
-/// One message, with the descriptors that came along.
+/// One message, with the file descriptors that were attached to it.
 #[derive(Debug)]
 pub struct Received {
     /// Bytes in the buffer.
     pub length: usize,
-    /// Owned from the first moment, and close-on-exec.
+    /// The attached file descriptors, close-on-exec.
     pub fds: Vec<OwnedFd>,
-    /// The payload did not fit, and its rest is gone.
+    /// The payload did not fit, and the rest was discarded.
     pub payload_truncated: bool,
-    /// Descriptors did not fit, in the buffer or under the limit on open files, and are gone.
+    /// File descriptors did not fit into the buffer or the limit on open files, and were discarded.
     pub control_truncated: bool,
-    /// Process, user and group of the sender, where the socket asks the kernel for them
-    /// (SO_PASSCRED).
+    /// Process, user and group of the sender, if the socket has SO_PASSCRED.
     pub credentials: Option<(u32, u32, u32)>,
 }
 
-/// Receives one message into `payload`, with as many descriptors as one can have, and the
-/// sender's credentials where they are asked for. EAGAIN if there is none, also on a socket
-/// that blocks: an inherited one may.
+/// Receives one message into `payload`, with up to [`MAX_FDS`] file descriptors, and with the
+/// sender's credentials if the socket has SO_PASSCRED.
+///
+/// # Errors
+/// EAGAIN if no message is queued, also on a blocking socket, as an inherited one may be.
 pub fn receive(socket: BorrowedFd, payload: &mut [u8]) -> Result<Received> {
     receive_into(socket, payload, credentials() + rights(MAX_FDS), libc::MSG_DONTWAIT)
 }
 
-/// The credentials of the next message, which stays queued. Its descriptors do not become
-/// descriptors of this process; if it has any, `control_truncated` is set. EAGAIN as above.
+/// The credentials of the next message, which stays queued. Its file descriptors are not
+/// installed in this process; if it has any, `control_truncated` is set. EAGAIN as for [`receive`].
 pub fn peek(socket: BorrowedFd) -> Result<Received> {
     receive_into(socket, &mut [], credentials(), libc::MSG_PEEK | libc::MSG_DONTWAIT)
 }
 
-/// Drops the next message. EAGAIN as above.
+/// Discards the next message. EAGAIN as for [`receive`].
 pub fn discard(socket: BorrowedFd) -> Result<()> {
     receive_into(socket, &mut [], 0, libc::MSG_DONTWAIT).map(drop)
 }
 
-/// Drops the next message, if there is one, whose descriptors another user chose.
+/// Discards the next message, if there is one, whose file descriptors another user chose.
 ///
-/// The process that drops it closes them: not as descriptors of its own, for which a FUSE server
-/// would be asked (FUSE_FLUSH), but a socket that lingers (SO_LINGER), also one in the queue of
-/// another socket, blocks until a signal arrives. A child process therefore drops the message. If
-/// there can be no child, this process does.
+/// The process that discards a message closes its files. That does not flush a FUSE file, since
+/// none was installed, but a socket with SO_LINGER, also one in the queue of another socket, blocks
+/// until a signal arrives. Therefore a child process discards the message. If fork(2) fails, this
+/// process does.
 pub fn discard_hostile(socket: BorrowedFd) -> Result<()> {
     // SAFETY: the child only makes system calls, and ends with _exit.
     let child = unsafe { libc::fork() };
@@ -74,7 +75,7 @@ pub fn discard_hostile(socket: BorrowedFd) -> Result<()> {
     }
 }
 
-/// Has SIGALRM end this process, which has no timer of its own yet.
+/// Arms a timer that ends this process with SIGALRM.
 fn end_process_after(time: libc::timeval) {
     let timer =
         libc::itimerval { it_value: time, it_interval: libc::timeval { tv_sec: 0, tv_usec: 0 } };
@@ -89,8 +90,8 @@ fn end_process_after(time: libc::timeval) {
     }
 }
 
-/// Receives one message with at most `room` descriptors. Those that are too many never become
-/// descriptors of this process: the kernel drops them.
+/// Receives one message with at most `room` file descriptors. The kernel discards the others, which
+/// are never installed in this process.
 pub fn receive_at_most(socket: BorrowedFd, payload: &mut [u8], room: usize) -> Result<Received> {
     receive_into(socket, payload, if room == 0 { 0 } else { rights(room) }, 0)
 }
@@ -101,8 +102,8 @@ fn credentials() -> usize {
     unsafe { libc::CMSG_SPACE(size_of::<libc::ucred>() as u32) as usize }
 }
 
-/// Bytes of a control message with so many descriptors, and no space after it, in which there
-/// might be room for another.
+/// Bytes of a control message with `count` file descriptors. There is no padding after them, which
+/// would have room for another one.
 fn rights(count: usize) -> usize {
     // SAFETY: CMSG_LEN only computes.
     unsafe { libc::CMSG_LEN((count * size_of::<i32>()) as u32) as usize }
@@ -140,7 +141,7 @@ fn receive_into(
     })
 }
 
-/// Every descriptor, and the sender's credentials, in the control messages of `message`, which
+/// The file descriptors, and the sender's credentials, in the control messages of `message`, which
 /// the kernel wrote.
 fn take(message: &libc::msghdr) -> (Vec<OwnedFd>, Option<(u32, u32, u32)>) {
     let (mut fds, mut credentials) = (Vec::new(), None);
@@ -150,7 +151,7 @@ fn take(message: &libc::msghdr) -> (Vec<OwnedFd>, Option<(u32, u32, u32)>) {
         // SAFETY: a header inside the control buffer.
         let cmsg = unsafe { header.read_unaligned() };
         if (cmsg.cmsg_level, cmsg.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
-            // The length has another width in musl.
+            // The width of the length differs in musl.
             #[allow(clippy::unnecessary_cast)]
             // SAFETY: CMSG_LEN(0) is the size of the header alone.
             let bytes = cmsg.cmsg_len as usize - unsafe { libc::CMSG_LEN(0) } as usize;
@@ -162,7 +163,7 @@ fn take(message: &libc::msghdr) -> (Vec<OwnedFd>, Option<(u32, u32, u32)>) {
             }
         }
         if (cmsg.cmsg_level, cmsg.cmsg_type) == (libc::SOL_SOCKET, SCM_PIDFD) {
-            // An inherited socket may ask for it (SO_PASSPIDFD). Nothing here does: it is closed.
+            // An inherited socket may have SO_PASSPIDFD. The pidfd is not used.
             // SAFETY: the kernel writes one descriptor, which it has just made for us.
             let fd = unsafe { libc::CMSG_DATA(header).cast::<i32>().read_unaligned() };
             if fd >= 0 {
@@ -181,8 +182,11 @@ fn take(message: &libc::msghdr) -> (Vec<OwnedFd>, Option<(u32, u32, u32)>) {
     (fds, credentials)
 }
 
-/// Sends one message with these descriptors, at most [`MAX_FDS`]. EAGAIN where the socket
-/// does not block and has no room; EPIPE, and no signal, where the other end is gone.
+/// Sends one message with these file descriptors, at most [`MAX_FDS`].
+///
+/// # Errors
+/// EAGAIN if the socket does not block and its queue is full; EPIPE, without SIGPIPE, if the peer
+/// has closed the connection.
 pub fn send(socket: BorrowedFd, payload: &[u8], fds: &[BorrowedFd]) -> Result<()> {
     let mut iov =
         libc::iovec { iov_base: payload.as_ptr().cast_mut().cast(), iov_len: payload.len() };
@@ -198,7 +202,7 @@ pub fn send(socket: BorrowedFd, payload: &[u8], fds: &[BorrowedFd]) -> Result<()
         message.msg_control = control.as_mut_ptr().cast();
         message.msg_controllen = space as _;
         // SAFETY: the control buffer has room for one header and the descriptors. No reference to
-        // the header is made, whose data are behind it.
+        // the header is made, because the data that follow it are written.
         unsafe {
             let header = libc::CMSG_FIRSTHDR(&raw const message);
             (*header).cmsg_level = libc::SOL_SOCKET;
@@ -215,7 +219,7 @@ pub fn send(socket: BorrowedFd, payload: &[u8], fds: &[BorrowedFd]) -> Result<()
         match unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, libc::MSG_NOSIGNAL) } {
             -1 if Errno::last() == Errno::EINTR => {}
             -1 => return Err(Errno::last()),
-            // Datagrams and packets go whole or not at all.
+            // Datagrams and packets are sent whole.
             _ => return Ok(()),
         }
     }

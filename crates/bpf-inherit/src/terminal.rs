@@ -1,8 +1,8 @@
-//! The terminal's window.
+//! The window size of a terminal.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-/// Rows and columns of the terminal behind `fd`; None where it is none, or does not know.
+/// Rows and columns of the terminal behind `fd`; None if it is not a terminal, or has no size.
 pub fn window(fd: BorrowedFd) -> Option<(usize, usize)> {
     // SAFETY: integers, for which all zeroes is valid.
     let mut size: libc::winsize = unsafe { std::mem::zeroed() };

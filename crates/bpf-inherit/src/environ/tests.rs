@@ -10,7 +10,7 @@ fn claim(kind: ObjectKind, index: u32, fd: i32, name: Option<&[u8]>) -> Claim {
 }
 
 #[test]
-fn what_build_writes_is_what_claims_reads() {
+fn built_environment_is_read_back() {
     let objects = [
         claim(ObjectKind::Map, 0, 64, Some(b"hits")),
         Claim {
@@ -35,7 +35,7 @@ fn what_build_writes_is_what_claims_reads() {
 }
 
 #[test]
-fn programs_and_links_are_counted_only_where_there_are_any() {
+fn programs_and_links_are_counted_only_if_present() {
     let stale = || vec![c"BPF_NUM_PROGS=1".into(), c"BPF_PROG0=5".into()];
     assert_eq!(build(stale(), &[]), [c"BPF_NUM_MAPS=0".to_owned()]);
     let link = claim(ObjectKind::Link, 1, 64, None);
@@ -63,7 +63,7 @@ fn count_or_descriptor_declares_a_scope() {
 }
 
 #[test]
-fn what_is_not_as_it_should_be_is_a_warning() {
+fn malformed_variables_warn() {
     for (entries, found, warning) in [
         (&["BPF_NUM_MAPS=0"][..], 0, None),
         (&["BPF_MAP9=64"], 1, Some("BPF_NUM_MAPS is not set (found 1 map)")),
@@ -88,7 +88,7 @@ fn what_is_not_as_it_should_be_is_a_warning() {
         (
             &["BPF_NUM_MAPS=1", "BPF_MAP0=5", "BPF_MAP0=6"],
             1,
-            Some("BPF_MAP0: set more than once, the first counts"),
+            Some("BPF_MAP0: set more than once, the first one is used"),
         ),
         (&["BPF_MAP7_NAME=stale", "BPF_MAP7_ID=x"], 0, None),
         (
@@ -116,7 +116,7 @@ fn what_is_not_as_it_should_be_is_a_warning() {
 }
 
 #[test]
-fn a_layout_over_the_limit_is_left_out() {
+fn layout_over_the_limit_is_omitted() {
     let map = |n| Claim { layout: Some(vec![b'x'; n]), ..Claim::default() };
     assert_eq!(build(vec![], &[map(MAX_LAYOUT)]).len(), 3);
     assert_eq!(build(vec![], &[map(MAX_LAYOUT + 1)]).len(), 2);

@@ -3,7 +3,7 @@
 use crate::ObjectKind;
 
 impl ObjectKind {
-    /// What comes before the n of its variables.
+    /// The start of its variables, before the n: `BPF_MAP`.
     pub fn stem(self) -> &'static str {
         match self {
             ObjectKind::Map => "BPF_MAP",
@@ -12,7 +12,7 @@ impl ObjectKind {
         }
     }
 
-    /// The variable that says how many there are.
+    /// The variable with the number of objects: `BPF_NUM_MAPS`.
     pub fn counter(self) -> &'static str {
         match self {
             ObjectKind::Map => "BPF_NUM_MAPS",
@@ -22,7 +22,7 @@ impl ObjectKind {
     }
 }
 
-/// One of the contract's variables of a class.
+/// One of the variables of an object kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Variable {
     Count,
@@ -31,12 +31,12 @@ pub(super) enum Variable {
     Name(u32),
     Layout(u32),
     /// `BPF_MAP<digits>` whose number has leading zeroes or is over 32 bits.
-    Strange,
+    Malformed,
 }
 
-/// Which of the contract's variables `name` is, if any.
+/// The variable of the contract that `name` is, if any.
 pub(super) fn variable(name: &[u8]) -> Option<(ObjectKind, Variable)> {
-    // Most of an environment ends here.
+    // Quick for most names of an environment.
     let ours = name.starts_with(b"BPF_");
     ObjectKind::ALL
         .into_iter()
@@ -63,7 +63,7 @@ fn of_class(class: ObjectKind, name: &[u8]) -> Option<Variable> {
         b"_LAYOUT" if class == ObjectKind::Map => Variable::Layout,
         _ => return None,
     };
-    Some(index.map_or(Variable::Strange, |n| if canonical { of(n) } else { Variable::Strange }))
+    Some(index.map_or(Variable::Malformed, |n| if canonical { of(n) } else { Variable::Malformed }))
 }
 
 #[cfg(test)]
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_class_has_variables_of_its_own_and_only_maps_have_layouts() {
+    fn variables_of_each_kind_are_recognized() {
         use Variable::*;
         for (name, want) in [
             ("BPF_NUM_MAPS", Some((ObjectKind::Map, Count))),
@@ -83,10 +83,10 @@ mod tests {
             ("BPF_LINK0_ID", Some((ObjectKind::Link, Id(0)))),
             ("BPF_PROG12_NAME", Some((ObjectKind::Program, Name(12)))),
             ("BPF_PROG3_LAYOUT", None),
-            ("BPF_PROG01", Some((ObjectKind::Program, Strange))),
+            ("BPF_PROG01", Some((ObjectKind::Program, Malformed))),
             ("BPF_NUM_LINKS", Some((ObjectKind::Link, Count))),
             ("BPF_LINK4294967295", Some((ObjectKind::Link, Descriptor(u32::MAX)))),
-            ("BPF_LINK4294967296_NAME", Some((ObjectKind::Link, Strange))),
+            ("BPF_LINK4294967296_NAME", Some((ObjectKind::Link, Malformed))),
             ("BPF_LINK3_LAYOUT", None),
         ] {
             assert_eq!(variable(name.as_bytes()), want, "{name}");
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn other_variables_are_none_of_ours() {
+    fn other_variables_are_not_recognized() {
         for name in [
             "BPF_MAP",
             "BPF_MAPX",
