@@ -1,31 +1,32 @@
-//! The flags of maps, by the kernel's names.
+//! The creation flags of maps, by the kernel's names.
 
-pub const NO_PREALLOC: u32 = 1;
-pub const MMAPABLE: u32 = 1 << 10;
+use aya_obj::generated as kernel;
 
-/// The flags of BPF_MAP_CREATE, by the kernel's names without `BPF_F_`
-/// (`include/uapi/linux/bpf.h`, Linux 6.19). Bit 14, PATH_FD, is not one of them: it belongs to
-/// BPF_OBJ_GET and BPF_OBJ_PIN.
+/// `BPF_F_RB_OVERWRITE`, since Linux 6.19.
+const RB_OVERWRITE: u32 = 1 << 19;
+
+/// The flags of BPF_MAP_CREATE, without `BPF_F_` (`include/uapi/linux/bpf.h`, Linux 6.19). Bit 14,
+/// PATH_FD, is not one of them: it belongs to BPF_OBJ_GET and BPF_OBJ_PIN.
 const FLAGS: [(&str, u32); 19] = [
-    ("NO_PREALLOC", NO_PREALLOC),
-    ("NO_COMMON_LRU", 1 << 1),
-    ("NUMA_NODE", 1 << 2),
-    ("RDONLY", 1 << 3),
-    ("WRONLY", 1 << 4),
-    ("STACK_BUILD_ID", 1 << 5),
-    ("ZERO_SEED", 1 << 6),
-    ("RDONLY_PROG", 1 << 7),
-    ("WRONLY_PROG", 1 << 8),
-    ("CLONE", 1 << 9),
-    ("MMAPABLE", MMAPABLE),
-    ("PRESERVE_ELEMS", 1 << 11),
-    ("INNER_MAP", 1 << 12),
-    ("LINK", 1 << 13),
-    ("VTYPE_BTF_OBJ_FD", 1 << 15),
-    ("TOKEN_FD", 1 << 16),
-    ("SEGV_ON_FAULT", 1 << 17),
-    ("NO_USER_CONV", 1 << 18),
-    ("RB_OVERWRITE", 1 << 19),
+    ("NO_PREALLOC", kernel::BPF_F_NO_PREALLOC),
+    ("NO_COMMON_LRU", kernel::BPF_F_NO_COMMON_LRU),
+    ("NUMA_NODE", kernel::BPF_F_NUMA_NODE),
+    ("RDONLY", kernel::BPF_F_RDONLY),
+    ("WRONLY", kernel::BPF_F_WRONLY),
+    ("STACK_BUILD_ID", kernel::BPF_F_STACK_BUILD_ID),
+    ("ZERO_SEED", kernel::BPF_F_ZERO_SEED),
+    ("RDONLY_PROG", kernel::BPF_F_RDONLY_PROG),
+    ("WRONLY_PROG", kernel::BPF_F_WRONLY_PROG),
+    ("CLONE", kernel::BPF_F_CLONE),
+    ("MMAPABLE", kernel::BPF_F_MMAPABLE),
+    ("PRESERVE_ELEMS", kernel::BPF_F_PRESERVE_ELEMS),
+    ("INNER_MAP", kernel::BPF_F_INNER_MAP),
+    ("LINK", kernel::BPF_F_LINK),
+    ("VTYPE_BTF_OBJ_FD", kernel::BPF_F_VTYPE_BTF_OBJ_FD),
+    ("TOKEN_FD", kernel::BPF_F_TOKEN_FD),
+    ("SEGV_ON_FAULT", kernel::BPF_F_SEGV_ON_FAULT),
+    ("NO_USER_CONV", kernel::BPF_F_NO_USER_CONV),
+    ("RB_OVERWRITE", RB_OVERWRITE),
 ];
 
 /// The bit of a creation flag, by its name with or without `BPF_F_`.
@@ -47,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn flags_go_by_the_kernels_names() {
+    fn flags_have_the_names_of_the_kernel() {
         assert_eq!(by_name("BPF_F_MMAPABLE"), Some(1024));
         assert_eq!(by_name("MMAPABLE"), Some(1024));
         assert_eq!(by_name("mmapable"), None);
