@@ -4,18 +4,15 @@
 //! buffer overflow. The list is read only from the kernel's own files: in containers, lxcfs mounts
 //! files over parts of /sys and /proc that show fewer CPUs.
 
-use crate::attribute::{Command, call};
-use crate::map::Map;
-use crate::{Errno, Result};
+use crate::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::Mode;
 use nix::sys::statfs::{FsType, fstatfs};
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
-use std::ptr::NonNull;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 /// Ranges such as `0-3,8`.
 const SYSFS: Source = Source {
@@ -67,29 +64,15 @@ pub fn possible_cpus() -> std::result::Result<&'static [u32], CpusError> {
     Ok(&possible().ok_or(CpusError::Unknown)?.cpus)
 }
 
-/// [`possible_cpus`], after their number was compared with the size of an entry of `map`, unless
-/// that was done before or is not necessary.
-pub(super) fn confirmed_cpus(map: &Map) -> std::result::Result<&'static [u32], CpusError> {
-    let possible = possible().ok_or(CpusError::Unknown)?;
-    if !possible.confirmed.load(Ordering::Relaxed) {
-        match map.has_values_for(possible.cpus.len()) {
-            Ok(Some(true)) => possible.confirmed.store(true, Ordering::Relaxed),
-            Ok(Some(false)) => return Err(CpusError::Contradicted),
-            // No element can be read, or not now.
-            Ok(None) => {}
-            Err(errno) => return Err(CpusError::Uncompared(errno)),
-        }
-    }
-    Ok(&possible.cpus)
+/// The possible CPUs, and whether their number is certain.
+pub(crate) struct Possible {
+    pub cpus: Vec<u32>,
+    /// Whether the number need not be compared with an entry of a map.
+    pub confirmed: AtomicBool,
 }
 
-struct Possible {
-    cpus: Vec<u32>,
-    /// Whether the number need not be compared with an entry.
-    confirmed: AtomicBool,
-}
-
-fn possible() -> Option<&'static Possible> {
+/// Read once; None if both sources are hidden.
+pub(crate) fn possible() -> Option<&'static Possible> {
     static POSSIBLE: OnceLock<Option<Possible>> = OnceLock::new();
     let read = |source: Source, confirmed| {
         Some(Possible { cpus: source.read()?, confirmed: AtomicBool::new(confirmed) })
@@ -140,88 +123,6 @@ fn parse_header(text: &str) -> Option<Vec<u32>> {
     let cpus: Option<Vec<u32>> =
         columns.map(|word| word.strip_prefix("CPU")?.parse().ok()).collect();
     cpus.filter(|cpus| !cpus.is_empty() && cpus.is_sorted_by(|a, b| a < b))
-}
-
-impl Map {
-    /// Whether an entry of this per-CPU map has values for exactly `cpus` CPUs; None if there is no
-    /// entry, or none that may be read.
-    ///
-    /// A lookup into memory that ends before an inaccessible page fails with EFAULT if the entry is
-    /// larger than the memory.
-    pub fn has_values_for(&self, cpus: usize) -> Result<Option<bool>> {
-        let mut key = vec![0; self.key_len()];
-        let mut attributes = self.element(&[], key.as_mut_ptr() as u64, 0);
-        // SAFETY: the value's pointer leads to as many bytes as the map's key size.
-        match unsafe { call(Command::MapGetNextKey, &mut attributes) } {
-            Ok(_) => {}
-            Err(Errno::ENOENT | Errno::EPERM) => return Ok(None),
-            Err(errno) => return Err(errno),
-        }
-        let size = self.stride().checked_mul(cpus).ok_or(Errno::EOVERFLOW)?;
-        let guarded = Guarded::new(size)?;
-        let lookup = |size: usize| {
-            let mut attributes = self.element(&key, guarded.last(size) as u64, 0);
-            // SAFETY: the key has the map's key size. What the kernel writes from the value's
-            // pointer on is inside the mapping, which ends in a page that it cannot write to.
-            match unsafe { call(Command::MapLookupElem, &mut attributes) } {
-                Ok(_) => Ok(Some(true)),
-                Err(Errno::EFAULT) => Ok(Some(false)),
-                // Deleted since.
-                Err(Errno::ENOENT) => Ok(None),
-                Err(errno) => Err(errno),
-            }
-        };
-        match lookup(size)? {
-            Some(true) => {
-                Ok(lookup(size.saturating_sub(self.stride()))?.map(|fits| !fits || cpus == 0))
-            }
-            other => Ok(other),
-        }
-    }
-}
-
-/// Memory that ends before an inaccessible page.
-struct Guarded {
-    pages: NonNull<u8>,
-    /// Bytes before the inaccessible page.
-    usable: usize,
-    all: usize,
-}
-
-impl Guarded {
-    fn new(size: usize) -> Result<Guarded> {
-        // SAFETY: no pointers.
-        let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-        let page = usize::try_from(page).map_err(|_| Errno::EINVAL)?;
-        let usable = size.checked_next_multiple_of(page).ok_or(Errno::EOVERFLOW)?;
-        let all = usable.checked_add(page).ok_or(Errno::EOVERFLOW)?;
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-        // SAFETY: a new mapping, at an address of the kernel's choice.
-        let pages = unsafe { libc::mmap(std::ptr::null_mut(), all, libc::PROT_NONE, flags, -1, 0) };
-        if pages == libc::MAP_FAILED {
-            return Err(Errno::last());
-        }
-        let pages = NonNull::new(pages.cast()).ok_or(Errno::ENOMEM)?;
-        let guarded = Guarded { pages, usable, all };
-        let access = libc::PROT_READ | libc::PROT_WRITE;
-        // SAFETY: inside the mapping just made, which nothing else uses.
-        match unsafe { libc::mprotect(pages.as_ptr().cast(), usable, access) } {
-            0 => Ok(guarded),
-            _ => Err(Errno::last()),
-        }
-    }
-
-    /// The address `size` bytes before the inaccessible page.
-    fn last(&self, size: usize) -> usize {
-        self.pages.as_ptr() as usize + self.usable.saturating_sub(size)
-    }
-}
-
-impl Drop for Guarded {
-    fn drop(&mut self) {
-        // SAFETY: the mapping that `new` made, whole.
-        unsafe { libc::munmap(self.pages.as_ptr().cast(), self.all) };
-    }
 }
 
 #[cfg(test)]

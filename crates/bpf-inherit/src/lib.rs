@@ -36,6 +36,7 @@ pub mod map_type;
 pub mod mmap;
 pub mod object;
 pub mod peer;
+mod per_cpu;
 pub mod privilege;
 pub mod process;
 pub mod scm;

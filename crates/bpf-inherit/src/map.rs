@@ -2,7 +2,7 @@
 
 use crate::attribute::{Command, MapElem, call, present};
 use crate::bpf::{MapInfo, map_info};
-use crate::cpus::{CpusError, confirmed_cpus, possible_cpus};
+use crate::cpus::possible_cpus;
 use crate::fd::{self, FdType};
 use crate::{AccessMode, Errno, ObjectKind, Result};
 use std::ops::Range;
@@ -95,11 +95,6 @@ impl Map {
     pub fn slot(&self, index: usize) -> Range<usize> {
         let start = index * self.stride();
         start..start + self.info.value_size as usize
-    }
-
-    /// The numbers of the CPUs that have values in an entry of this per-CPU map, in its order.
-    pub fn cpus(&self) -> std::result::Result<&'static [u32], CpusError> {
-        confirmed_cpus(self)
     }
 
     /// Copies the value of `key` into `value`; false if the key is missing.
