@@ -1,10 +1,12 @@
 //! What a client leaves behind: descriptors that are slow to close, and packets that nobody reads.
 
 mod common;
+#[allow(dead_code)]
+#[path = "agent/support/mod.rs"]
+mod support;
 
 use common::agent::*;
 use common::fds::new_map;
-use common::peers::*;
 use common::*;
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
@@ -14,6 +16,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use support::peers::*;
 
 /// Held by each test of this file. A process that another test forks has a copy of every fd of
 /// this process until it executes its program: while it has one, no close is the last, and only

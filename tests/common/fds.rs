@@ -1,6 +1,8 @@
-//! Maps that a test holds by itself, and pins of what is no map.
+//! Maps that a test holds by itself, what their descriptors let one do, and pins of what is no map.
 
 use super::{BPFFS, bpftool, fixture};
+use nix::errno::Errno;
+use nix::fcntl::{F_GETFL, OFlag, fcntl};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -117,4 +119,44 @@ pub fn pin_link(name: &str) -> PathBuf {
     let pin = Path::new(BPFFS).join(name);
     bpftool(&["iter", "pin", &fixture("map_iter.bpf.o"), pin.to_str().expect("UTF-8")]);
     pin
+}
+
+/// The access mode of a descriptor.
+pub fn mode_of(fd: impl AsFd) -> OFlag {
+    OFlag::from_bits_retain(fcntl(fd, F_GETFL).expect("a descriptor")) & OFlag::O_ACCMODE
+}
+
+/// BPF_MAP_LOOKUP_ELEM and BPF_MAP_UPDATE_ELEM of element 0 of a map of u32 to u64.
+pub fn lookup(map: impl AsFd) -> nix::Result<u64> {
+    lookup_at(map, 0)
+}
+
+/// Of another element.
+pub fn lookup_at(map: impl AsFd, key: u32) -> nix::Result<u64> {
+    element(map, 1, key, 0)
+}
+
+pub fn update(map: impl AsFd, value: u64) -> nix::Result<()> {
+    element(map, 2, 0, value).map(drop)
+}
+
+fn element(map: impl AsFd, command: libc::c_long, key: u32, mut value: u64) -> nix::Result<u64> {
+    #[repr(C)]
+    struct Attr {
+        map_fd: u32,
+        unused: u32,
+        key: u64,
+        value: u64,
+        flags: u64,
+    }
+    let attr = Attr {
+        map_fd: map.as_fd().as_raw_fd() as u32,
+        unused: 0,
+        key: &raw const key as u64,
+        value: &raw mut value as u64,
+        flags: 0,
+    };
+    // SAFETY: attr leads to a key and a value of the sizes that the map has.
+    let done = unsafe { libc::syscall(libc::SYS_bpf, command, &raw const attr, size_of::<Attr>()) };
+    Errno::result(done).map(|_| value)
 }

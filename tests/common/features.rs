@@ -112,7 +112,7 @@ pub fn element_iterator(pin: &Path, map: &Path) -> Command {
 #[macro_export]
 macro_rules! needs {
     ($feature:expr) => {
-        if !common::features::has($feature, std::any::type_name_of_val(&|| ())) {
+        if !$crate::common::features::has($feature, std::any::type_name_of_val(&|| ())) {
             return;
         }
     };

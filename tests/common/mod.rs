@@ -11,12 +11,8 @@ pub mod child;
 pub mod fds;
 pub mod features;
 pub mod fuse;
-pub mod load;
-pub mod peers;
-pub mod played;
 pub mod receiver;
 pub mod sender;
-pub mod supervisor;
 pub mod traced;
 pub mod waiting;
 
@@ -374,7 +370,7 @@ pub fn variable<'a>(environment: &'a str, name: &str) -> Option<&'a str> {
 }
 
 /// The lines of env(1) that are part of the contract, without the ids, which differ from run
-/// to run: tests/reuse.rs is about those.
+/// to run: tests/exec/reuse.rs is about those.
 pub fn contract(environment: &str) -> Vec<&str> {
     environment.lines().filter(|line| is_contract(line)).collect()
 }

@@ -1,0 +1,143 @@
+//! `bpf-exec --agent` with a real agent: what the command gets, from first to last.
+
+use crate::common::agent::*;
+use crate::common::fds::*;
+use crate::common::*;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::process::Stdio;
+
+/// Prints what the contract has, sorted.
+const ENV: &str = "env | grep ^BPF_ | grep -v _ID= | sort";
+
+fn start(lab: &Lab, options: &[&str]) -> Agent {
+    let state = format!("{BPFFS}/state");
+    Agent::start(&mut lab.agent([&["--socket", "agent", "--state", &state], options].concat()))
+}
+
+fn put(lab: &Lab, reference: &str) {
+    assert_eq!(stdout_of(&mut lab.map(["put", reference, "--socket=agent"])), "");
+}
+
+#[test]
+fn maps_programs_and_links_go_from_the_agent_into_the_environment() {
+    let lab = Lab::new();
+    let _agent = start(&lab, &[]);
+    let pin = lab.hash("hits");
+    let (prog, link) = (pin_program("filter"), pin_link("iter"));
+    put(&lab, &format!("link:{}", link.display()));
+    put(&lab, pin.to_str().unwrap());
+    put(&lab, &format!("prog:{}", prog.display()));
+    let spec = "typed=array,value=struct{a: u32},entries=1";
+    stdout_of(&mut lab.exec(["--create", spec, "--", "bpf-map", "put", "typed", "--socket=agent"]));
+    let want = "BPF_LINK0=66\nBPF_LINK0_NAME=iter\nBPF_MAP0=65\nBPF_MAP0_NAME=hits\nBPF_MAP1=67\n\
+                BPF_MAP1_LAYOUT=u32 -> struct{a: u32}\nBPF_MAP1_NAME=typed\nBPF_NUM_LINKS=1\n\
+                BPF_NUM_MAPS=2\nBPF_NUM_PROGS=1\nBPF_PROG0=64\nBPF_PROG0_NAME=filter\n";
+    for argument in ["agent", "agent#filter,hits,iter,typed"] {
+        let mut command = lab.exec(["--agent", argument, "--", "sh", "-c", ENV]);
+        assert_eq!(stdout_of(&mut command), want, "{argument}");
+    }
+    // The very objects.
+    let fdinfo = "sed -n 's/^prog_id:[[:space:]]*/prog /p' /proc/self/fdinfo/$BPF_PROG0; \
+                  sed -n 's/^link_id:[[:space:]]*/link /p' /proc/self/fdinfo/$BPF_LINK0; \
+                  bpf-map get hits 1; bpf-map set hits 2 7";
+    let mut command = lab.exec(["--agent", "agent", "--", "sh", "-c", fdinfo]);
+    let ids = [id_of_pinned("prog", &prog), id_of_pinned("link", &link)];
+    let want = format!("prog {}\nlink {}\n42\n", ids[0], ids[1]);
+    assert_eq!(stdout_of(&mut command), want);
+    assert_eq!(stdout_of(&mut lab.map(["get", "/sys/fs/bpf/hits", "2"])), "7\n");
+    // Read-only, a map alone.
+    let mut command = lab.exec(["-r", "--agent", "agent#hits", "--dry-run", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&stdout_of(&mut command)).unwrap();
+    assert_eq!((&json[0]["access"], &json[0]["name"]), (&"r".into(), &"hits".into()));
+    let message = "bpf-exec: agent#filter: get: \"filter\" is a prog, which has no descriptor with \
+                   access r alone";
+    fails(&mut lab.exec(["-r", "--agent", "agent#filter", "--dry-run"]), 125, message);
+    // Of all that is there, what has a read-only descriptor.
+    let mut command = lab.exec(["-r", "--agent", "agent", "--", "sh", "-c", ENV]);
+    let want = "BPF_MAP0=64\nBPF_MAP0_NAME=hits\nBPF_MAP1=65\n\
+                BPF_MAP1_LAYOUT=u32 -> struct{a: u32}\nBPF_MAP1_NAME=typed\nBPF_NUM_MAPS=2\n";
+    assert_eq!(stdout_of(&mut command), want);
+}
+
+#[test]
+fn a_user_without_privileges_gets_what_the_rules_give() {
+    let lab = Lab::new();
+    let rule = ["--allow", "h*:uid=65534:list,read", "--socket-mode", "0666"];
+    let _agent = start(&lab, &rule);
+    put(&lab, lab.hash("hits").to_str().unwrap());
+    put(&lab, lab.hash("secret").to_str().unwrap());
+    let program = lab.reachable("bpf-exec");
+    let as_nobody = |arguments: &[&str]| {
+        let all = [&NOBODY[1..], &[&program], arguments].concat();
+        lab.program(NOBODY[0], all)
+    };
+    let script = "bpf-map get hits 1; bpf-map set hits 1 1; echo $?";
+    let lab_run = run(&mut as_nobody(&["--agent", "agent", "--", "sh", "-c", script]));
+    assert_eq!((lab_run.status, lab_run.stdout.as_str()), (0, "42\n2\n"), "{lab_run:?}");
+    let refused = run(&mut as_nobody(&["--agent", "agent#secret", "--", "echo", "ran"]));
+    assert_eq!((refused.status, refused.stdout.as_str()), (125, ""));
+    assert!(refused.stderr.starts_with("bpf-exec: agent#secret: get: "), "{refused:?}");
+    let absent = run(&mut as_nobody(&["--agent", "agent#nothing", "--", "echo", "ran"]));
+    assert_eq!(absent.stderr, refused.stderr.replace("secret", "nothing"));
+}
+
+#[test]
+fn with_wait_the_command_starts_when_all_names_are_there() {
+    let lab = Lab::new();
+    let mut agent = start(&lab, &[]);
+    let map = new_map("held");
+    let client = Client::connect(&lab.path("agent"));
+    assert_eq!(client.put("one", map.as_fd()).status, 0);
+    let mut command = lab.exec(["--wait", "--agent", "agent#one,two", "--", "sh", "-c", ENV]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // Whether its request has come yet or not, it is answered when both are there.
+    let pid = format!("pid {}", child.id());
+    eventually("a client that waits", || {
+        let fds = std::fs::read_dir(format!("/proc/{}/fd", child.id())).unwrap();
+        let is_socket = |to: std::path::PathBuf| to.to_string_lossy().starts_with("socket:");
+        fds.flatten().any(|fd| fd.path().read_link().is_ok_and(is_socket))
+    });
+    assert_eq!(client.put("two", map.as_fd()).status, 0);
+    let run = Run::from(child.wait_with_output().unwrap());
+    let stdout = "BPF_MAP0=64\nBPF_MAP0_NAME=one\nBPF_MAP1=65\nBPF_MAP1_NAME=two\nBPF_NUM_MAPS=2\n";
+    assert_eq!(run, Run { status: 0, stdout: stdout.into(), stderr: String::new() });
+    agent.line(&pid);
+    let mut command =
+        lab.exec(["--wait", "--timeout", "0.2", "--agent", "agent#none", "--", "echo", "ran"]);
+    let message = "bpf-exec: agent#none: wait: nothing came of it within 0.2 seconds";
+    fails(&mut command, 125, message);
+}
+
+#[test]
+fn a_thousand_maps_come_without_names_and_none_is_left_behind() {
+    let lab = Lab::new();
+    let _agent = start(&lab, &[]);
+    let client = Client::connect(&lab.path("agent"));
+    let map = new_map("held");
+    for i in 0..1000 {
+        assert_eq!(client.put(&format!("m{i:04}"), map.as_fd()).status, 0);
+    }
+    let script = "echo $BPF_NUM_MAPS $BPF_MAP0_NAME $BPF_MAP999_NAME; ls /proc/self/fd | wc -l";
+    let mut command = lab.exec(["--agent", "agent", "--", "sh", "-c", script]);
+    // Those that any command has here, and no others.
+    let without = ["-c", "ls /proc/self/fd | wc -l"];
+    let before: u32 = stdout_of(&mut lab.program("sh", without)).trim().parse().unwrap();
+    assert_eq!(stdout_of(&mut command), format!("1000 m0000 m0999\n{}\n", 1000 + before));
+    let table = stdout_of(&mut lab.map(["agent", "--socket=agent"]));
+    assert_eq!(table.lines().count(), 1001);
+}
+
+#[test]
+fn an_agent_that_was_started_again_is_found_again() {
+    let lab = Lab::new();
+    let agent = start(&lab, &[]);
+    put(&lab, lab.hash("hits").to_str().unwrap());
+    agent.kill();
+    let message = "bpf-exec: agent: connect: nobody listens there";
+    fails(&mut lab.exec(["--agent", "agent", "--", "echo", "ran"]), 125, message);
+    let _agent = start(&lab, &[]);
+    let mut command = lab.exec(["--agent", "agent#hits", "--", "bpf-map", "get", "hits", "1"]);
+    assert_eq!(stdout_of(&mut command), "42\n");
+    assert!(Path::new("/sys/fs/bpf/state/hits/map").exists());
+}

@@ -1,0 +1,120 @@
+//! Clients that send an agent descriptors that are none of its business: it tells what they are,
+//! and keeps none.
+
+use crate::common::agent::*;
+use crate::common::fds::*;
+use crate::common::*;
+use crate::support::peers::*;
+use nix::fcntl::{OFlag, open};
+use nix::poll::{PollFd, PollFlags, poll};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// What is no map, no program and no link; and what it is called.
+fn other_things(lab: &Lab) -> Vec<(OwnedFd, &'static str)> {
+    use std::fs::File;
+    let bpf = |command: libc::c_long, number: u32| {
+        let attr = [number, 0, 0, 0];
+        // SAFETY: no pointers.
+        let fd =
+            unsafe { libc::syscall(libc::SYS_bpf, command, &raw const attr, size_of_val(&attr)) };
+        made(fd)
+    };
+    let link = open_pin(&pin_link("link"));
+    let pipe = std::io::pipe().expect("a pipe");
+    // A software event that never happens: PERF_COUNT_SW_DUMMY.
+    let mut event = [0u64; 16];
+    (event[0], event[1]) = (1 | 128 << 32, 9);
+    const PERF_FLAG_FD_CLOEXEC: libc::c_long = 8;
+    // SAFETY: an attribute of the size that it contains.
+    let event = unsafe {
+        libc::syscall(libc::SYS_perf_event_open, &raw const event, 0, -1, -1, PERF_FLAG_FD_CLOEXEC)
+    };
+    let path_only = OFlag::O_PATH | OFlag::O_CLOEXEC;
+    let path_only = open(&lab.array("pin", 1), path_only, nix::sys::stat::Mode::empty());
+    // SAFETY: no pointers but a name that ends with a NUL.
+    let (memory, count) = unsafe {
+        let memory = libc::memfd_create(c"bpf-map".as_ptr(), libc::MFD_CLOEXEC);
+        (memory, libc::eventfd(0, libc::EFD_CLOEXEC))
+    };
+    const BTF_GET_FD_BY_ID: libc::c_long = 19;
+    const ITER_CREATE: libc::c_long = 33;
+    vec![
+        (pipe.0.into(), "a pipe"),
+        (pipe.1.into(), "a pipe"),
+        (std::net::TcpListener::bind("127.0.0.1:0").expect("a socket").into(), "a socket"),
+        (File::open("/dev/null").expect("a file").into(), "a file"),
+        (File::open(lab.dir.path()).expect("a directory").into(), "a file"),
+        (path_only.expect("a file"), "a file"),
+        (made(memory.into()), "a file"),
+        (made(count.into()), "something else"),
+        (made(event), "a perf event"),
+        (bpf(BTF_GET_FD_BY_ID, 1), "a BTF object"),
+        (bpf(ITER_CREATE, link.as_raw_fd() as u32), "a BPF iterator"),
+    ]
+}
+
+/// What a system call has returned.
+#[track_caller]
+fn made(fd: libc::c_long) -> OwnedFd {
+    assert!(fd >= 0, "{}", std::io::Error::last_os_error());
+    // SAFETY: the kernel has just made it for us.
+    unsafe { OwnedFd::from_raw_fd(fd as i32) }
+}
+
+#[test]
+fn one_descriptor_of_an_object_is_put_and_nothing_else() {
+    let lab = Lab::new();
+    let (agent, path) = serve(&lab);
+    let client = Client::connect(&path);
+    client.list();
+    let before = agent.fds();
+    let map = new_map("one");
+    let put = |fds: &[BorrowedFd]| refusal(client.ask(PUT, 0, &strings(&["hits", ""]), fds));
+    let unfit = |reason: &str| (5, reason.to_owned());
+    assert_eq!(put(&[]), unfit("no descriptor came along"));
+    for count in [2, 3, 253] {
+        let fds = vec![map.as_fd(); count];
+        assert_eq!(put(&fds), unfit("more than one descriptor came along"), "{count}");
+    }
+    for (fd, what) in &other_things(&lab) {
+        assert_eq!(put(&[fd.as_fd()]), unfit(&format!("{what}, not a BPF object")));
+        assert_eq!(put(&[fd.as_fd(), map.as_fd()]).0, 5);
+    }
+    // The connection itself, which would keep itself open.
+    // SAFETY: open as long as the client.
+    let own = unsafe { BorrowedFd::borrow_raw(client.fd()) };
+    assert_eq!(put(&[own]), unfit("a socket, not a BPF object"));
+    assert_eq!(client.list(), []);
+    // What is no object is closed in its own time.
+    eventually("the end of the descriptors", || agent.fds() == before);
+}
+
+#[test]
+fn a_descriptor_that_is_not_asked_for_is_closed() {
+    let lab = Lab::new();
+    let (agent, path) = serve_all(&lab, &[], &["*:uid=1001:list,read", "*:uid=1002:list,put"]);
+    let root = Client::connect(&path);
+    done(root.put("hits", new_map("asked").as_fd()));
+    let clients = [1001, 1002, 65534].map(|uid| Client::connect_as(&path, &User::new(uid)));
+    clients.iter().for_each(|client| drop(client.list()));
+    let before = agent.fds();
+    let hits = string("hits");
+    let wait = [&0u32.to_ne_bytes()[..], &hits].concat();
+    for client in clients.iter().chain([&root]) {
+        let requests = [(LIST, &string("")), (GET, &hits), (REMOVE, &hits), (INFO, &hits)];
+        for (operation, body) in requests.into_iter().chain([(WAIT, &wait)]) {
+            for count in [1, 5, 253] {
+                // Its other end tells when nobody has it any more.
+                let (end, given) = std::io::pipe().expect("a pipe");
+                let answer = client.ask(operation, 0, body, &vec![given.as_fd(); count]);
+                let want = "a descriptor came along that this operation does not take";
+                assert_eq!(refusal(answer), (1, want.into()), "{operation}");
+                drop(given);
+                let mut gone = [PollFd::new(end.as_fd(), PollFlags::POLLIN)];
+                assert_eq!(poll(&mut gone, 10_000u16), Ok(1), "it is open somewhere");
+            }
+        }
+    }
+    assert_eq!(root.list().len(), 1);
+    eventually("the end of the descriptors", || agent.fds() == before);
+}

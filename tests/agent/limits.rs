@@ -1,0 +1,357 @@
+//! What an agent lets its clients have at most: connections, objects, bytes, and its own
+//! descriptors.
+
+use crate::common::agent::*;
+use crate::common::child::Start;
+use crate::common::fds::*;
+use crate::common::*;
+use crate::support::peers::*;
+use nix::sys::signal::Signal;
+use std::io::{BufRead, BufReader};
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::Stdio;
+
+/// Asks without waiting for the answer.
+fn ask_list(client: &Client) {
+    client.send(&packet(LIST, 0, 1, &string("")), &[]).expect("sent");
+}
+
+#[test]
+fn who_comes_when_all_places_are_taken_waits_until_one_is_free() {
+    let lab = Lab::new();
+    let (agent, path) = serve_all(&lab, &["--max-clients", "2"], &[]);
+    // Sixteen more than the limit are root's.
+    let mut all: Vec<Client> = (0..18).map(|_| Client::connect(&path)).collect();
+    all.iter().for_each(|client| drop(client.list()));
+    let (first, second) = (all.remove(0), all.remove(0));
+    let full = agent.fds();
+    let waiting: Vec<Client> = (0..3).map(|_| Client::connect(&path)).collect();
+    waiting.iter().for_each(ask_list);
+    for _ in 0..5 {
+        first.list();
+        second.list();
+    }
+    assert_eq!(agent.fds(), full);
+    waiting.iter().for_each(|client| assert!(!client.is_answered()));
+    drop(first);
+    assert_eq!(done(waiting[0].answer(1, false)), []);
+    second.list();
+    assert!(!waiting[1].is_answered());
+    drop(second);
+    assert_eq!(done(waiting[1].answer(1, false)), []);
+    drop((waiting, all));
+    eventually("the end of all connections", || agent.fds() == full - 18);
+    Client::connect(&path).list();
+}
+
+#[test]
+fn agent_sleeps_while_clients_wait_and_do_not_read() {
+    let lab = Lab::new();
+    let options = ["-q", "--max-clients", "4", "--max-in-flight", "2"];
+    let (agent, path) = serve_all(&lab, &options, &["*:uid=1001:all"]);
+    let root = Client::connect(&path);
+    done(root.put("hits", new_map("asleep").as_fd()));
+    let user = User::new(1001);
+    let (unread, starved) = (Client::connect_as(&path, &user), Client::connect_as(&path, &user));
+    unread.send(&packet(GET, 0, 1, &string("hits")), &[]).expect("sent");
+    root.list();
+    root.list();
+    starved.send(&packet(GET, 0, 1, &string("hits")), &[]).expect("sent");
+    let waiting = Client::connect(&path);
+    let wait = [&0u32.to_ne_bytes()[..], &string("never")].concat();
+    waiting.send(&packet(WAIT, 0, 1, &wait), &[]).expect("sent");
+    // With these all connections are taken, and two wait in the backlog.
+    let all: Vec<Client> = (0..18).map(|_| Client::connect(&path)).collect();
+    all[..16].iter().for_each(|client| drop(client.list()));
+    ask_list(&all[17]);
+    let mut strace = lab.program("strace", ["-o", "trace", "-e", "trace=/epoll_p?wait", "-p"]);
+    strace.arg(agent.pid().to_string()).stderr(Stdio::piped());
+    let mut strace = strace.spawn().expect("strace");
+    let mut line = String::new();
+    BufReader::new(strace.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.ends_with(" attached\n"), "{line}");
+    let wait = [&500u32.to_ne_bytes()[..], &string("never")].concat();
+    assert_eq!(root.ask(WAIT, 0, &wait, &[]).status, 7);
+    assert!(!starved.is_answered() && !waiting.is_answered() && !all[17].is_answered());
+    agent.kill();
+    strace.wait().unwrap();
+    let trace = std::fs::read_to_string(lab.path("trace")).unwrap();
+    let waits = trace.lines().filter(|line| line.contains("wait(")).count();
+    // A few for the request, and one for each time limit.
+    assert!(waits < 50, "{trace}");
+}
+
+#[test]
+fn users_that_take_all_places_keep_root_from_none() {
+    let lab = Lab::new();
+    let (mut agent, path) = serve_all(&lab, &["--max-clients", "4"], &[]);
+    let users = [1001, 1001, 1002, 1002].map(|uid| Client::connect_as(&path, &User::new(uid)));
+    users.iter().for_each(|client| drop(client.list()));
+    let third = Client::connect_as(&path, &User::new(1003));
+    let line = agent.line("connect: uid 1003");
+    assert!(line.ends_with(": refused: 4 connections, as many as may be"), "{line}");
+    assert_eq!(third.receive().expect("the end").bytes, b"");
+    let roots: Vec<Client> = (0..16).map(|_| Client::connect(&path)).collect();
+    roots.iter().for_each(|client| drop(client.list()));
+}
+
+#[test]
+fn one_user_has_half_of_the_places_at_most() {
+    let lab = Lab::new();
+    let (mut agent, path) = serve_all(&lab, &["--max-clients", "4"], &[]);
+    let user = User::new(1001);
+    let two = [Client::connect_as(&path, &user), Client::connect_as(&path, &user)];
+    two.iter().for_each(|client| drop(client.list()));
+    let before = agent.fds();
+    for _ in 0..3 {
+        let third = Client::connect_as(&path, &user);
+        let line = agent.line("connect: uid 1001");
+        assert!(line.ends_with(": refused: 2 connections of one user"), "{line}");
+        assert_eq!(third.receive().expect("the end").bytes, b"");
+    }
+    assert_eq!(agent.fds(), before);
+    // Others have the rest, and root as many as there are.
+    Client::connect_as(&path, &User::new(1002)).list();
+    let root = [Client::connect(&path), Client::connect(&path)];
+    root.iter().for_each(|client| drop(client.list()));
+    drop(root);
+    drop(two);
+    eventually("the end of all connections", || agent.fds() == before - 2);
+    let roots: Vec<Client> = (0..4).map(|_| Client::connect(&path)).collect();
+    roots.iter().for_each(|client| drop(client.list()));
+}
+
+#[test]
+fn a_full_store_refuses_and_gives_up_nothing() {
+    let lab = Lab::new();
+    let (agent, path) = serve_all(&lab, &["--max-objects", "2"], &[]);
+    let client = Client::connect(&path);
+    let map = new_map("full");
+    for name in ["a", "b"] {
+        done(client.put(name, map.as_fd()));
+    }
+    let before = agent.fds();
+    let full = (6, "2 objects are stored, as many as may be".to_owned());
+    let other = new_map("other");
+    assert_eq!(refusal(client.put("c", other.as_fd())), full);
+    let replace = |name| client.ask(PUT, REPLACE, &strings(&[name, ""]), &[other.as_fd()]);
+    assert_eq!(refusal(replace("c")), full);
+    // A name that is there is no new one.
+    assert_eq!(done(replace("a"))[0].id, id_of(&other));
+    assert_eq!(client.put("b", map.as_fd()).status, 0);
+    assert_eq!(names(&client.list()), ["a", "b"]);
+    assert_eq!(agent.fds(), before);
+    done(client.ask(REMOVE, 0, &string("a"), &[]));
+    done(client.put("c", other.as_fd()));
+}
+
+#[test]
+fn a_request_is_as_long_as_may_be() {
+    let lab = Lab::new();
+    let (_agent, path) = serve_all(&lab, &["--max-request", "64"], &[]);
+    let client = Client::connect(&path);
+    let ask = |length: usize| client.ask(LIST, 0, &string("x".repeat(length - 12)), &[]);
+    assert_eq!(done(ask(64)), []);
+    assert_eq!(refusal(ask(65)), (1, "a request of more than 64 bytes".into()));
+    assert_eq!(client.list(), []);
+}
+
+#[test]
+fn without_a_descriptor_left_it_refuses_and_recovers() {
+    let lab = Lab::new();
+    let start = Start { open_files: Some((32, 32)), ..Start::default() };
+    let mut agent = Agent::spawn_with(&start, &mut lab.agent(["--socket", "agent"]));
+    agent.line("serves on");
+    let path = lab.path("agent");
+    let client = Client::connect(&path);
+    client.list();
+    let before = agent.fds();
+    let maps: Vec<OwnedFd> = (0..32).map(|_| new_map("last")).collect();
+    let put = |at: usize| client.put(&format!("n{at}"), maps[at].as_fd());
+    let stored = (0..32).find(|&at| put(at).status != 0).expect("an end");
+    assert_eq!((before + stored, agent.fds()), (32, 32));
+    let lost = (5, "the descriptor was lost: too many are open here".to_owned());
+    assert_eq!(refusal(put(31)), lost);
+    agent.line(&format!("put \"n31\": uid 0 gid 0 pid {}", std::process::id()));
+    // What it has it hands on; what it would have to open it cannot.
+    assert_eq!(client.list().len(), stored);
+    assert_eq!(client.get(&["n0"], 0).fds.len(), 1);
+    assert_eq!(refusal(client.get(&["n0"], READ)), (9, "too many open files".into()));
+    // Connections wait; said once.
+    let waiting = [Client::connect(&path), Client::connect(&path)];
+    waiting.iter().for_each(ask_list);
+    assert_eq!(agent.line("accept"), "bpf-agent: accept: too many open files");
+    for _ in 0..5 {
+        client.list();
+    }
+    assert!(!waiting[0].is_answered());
+    done(client.ask(REMOVE, 0, &string("n0"), &[]));
+    assert_eq!(done(waiting[0].answer(1, false)).len(), stored - 1);
+    assert!(!waiting[1].is_answered());
+    agent.line("accept: too many open files");
+    let [first, second] = waiting;
+    drop(first);
+    assert_eq!(done(second.answer(1, false)).len(), stored - 1);
+    assert_eq!(refusal(put(31)), lost);
+    drop(second);
+    let all: Vec<String> = (1..stored).map(|at| format!("n{at}")).collect();
+    client.remove(&all);
+    eventually("the end of all connections", || agent.fds() == before);
+    assert_eq!(put(31).status, 0);
+    let seen = agent.log.join("\n");
+    let end = agent.stop();
+    let said = (seen + &end.stderr).matches("accept: ").count();
+    assert_eq!((end.status, said), (0, 2), "{}", end.stderr);
+}
+
+/// The bound of docs/decisions/get-is-decided-per-packet.md: the descriptors of one packet.
+#[test]
+fn clients_that_do_not_read_hold_no_fds() {
+    const CLIENTS: usize = 256;
+    let lab = Lab::new();
+    // Fewer than the descriptors of a name for each client and those of a packet together.
+    let start = Start { open_files: Some((600, 600)), ..Start::default() };
+    let state = format!("{BPFFS}/agent");
+    let words = ["-q", "--socket", "agent", "--socket-mode", "0666", "--state", &state];
+    let words = words.into_iter().chain(["--max-in-flight", "1000", "--allow", "*:uid=1001:read"]);
+    let mut agent = Agent::spawn_with(&start, &mut lab.agent(words));
+    agent.line("serves on");
+    let (root, path) = (Client::connect(&lab.path("agent")), lab.path("agent"));
+    done(root.put("hits", new_map("held").as_fd()));
+    let before = agent.fds();
+    let user = User::new(1001);
+    let clients: Vec<Client> = (0..CLIENTS).map(|_| Client::connect_as(&path, &user)).collect();
+    // The user may only read, so that each descriptor has to be opened.
+    let body = strings(&["hits"; 10]);
+    for client in &clients {
+        for number in 0..3 {
+            client.send(&packet(GET, 0, number, &body), &[]).expect("sent");
+        }
+        let open = agent.fds();
+        assert!(open <= before + CLIENTS + 253, "{open}");
+    }
+    root.list();
+    root.list();
+    assert_eq!(agent.fds(), before + CLIENTS);
+    for client in &clients {
+        for number in 0..3 {
+            let got = client.answer(number, true);
+            assert_eq!((got.status, got.fds.len()), (0, 10), "{}", got.reason);
+        }
+    }
+    root.list();
+    assert_eq!(agent.fds(), before + CLIENTS);
+}
+
+#[test]
+fn ten_thousand_answers_and_a_thousand_connections_leave_nothing_open() {
+    let lab = Lab::new();
+    let state = format!("{BPFFS}/agent");
+    let (agent, path) = serve_all(&lab, &["-q", "--state", &state], &["*:uid=1001:read"]);
+    let (root, user) = (Client::connect(&path), Client::connect_as(&path, &User::new(1001)));
+    done(root.put("hits", new_map("often").as_fd()));
+    user.list();
+    let before = agent.fds();
+    for _ in 0..5_000 {
+        assert_eq!(root.get(&["hits"], 0).fds.len(), 1);
+        // Opened anew each time.
+        assert_eq!(user.get(&["hits"], READ).fds.len(), 1);
+    }
+    eventually("the last answer", || agent.fds() == before);
+    for number in 0..1_000 {
+        let client = Client::connect(&path);
+        if number % 2 == 0 {
+            client.send(&packet(GET, 0, 1, &string("hits")), &[]).expect("sent");
+        }
+    }
+    eventually("the end of all connections", || agent.fds() == before);
+    assert_eq!(root.list().len(), 1);
+}
+
+#[test]
+fn half_of_what_was_sent_ahead_is_done_when_the_client_goes() {
+    let lab = Lab::new();
+    let (agent, path) = serve(&lab);
+    let other = Client::connect(&path);
+    other.list();
+    let before = agent.fds();
+    let maps: Vec<OwnedFd> = (0..60).map(|_| new_map("half")).collect();
+    for half in [&maps[..30], &maps[30..]] {
+        let client = Client::connect(&path);
+        client.list();
+        for (at, map) in half.iter().enumerate() {
+            let body = strings(&[format!("n{at:02}").as_str(), ""]);
+            client.send(&packet(PUT, REPLACE, 1, &body), &[map.as_fd()]).expect("sent");
+        }
+        drop(client);
+        // As many as it got to, from the first on.
+        eventually("the end of the connection", || {
+            // The same before and after: nothing is stored in between.
+            let stored = other.list().len();
+            agent.fds() == before + stored && other.list().len() == stored
+        });
+        let listed = other.list();
+        let want: Vec<String> = (0..listed.len()).map(|at| format!("n{at:02}")).collect();
+        assert_eq!(names(&listed), want);
+        for name in want {
+            done(other.ask(REMOVE, 0, &string(name), &[]));
+        }
+    }
+    assert_eq!(agent.fds(), before);
+}
+
+#[test]
+fn what_has_come_before_the_end_is_answered() {
+    let lab = Lab::new();
+    let (agent, path) = serve(&lab);
+    let (client, late) = (Client::connect(&path), Client::connect(&path));
+    let map = new_map("end");
+    done(client.put("hits", map.as_fd()));
+    late.list();
+    agent.signal(Signal::SIGSTOP);
+    for number in 0..50 {
+        client.send(&packet(GET, 0, number, &string("hits")), &[]).expect("sent");
+    }
+    // What stands behind a wait is not answered; and nothing hides the answer before it.
+    let wait = [&0u32.to_ne_bytes()[..], &string("gone")].concat();
+    for (number, (operation, body)) in
+        (0..).zip([(REMOVE, &wait[4..]), (WAIT, &wait), (LIST, &string(""))])
+    {
+        late.send(&packet(operation, 0, number, body), &[]).expect("sent");
+    }
+    let stranger = Client::connect(&path);
+    agent.signal(Signal::SIGTERM);
+    agent.signal(Signal::SIGCONT);
+    for number in 0..50 {
+        assert_eq!(id_of(&client.answer(number, true).fds[0]), id_of(&map));
+    }
+    assert_eq!(client.receive().expect("the end").bytes, b"");
+    assert_eq!(late.answer(0, false).status, 3);
+    assert_eq!(late.receive().expect("the end").bytes, b"");
+    let reset = stranger.receive().expect_err("no answer").raw_os_error();
+    assert_eq!(reset, Some(libc::ECONNRESET));
+    assert_eq!(agent.wait().status, 0);
+    assert!(!path.exists());
+}
+
+#[test]
+fn who_never_stops_asking_does_not_hold_up_the_end() {
+    let lab = Lab::new();
+    let (agent, path) = serve_all(&lab, &["-q"], &[]);
+    let flood = Client::connect(&path);
+    flood.list();
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| while flood.send(&packet(LIST, 0, 1, &string("")), &[]).is_ok() {});
+        }
+        scope.spawn(|| while flood.receive().is_ok_and(|packet| !packet.bytes.is_empty()) {});
+        let other = Client::connect(&path);
+        for _ in 0..20 {
+            assert_eq!(other.list(), []);
+        }
+        agent.signal(Signal::SIGTERM);
+        eventually("the end", || !path.exists());
+        let end = agent.wait();
+        assert_eq!((end.status, end.stderr.as_str()), (0, "bpf-agent: ends\n"));
+    });
+}

@@ -1,0 +1,5 @@
+//! What the tests of the agent share.
+
+pub mod peers;
+pub mod played;
+pub mod supervisor;

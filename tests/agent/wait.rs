@@ -1,0 +1,215 @@
+//! Answers that take their time: waiting for names, requests that come many at a time, and
+//! clients that have said all they had to say.
+
+use crate::common::agent::*;
+use crate::common::fds::*;
+use crate::common::*;
+use nix::sys::socket::{Shutdown, shutdown};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// The body of a WAIT; 0 is for ever.
+fn wait_for(milliseconds: u32, names: &[&str]) -> Vec<u8> {
+    [&milliseconds.to_ne_bytes()[..], &strings(names)].concat()
+}
+
+/// A client that the agent has heard of.
+fn heard(path: &Path) -> Client {
+    let client = Client::connect(path);
+    client.list();
+    client
+}
+
+/// Sends a WAIT, and makes sure that the agent has taken it up: it hears clients that it knows
+/// in the order in which their sockets tell something, if only that an answer was read.
+#[track_caller]
+fn begin_wait(client: &Client, number: u32, body: &[u8], other: &Client) {
+    client.send(&packet(WAIT, 0, number, body), &[]).expect("sent");
+    other.list();
+    other.list();
+}
+
+/// Nothing has come for `client`.
+#[track_caller]
+fn still_waits(client: &Client, other: &Client) {
+    other.list();
+    assert!(!client.is_answered());
+}
+
+#[test]
+fn who_waits_is_answered_once_all_names_are_there() {
+    let lab = Lab::new();
+    let (_agent, path) = serve(&lab);
+    let (client, other) = (heard(&path), heard(&path));
+    let maps: Vec<OwnedFd> = (0..3).map(|_| new_map("awaited")).collect();
+    let put = |name: &str, at: usize| done(other.put(name, maps[at].as_fd()));
+    put("a", 0);
+    // There already.
+    assert_eq!(names(&done(client.ask(WAIT, 0, &wait_for(0, &["a"]), &[]))), ["a"]);
+    // Comes later; and several, in the order asked.
+    begin_wait(&client, 7, &wait_for(0, &["c", "a", "b", "a"]), &other);
+    still_waits(&client, &other);
+    put("b", 1);
+    still_waits(&client, &other);
+    put("unasked", 1);
+    still_waits(&client, &other);
+    // Gone again before the last has come.
+    other.remove(&["b"]);
+    put("c", 2);
+    still_waits(&client, &other);
+    put("b", 2);
+    let records = done(client.answer(7, false));
+    assert_eq!(names(&records), ["c", "a", "b", "a"]);
+    let ids: Vec<u32> = [2, 0, 2, 0].iter().map(|&at| id_of(&maps[at])).collect();
+    assert_eq!(records.iter().map(|record| record.id).collect::<Vec<_>>(), ids);
+}
+
+#[test]
+fn all_who_wait_for_a_name_are_answered_when_it_comes() {
+    let lab = Lab::new();
+    let (_agent, path) = serve(&lab);
+    let other = Client::connect(&path);
+    let waiting: Vec<Client> = (0..50).map(|_| heard(&path)).collect();
+    for (number, client) in waiting.iter().enumerate() {
+        begin_wait(client, number as u32, &wait_for(600_000, &["news"]), &other);
+    }
+    done(other.put("news", new_map("news").as_fd()));
+    for (number, client) in waiting.iter().enumerate() {
+        assert_eq!(names(&done(client.answer(number as u32, false))), ["news"]);
+    }
+}
+
+#[test]
+fn waiting_ends_with_its_time_and_not_with_the_patience_for_the_idle() {
+    let lab = Lab::new();
+    let words = ["--socket", "agent", "--client-timeout", "1.5"];
+    let mut agent = Agent::start(&mut lab.agent(words));
+    let path = lab.path("agent");
+    let late = |client: &Client, milliseconds: u32| {
+        let begun = Instant::now();
+        let answer = refusal(client.ask(WAIT, 0, &wait_for(milliseconds, &["never"]), &[]));
+        assert_eq!(answer, (7, "the time to wait is over".into()));
+        let took = begun.elapsed();
+        assert!(took >= Duration::from_millis(milliseconds.into()), "{took:?}");
+    };
+    let client = Client::connect(&path);
+    late(&client, 1);
+    // Longer than anybody may be idle; and then there is still time to ask.
+    late(&client, 3500);
+    assert_eq!(client.list(), []);
+    let ever = Client::connect(&path);
+    ever.send(&packet(WAIT, 0, 1, &wait_for(0, &["later"])), &[]).unwrap();
+    // The others are idle by now, and go; who waits for ever stays.
+    agent.line("ended: nothing happened");
+    let other = Client::connect(&path);
+    done(other.put("later", new_map("later").as_fd()));
+    assert_eq!(names(&done(ever.answer(1, false))), ["later"]);
+}
+
+#[test]
+fn who_goes_away_while_waiting_is_forgotten() {
+    let lab = Lab::new();
+    let (agent, path) = serve(&lab);
+    let other = Client::connect(&path);
+    other.list();
+    let before = agent.fds();
+    for _ in 0..3 {
+        let waiting: Vec<Client> = (0..20).map(|_| heard(&path)).collect();
+        for client in &waiting {
+            begin_wait(client, 1, &wait_for(0, &["never", "ever"]), &other);
+        }
+        assert_eq!(agent.fds(), before + 20);
+        drop(waiting);
+        eventually("the end of the connections", || agent.fds() == before);
+    }
+    // Gone before it was heard, or in between.
+    for number in 0..300 {
+        let client = Client::connect(&path);
+        let requests = if number % 2 == 0 { 1 } else { 70 };
+        for _ in 1..requests {
+            client.send(&packet(LIST, 0, 1, &string("")), &[]).expect("sent");
+        }
+        client.send(&packet(WAIT, 0, 1, &wait_for(0, &["never"])), &[]).expect("sent");
+    }
+    eventually("the end of the connections", || agent.fds() == before);
+    done(other.put("never", new_map("never").as_fd()));
+    done(other.put("ever", new_map("ever").as_fd()));
+    assert_eq!(agent.fds(), before + 2);
+}
+
+#[test]
+fn requests_sent_ahead_are_answered_in_their_order() {
+    let lab = Lab::new();
+    let (_agent, path) = serve(&lab);
+    let (client, other) = (heard(&path), heard(&path));
+    let map = new_map("ahead");
+    for number in 0..100 {
+        let name = format!("n{number}");
+        match number % 4 {
+            0 => client.send(&packet(PUT, 0, number, &strings(&[&name, ""])), &[map.as_fd()]),
+            1 => {
+                let before = format!("n{}", number - 1);
+                client.send(&packet(GET, 0, number, &string(before)), &[])
+            }
+            2 => client.send(&packet(9, 0, number, b"what?"), &[]),
+            _ => client.send(&packet(LIST, 0, number, &string("n96")), &[]),
+        }
+        .expect("sent");
+    }
+    other.list();
+    for number in 0..100 {
+        let answer = client.answer(number, number % 4 == 1);
+        match number % 4 {
+            0 => assert_eq!(names(&done(answer)), [format!("n{number}")]),
+            1 => {
+                assert_eq!(id_of(&answer.fds[0]), id_of(&map));
+                assert_eq!(names(&done(answer)), [format!("n{}", number - 1)]);
+            }
+            2 => assert_eq!(refusal(answer), (1, "operation 9 is not known".into())),
+            _ => assert_eq!(done(answer).len(), usize::from(number > 96)),
+        }
+    }
+}
+
+#[test]
+fn what_is_asked_behind_a_wait_is_answered_behind_it() {
+    let lab = Lab::new();
+    let (_agent, path) = serve(&lab);
+    let (client, other) = (heard(&path), heard(&path));
+    client.send(&packet(WAIT, 0, 1, &wait_for(0, &["a"])), &[]).unwrap();
+    client.send(&packet(GET, 0, 2, &string("a")), &[]).unwrap();
+    begin_wait(&client, 3, &wait_for(1, &["b"]), &other);
+    still_waits(&client, &other);
+    done(other.put("a", new_map("a").as_fd()));
+    assert_eq!(names(&done(client.answer(1, false))), ["a"]);
+    assert_eq!(client.answer(2, true).fds.len(), 1);
+    assert_eq!(refusal(client.answer(3, false)).0, 7);
+}
+
+#[test]
+fn who_has_said_all_still_gets_every_answer() {
+    let lab = Lab::new();
+    let (agent, path) = serve(&lab);
+    let other = Client::connect(&path);
+    let map = new_map("said");
+    let all: Vec<String> = (0..600).map(|n| format!("n{n}")).collect();
+    for name in &all {
+        done(other.put(name, map.as_fd()));
+    }
+    let before = agent.fds();
+    let client = heard(&path);
+    client.send(&packet(GET, 0, 1, &strings(&all)), &[]).unwrap();
+    client.send(&packet(WAIT, 0, 2, &wait_for(0, &["more"])), &[]).unwrap();
+    client.send(&packet(LIST, 0, 3, &string("more")), &[]).unwrap();
+    shutdown(client.fd(), Shutdown::Write).unwrap();
+    // Three packets, each sent once the one before it is read.
+    let got = client.answer(1, true);
+    assert_eq!((got.fds.len(), got.packets), (600, 3));
+    still_waits(&client, &other);
+    done(other.put("more", map.as_fd()));
+    assert_eq!(names(&done(client.answer(2, false))), ["more"]);
+    assert_eq!(names(&done(client.answer(3, false))), ["more"]);
+    assert_eq!(client.receive().unwrap().bytes, b"", "the end");
+    eventually("the end of the connection", || agent.fds() == before + 1);
+}

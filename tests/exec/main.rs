@@ -1,0 +1,17 @@
+//! `bpf-exec`.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod access;
+mod bad_input;
+mod foreign;
+mod handoff;
+mod import;
+mod import_fd;
+mod import_senders;
+mod objects;
+mod reuse;
+mod scope;
+mod sources;
+mod walk;

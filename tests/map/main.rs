@@ -1,0 +1,32 @@
+//! `bpf-map`.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod batch;
+mod completion;
+mod dump;
+mod iteration;
+mod json_strings;
+mod kinds;
+mod lasting;
+mod layout_source;
+mod list;
+mod load;
+mod locks;
+mod nested;
+mod output_file;
+mod padding;
+mod peer;
+mod percpu;
+mod pin;
+mod possible_cpus;
+mod prometheus;
+mod queue;
+mod replaced;
+mod send;
+mod send_owner;
+mod show;
+mod unreadable;
+mod values;
+mod watch;

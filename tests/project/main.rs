@@ -1,0 +1,10 @@
+//! The manual pages, the units, the scripts, and what is about no program in particular.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod features;
+mod library;
+mod manual;
+mod scripts;
+mod units;
