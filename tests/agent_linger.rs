@@ -86,7 +86,7 @@ fn a_descriptor_that_is_slow_to_close_keeps_nobody_waiting() {
         });
         eventually("the end of it", || threads(&agent) == 1);
         read.join().expect("read");
-        eventually("no descriptor more", || agent.fds() == before);
+        agent.await_fds(0, &before);
     }
 }
 
@@ -114,7 +114,7 @@ fn a_connection_that_ends_before_its_requests_are_read_leaves_nothing_to_close()
     });
     eventually("the end of it", || threads(&agent) == 1);
     read.join().expect("read");
-    eventually("no descriptor more", || agent.fds() == before);
+    agent.await_fds(0, &before);
 }
 
 #[test]

@@ -161,7 +161,7 @@ fn what_is_handed_out_is_what_was_asked_within_the_rights() {
             }
         }
         drop(root);
-        eventually("the end of all connections", || agent.fds() == before - 1);
+        agent.await_fds(-1, &before);
         assert_eq!(agent.stop().status, 0);
     }
 }

@@ -1,7 +1,9 @@
 //! `bpf-exec --agent` with a real agent: what the command gets, from first to last.
 
 use crate::common::agent::*;
+use crate::common::child::{Running, Start};
 use crate::common::fds::*;
+use crate::common::open_fds::OpenFds;
 use crate::common::*;
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -93,11 +95,7 @@ fn with_wait_the_command_starts_when_all_names_are_there() {
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // Whether its request has come yet or not, it is answered when both are there.
     let pid = format!("pid {}", child.id());
-    eventually("a client that waits", || {
-        let fds = std::fs::read_dir(format!("/proc/{}/fd", child.id())).unwrap();
-        let is_socket = |to: std::path::PathBuf| to.to_string_lossy().starts_with("socket:");
-        fds.flatten().any(|fd| fd.path().read_link().is_ok_and(is_socket))
-    });
+    eventually("a client that waits", || OpenFds::of(child.id()).has_socket());
     assert_eq!(client.put("two", map.as_fd()).status, 0);
     let run = Run::from(child.wait_with_output().unwrap());
     let stdout = "BPF_MAP0=64\nBPF_MAP0_NAME=one\nBPF_MAP1=65\nBPF_MAP1_NAME=two\nBPF_NUM_MAPS=2\n";
@@ -118,12 +116,15 @@ fn a_thousand_maps_come_without_names_and_none_is_left_behind() {
     for i in 0..1000 {
         assert_eq!(client.put(&format!("m{i:04}"), map.as_fd()).status, 0);
     }
-    let script = "echo $BPF_NUM_MAPS $BPF_MAP0_NAME $BPF_MAP999_NAME; ls /proc/self/fd | wc -l";
-    let mut command = lab.exec(["--agent", "agent", "--", "sh", "-c", script]);
-    // Those that any command has here, and no others.
-    let without = ["-c", "ls /proc/self/fd | wc -l"];
-    let before: u32 = stdout_of(&mut lab.program("sh", without)).trim().parse().unwrap();
-    assert_eq!(stdout_of(&mut command), format!("1000 m0000 m0999\n{}\n", 1000 + before));
+    let mut command = lab.exec(["--agent", "agent", "--", "cat"]);
+    let running = Running::cat(&Start::default(), &mut command);
+    let numbers: Vec<i32> = (0..3).chain(64..1064).collect();
+    running.fds().assert_numbers(&numbers, "1000 maps");
+    let contract = running.contract();
+    for entry in ["BPF_NUM_MAPS=1000", "BPF_MAP0_NAME=m0000", "BPF_MAP999_NAME=m0999"] {
+        assert!(contract.iter().any(|held| held == entry), "{entry}");
+    }
+    assert_eq!(running.end(), Run { status: 0, stdout: String::new(), stderr: String::new() });
     let table = stdout_of(&mut lab.map(["agent", "--socket=agent"]));
     assert_eq!(table.lines().count(), 1001);
 }

@@ -86,7 +86,7 @@ fn one_descriptor_of_an_object_is_put_and_nothing_else() {
     assert_eq!(put(&[own]), unfit("a socket, not a BPF object"));
     assert_eq!(client.list(), []);
     // What is no object is closed in its own time.
-    eventually("the end of the descriptors", || agent.fds() == before);
+    agent.await_fds(0, &before);
 }
 
 #[test]
@@ -116,5 +116,5 @@ fn a_descriptor_that_is_not_asked_for_is_closed() {
         }
     }
     assert_eq!(root.list().len(), 1);
-    eventually("the end of the descriptors", || agent.fds() == before);
+    agent.await_fds(0, &before);
 }

@@ -35,7 +35,7 @@ fn any_number_of_names_is_handed_out_in_the_order_asked() {
     // The same name over and over is as many descriptors.
     check_get(&client, &[&short[7], &short[7], &short[3], &short[7]], 1);
     check_get(&client, &[&short[7]; 300], 2);
-    assert_eq!(agent.fds(), before);
+    agent.fds().assert_more(0, &before);
 }
 
 #[track_caller]

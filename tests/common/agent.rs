@@ -1,7 +1,7 @@
 //! A running `bpf-agent`, and a client of it that builds its packets byte by byte: it shares no
 //! code with the agent.
 
-use super::{Lab, Run, child::Start, fds::what_is};
+use super::{Lab, Run, child::Start, fds::what_is, holds_within_a_minute, open_fds::OpenFds};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
@@ -118,9 +118,16 @@ impl Agent {
         self.wait()
     }
 
-    /// The numbers of its open descriptors.
-    pub fn fds(&self) -> usize {
-        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("a process").count()
+    pub fn fds(&self) -> OpenFds {
+        OpenFds::of(self.pid())
+    }
+
+    /// Waits until `more` fds are open than in `before`.
+    #[track_caller]
+    pub fn await_fds(&self, more: isize, before: &OpenFds) {
+        if !holds_within_a_minute(|| self.fds().difference(before) == more) {
+            self.fds().assert_more(more, before);
+        }
     }
 }
 

@@ -1,10 +1,10 @@
 //! How a command is started, to the last detail, and what it is while it runs, as /proc tells it.
 
 use super::Run;
+use super::open_fds::OpenFds;
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
-use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::io::{Read, Write};
 use std::os::fd::RawFd;
@@ -171,22 +171,8 @@ impl Running {
         std::fs::read(format!("/proc/{}/{file}", self.pid())).expect("a process")
     }
 
-    /// What its descriptors lead to.
-    pub fn fds(&self) -> BTreeMap<RawFd, String> {
-        let directory = format!("/proc/{}/fd", self.pid());
-        let mut fds = BTreeMap::new();
-        for entry in std::fs::read_dir(directory).expect("a process") {
-            let entry = entry.expect("an entry");
-            let number = entry.file_name().to_string_lossy().parse().expect("a number");
-            let target = entry.path().read_link().expect("a link");
-            fds.insert(number, target.to_string_lossy().into_owned());
-        }
-        fds
-    }
-
-    /// The numbers of its descriptors.
-    pub fn numbers(&self) -> Vec<RawFd> {
-        self.fds().into_keys().collect()
+    pub fn fds(&self) -> OpenFds {
+        OpenFds::of(self.pid())
     }
 
     /// A field of what /proc tells of one of its descriptors.

@@ -11,6 +11,7 @@ pub mod child;
 pub mod fds;
 pub mod features;
 pub mod fuse;
+pub mod open_fds;
 pub mod receiver;
 pub mod sender;
 pub mod traced;
@@ -356,12 +357,19 @@ pub fn map_exists(id: u32) -> bool {
 /// tells nobody of, such as freeing a map. Fails after a minute, which is long enough for an
 /// emulated machine.
 #[track_caller]
-pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+pub fn eventually(what: &str, condition: impl FnMut() -> bool) {
+    assert!(holds_within_a_minute(condition), "{what} did not come about");
+}
+
+pub fn holds_within_a_minute(mut condition: impl FnMut() -> bool) -> bool {
     let end = Instant::now() + Duration::from_secs(60);
     while !condition() {
-        assert!(Instant::now() < end, "{what} did not come about");
+        if Instant::now() >= end {
+            return false;
+        }
         std::thread::yield_now();
     }
+    true
 }
 
 /// The value of a variable in the output of env(1).

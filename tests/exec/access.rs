@@ -128,7 +128,7 @@ fn inherited_descriptors_are_replaced_in_place() {
     for (access, flags) in [(&["-r"][..], ["00", "00"]), (&[], ["00", "02"])] {
         let running =
             Running::cat(&Start::default(), &mut lab.exec([&two, access, &["--", "cat"]].concat()));
-        assert_eq!(running.numbers(), [0, 1, 2, 64, 65], "{access:?}");
+        running.fds().assert_numbers(&[0, 1, 2, 64, 65], &format!("{access:?}"));
         assert_eq!(
             running.contract(),
             ["BPF_NUM_MAPS=2", "BPF_MAP0=64", "BPF_MAP0_NAME=a", "BPF_MAP1=65", "BPF_MAP1_NAME=b",],

@@ -28,6 +28,9 @@ fn variables(maps: &[(u32, i32, &str)]) -> Vec<String> {
     std::iter::once(count).chain(each).collect()
 }
 
+/// The target of a map's fd.
+const MAP: Option<&str> = Some("anon_inode:bpf-map");
+
 #[test]
 fn the_command_has_its_descriptors_and_the_callers_and_no_other() {
     let lab = Lab::new();
@@ -56,9 +59,9 @@ fn the_command_has_its_descriptors_and_the_callers_and_no_other() {
             let fds = running.fds();
             let mut numbers = [&[0, 1, 2], open, &want].concat();
             numbers.sort_unstable();
-            assert_eq!(running.numbers(), numbers, "{open:?} {base:?}");
-            assert!(open.iter().all(|number| fds[number] == "/dev/null"), "{fds:?}");
-            assert!(want.iter().all(|number| fds[number] == "anon_inode:bpf-map"), "{fds:?}");
+            running.fds().assert_numbers(&numbers, &format!("{open:?} {base:?}"));
+            assert!(open.iter().all(|number| fds.target(*number) == Some("/dev/null")), "{open:?}");
+            assert!(want.iter().all(|number| fds.target(*number) == MAP), "{open:?}");
             let last = if source.is_empty() { "m2" } else { "pinned" };
             let [a, b, c] = want;
             let maps = [(0, a, "m0"), (1, b, "m1"), (2, c, last)];
@@ -83,7 +86,7 @@ fn many_maps_go_above_the_soft_limit_which_is_then_put_back() {
     {
         let mut command = lab.exec(create(300));
         let running = Running::cat(&start(hard), command.arg("--").args(inner).arg("cat"));
-        assert_eq!(running.numbers(), numbers, "{inner:?}");
+        running.fds().assert_numbers(&numbers, &format!("{inner:?}"));
         assert_eq!(running.open_files(), (128, hard));
         assert_eq!(running.contract(), variables(&maps));
         assert_eq!(running.end(), NOTHING);
@@ -215,7 +218,7 @@ fn inherited_maps_keep_their_numbers_and_others_fill_the_gaps() {
         command.args(["BPF_MAP9=66", "BPF_MAP9_NAME=twice", "bpf-exec"]).args(options);
         let running = Running::cat(&Start::default(), command.args(["--", "cat"]));
         assert_eq!(running.contract(), variables(want), "{options:?}");
-        assert_eq!(running.numbers(), [&[0, 1, 2], numbers].concat(), "{options:?}");
+        running.fds().assert_numbers(&[&[0, 1, 2], numbers].concat(), &format!("{options:?}"));
         assert_eq!(running.end(), NOTHING, "{options:?}");
     }
 }
@@ -228,7 +231,7 @@ fn one_bpf_exec_hands_on_what_another_handed_over() {
     let mut command = lab.exec(words);
     let running = Running::cat(&Start::default(), command.args(create(1)).args(["--", "cat"]));
     assert_eq!(running.contract(), variables(&[(0, 64, "hits"), (1, 65, "m0")]));
-    assert_eq!(running.numbers(), [0, 1, 2, 64, 65]);
+    running.fds().assert_numbers(&[0, 1, 2, 64, 65], "the command's fds");
     assert_eq!(running.fdinfo(64, "map_id"), map_id(&pin).to_string());
     // In place: the process that was started is the command now.
     assert_eq!(running.status("Name"), "cat");
@@ -362,8 +365,8 @@ fn closed_standard_streams_stay_closed() {
             let map = if options.contains(&"3") { 3 } else { 64 };
             let mut want: Vec<i32> = (0..3).filter(|number| !closed.contains(number)).collect();
             want.push(map);
-            assert_eq!(running.numbers(), want, "{closed:?} {options:?}");
-            assert_eq!(running.fds()[&map], "anon_inode:bpf-map");
+            running.fds().assert_numbers(&want, &format!("{closed:?} {options:?}"));
+            assert_eq!(running.fds().target(map), MAP);
             running.kill();
         }
     }

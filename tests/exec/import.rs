@@ -1,11 +1,11 @@
 //! Maps received over tc's socket: what the command gets, the socket's file, and hostile senders.
 
 use crate::common::fds::*;
+use crate::common::open_fds::OpenFds;
 use crate::common::sender::{Datagram, Entry, send};
 use crate::common::waiting::Waiting;
 use crate::common::*;
 use nix::sys::signal::Signal;
-use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
@@ -648,19 +648,12 @@ fn descriptors_lost_to_the_limit_on_open_files_are_an_error() {
     nobody_holds("30 maps", sent);
 }
 
-/// The numbers of the open descriptors of a process.
-fn descriptors(pid: u32) -> BTreeSet<i32> {
-    let entries = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("a process");
-    let number = |name: std::ffi::OsString| name.to_str().unwrap().parse().unwrap();
-    entries.map(|entry| number(entry.unwrap().file_name())).collect()
-}
-
-/// The open descriptors of a command, between its start and the end of its input.
-fn descriptors_when_ready(child: &mut Child) -> BTreeSet<i32> {
+/// The open fds of a command, between its start and the end of its input.
+fn fds_when_ready(child: &mut Child) -> OpenFds {
     let mut line = String::new();
     BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
     assert_eq!(line, "ready\n");
-    let open = descriptors(child.id());
+    let open = OpenFds::of(child.id());
     drop(child.stdin.take());
     open
 }
@@ -674,14 +667,15 @@ fn received_descriptors_are_close_on_exec_until_placed() {
     command.args(script).stdin(Stdio::piped());
     let mut waiting = Waiting::start(&mut command, &[&socket]);
     let pid = waiting.child().id();
-    let (sent, at_start) = (maps(2), descriptors(pid));
+    let (sent, at_start) = (maps(2), OpenFds::of(pid).numbers());
     let send_one = |at: usize| {
         let datagram = Datagram { total: 2, ..Datagram::of(vec![entry(at as u32)]) };
         datagram.send(&socket, &[sent[at].as_fd()]);
     };
     send_one(0);
-    eventually("the first map received", || descriptors(pid).len() > at_start.len());
-    let received: Vec<i32> = descriptors(pid).difference(&at_start).copied().collect();
+    eventually("the first map received", || OpenFds::of(pid).count() > at_start.len());
+    let mut received = OpenFds::of(pid).numbers();
+    received.retain(|fd| !at_start.contains(fd));
     for fd in received.iter().chain(at_start.iter().filter(|&&fd| fd > 2)) {
         let info = std::fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")).unwrap();
         let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).unwrap();
@@ -689,8 +683,7 @@ fn received_descriptors_are_close_on_exec_until_placed() {
         assert_ne!(flags & nix::libc::O_CLOEXEC, 0, "descriptor {fd} of {received:?}\n{info}");
     }
     send_one(1);
-    let want = BTreeSet::from([0, 1, 2, 64, 65]);
-    assert_eq!(descriptors_when_ready(waiting.child()), want);
+    fds_when_ready(waiting.child()).assert_numbers(&[0, 1, 2, 64, 65], "two maps");
     assert_eq!(waiting.run().status, 1, "read(1) met the end of its input");
 }
 
@@ -719,17 +712,15 @@ fn closed_standard_streams_are_not_reused() {
         let command = import(&lab, &[], &socket, &["--", "echo", "ran"]);
         let mut waiting = Waiting::start(&mut after(&closing.join("; "), &command), &[&socket]);
         let (pid, sent) = (waiting.child().id(), maps(1));
-        let at_start = descriptors(pid);
+        let at_start = OpenFds::of(pid);
         let datagram = Datagram { total: 2, ..Datagram::of(vec![entry(0)]) };
         datagram.send(&socket, &[sent[0].as_fd()]);
-        eventually("the map received", || descriptors(pid).len() > at_start.len());
+        eventually("the map received", || OpenFds::of(pid).difference(&at_start) > 0);
         for fd in closed {
             // Absent, or the root directory, which can be neither read nor written.
-            let link = std::fs::read_link(format!("/proc/{pid}/fd/{fd}"));
-            assert!(
-                link.as_ref().is_err() || link.as_ref().is_ok_and(|link| link == Path::new("/")),
-                "{closed:?} closed: descriptor {fd} is {link:?}"
-            );
+            let open = OpenFds::of(pid);
+            let target = open.target(*fd);
+            assert!(matches!(target, None | Some("/")), "{closed:?} closed: fd {fd} is {target:?}");
         }
         waiting.signal(Signal::SIGTERM);
         assert_eq!(waiting.output().status.signal(), Some(Signal::SIGTERM as i32));

@@ -2,7 +2,7 @@
 //! storing what arrives there with an agent.
 
 use crate::common::agent::*;
-use crate::common::child::Start;
+use crate::common::child::{Running, Start};
 use crate::common::fds::*;
 use crate::common::receiver::activated;
 use crate::common::sender::Datagram;
@@ -39,13 +39,15 @@ fn inherited_socket_is_used_and_closed_and_its_file_unchanged() {
     // Its number may be one that the maps get.
     for base in ["64", "3"] {
         send(&lab, "in", &map);
-        let script = "echo $BPF_MAP7 $(sed -n 's/^map_id:\\t//p' /proc/$$/fdinfo/$BPF_MAP7); \
-                      exec ls -l /proc/self/fd";
-        let mut command = import(&lab, &["--fd-base", base, "--", "sh", "-c", script]);
-        let stdout = stdout_of(with_fd_3(&mut command, &socket));
-        let (placed, open) = stdout.split_once('\n').unwrap();
-        assert_eq!(placed, format!("{base} {}", id_of(&map)));
-        assert!(open.contains("bpf-map") && !open.contains("socket:"), "{open}");
+        let start = Start { given: vec![socket.as_raw_fd()], ..Start::default() };
+        let running = Running::cat(&start, &mut import(&lab, &["--fd-base", base, "--", "cat"]));
+        let number = base.parse().unwrap();
+        running.fds().assert_numbers(&[0, 1, 2, number], base);
+        assert_eq!(running.fdinfo(number, "map_id"), id_of(&map).to_string());
+        let map7 = format!("BPF_MAP7={base}");
+        let placed = ["BPF_NUM_MAPS=1", &map7, "BPF_MAP7_NAME=sent"];
+        assert_eq!(running.contract(), placed);
+        assert_eq!(running.end(), Run { status: 0, stdout: String::new(), stderr: String::new() });
     }
     let now = std::fs::metadata(lab.path("in")).unwrap();
     assert_eq!((now.ino(), now.mode(), now.ctime()), (about.ino(), about.mode(), about.ctime()));

@@ -50,7 +50,7 @@ fn the_command_gets_the_very_objects_that_are_pinned_and_no_other_descriptor() {
     let start = Start { open: vec![3, 65], ..Start::default() };
     let running = Running::cat(&start, &mut command);
     // Descriptors in the order of the command line, around what was open; maps first in the environment.
-    assert_eq!(running.numbers(), [0, 1, 2, 3, 64, 65, 66, 67]);
+    running.fds().assert_numbers(&[0, 1, 2, 3, 64, 65, 66, 67], "the command's fds");
     let want = [
         "BPF_NUM_MAPS=1",
         "BPF_MAP0=66",
@@ -63,7 +63,7 @@ fn the_command_gets_the_very_objects_that_are_pinned_and_no_other_descriptor() {
         "BPF_LINK0_NAME=flows",
     ];
     assert_eq!(running.contract(), want);
-    assert_eq!(running.fds()[&67], "anon_inode:bpf-prog");
+    assert_eq!(running.fds().target(67), Some("anon_inode:bpf-prog"));
     assert_eq!(running.fdinfo(67, "prog_id"), id_of_pinned("prog", &prog));
     assert_eq!(running.fdinfo(64, "link_id"), id_of_pinned("link", &link));
     assert_eq!(running.fdinfo(64, "link_type"), "iter");
@@ -207,7 +207,7 @@ fn each_class_is_numbered_by_itself_and_what_is_inherited_keeps_its_number() {
         "BPF_LINK1=65",
     ];
     assert_eq!(running.contract(), want);
-    assert_eq!(running.numbers(), [0, 1, 2, 64, 65, 66, 67, 68]);
+    running.fds().assert_numbers(&[0, 1, 2, 64, 65, 66, 67, 68], "the command's fds");
     let prog = id_of_pinned("prog", Path::new(PROG));
     assert!([64, 67, 68].iter().all(|&fd| running.fdinfo(fd, "prog_id") == prog));
     assert_eq!(running.end(), NOTHING);
@@ -428,7 +428,7 @@ fn read_only_refuses_programs_and_links_but_leaves_those_that_no_variable_names(
     let words = [&outer[..], &unset.concat(), &inner].concat();
     let running = Running::cat(&Start::default(), &mut lab.exec(words));
     assert_eq!(running.contract()[..2], ["BPF_NUM_MAPS=1", "BPF_MAP0=67"]);
-    assert_eq!(running.numbers(), [0, 1, 2, 64, 65, 66, 67]);
+    running.fds().assert_numbers(&[0, 1, 2, 64, 65, 66, 67], "the command's fds");
     assert_eq!(running.fdinfo(64, "prog_id"), id_of_pinned("prog", &prog));
     assert_eq!(running.fdinfo(65, "link_id"), id_of_pinned("link", &link));
     assert_eq!(running.fdinfo(66, "flags"), "00");
@@ -445,7 +445,7 @@ fn clean_drops_and_closes_programs_and_links_whether_named_or_not() {
     let words = [&outer[..], &unset, &inner].concat();
     let mut command = lab.exec(words);
     let running = Running::cat(&Start { open: vec![70], ..Start::default() }, &mut command);
-    assert_eq!(running.numbers(), [0, 1, 2, 70, 90]);
+    running.fds().assert_numbers(&[0, 1, 2, 70, 90], "the command's fds");
     let want = ["BPF_NUM_MAPS=1", "BPF_MAP0=90", "BPF_MAP0_NAME=map"];
     assert_eq!(running.contract(), want);
     let run = running.end();

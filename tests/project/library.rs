@@ -1,6 +1,7 @@
 //! The library, as a child of bpf-exec uses it: `examples/counter.rs`, and this test itself.
 
 use crate::common::child::Start;
+use crate::common::open_fds::OpenFds;
 use crate::common::*;
 use bpf_inherit::{AccessMode, InheritError, InheritedObjects, MapType, open_inherited};
 use nix::fcntl::{F_GETFD, FdFlag, fcntl};
@@ -129,7 +130,8 @@ fn inherited_objects_have_one_owner_and_are_close_on_exec() {
 }
 
 fn child() {
-    let is_open = |number: i32| std::path::Path::new(&format!("/proc/self/fd/{number}")).exists();
+    let fds = || OpenFds::of(std::process::id());
+    let before = fds();
     let is_close_on_exec = |fd: std::os::fd::BorrowedFd| {
         FdFlag::from_bits_retain(fcntl(fd, F_GETFD).unwrap()).contains(FdFlag::FD_CLOEXEC)
     };
@@ -161,12 +163,13 @@ fn child() {
         assert_eq!(b.object.lookup(&[0; 4], &mut [0; 8]), Ok(false));
         assert_eq!(b.object.lookup(&[0; 4], &mut [0; 4]), Err(bpf_inherit::Errno::EINVAL));
     }
-    assert!(is_open(64) && is_open(65));
+    fds().assert_more(0, &before);
     // SAFETY: the numbers have no owner: the objects above were duplicates.
     let owned = unsafe { bpf_inherit::from_env() }.unwrap();
     let numbers: Vec<_> = owned.maps.iter().map(|map| map.object.as_fd().as_raw_fd()).collect();
     assert_eq!(numbers, [64, 65]);
     assert!(owned.maps.iter().all(|map| is_close_on_exec(map.object.as_fd())));
     drop(owned);
-    assert!(!is_open(64) && !is_open(65));
+    fds().assert_more(-2, &before);
+    assert_eq!((fds().target(64), fds().target(65)), (None, None));
 }

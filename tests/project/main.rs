@@ -6,5 +6,6 @@ mod common;
 mod features;
 mod library;
 mod manual;
+mod open_fds;
 mod scripts;
 mod units;
