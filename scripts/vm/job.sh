@@ -14,6 +14,7 @@ prepare_job() {
 	built=${built%/*}
 	[[ -n $built ]] || die "the build left no bpf-exec"
 	mkdir -p "$job/tree$root" "$job/tree$built"
+	expand_filters
 	select_tests >"$job/tests"
 	printf '%s=%q\n' root "$root" built "$built" units "$systemd" record "$all" >"$job/config"
 	cp "$vm/run" "$job/run"
@@ -30,20 +31,35 @@ cargo_messages() (
 	cargo test --workspace --no-run --locked --message-format=json-render-diagnostics </dev/null
 )
 
+# Replaces each filter that names a module by the names of its tests.
+expand_filters() {
+	local filter binary path expanded=()
+
+	for filter in "${filters[@]}"; do
+		binary=${filter%%::*}
+		path=$(sed -n "s/^$binary //p" "$work/binaries")
+		[[ -n $path ]] || die "$filter: no test binary $binary"
+		if [[ $filter == *::* ]]; then
+			"$path" --list --format terse | awk -v binary="$binary" -v filter="$filter" '
+				sub(/: test$/, "") { $0 = binary "::" $0 }
+				$0 == filter || index($0, filter "::") == 1' >"$work/expanded"
+			[[ -s $work/expanded ]] || die "$filter: no such test or module"
+			mapfile -t -O "${#expanded[@]}" expanded <"$work/expanded"
+		else
+			expanded+=("$filter")
+		fi
+	done
+	filters=("${expanded[@]}")
+}
+
 # Prints a line for each test binary that is to run: its name, its path and the names of
 # its tests; no names if all of them are to run.
 select_tests() {
-	local filter
-
 	if [[ -n $all ]]; then
 		# These run cargo, and the machine has no compiler.
 		grep -v '^build ' "$work/binaries"
 		return
 	fi
-	for filter in "${filters[@]}"; do
-		grep -q "^${filter%%::*} " "$work/binaries" ||
-			die "$filter: no test binary ${filter%%::*}"
-	done
 	printf '%s\n' "${filters[@]}" | awk '
 		NR == FNR { split($0, part, "::"); name = part[1]; test = substr($0, length(name) + 3) }
 		NR == FNR { if (test == "") whole[name] = 1; else some[name] = some[name] " " test; next }
