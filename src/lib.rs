@@ -7,6 +7,7 @@
 
 mod account;
 mod agent;
+mod bpffs;
 mod cli;
 mod error;
 mod handoff;

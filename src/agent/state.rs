@@ -11,8 +11,8 @@ pub use bpf_inherit::ObjectKind;
 pub use change::{Change, New};
 
 use super::about::{About, decode_name, encode_name};
+use crate::bpffs::walk::PRIVATE_MODE;
 use crate::error::{Cause, Error};
-use crate::source::pin::APART;
 use crate::text::escape;
 use crate::wire::agent::{Class, MAX_LAYOUT};
 use bpf_inherit::AccessMode;
@@ -121,7 +121,7 @@ impl StateDir {
         let mut warnings = self.clear_up().map_err(fail)?;
         warnings.extend(self.set_apart().err().map(|errno| {
             let path = escape(self.path.as_os_str().as_bytes());
-            format!("{path}: set mode {APART:04o}: {}", Cause::from(errno))
+            format!("{path}: set mode {PRIVATE_MODE:04o}: {}", Cause::from(errno))
         }));
         let mut saved = Vec::new();
         for file in self.files("".as_ref()).map_err(fail)? {
@@ -140,8 +140,8 @@ impl StateDir {
     /// and neither a umask nor the directory above is to change that.
     fn set_apart(&self) -> Result<(), Errno> {
         match fstat(&*self.dir)?.st_mode & 0o7777 {
-            APART => Ok(()),
-            _ => fchmod(&*self.dir, Mode::from_bits_truncate(APART)),
+            PRIVATE_MODE => Ok(()),
+            _ => fchmod(&*self.dir, Mode::from_bits_truncate(PRIVATE_MODE)),
         }
     }
 
@@ -209,7 +209,7 @@ fn make(path: &Path) -> Result<(), Cause> {
     if statfs(parent.unwrap_or(Path::new(".")))?.filesystem_type() != BPF_FS_MAGIC {
         return Err(NOT_BPFFS.into());
     }
-    Ok(mkdirat(AT_FDCWD, path, Mode::from_bits_truncate(APART))?)
+    Ok(mkdirat(AT_FDCWD, path, Mode::from_bits_truncate(PRIVATE_MODE))?)
 }
 
 /// The access mode of a map's descriptor, as the protocol has it; both for all else.

@@ -4,7 +4,8 @@ mod spec;
 
 pub use spec::Spec;
 
-use super::{Opened, pin};
+use super::Opened;
+use crate::bpffs::{self, pin};
 use crate::error::{Cause, Error};
 use crate::map::typed::LayoutSource;
 use bpf_inherit::AccessMode;
@@ -50,7 +51,7 @@ pub fn open(spec: &Spec) -> Result<Opened, Error> {
 /// The map after which inner maps are checked.
 fn open_inner(inner: &Inner) -> Result<Map, Error> {
     match inner {
-        Inner::Pin(path) => pin::open_map(path, AccessMode::ReadOnly, Path::new(pin::ROOT)),
+        Inner::Pin(path) => pin::open_map(path, AccessMode::ReadOnly, Path::new(bpffs::ROOT)),
         Inner::Id(id) => super::id::open_map(*id, false),
     }
 }

@@ -1,6 +1,7 @@
 //! Programs, for maps whose values they are: by pin or id.
 
-use super::{id, pin};
+use super::id;
+use crate::bpffs::{self, pin};
 use crate::error::Error;
 use bpf_inherit::ObjectKind;
 use std::os::fd::OwnedFd;
@@ -8,7 +9,7 @@ use std::path::Path;
 
 /// Opens the program pinned at `path`.
 pub fn open_pinned(path: &Path) -> Result<OwnedFd, Error> {
-    Ok(pin::open_object(ObjectKind::Program, path, Path::new(pin::ROOT))?.into())
+    Ok(pin::open_object(ObjectKind::Program, path, false, Path::new(bpffs::ROOT))?.into())
 }
 
 /// Opens the program with this id; wants CAP_SYS_ADMIN.

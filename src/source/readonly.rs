@@ -1,6 +1,7 @@
 //! Read-only descriptors in place of writable ones.
 
-use super::{Opened, Settings, Source, pin};
+use super::{Opened, Settings, Source};
+use crate::bpffs::pins;
 use crate::error::{Cause, Error};
 use bpf_inherit::AccessMode;
 use bpf_inherit::Errno;
@@ -53,7 +54,7 @@ pub fn ensure(
     let fail = |cause: Cause| Error::new(name.unwrap_or(by_id.as_bytes()), OPEN, cause);
     match map_by_id(info.id, AccessMode::ReadOnly).and_then(Map::new) {
         Ok(map) => Ok(Some(map)),
-        Err(Errno::EPERM) => pin::find_read_only(bpffs, info.id)
+        Err(Errno::EPERM) => pins::find_read_only(bpffs, info.id)
             .map(Some)
             .ok_or_else(|| fail("CAP_SYS_ADMIN is needed, or a pin of it that may be read".into())),
         Err(errno) => Err(fail(errno.into())),

@@ -2,15 +2,14 @@
 
 use super::requests::{self, fd_number, requests};
 use crate::account::parse_user;
+use crate::bpffs::choose_root;
 use crate::cli::timeout;
-use crate::source::pin::ROOT;
 use crate::source::{Request, Settings};
 use crate::text::escape;
 use anyhow::{Context, anyhow};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -92,10 +91,9 @@ pub fn command() -> Command {
 /// Makes the plan, or says which argument is wrong.
 pub fn plan(matches: &ArgMatches) -> anyhow::Result<Plan> {
     let text = |name: &str| matches.get_one::<OsString>(name).map(OsString::as_os_str);
-    let bpffs = text("bpffs").map(OsString::from).or_else(|| nonempty("TC_BPF_MNT"));
     let settings = Settings {
         read_only: matches.get_flag("read-only"),
-        bpffs: PathBuf::from(bpffs.unwrap_or_else(|| ROOT.into())),
+        bpffs: choose_root(text("bpffs")),
         timeout: timeout::of(matches)?,
         wait: matches.get_flag("wait"),
         socket_mode: text("socket-mode").map(mode).transpose()?.unwrap_or(0o600),

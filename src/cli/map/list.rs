@@ -1,13 +1,13 @@
 //! `bpf-map list`: what is inherited, or all maps that the caller may see.
 
 use super::session::Session;
+use crate::bpffs::pins::{self, Pinned};
 use crate::cli::exit::warn;
 use crate::map::flags;
 use crate::map::typed::{LayoutSource, Layouts};
 use crate::output::{self, MapRow, Row, Whole};
 use crate::source::id;
 use crate::source::inherited;
-use crate::source::pins::{self, Pinned};
 use anyhow::bail;
 use bpf_inherit::AccessMode;
 use bpf_inherit::Errno;
@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The bpffs root.
-pub use crate::source::pin::ROOT as BPFFS;
+pub use crate::bpffs::ROOT as BPFFS;
 
 pub fn arguments(command: Command) -> Command {
     command.args([

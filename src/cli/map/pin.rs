@@ -2,9 +2,10 @@
 
 use super::session::Session;
 use super::{positional, reference, value};
+use crate::bpffs::pinning;
 use crate::error::{Cause, Error};
 use crate::map::state::State;
-use crate::source::{create, pinning};
+use crate::source::create;
 use crate::text::escape;
 use anyhow::{Context, anyhow, bail};
 use bpf_inherit::AccessMode;

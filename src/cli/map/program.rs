@@ -2,8 +2,9 @@
 
 use super::handed;
 use super::reference::Target;
+use crate::bpffs::holders;
 use crate::cli::exit::Output;
-use crate::source::{holders, program};
+use crate::source::program;
 use crate::text::escape;
 use anyhow::bail;
 use bpf_inherit::ObjectKind;

@@ -5,12 +5,13 @@ mod inherited;
 use super::reference::{self, Found, Reference};
 use super::session::Session;
 use super::{agent, handed, positional};
+use crate::bpffs::{self, pin};
 use crate::cli::exit::{FAILED, Output, warn};
 use crate::cli::name::split_name;
 use crate::map::typed::Layouts;
 use crate::source::agent::Client;
 use crate::source::foreign::ForeignName;
-use crate::source::{id, pin, readonly};
+use crate::source::{id, readonly};
 use crate::text::{escape, quote};
 use crate::wire::agent::check_name;
 use anyhow::{Context, anyhow, bail};
@@ -194,7 +195,7 @@ fn open_other(
     let (object, name) = match reference::parse(text) {
         Reference::Pin(path) => {
             let name = path.file_name().map(|name| name.as_bytes().to_vec());
-            (pin::open_object(kind, path, Path::new(pin::ROOT))?, name)
+            (pin::open_object(kind, path, false, Path::new(bpffs::ROOT))?, name)
         }
         Reference::Id(id) => {
             let id = id.parse().map_err(|_| anyhow!("{label}: not a {} id", kind.noun()))?;

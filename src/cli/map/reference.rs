@@ -2,11 +2,12 @@
 
 use super::handed;
 use super::origin::Origin;
+use crate::bpffs::{self, pin};
 use crate::cli::exit::warn;
 use crate::error::Error;
 use crate::map::typed::{LayoutSource, check_sizes};
 use crate::source::foreign::{ForeignLayout, ForeignName};
-use crate::source::{id, pin, readonly};
+use crate::source::{id, readonly};
 use crate::text::escape;
 use anyhow::{Context, anyhow, bail};
 use bpf_inherit::AccessMode;
@@ -143,7 +144,7 @@ pub fn find(startup: &Startup, text: &OsStr, write: bool) -> anyhow::Result<Foun
     let (map, claim) = match parse(text) {
         Reference::Pin(path) => {
             let name = path.file_name().map(|name| ForeignName::new(name.as_bytes()));
-            let map = pin::open_map(path, access, Path::new(pin::ROOT))?;
+            let map = pin::open_map(path, access, Path::new(bpffs::ROOT))?;
             return Ok(Found { map, name, told: None });
         }
         Reference::Id(id) => {
@@ -178,7 +179,7 @@ pub fn find_for_others(startup: &Startup, text: &OsStr, read_only: bool) -> anyh
     }
     let access = fd::access_mode(found.map.as_fd())
         .map_err(|errno| Error::new(text.as_bytes(), "read access mode", errno))?;
-    let bpffs = Path::new(pin::ROOT);
+    let bpffs = Path::new(bpffs::ROOT);
     let reopened = readonly::ensure(found.map.info(), access, Some(text.as_bytes()), bpffs)?;
     Ok(Found { map: reopened.unwrap_or(found.map), ..found })
 }

@@ -3,13 +3,13 @@
 use super::list::BPFFS;
 use super::reference;
 use super::session::Session;
+use crate::bpffs::pins;
 use crate::error::Error;
 use crate::map::flags;
 use crate::map::state::State;
 use crate::map::usage;
 use crate::output::Whole;
 use crate::output::show::{self, Shown};
-use crate::source::pins;
 use bpf_inherit::fd;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::os::fd::AsFd;

@@ -2,11 +2,11 @@
 //! `set MAP KEY VALUE` without options: no option parser, and maps that stay open. Whatever
 //! takes more than keys and bytes goes the long way.
 
+use crate::bpffs::pin;
 use crate::cli::exit::{self, Output};
 use crate::cli::map::origin::Part;
 use crate::cli::map::reference::{self, Target};
 use crate::cli::map::session::Session;
-use crate::source::pin;
 use crate::text::escape;
 use anyhow::Context;
 use bpf_inherit::Startup;

@@ -1,8 +1,8 @@
 //! The maps at hand, by name: a quick list, which fetches no BTF.
 
+use crate::bpffs::pins;
 use crate::cli::map::list::BPFFS;
 use crate::source::inherited;
-use crate::source::pins;
 use bpf_inherit::Startup;
 use bpf_inherit::bpf::MapInfo;
 use bpf_inherit::environ::Claim;

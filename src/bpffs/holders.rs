@@ -1,9 +1,8 @@
 //! Who else holds a map: what the kernel counts as its user references, as far as they can be seen.
 
-use super::pin;
+use super::{is_bpffs, pins};
 use bpf_inherit::ObjectKind;
 use bpf_inherit::fd::FdType;
-use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -13,10 +12,10 @@ use std::path::{Path, PathBuf};
 /// lead to the map with this id.
 ///
 /// That none was found does not prove that there is none: another namespace's pins, those in
-/// directories of mode [`pin::APART`], the descriptors of processes that we may not look at, and
+/// directories of mode [`PRIVATE_MODE`](super::walk::PRIVATE_MODE), the descriptors of processes that we may not look at, and
 /// those in flight over a socket are not seen.
 pub fn found(id: u32) -> bool {
-    roots().iter().any(|root| pin::find_read_only(root, id).is_some()) || in_a_process(id)
+    roots().iter().any(|root| pins::find_read_only(root, id).is_some()) || in_a_process(id)
 }
 
 /// Where a bpf file system is mounted (proc_pid_mountinfo(5)).
@@ -27,9 +26,8 @@ fn roots() -> BTreeSet<PathBuf> {
     let lines = text.split(|&b| b == b'\n').filter(is_bpf);
     let places = lines.filter_map(|line| line.split(|&b| b == b' ').nth(4));
     let places = places.map(|place| PathBuf::from(OsString::from_vec(unescape(place))));
-    let is_bpffs = |path: &PathBuf| statfs(path).is_ok_and(|s| s.filesystem_type() == BPF_FS_MAGIC);
     // What is mounted over is listed as well, and cannot be reached.
-    places.filter(is_bpffs).collect()
+    places.filter(|path| is_bpffs(path) == Ok(true)).collect()
 }
 
 /// Undoes `\040` and its like.

@@ -1,7 +1,6 @@
 //! Where maps are pinned: one walk over a bpf file system that skips what may not be opened.
 
-use super::pin::TOO_DEEP;
-use super::walk::{self, Step};
+use super::walk::{self, Step, TOO_DEEP};
 use crate::text::escape;
 use bpf_inherit::AccessMode;
 use bpf_inherit::Errno;
@@ -55,4 +54,18 @@ pub fn by_id(root: &Path) -> (Pinned, Vec<String>) {
     }
     missing.extend(too_deep);
     (found, missing)
+}
+
+/// Opens the pin of the map with this id below `root` with read-only access, if
+/// there is one; what cannot be opened or read is skipped.
+pub fn find_read_only(root: &Path, id: u32) -> Option<Map> {
+    let walked = walk::each(root, |step| {
+        let Step::Pin(pin) = step else { return ControlFlow::Continue(()) };
+        let opened = pin.open(AccessMode::ReadOnly).and_then(Map::new).ok();
+        match opened.filter(|map| map.info().id == id) {
+            Some(map) => ControlFlow::Break(map),
+            None => ControlFlow::Continue(()),
+        }
+    });
+    walked.ok()?.break_value()
 }

@@ -1,10 +1,11 @@
 //! A walk over a bpf file system, directory by directory, each opened from the one above it:
 //! paths of any length work, and no symbolic link is followed.
 
-use super::pin::APART;
-use bpf_inherit::AccessMode;
-use bpf_inherit::Errno;
+use super::pin::NOT_MOUNTED;
+use super::{NOT_BPFFS, is_bpffs};
+use crate::error::{Cause, Error};
 use bpf_inherit::bpf::obj_get;
+use bpf_inherit::{AccessMode, Errno};
 use nix::dir::{Dir, Type};
 use nix::fcntl::{AtFlags, OFlag, open, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
@@ -14,6 +15,11 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+/// The mode of a directory whose pins are private to its owner, such as an agent's state: walks
+/// skip it. A directory's mode is all that other programs can see of its purpose.
+pub const PRIVATE_MODE: u32 = 0o1700;
+pub const TOO_DEEP: &str = "directories are nested too deeply here: skipped";
+const WALK: &str = "read directory";
 /// Levels of directories below the root. Each has a descriptor while it is walked.
 const MAX_DEPTH: usize = 64;
 
@@ -50,7 +56,7 @@ impl Pin<'_> {
 
 /// Calls `visit` with every pin below `root`, sorted bytewise, directory by directory, until it
 /// breaks. Files with a dot in their name, which are the kernel's, directories of mode
-/// [`APART`], and what vanishes during the walk are skipped. An error is that of the root.
+/// [`PRIVATE_MODE`], and what vanishes during the walk are skipped. An error is that of the root.
 pub fn each<B>(
     root: &Path,
     mut visit: impl FnMut(Step) -> ControlFlow<B>,
@@ -59,6 +65,20 @@ pub fn each<B>(
     let directory = open(root, flags, Mode::empty())?;
     let entries = list(&directory)?;
     Ok(below(&directory, root, &entries, 0, &mut visit))
+}
+
+/// An error unless `start` is a directory of a BPF file system.
+pub fn check_bpffs(start: &Path, root: &Path) -> Result<(), Error> {
+    match is_bpffs(start) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(fail(start, if start == root { NOT_MOUNTED } else { NOT_BPFFS })),
+        Err(errno) => Err(fail(start, errno)),
+    }
+}
+
+/// An error of reading the directory `path`.
+pub fn fail(path: &Path, cause: impl Into<Cause>) -> Error {
+    Error::new(path.as_os_str().as_bytes(), WALK, cause)
 }
 
 fn below<B>(
@@ -106,7 +126,9 @@ fn list(directory: &OwnedFd) -> Result<Vec<(CString, bool)>, Errno> {
                 // What cannot be examined is walked, which finds the reason.
                 Err(_) => true,
                 Ok(stat) if is(&stat, SFlag::S_IFREG) => false,
-                Ok(stat) if is(&stat, SFlag::S_IFDIR) && stat.st_mode & 0o7777 != APART => true,
+                Ok(stat) if is(&stat, SFlag::S_IFDIR) && stat.st_mode & 0o7777 != PRIVATE_MODE => {
+                    true
+                }
                 Ok(_) => continue,
             },
             Some(_) => continue,

@@ -1,6 +1,7 @@
 //! Making and removing pins.
 
-use super::pin::{NOT_BPFFS, get, on_bpffs};
+use super::pin::get;
+use super::{NOT_BPFFS, is_bpffs};
 use crate::error::{Cause, Error};
 use bpf_inherit::AccessMode;
 use bpf_inherit::Errno;
@@ -32,7 +33,7 @@ fn explain(path: &Path, errno: Errno) -> Cause {
     };
     let dotted = path.file_name().is_some_and(|name| name.as_bytes().contains(&b'.'));
     match errno {
-        Errno::EPERM if on_bpffs(directory) == Ok(false) => NOT_BPFFS.into(),
+        Errno::EPERM if is_bpffs(directory) == Ok(false) => NOT_BPFFS.into(),
         Errno::EPERM if dotted => "a pin's name may not have a dot".into(),
         Errno::ENOENT if !directory.exists() => "no such directory".into(),
         Errno::EEXIST => "it exists already".into(),
@@ -63,7 +64,7 @@ pub fn unpin(path: &Path, force: bool) -> Result<(), Error> {
     let file = place.join(name);
     // A directory may be the root of a bpf file system that is mounted on it.
     let at = if kind == SFlag::S_IFDIR { &file } else { &place };
-    match on_bpffs(at) {
+    match is_bpffs(at) {
         Ok(true) => {}
         Ok(false) => return Err(fail(NOT_BPFFS.into())),
         Err(errno) => return Err(fail(errno.into())),
