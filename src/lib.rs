@@ -10,13 +10,17 @@ mod agent;
 mod bpffs;
 mod cli;
 mod error;
+mod foreign;
 mod handoff;
 mod map;
 mod name;
 mod object;
 mod output;
+mod readonly;
+mod socket;
 mod source;
 mod text;
+mod wait;
 pub mod wire;
 
 pub use cli::agent::main as bpf_agent;

@@ -3,7 +3,7 @@
 use super::client::Client;
 use super::crowd::Crowd;
 use super::shared::Agent;
-use crate::source::endpoint::Socket;
+use crate::socket::endpoint::Endpoint;
 use bpf_inherit::Errno;
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 use std::os::fd::AsFd;
@@ -18,14 +18,14 @@ const ACCEPTS: usize = 256;
 /// accepted: they would be reported again and again.
 pub struct Listeners {
     epoll: Rc<Epoll>,
-    sockets: Vec<Socket>,
+    sockets: Vec<Endpoint>,
     is_paused: bool,
     /// The error of accept(2) is in the log since the last connection was accepted.
     is_error_logged: bool,
 }
 
 impl Listeners {
-    pub fn new(epoll: Rc<Epoll>, sockets: Vec<Socket>) -> Result<Listeners, Errno> {
+    pub fn new(epoll: Rc<Epoll>, sockets: Vec<Endpoint>) -> Result<Listeners, Errno> {
         let mut listeners = Listeners { epoll, sockets, is_paused: true, is_error_logged: false };
         listeners.resume()?;
         Ok(listeners)

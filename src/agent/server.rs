@@ -6,7 +6,7 @@ use super::listeners::Listeners;
 use super::shared::Agent;
 use super::systemd::{Manager, watchdog_interval};
 use crate::error::Error;
-use crate::source::endpoint::Socket;
+use crate::socket::endpoint::Endpoint;
 use crate::text::count;
 use bpf_inherit::Errno;
 use nix::poll::PollTimeout;
@@ -54,7 +54,7 @@ impl Server {
     pub fn new(
         agent: Agent,
         signals: SignalFd,
-        listeners: Vec<Socket>,
+        listeners: Vec<Endpoint>,
         reload: Reload,
     ) -> Result<Server, Errno> {
         let epoll = Rc::new(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?);

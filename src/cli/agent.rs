@@ -14,8 +14,8 @@ use crate::agent::state::{Saved, StateDir};
 use crate::agent::store::Store;
 use crate::error::{Cause, Error};
 use crate::handoff::place::OpenFiles;
-use crate::source::endpoint::Socket;
-use crate::source::socket::Bound;
+use crate::socket::bound::Bound;
+use crate::socket::endpoint::Endpoint;
 use crate::text::{count, escape};
 use anyhow::{Context, bail};
 use arguments::Plan;
@@ -79,7 +79,7 @@ fn run(plan: Plan, listed: Vec<(OwnedFd, String)>) -> anyhow::Result<()> {
         log.line(warning);
     }
     if let Some(path) = &plan.socket {
-        listeners.push(Socket::Bound(Bound::new(path, SockType::SeqPacket, plan.socket_mode)?));
+        listeners.push(Endpoint::Bound(Bound::new(path, SockType::SeqPacket, plan.socket_mode)?));
     }
     // Not before: an agent that does not start says why, and nothing else.
     if forgets {
@@ -115,7 +115,7 @@ fn keeper(state: Option<&Path>, log: &mut Log) -> anyhow::Result<(Keeper, Vec<Sa
 }
 
 /// An inherited socket, which must be one that accepts connections of the protocol.
-fn listener(fd: OwnedFd, name: &str) -> Result<Socket, Error> {
+fn listener(fd: OwnedFd, name: &str) -> Result<Endpoint, Error> {
     let name = if name.is_empty() { "inherited" } else { name };
     let fail = |cause: Cause| Error::new(name, "serve inherited descriptor", cause);
     let kind = getsockopt(&fd, sockopt::SockType).map_err(|errno| match errno {
@@ -131,7 +131,7 @@ fn listener(fd: OwnedFd, name: &str) -> Result<Socket, Error> {
     let flags = fcntl(fd.as_fd(), F_GETFL).map_err(|errno| fail(errno.into()))?;
     let flags = OFlag::from_bits_retain(flags) | OFlag::O_NONBLOCK;
     fcntl(fd.as_fd(), FcntlArg::F_SETFL(flags)).map_err(|errno| fail(errno.into()))?;
-    Ok(Socket::Inherited(fd))
+    Ok(Endpoint::Inherited(fd))
 }
 
 /// The rules of the command line, and those of the file.

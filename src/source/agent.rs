@@ -11,9 +11,9 @@ pub use connection::Bounds;
 pub use failure::Failure;
 pub use socket::{DEFAULT as DEFAULT_SOCKET, Socket};
 
-use super::foreign::ForeignLayout;
 use super::{Opened, Settings};
 use crate::error::Error;
+use crate::foreign::ForeignLayout;
 use crate::text::escape;
 use crate::wire::agent::{Class, Malformed, Mode, check_name};
 use client::Got;

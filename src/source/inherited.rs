@@ -1,7 +1,7 @@
 //! The objects that were inherited, with names and layouts that were checked.
 
-use super::foreign::{ForeignLayout, ForeignName};
 use crate::error::Error;
+use crate::foreign::{ForeignLayout, ForeignName};
 use bpf_inherit::environ::Claim;
 use bpf_inherit::fd::{FdType, fd_type};
 use bpf_inherit::inherited::{Inheritance, Inherited};

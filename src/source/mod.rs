@@ -5,29 +5,23 @@
 
 pub mod agent;
 pub mod create;
-pub mod endpoint;
-pub mod foreign;
 pub mod id;
 pub mod inherited;
-pub mod limit;
 mod opened;
 pub mod pin;
 pub mod process;
 pub mod program;
-pub mod readonly;
-pub mod send;
 pub mod senders;
-pub mod socket;
 pub mod tc;
-pub mod trust;
 
 use crate::error::Error;
 use crate::map::typed::Layouts;
+use crate::readonly;
 use crate::text::{count, escape};
+use crate::wait::{Limit, Signals};
 use bpf_inherit::fd;
 use bpf_inherit::object::Object;
 use bpf_inherit::{ObjectKind, Startup};
-use limit::Limit;
 pub use opened::Opened;
 use senders::Senders;
 use std::fmt;
@@ -137,7 +131,7 @@ pub fn open_all(
     let limit = Limit::new(settings.timeout);
     let waiting = requests.iter().any(|r| matches!(r.source, Source::Import(_)));
     // Declared before the sockets, so that they are removed before a signal is let through.
-    let signals = waiting.then(socket::Signals::hold).transpose()?;
+    let signals = waiting.then(Signals::hold).transpose()?;
     let bounds = agent::Bounds { limit, signals: signals.as_ref() };
     let mut warnings = Vec::new();
     let (mut imports, mut agents) = (Vec::new(), Vec::new());

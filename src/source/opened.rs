@@ -1,6 +1,6 @@
 //! An object that a source gave, with what is known of its name and layout.
 
-use super::foreign::{ForeignLayout, ForeignName};
+use crate::foreign::{ForeignLayout, ForeignName};
 use crate::map::typed::LayoutSource;
 use bpf_inherit::ObjectKind;
 use bpf_inherit::object::Object;

@@ -1,8 +1,8 @@
 //! Maps that another process holds open, through pidfd_getfd(2).
 
 use super::Opened;
-use super::foreign::{ForeignLayout, ForeignName};
 use crate::error::{Cause, Error};
+use crate::foreign::{ForeignLayout, ForeignName};
 use bpf_inherit::Map;
 use bpf_inherit::ObjectKind;
 use bpf_inherit::environ::{self, Claim};

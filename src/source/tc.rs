@@ -2,12 +2,13 @@
 //! `tc exec bpf import PATH` does, and checked.
 
 use super::Opened;
-use super::endpoint::{Socket, inherit};
-use super::limit::Limit;
 use super::senders::Senders;
-use super::socket::{Bound, Signals};
 use crate::error::{Cause, Error};
+use crate::socket::bound::Bound;
+use crate::socket::endpoint::{Endpoint, inherit};
 use crate::text::{count, escape};
+use crate::wait::Limit;
+use crate::wait::Signals;
 use crate::wire::tc::{Datagram, ENTRY, Entry, HEADER, Header};
 use bpf_inherit::Errno;
 use bpf_inherit::Map;
@@ -45,7 +46,7 @@ impl fmt::Display for Address {
 #[derive(Debug)]
 pub struct Import {
     label: Vec<u8>,
-    socket: Socket,
+    socket: Endpoint,
     /// The socket passed credentials before anything was queued, as far as that can be known.
     always_passed: bool,
     senders: Senders,
@@ -67,12 +68,12 @@ impl Import {
         };
         let (socket, always_passed) = match address {
             Address::Path(path) => {
-                (Socket::Bound(Bound::new(path, SockType::Datagram, mode)?), true)
+                (Endpoint::Bound(Bound::new(path, SockType::Datagram, mode)?), true)
             }
             Address::Inherited(number) => {
                 let fail = |cause| Error::new(&label, IMPORT, cause);
                 let (socket, passed) = inherit(startup, *number).map_err(fail)?;
-                (Socket::Inherited(socket), passed)
+                (Endpoint::Inherited(socket), passed)
             }
         };
         Ok(Import { label, socket, always_passed, senders, header: None, maps: Vec::new() })

@@ -1,13 +1,14 @@
 //! What was kept and opened, each with the number and the descriptor it will have.
 
 use crate::error::Error;
+use crate::foreign::ForeignName;
 use crate::handoff::launch::{Handed, Place};
 use crate::handoff::number;
 use crate::handoff::place::{self, OpenFiles};
 use crate::map::typed::{LayoutSource, Layouts};
-use crate::source::foreign::ForeignName;
+use crate::readonly;
 use crate::source::inherited;
-use crate::source::{Opened, Request, Settings, readonly};
+use crate::source::{Opened, Request, Settings};
 use bpf_inherit::AccessMode;
 use bpf_inherit::bpf::map_info;
 use bpf_inherit::environ::Claim;

@@ -1,7 +1,7 @@
 //! What was inherited, found by a descriptor's number or by a name: maps, programs and links.
 
+use crate::foreign::ForeignName;
 use crate::name::fault;
-use crate::source::foreign::ForeignName;
 use anyhow::{Context, anyhow, bail};
 use bpf_inherit::ObjectKind;
 use bpf_inherit::Startup;

@@ -6,7 +6,7 @@ use super::session::Session;
 use crate::cli::exit::warn;
 use crate::cli::name::{check_name, split_name};
 use crate::handoff::place::OpenFiles;
-use crate::source::send;
+use crate::socket::send;
 use crate::text::{count, escape};
 use crate::wire::tc::{Header, MAX_OBJECT, TC_FDS};
 use anyhow::{Context, anyhow, bail};

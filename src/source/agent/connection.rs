@@ -1,9 +1,9 @@
 //! A connection to an agent: packets out and in, within a time limit, until a signal comes.
 
 use crate::error::Cause;
-use crate::source::limit::Limit;
-use crate::source::socket::{MAX_PATH, Signals};
-use crate::source::trust::is_trusted;
+use crate::socket::bound::MAX_PATH;
+use crate::socket::connect::is_trusted;
+use crate::wait::{Limit, Signals};
 use crate::wire::agent::MAX_PACKET;
 use bpf_inherit::Errno;
 use bpf_inherit::peer::credentials;

@@ -1,6 +1,6 @@
 //! A unix socket that peers connect or send to: bound here, or inherited.
 
-use super::socket::Bound;
+use super::bound::Bound;
 use crate::error::Cause;
 use bpf_inherit::peer::pass_credentials;
 use bpf_inherit::{Errno, Startup};
@@ -11,12 +11,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 
 /// A socket that this process bound, whose file is removed with it, or that it inherited.
 #[derive(Debug)]
-pub enum Socket {
+pub enum Endpoint {
     Bound(Bound),
     Inherited(OwnedFd),
 }
 
-impl Socket {
+impl Endpoint {
     /// Whether nothing can be sent to it any more (shutdown(2) by any process that has it): poll(2)
     /// then reports input for ever, though recvmsg(2) finds none.
     pub fn is_shut_down(&self) -> Result<bool, Errno> {
@@ -29,11 +29,11 @@ impl Socket {
     }
 }
 
-impl AsFd for Socket {
+impl AsFd for Endpoint {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
-            Socket::Bound(bound) => bound.socket(),
-            Socket::Inherited(fd) => fd.as_fd(),
+            Endpoint::Bound(bound) => bound.socket(),
+            Endpoint::Inherited(fd) => fd.as_fd(),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Read-only descriptors in place of writable ones.
 
-use super::{Opened, Settings, Source};
 use crate::bpffs::pins;
 use crate::error::{Cause, Error};
+use crate::source::{Opened, Settings, Source};
 use bpf_inherit::AccessMode;
 use bpf_inherit::Errno;
 use bpf_inherit::Map;

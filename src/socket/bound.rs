@@ -1,11 +1,9 @@
 //! A bound unix socket's file: made whole, put in place of a dead one only, and removed.
 
 use crate::error::{Cause, Error};
+use bpf_inherit::Errno;
 use bpf_inherit::peer::pass_credentials;
-use bpf_inherit::{Errno, process::is_ignored};
 use nix::fcntl::{AT_FDCWD, OFlag, RenameFlags, openat, renameat2};
-use nix::sys::signal::{SigSet, SigmaskHow, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket,
 };
@@ -22,47 +20,6 @@ pub const MAX_PATH: usize = 107;
 /// How many names are tried for a file on its way.
 const ATTEMPTS: u32 = 100;
 const BIND: &str = "bind socket";
-
-/// Signals that would end the process are held back while this lives, so that
-/// a socket's file can be removed first; then they take their course.
-pub struct Signals {
-    arrived: SignalFd,
-    before: SigSet,
-}
-
-impl Signals {
-    /// Holds back SIGHUP, SIGINT, SIGQUIT and SIGTERM, where they would end the process.
-    pub fn hold() -> Result<Signals, Error> {
-        let fail = |errno: Errno| Error::new("signals", "hold back", errno);
-        let before = SigSet::thread_get_mask().map_err(fail)?;
-        let mut held = SigSet::empty();
-        for signal in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM] {
-            // An ignored signal would be queued all the same while it is blocked.
-            if !is_ignored(signal as i32) && !before.contains(signal) {
-                held.add(signal);
-            }
-        }
-        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
-        let arrived = SignalFd::with_flags(&held, flags).map_err(fail)?;
-        held.thread_block().map_err(fail)?;
-        Ok(Signals { arrived, before })
-    }
-}
-
-impl AsFd for Signals {
-    /// Readable when a signal has arrived.
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.arrived.as_fd()
-    }
-}
-
-impl Drop for Signals {
-    fn drop(&mut self) {
-        // Setting a mask that the kernel gave cannot fail.
-        let _ =
-            nix::sys::signal::pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&self.before), None);
-    }
-}
 
 /// A socket bound to a path; the file goes when this does.
 #[derive(Debug)]

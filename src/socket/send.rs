@@ -1,6 +1,6 @@
 //! Maps sent to a socket on which tc or bpf-exec waits for them: the other end of tc.rs.
 
-use super::trust::is_trusted;
+use super::connect::is_trusted;
 use crate::error::{Cause, Error};
 use crate::wire::tc::{Datagram, Entry, Header, TC_FDS};
 use bpf_inherit::Map;
