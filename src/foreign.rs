@@ -1,12 +1,36 @@
-//! Names and layouts that another process, an agent, a pin's file or an environment says of an
-//! object: neither can be read before it was checked against the object.
+//! Objects from elsewhere, with the name and the layout that another process, an agent, the file
+//! of a pin or an environment has for them: neither can be read before it was checked.
 
 use crate::map::typed::{LayoutSource, Layouts, parse_for};
 use crate::name;
 use crate::text::quote;
 use bpf_inherit::ObjectKind;
 use bpf_inherit::bpf::MapInfo;
+use bpf_inherit::object::Object;
 use bpf_layout::Layout;
+
+/// An object that was opened, with the name and the layout that its source has for it.
+#[derive(Debug)]
+pub struct Named {
+    pub object: Object,
+    pub name: Option<ForeignName>,
+    /// Of a map.
+    pub layout: Option<ForeignLayout>,
+}
+
+impl Named {
+    /// An object with its kernel name, and without a layout.
+    pub fn new(object: impl Into<Object>) -> Named {
+        let object = object.into();
+        let name = object.name().map(ForeignName::new);
+        Named { object, name, layout: None }
+    }
+
+    /// The object with the name `name`.
+    pub fn with_name(self, name: impl Into<Vec<u8>>) -> Named {
+        Named { name: Some(ForeignName::new(name)), ..self }
+    }
+}
 
 /// A name that is not known to be good.
 #[derive(Clone, Debug, PartialEq, Eq)]

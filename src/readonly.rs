@@ -2,7 +2,6 @@
 
 use crate::bpffs::pins;
 use crate::error::{Cause, Error};
-use crate::source::{Opened, Settings, Source};
 use bpf_inherit::AccessMode;
 use bpf_inherit::Errno;
 use bpf_inherit::Map;
@@ -14,7 +13,7 @@ const OPEN: &str = "open read-only";
 
 /// An error, for `object` as its user calls it, unless this kind has read-only descriptors:
 /// whoever holds a program can run it, and whoever holds a link can detach it.
-pub fn kind(kind: ObjectKind, object: impl AsRef<[u8]>) -> Result<(), Error> {
+pub fn check_kind(kind: ObjectKind, object: impl AsRef<[u8]>) -> Result<(), Error> {
     match kind {
         ObjectKind::Map => Ok(()),
         ObjectKind::Program | ObjectKind::Link => {
@@ -24,30 +23,18 @@ pub fn kind(kind: ObjectKind, object: impl AsRef<[u8]>) -> Result<(), Error> {
     }
 }
 
-/// Passes on what `source` gave, if it can be handed over as the settings say.
-pub fn possible(
-    source: &Source,
-    group: Vec<Opened>,
-    settings: &Settings,
-) -> Result<Vec<Opened>, Error> {
-    if settings.read_only {
-        group.iter().try_for_each(|opened| kind(opened.kind(), source.to_string()))?;
-    }
-    Ok(group)
-}
-
 /// A read-only descriptor to take the place of one with this access mode, which the caller
 /// holds; None where that is read-only itself. `name` is for the message.
 ///
 /// The map is opened by its id, else by a pin of it below `bpffs`. Where neither can be
 /// done it is an error: never a writable one.
-pub fn ensure(
+pub fn reopen(
     info: &MapInfo,
-    access: AccessMode,
+    mode: AccessMode,
     name: Option<&[u8]>,
     bpffs: &Path,
 ) -> Result<Option<Map>, Error> {
-    if access == AccessMode::ReadOnly {
+    if mode == AccessMode::ReadOnly {
         return Ok(None);
     }
     let by_id = format!("id {}", info.id);

@@ -13,7 +13,8 @@ use crate::handoff::place::OpenFiles;
 use crate::map::typed::Layouts;
 use crate::output::{self, Row};
 use crate::source::inherited;
-use crate::source::{self, Request, Settings, Source};
+use crate::source::open::open_all;
+use crate::source::request::{Request, Settings, Source};
 use crate::text::escape;
 use arguments::{Plan, Show};
 use assemble::{assemble, keep, restrict_strays};
@@ -92,12 +93,12 @@ fn run(plan: Plan, startup: &Startup, inheritance: Inheritance) -> anyhow::Resul
         warn(PROGRAM, format_args!("nothing is handed over: {} ({hint})", scope.why_nothing()));
     }
     let mut report = |line| warn(PROGRAM, line);
-    let (groups, doubts) =
-        source::open_all(&requests, &plan.settings, startup, &mut layouts, &mut report)?;
+    let (groups, doubts) = open_all(&requests, &plan.settings, startup, &mut report)?;
     for (request, _) in requests.iter().zip(&groups).filter(|(_, group)| group.is_empty()) {
         warn(PROGRAM, request.source.nothing());
     }
-    let (objects, warnings) = assemble(kept, &requests, groups, plan.fd_base, &limit)?;
+    let (objects, warnings) =
+        assemble(kept, &requests, groups, &mut layouts, plan.fd_base, &limit)?;
     for warning in doubts.into_iter().chain(warnings).chain(objects.iter().filter_map(long_layout))
     {
         warn(PROGRAM, warning);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 /// What of one class came from one source, in order, with the number each declares for itself.
-pub type Group = Vec<Option<u32>>;
+pub type DeclaredIds = Vec<Option<u32>>;
 
 /// The place of a group, and the numbers of it that cannot be had.
 pub type Refused = (usize, BTreeSet<u32>);
@@ -14,7 +14,7 @@ pub type Refused = (usize, BTreeSet<u32>);
 /// come first; where some of a group are taken, or declared twice in it, the whole
 /// group counts as having declared none, and the second list has its place and those.
 /// All others get the lowest free number.
-pub fn assign(mut taken: BTreeSet<u32>, groups: &[Group]) -> (Vec<Vec<u32>>, Vec<Refused>) {
+pub fn assign(mut taken: BTreeSet<u32>, groups: &[DeclaredIds]) -> (Vec<Vec<u32>>, Vec<Refused>) {
     let mut refused = Vec::new();
     let mut honoured = Vec::new();
     for (place, group) in groups.iter().enumerate() {
@@ -62,7 +62,7 @@ mod tests {
             (&[], &[&[Some(u32::MAX)], &[None]], &[&[u32::MAX], &[0]], &[]),
         ];
         for (taken, groups, want, refused) in cases {
-            let groups: Vec<Group> = groups.iter().map(|g| g.to_vec()).collect();
+            let groups: Vec<DeclaredIds> = groups.iter().map(|g| g.to_vec()).collect();
             let got = assign(taken.iter().copied().collect(), &groups);
             assert_eq!(got.0, want, "{groups:?}");
             let refused: Vec<Refused> = refused.iter().map(|&(at, id)| (at, [id].into())).collect();

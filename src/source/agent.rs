@@ -11,9 +11,8 @@ pub use connection::Bounds;
 pub use failure::Failure;
 pub use socket::{DEFAULT as DEFAULT_SOCKET, Socket};
 
-use super::{Opened, Settings};
 use crate::error::Error;
-use crate::foreign::ForeignLayout;
+use crate::foreign::{ForeignLayout, Named};
 use crate::text::escape;
 use crate::wire::agent::{Class, Malformed, Mode, check_name};
 use client::Got;
@@ -62,11 +61,11 @@ impl fmt::Display for Spec {
 }
 
 /// Gets the objects of these names, in their order, or all that may be had, sorted bytewise.
-pub fn open(spec: &Spec, settings: &Settings, bounds: Bounds) -> Result<Vec<Opened>, Error> {
-    let wanted = if settings.read_only { Mode::READ } else { Mode::BOTH };
+pub fn open(spec: &Spec, read_only: bool, wait: bool, bounds: Bounds) -> Result<Vec<Named>, Error> {
+    let wanted = if read_only { Mode::READ } else { Mode::BOTH };
     let socket = Socket::given(&spec.path);
     let got = match &spec.names[..] {
-        names if settings.wait => {
+        names if wait => {
             Client::connect_when_there(socket, bounds)?.get_when_there(names, wanted)?
         }
         [] => all(&mut Client::connect(socket, bounds)?, wanted)?,
@@ -100,12 +99,12 @@ fn all(client: &mut Client, wanted: Mode) -> Result<Vec<Got>, Error> {
 }
 
 /// What was got, with what the agent says of it.
-fn opened(got: Got, spec: &Spec) -> Opened {
+fn opened(got: Got, spec: &Spec) -> Named {
     let Got { record, object } = got;
     let label = escape(&spec.with(&record.name));
-    let told = Some(record.layout).filter(|layout| !layout.is_empty());
-    let told = told.map(|layout| ForeignLayout::new(layout, label));
-    Opened { told, ..Opened::new(object).named(record.name) }
+    let layout = Some(record.layout).filter(|layout| !layout.is_empty());
+    let layout = layout.map(|layout| ForeignLayout::new(layout, label));
+    Named { layout, ..Named::new(object).with_name(record.name) }
 }
 
 #[cfg(test)]

@@ -4,10 +4,8 @@ mod spec;
 
 pub use spec::Spec;
 
-use super::Opened;
 use crate::bpffs::{self, pin};
 use crate::error::{Cause, Error};
-use crate::map::typed::LayoutSource;
 use bpf_inherit::AccessMode;
 use bpf_inherit::Errno;
 use bpf_inherit::Map;
@@ -20,8 +18,8 @@ const CREATE: &str = "create map";
 /// BPF_OBJ_NAME_LEN, less the NUL.
 const MAX_NAME: usize = 15;
 
-/// Creates the map. It lives as long as somebody holds it.
-pub fn open(spec: &Spec) -> Result<Opened, Error> {
+/// Creates the map. It exists as long as a process or a pin holds it.
+pub fn open(spec: &Spec) -> Result<Map, Error> {
     let fail = |errno| Error::new(&spec.name, CREATE, explain(errno));
     let inner = spec.inner.as_ref().map(open_inner).transpose()?;
     let bytes = |size: &Option<Size>| size.as_ref().map_or(Ok(0), Size::bytes).unwrap_or(0);
@@ -42,10 +40,7 @@ pub fn open(spec: &Spec) -> Result<Opened, Error> {
         inner: inner.as_ref().map(|map| map.as_fd()),
         btf: btf.as_ref().map(|fd| (fd.as_fd(), INT, VALUE)),
     });
-    let map = fd.and_then(Map::new).map_err(fail)?;
-    let layout = spec.layout().map(|layout| layout.to_string().into_bytes());
-    let given = Some(spec.name.clone().into());
-    Ok(Opened { given, layout, layout_source: LayoutSource::Option, ..Opened::new(map) })
+    fd.and_then(Map::new).map_err(fail)
 }
 
 /// The map after which inner maps are checked.

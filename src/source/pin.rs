@@ -1,9 +1,9 @@
 //! What is pinned in a BPF file system: one pin, or all pins of one object kind below a directory.
 
-use super::{Opened, Settings};
 use crate::bpffs::pin::{access_mode, explain, fail, open_object};
 use crate::bpffs::walk::{self, Pin, Step, TOO_DEEP};
 use crate::error::Error;
+use crate::foreign::Named;
 use crate::text::escape;
 use bpf_inherit::object::Object;
 use bpf_inherit::{AccessMode, Errno, ObjectKind};
@@ -17,13 +17,13 @@ use std::path::Path;
 pub fn open(
     kind: ObjectKind,
     path: &Path,
-    settings: &Settings,
+    read_only: bool,
+    root: &Path,
     warnings: &mut Vec<String>,
-) -> Result<Vec<Opened>, Error> {
-    let Settings { read_only, ref bpffs, .. } = *settings;
+) -> Result<Vec<Named>, Error> {
     match path.is_dir() {
-        true => open_below(kind, path, access_mode(kind, read_only), bpffs, warnings),
-        false => Ok(vec![name_after(path, open_object(kind, path, read_only, bpffs)?)]),
+        true => open_below(kind, path, access_mode(kind, read_only), root, warnings),
+        false => Ok(vec![name_after(path, open_object(kind, path, read_only, root)?)]),
     }
 }
 
@@ -35,7 +35,7 @@ fn open_below(
     mode: AccessMode,
     root: &Path,
     warnings: &mut Vec<String>,
-) -> Result<Vec<Opened>, Error> {
+) -> Result<Vec<Named>, Error> {
     walk::check_bpffs(start, root)?;
     let mut found = Vec::new();
     let walked = walk::each(start, |step| match step {
@@ -61,7 +61,7 @@ fn open_below(
 }
 
 /// The object behind a pin of a walk; None if the object is of another kind, or the pin vanished.
-fn open_one(kind: ObjectKind, pin: &Pin, mode: AccessMode) -> Result<Option<Opened>, Error> {
+fn open_one(kind: ObjectKind, pin: &Pin, mode: AccessMode) -> Result<Option<Named>, Error> {
     match pin.open(mode) {
         Ok(fd) => {
             let object = Object::identify_as(kind, fd).map_err(|e| fail(&pin.path, e))?;
@@ -77,10 +77,10 @@ fn open_one(kind: ObjectKind, pin: &Pin, mode: AccessMode) -> Result<Option<Open
     }
 }
 
-fn name_after(path: &Path, object: Object) -> Opened {
-    let opened = Opened::new(object);
+fn name_after(path: &Path, object: Object) -> Named {
+    let opened = Named::new(object);
     match path.file_name() {
-        Some(name) => opened.named(name.as_bytes()),
+        Some(name) => opened.with_name(name.as_bytes()),
         None => opened,
     }
 }

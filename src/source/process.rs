@@ -1,8 +1,7 @@
 //! Maps that another process holds open, through pidfd_getfd(2).
 
-use super::Opened;
 use crate::error::{Cause, Error};
-use crate::foreign::{ForeignLayout, ForeignName};
+use crate::foreign::{ForeignLayout, ForeignName, Named};
 use bpf_inherit::Map;
 use bpf_inherit::ObjectKind;
 use bpf_inherit::environ::{self, Claim};
@@ -19,7 +18,7 @@ use std::path::{Path, PathBuf};
 /// A map that it holds by several descriptors comes once, by the one that its own
 /// variables name, else by the lowest. Names and layouts are taken from those
 /// variables where its environment can be read. Holding no map is an error.
-pub fn open(pid: i32) -> Result<Vec<Opened>, Error> {
+pub fn open(pid: i32) -> Result<Vec<Named>, Error> {
     let object = format!("process {pid}");
     let fail = |operation, cause: Cause| Error::new(&object, operation, cause);
     let pidfd = pidfd_open(pid).map_err(|errno| fail("open", explain_pid(errno)))?;
@@ -91,8 +90,8 @@ fn duplicate(
     process: &str,
     numbers: &[RawFd],
     claims: &BTreeMap<RawFd, Claim>,
-) -> Result<Vec<Opened>, Errno> {
-    let mut maps: Vec<(Opened, bool)> = Vec::new();
+) -> Result<Vec<Named>, Errno> {
+    let mut maps: Vec<(Named, bool)> = Vec::new();
     let mut by_id: BTreeMap<u32, usize> = BTreeMap::new();
     for &number in numbers {
         let map = match pidfd_getfd(pidfd, number).and_then(Map::new) {
@@ -103,12 +102,12 @@ fn duplicate(
         let id = map.info().id;
         // A number that was closed and used again has another map's name and layout.
         let claim = claims.get(&number).filter(|claim| claim.id.is_none_or(|was| was == id));
-        let mut opened = Opened::new(map);
+        let mut opened = Named::new(map);
         if let Some(claim) = claim {
             opened.name = claim.name.clone().map(ForeignName::new).or(opened.name);
             let label = || format!("{process}: {}_LAYOUT", claim.variable());
             let layout = claim.layout.clone();
-            opened.told = layout.map(|layout| ForeignLayout::new(layout, label()));
+            opened.layout = layout.map(|layout| ForeignLayout::new(layout, label()));
         }
         match by_id.get(&id).map(|&at| &mut maps[at]) {
             None => {

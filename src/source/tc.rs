@@ -1,8 +1,8 @@
 //! Maps that tc sends to a socket (`tc filter … export PATH`), received as
 //! `tc exec bpf import PATH` does, and checked.
 
-use super::Opened;
-use super::senders::Senders;
+pub mod senders;
+
 use crate::error::{Cause, Error};
 use crate::socket::bound::Bound;
 use crate::socket::endpoint::{Endpoint, inherit};
@@ -16,6 +16,7 @@ use bpf_inherit::Startup;
 use bpf_inherit::scm::{self, MAX_FDS, Received};
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::socket::{SockType, setsockopt, sockopt};
+use senders::Senders;
 use std::fmt;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
@@ -51,7 +52,8 @@ pub struct Import {
     always_passed: bool,
     senders: Senders,
     header: Option<Header>,
-    maps: Vec<Opened>,
+    /// Each with the declared id.
+    maps: Vec<(Map, u32)>,
 }
 
 impl Import {
@@ -129,7 +131,7 @@ impl Import {
         for (entry, fd) in datagram.entries.iter().zip(message.fds) {
             let place = format!("descriptor {} of {total}", self.maps.len() + 1);
             let map = check(entry, fd, &place).map_err(|cause| self.fail(cause))?;
-            self.maps.push(Opened { declared: Some(entry.id), ..Opened::new(map) });
+            self.maps.push((map, entry.id));
         }
         Ok(true)
     }
@@ -187,14 +189,14 @@ fn check(entry: &Entry, fd: OwnedFd, place: &str) -> Result<Map, Cause> {
     Ok(map)
 }
 
-/// Waits until every import has its whole transfer, and gives the maps of each.
+/// Waits until every import has its whole transfer, and returns the maps of each, with their declared ids.
 /// All must arrive within the time limit; a signal ends the wait too.
 pub fn receive_all(
     mut imports: Vec<Import>,
     limit: Limit,
     signals: &Signals,
     warn: &mut dyn FnMut(String),
-) -> Result<Vec<Vec<Opened>>, Error> {
+) -> Result<Vec<Vec<(Map, u32)>>, Error> {
     while let Some(waiting) = imports.iter().find(|import| !import.is_complete()) {
         let mut fds = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
         let incomplete = imports.iter().filter(|import| !import.is_complete());

@@ -4,7 +4,7 @@ use super::requests::{self, fd_number, requests};
 use crate::account::parse_user;
 use crate::bpffs::choose_root;
 use crate::cli::timeout;
-use crate::source::{Request, Settings};
+use crate::source::request::{Request, Settings};
 use crate::text::escape;
 use anyhow::{Context, anyhow};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};

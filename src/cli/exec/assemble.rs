@@ -1,20 +1,21 @@
 //! What was kept and opened, each with the number and the descriptor it will have.
 
 use crate::error::Error;
-use crate::foreign::ForeignName;
+use crate::foreign::{ForeignName, Named};
 use crate::handoff::launch::{Handed, Place};
 use crate::handoff::number;
 use crate::handoff::place::{self, OpenFiles};
 use crate::map::typed::{LayoutSource, Layouts};
 use crate::readonly;
 use crate::source::inherited;
-use crate::source::{Opened, Request, Settings};
+use crate::source::open::Group;
+use crate::source::request::{Request, Settings, Source};
 use bpf_inherit::AccessMode;
 use bpf_inherit::bpf::map_info;
 use bpf_inherit::environ::Claim;
 use bpf_inherit::fd;
 use bpf_inherit::inherited::Inherited;
-use bpf_inherit::object::Info;
+use bpf_inherit::object::{Info, Object};
 use bpf_inherit::{InheritedFd, ObjectKind, Startup};
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -25,55 +26,88 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 pub fn assemble(
     kept: Vec<Handed>,
     requests: &[Request],
-    groups: Vec<Vec<Opened>>,
+    mut groups: Vec<Group>,
+    layouts: &mut Layouts,
     base: i32,
     limit: &OpenFiles,
 ) -> Result<(Vec<Handed>, Vec<String>), Error> {
-    let mut indices = BTreeMap::new();
     let mut warnings = Vec::new();
+    let mut chosen = Vec::new();
+    for (Request { source, .. }, group) in requests.iter().zip(&mut groups) {
+        let named = group.iter_mut().map(|(named, _)| named);
+        chosen.extend(named.map(|named| choose_layout(source, named, layouts, &mut warnings)));
+    }
+    let mut indices = BTreeMap::new();
     for kind in ObjectKind::ALL {
-        let (assigned, warned) = number_class(kind, &kept, requests, &groups);
+        let (assigned, warned) = assign_numbers(kind, &kept, requests, &groups);
         indices.insert(kind, assigned.into_iter());
         warnings.extend(warned);
     }
-    let new: Vec<Opened> = groups.into_iter().flatten().collect();
-    let fds: Vec<BorrowedFd> = new.iter().map(|opened| opened.object.as_fd()).collect();
+    let given = |(request, group): (&Request, Group)| {
+        let name = request.name.clone();
+        group.into_iter().map(move |(named, _)| (name.clone(), named)).collect::<Vec<_>>()
+    };
+    let new: Vec<(Option<Vec<u8>>, Named)> = requests.iter().zip(groups).flat_map(given).collect();
+    let fds: Vec<BorrowedFd> = new.iter().map(|(_, named)| named.object.as_fd()).collect();
     let numbers = place::choose(base, &fds, limit)?;
     let mut all = kept;
-    for (opened, fd) in new.into_iter().zip(numbers) {
-        let kind = opened.kind();
+    for (((given, named), fd), (layout, layout_source)) in new.into_iter().zip(numbers).zip(chosen)
+    {
+        let kind = named.object.kind();
         // As many numbers were given as there are objects of the kind.
         let index = indices.get_mut(&kind).and_then(Iterator::next).unwrap_or_default();
-        let id = opened.object.id();
-        let info = opened.object.info();
+        let id = named.object.id();
+        let info = named.object.info();
         let info =
             info.map_err(|errno| Error::new(format!("id {id}"), "read access mode", errno))?;
-        let (given, foreign) = (opened.given, opened.name);
-        let (name, warning) = ForeignName::choose(given, foreign, kind, Some(index), info.name());
+        let (name, warning) =
+            ForeignName::choose(given, named.name, kind, Some(index), info.name());
         warnings.extend(warning);
-        let claim = Claim { kind, index, fd, id: Some(id), name, layout: opened.layout };
-        let place = Place::New(opened.object.into());
-        all.push(Handed { claim, layout_source: opened.layout_source, info, place });
+        let claim = Claim { kind, index, fd, id: Some(id), name, layout };
+        let place = Place::New(named.object.into());
+        all.push(Handed { claim, layout_source, info, place });
     }
     all.sort_by_key(|handed| (handed.claim.kind, handed.claim.index));
     Ok((all, warnings))
 }
 
+/// The layout of a map, with where it comes from: the command line, else BTF, else the source.
+fn choose_layout(
+    source: &Source,
+    named: &mut Named,
+    layouts: &mut Layouts,
+    warnings: &mut Vec<String>,
+) -> (Option<Vec<u8>>, LayoutSource) {
+    let Object::Map(map) = &named.object else { return (None, LayoutSource::Size) };
+    if let Some(layout) = source.layout() {
+        return (Some(layout.to_string().into_bytes()), LayoutSource::Option);
+    }
+    let checked = named.layout.take().and_then(|foreign| {
+        let (layout, warning) = foreign.check(map.info(), layouts);
+        warnings.extend(warning);
+        layout
+    });
+    match checked {
+        Some((layout, source)) => (Some(layout.to_string().into_bytes()), source),
+        None => layouts.of(map.info()),
+    }
+}
+
 /// The numbers of all new objects of a kind, in order, and warnings.
-fn number_class(
+fn assign_numbers(
     kind: ObjectKind,
     kept: &[Handed],
     requests: &[Request],
-    groups: &[Vec<Opened>],
+    groups: &[Group],
 ) -> (Vec<u32>, Vec<String>) {
     let claims = kept.iter().map(|handed| &handed.claim);
     let taken: BTreeSet<u32> =
         claims.filter(|claim| claim.kind == kind).map(|claim| claim.index).collect();
-    let declared = |group: &Vec<Opened>| {
-        let of_class = group.iter().filter(|opened| opened.kind() == kind);
-        of_class.map(|opened| opened.declared).collect()
+    let declared = |group: &Group| {
+        let of_kind = group.iter().filter(|(named, _)| named.object.kind() == kind);
+        of_kind.map(|(_, declared)| *declared).collect()
     };
-    let declared: Vec<number::Group> = groups.iter().map(declared).collect();
+    let declared: Vec<number::DeclaredIds> = groups.iter().map(declared).collect();
     let (indices, refused) = number::assign(taken, &declared);
     let warnings = refused.iter().map(|(place, ids)| {
         let ids: Vec<String> = ids.iter().map(u32::to_string).collect();
@@ -96,7 +130,7 @@ pub fn keep(
     let keep = |Inherited { mut claim, fd, info }: Inherited| {
         claim.id = Some(info.id());
         if settings.read_only {
-            readonly::kind(claim.kind, claim.variable())?;
+            readonly::check_kind(claim.kind, claim.variable())?;
         }
         let Info::Map(map, access) = info else {
             let layout_source = LayoutSource::Size;
@@ -107,7 +141,7 @@ pub fn keep(
             (claim.layout, layout_source) = layouts.of(&map);
         }
         let reopened = match settings.read_only {
-            true => readonly::ensure(&map, access, claim.name.as_deref(), &settings.bpffs)?,
+            true => readonly::reopen(&map, access, claim.name.as_deref(), &settings.bpffs)?,
             false => None,
         };
         Ok(match reopened {
@@ -139,7 +173,7 @@ pub fn restrict_strays(
         let described =
             map_info(fd.as_fd()).and_then(|map| Ok((map, fd::access_mode(fd.as_fd())?)));
         let (map, access) = described.map_err(|errno| Error::new(&name, "identify", errno))?;
-        let map = readonly::ensure(&map, access, Some(name.as_bytes()), &settings.bpffs)?;
+        let map = readonly::reopen(&map, access, Some(name.as_bytes()), &settings.bpffs)?;
         strays.extend(map.map(|map| (fd, map.into())));
     }
     Ok(strays)

@@ -1,7 +1,8 @@
 //! The sources among the arguments of `bpf-exec`, as requests.
 
 use crate::cli::name::{check_name, split_name};
-use crate::source::{Request, Settings, Source, agent, create, tc};
+use crate::source::request::{Request, Settings, Source};
+use crate::source::{agent, create, tc};
 use crate::text::escape;
 use anyhow::{Context, anyhow, bail};
 use bpf_inherit::ObjectKind;
@@ -60,7 +61,8 @@ fn request(kind: &str, value: &OsStr) -> anyhow::Result<Request> {
         let text = value.to_str().ok_or_else(|| anyhow!("not UTF-8")).with_context(wrong)?;
         let spec = create::Spec::parse(text).map_err(anyhow::Error::msg).with_context(wrong)?;
         check_name(spec.name().as_bytes()).with_context(wrong)?;
-        return Ok(Request { name: None, source: Source::Create(spec) });
+        let name = Some(spec.name().into());
+        return Ok(Request { name, source: Source::Create(spec) });
     }
     let (name, rest) = split_name(value);
     if let Some(name) = name {

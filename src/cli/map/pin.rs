@@ -107,7 +107,7 @@ pub fn create(matches: &ArgMatches, session: &mut Session) -> anyhow::Result<u8>
     let spec = spec.map_err(|e| anyhow!(e)).with_context(|| escape(text.as_bytes()))?;
     // A map that cannot be pinned is gone with its only descriptor.
     let path = value(matches, "pin");
-    pinning::pin(&create::open(&spec)?.object, Path::new(path))?;
+    pinning::pin(&create::open(&spec)?, Path::new(path))?;
     if let Some((flag, access)) = spec.access_flag() {
         // The descriptor that they restrict is closed with this process.
         out.report(format_args!(

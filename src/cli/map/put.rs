@@ -173,7 +173,7 @@ fn open(startup: &Startup, text: &OsStr, read_only: bool) -> anyhow::Result<Left
     for (prefix, kind) in [("prog:", ObjectKind::Program), ("link:", ObjectKind::Link)] {
         if let Some(rest) = text.as_bytes().strip_prefix(prefix.as_bytes()) {
             if read_only {
-                readonly::kind(kind, text.as_bytes())?;
+                readonly::check_kind(kind, text.as_bytes())?;
             }
             return open_other(startup, kind, OsStr::from_bytes(rest), &escape(text.as_bytes()));
         }

@@ -181,7 +181,7 @@ pub fn find_for_others(startup: &Startup, text: &OsStr, read_only: bool) -> anyh
     let access = fd::access_mode(found.map.as_fd())
         .map_err(|errno| Error::new(text.as_bytes(), "read access mode", errno))?;
     let bpffs = Path::new(bpffs::ROOT);
-    let reopened = readonly::ensure(found.map.info(), access, Some(text.as_bytes()), bpffs)?;
+    let reopened = readonly::reopen(found.map.info(), access, Some(text.as_bytes()), bpffs)?;
     Ok(Found { map: reopened.unwrap_or(found.map), ..found })
 }
 

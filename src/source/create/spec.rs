@@ -157,7 +157,7 @@ impl Spec {
     }
 
     /// The layout, where the notation was used for the key or the value.
-    pub(super) fn layout(&self) -> Option<Layout> {
+    pub fn layout(&self) -> Option<Layout> {
         let told = |size: &Option<Size>| matches!(size, Some(Size::Type(_)));
         if !told(&self.key) && !told(&self.value) {
             return None;

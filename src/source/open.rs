@@ -1,0 +1,131 @@
+//! Opening all sources. All or nothing: the first source that fails closes what the others opened.
+
+use super::request::{Request, Settings, Source};
+use super::tc::senders::Senders;
+use super::{agent, create, id, pin, process, tc};
+use crate::error::Error;
+use crate::foreign::Named;
+use crate::readonly;
+use crate::text::count;
+use crate::wait::{Limit, Signals};
+use bpf_inherit::object::Object;
+use bpf_inherit::{ObjectKind, Startup};
+
+/// The objects of one source, each with the id that the sender declared for it.
+pub type Group = Vec<(Named, Option<u32>)>;
+
+/// Opens the sources of all `requests`: a group for each, in their order, and warnings. What happens
+/// while it waits is reported to `warn`.
+///
+/// Sockets are bound first, so that senders may connect in any order, and received from last, so
+/// that a missing pin is reported at once.
+pub fn open_all(
+    requests: &[Request],
+    settings: &Settings,
+    startup: &Startup,
+    warn: &mut dyn FnMut(String),
+) -> Result<(Vec<Group>, Vec<String>), Error> {
+    let limit = Limit::new(settings.timeout);
+    let waiting = requests.iter().any(|r| matches!(r.source, Source::Import(_)));
+    // Declared before the sockets, so that they are removed before a signal is let through.
+    let signals = waiting.then(Signals::hold).transpose()?;
+    let bounds = agent::Bounds { limit, signals: signals.as_ref() };
+    let mut warnings = Vec::new();
+    let (mut imports, mut agents) = (Vec::new(), Vec::new());
+    let mut groups: Vec<Group> = Vec::new();
+    for request in requests {
+        let read_only = settings.read_only;
+        let opened = match &request.source {
+            Source::Import(address) => {
+                let senders = Senders::new(&settings.from);
+                let import = tc::Import::open(address, settings.socket_mode, senders, startup)?;
+                imports.push((groups.len(), import));
+                Vec::new()
+            }
+            Source::Agent(spec) => {
+                agents.push((groups.len(), spec));
+                Vec::new()
+            }
+            Source::Pin(kind, path) => {
+                pin::open(*kind, path, read_only, &settings.bpffs, &mut warnings)?
+            }
+            Source::Id(kind, id) => vec![Named::new(id::open(*kind, *id, read_only)?)],
+            Source::KernelName(name) => vec![Named::new(id::open_named(name, read_only)?)],
+            Source::Process(pid) => process::open(*pid)?,
+            Source::Create(spec) => vec![Named::new(create::open(spec)?)],
+        };
+        // Reported before anything is waited for.
+        groups.push(undeclared(check_access(request, opened, settings)?));
+    }
+    for (place, spec) in agents {
+        let opened = agent::open(spec, settings.read_only, settings.wait, bounds)?;
+        groups[place] = undeclared(check_access(&requests[place], opened, settings)?);
+    }
+    if let Some(signals) = &signals {
+        let (places, imports): (Vec<usize>, Vec<tc::Import>) = imports.into_iter().unzip();
+        let received = tc::receive_all(imports, limit, signals, warn)?;
+        for (place, maps) in places.into_iter().zip(received) {
+            let named = |(map, id)| (Named::new(map), Some(id));
+            groups[place] = maps.into_iter().map(named).collect();
+        }
+    }
+    for (request, group) in requests.iter().zip(&mut groups) {
+        check_name(request, group)?;
+        if settings.read_only {
+            restrict(request, group, settings)?;
+        }
+    }
+    Ok((groups, warnings))
+}
+
+fn undeclared(objects: Vec<Named>) -> Group {
+    objects.into_iter().map(|named| (named, None)).collect()
+}
+
+/// Passes on the objects of a source, if they can be handed over as the settings say.
+fn check_access(
+    request: &Request,
+    opened: Vec<Named>,
+    settings: &Settings,
+) -> Result<Vec<Named>, Error> {
+    if settings.read_only {
+        let check =
+            |named: &Named| readonly::check_kind(named.object.kind(), request.source.to_string());
+        opened.iter().try_for_each(check)?;
+    }
+    Ok(opened)
+}
+
+/// An error if the command line has one name for several objects, or for none.
+fn check_name(request: &Request, group: &Group) -> Result<(), Error> {
+    let Some(name) = request.name.as_ref().filter(|_| group.len() != 1) else { return Ok(()) };
+    let kind = request.source.kind();
+    let number = count(group.len(), kind.map_or("object", ObjectKind::noun));
+    let cause = format!("{} gives {number}, not one", request.source);
+    Err(Error::new(name, naming(kind), cause))
+}
+
+/// The operation of giving an object a name.
+fn naming(kind: Option<ObjectKind>) -> &'static str {
+    match kind {
+        Some(ObjectKind::Map) => "name a map",
+        Some(ObjectKind::Program) => "name a program",
+        Some(ObjectKind::Link) => "name a link",
+        None => "name an object",
+    }
+}
+
+/// Replaces writable maps by read-only ones.
+fn restrict(request: &Request, group: &mut Group, settings: &Settings) -> Result<(), Error> {
+    for (named, _) in group {
+        let label = request.name.as_deref().or(named.name.as_ref().map(|name| name.label()));
+        let Object::Map(map) = &mut named.object else { continue };
+        let mode = map
+            .access_mode()
+            .map_err(|errno| Error::new(request.source.to_string(), "read access mode", errno))?;
+        if let Some(reopened) = readonly::reopen(map.info(), mode, label, &settings.bpffs)? {
+            *map = reopened;
+        }
+    }
+    Ok(())
+}
