@@ -2,9 +2,7 @@
 //!
 //! The format is the kernel's Documentation/bpf/btf.rst. Meaning is given to it in `resolve`.
 
-use super::Type;
-use super::escape::quoted;
-use super::resolve;
+use super::text::quoted;
 
 /// Why a blob is not BTF, or why one of its types has no layout.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -161,15 +159,6 @@ impl<'a> Btf<'a> {
     /// Whether there is no type but void.
     pub fn is_empty(&self) -> bool {
         self.index.is_empty()
-    }
-
-    /// The layout of type `id`, of exactly as many bytes as BTF gives it.
-    ///
-    /// What the notation cannot say (members that overlap) becomes `hex[n]` in its place, and what belongs
-    /// to the kernel (a lock) padding. A data section becomes a struct of its variables. Pointers are 8
-    /// bytes, as BPF has them.
-    pub fn layout(&self, id: u32) -> Result<Type, BtfError> {
-        resolve::layout(self, id)
     }
 
     /// The name of type `id`, if it has one.

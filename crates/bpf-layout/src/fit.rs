@@ -2,8 +2,8 @@
 //! there, padding and `packed` where they do not, raw bytes where nothing else fits.
 
 use super::model::{MAX_SIZE, ModelError, is_identifier};
-use super::place::{Cursor, Kind};
-use super::record::{Member, Part};
+use super::types::{Cursor, Kind};
+use super::types::{Member, Part};
 use super::{Record, Type};
 use std::collections::HashSet;
 use std::sync::Arc;

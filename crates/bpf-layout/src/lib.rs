@@ -11,20 +11,18 @@
 mod atom;
 mod bits;
 mod btf;
-mod escape;
+mod enumeration;
 mod fit;
 mod lpm;
 mod model;
 mod notation;
+mod number;
 mod opaque;
 mod padding;
 pub mod parse;
 mod path;
-mod place;
 pub mod print;
-mod record;
 mod resolve;
-mod show;
 mod slot;
 #[cfg(test)]
 mod tests;
@@ -33,16 +31,16 @@ mod types;
 
 pub use atom::{Atom, Class};
 pub use btf::{Btf, BtfError};
-pub use escape::json_string;
+pub use enumeration::Enum;
 pub use lpm::lpm_key;
 pub use model::{MAX_COST, MAX_DEPTH, MAX_SIZE, ModelError, is_identifier};
 pub use notation::NotationError;
+pub use number::Number;
 pub use padding::Gap;
 pub use path::PathError;
-pub use place::Kind;
-pub use record::{Member, Part, Record};
-pub use slot::{Number, Slot};
-pub use types::{Array, Enum, Lpm, Type};
+pub use slot::Slot;
+pub use text::json_string;
+pub use types::{Array, Kind, Lpm, Member, Part, Record, Type};
 
 /// The types of a map's keys and values.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Makes an LPM trie's key out of what BTF or a size alone says about it.
 
-use super::record::{Part, Record};
+use super::types::{Part, Record};
 use super::{Atom, Lpm, Type, fit};
 
 /// The type of an LPM trie's key: `lpm{…}` in place of a struct of a 4-byte prefix length and data.

@@ -4,6 +4,7 @@
 mod address;
 mod error;
 mod given;
+mod hex;
 mod json;
 mod row;
 mod scalar;
@@ -13,8 +14,8 @@ mod words;
 pub use error::{Problem, ValueError};
 pub use json::Seed;
 pub use row::Row;
-pub use scalar::{Integer, TooLong};
 
+pub use super::number::{Integer, TooLong};
 use super::{Slot, Type};
 use sink::Scratch;
 

@@ -1,7 +1,7 @@
 //! Finds a field by its path: `.a.b[2]`, as the command line and the words of a struct name it.
 
-use super::escape::quoted;
-use super::record::{Field, Record};
+use super::text::quoted;
+use super::types::{Field, Record};
 use super::{Atom, Gap, Lpm, Slot, Type};
 
 /// Why a path leads nowhere. Names are escaped already.

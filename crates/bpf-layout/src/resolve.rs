@@ -3,18 +3,15 @@
 //! Bounds on depth, on chains and on the work as a whole keep a hostile blob from taking more than
 //! a few milliseconds; past a bound the rest is raw bytes, never an error.
 
+mod chain;
 mod scalar;
 
 use super::btf::{Btf, BtfError, Raw, entries, kind};
 use super::fit::{self, Placed};
-use super::record::Part;
-use super::{Atom, MAX_COST, MAX_DEPTH, MAX_SIZE, Type};
+use super::types::Part;
+use super::{Atom, MAX_COST, MAX_DEPTH, Type};
+use chain::{Bare, array};
 use scalar::{enumeration, int, int_bits, plain_int};
-
-/// The kernel allows chains of 32 (MAX_RESOLVE_DEPTH); vmlinux stays below 10.
-const MAX_CHAIN: usize = 64;
-/// BPF is a 64-bit machine, whatever the host is.
-const POINTER: u32 = 8;
 
 /// Structs whose bytes are the kernel's own. In a map's value it reads most of them as zeros, and
 /// ignores them in an update (`struct btf_record`). As padding they need not be given.
@@ -36,8 +33,15 @@ const OPAQUE: [&str; 12] = [
 /// Type tags of pointers that the kernel keeps in a map's value, as it keeps [`OPAQUE`] structs.
 const KEPT: [&str; 4] = ["kptr", "kptr_untrusted", "percpu_kptr", "uptr"];
 
-pub(super) fn layout(btf: &Btf<'_>, id: u32) -> Result<Type, BtfError> {
-    Resolver { btf, spent: 0 }.ty(id, 0)
+impl Btf<'_> {
+    /// The layout of type `id`, of exactly as many bytes as BTF gives it.
+    ///
+    /// What the notation cannot say (members that overlap) becomes `hex[n]` in its place, and what belongs
+    /// to the kernel (a lock) padding. A data section becomes a struct of its variables. Pointers are 8
+    /// bytes, as BPF has them.
+    pub fn layout(&self, id: u32) -> Result<Type, BtfError> {
+        Resolver { btf: self, spent: 0 }.ty(id, 0)
+    }
 }
 
 struct Resolver<'b, 'a> {
@@ -46,73 +50,13 @@ struct Resolver<'b, 'a> {
     spent: usize,
 }
 
-/// A type behind its typedefs and qualifiers.
-struct Bare<'a> {
-    id: u32,
-    raw: Raw<'a>,
-    /// The network byte order that a typedef on the way told.
-    network: Option<Atom>,
-}
-
-impl<'a> Resolver<'_, 'a> {
-    fn bare(&self, start: u32) -> Result<Bare<'a>, BtfError> {
-        let (mut id, mut network) = (start, None);
-        for _ in 0..MAX_CHAIN {
-            if id == 0 {
-                return Err(self.btf.no_size(0));
-            }
-            let raw = self.btf.raw(id)?;
-            match raw.kind {
-                kind::TYPEDEF => {
-                    network = network.or(match self.btf.string(raw.name) {
-                        "__be16" => Some(Atom::Be16),
-                        "__be32" => Some(Atom::Be32),
-                        "__be64" => Some(Atom::Be64),
-                        _ => None,
-                    });
-                    id = raw.size_or_type;
-                }
-                kind::VOLATILE | kind::CONST | kind::RESTRICT | kind::TYPE_TAG | kind::VAR => {
-                    id = raw.size_or_type;
-                }
-                _ => return Ok(Bare { id, raw, network }),
-            }
-        }
-        Err(BtfError::Loop(start))
-    }
-
-    /// Bytes that type `id` takes.
-    fn size(&self, start: u32) -> Result<u32, BtfError> {
-        let (mut id, mut count) = (start, 1u64);
-        for _ in 0..MAX_CHAIN {
-            let bare = self.bare(id)?;
-            let bytes = match bare.raw.kind {
-                kind::ARRAY => {
-                    let [elem, _, len] = array(&bare.raw);
-                    count = count.saturating_mul(u64::from(len));
-                    id = elem;
-                    continue;
-                }
-                kind::PTR => POINTER,
-                kind::INT | kind::STRUCT | kind::UNION | kind::ENUM | kind::ENUM64 => {
-                    bare.raw.size_or_type
-                }
-                kind::DATASEC | kind::FLOAT => bare.raw.size_or_type,
-                _ => return Err(self.btf.no_size(bare.id)),
-            };
-            let total = count.saturating_mul(u64::from(bytes));
-            let fits = u32::try_from(total).ok().filter(|size| *size as usize <= MAX_SIZE);
-            return fits.ok_or(BtfError::TooLarge(start));
-        }
-        Err(BtfError::Loop(start))
-    }
-
+impl Resolver<'_, '_> {
     fn ty(&mut self, id: u32, depth: u32) -> Result<Type, BtfError> {
-        let size = self.size(id)?;
+        let size = self.btf.size_of(id)?;
         if depth >= MAX_DEPTH || self.spent > MAX_COST {
             return Ok(Type::Hex(size));
         }
-        let Bare { raw, network, .. } = self.bare(id)?;
+        let Bare { raw, network, .. } = self.btf.bare(id)?;
         let ty = match raw.kind {
             kind::INT => int(&raw, network),
             kind::FLOAT => match size {
@@ -140,7 +84,7 @@ impl<'a> Resolver<'_, 'a> {
 
     fn array(&mut self, raw: &Raw<'_>, depth: u32) -> Result<Option<Type>, BtfError> {
         let [elem, _, len] = array(raw);
-        let bare = self.bare(elem)?;
+        let bare = self.btf.bare(elem)?;
         if bare.raw.kind == kind::INT && self.is_char(&bare.raw) {
             return Ok(Some(Type::Char(len)));
         }
@@ -188,7 +132,7 @@ impl<'a> Resolver<'_, 'a> {
         width: u32,
         depth: u32,
     ) -> Result<Option<(Part, u64)>, BtfError> {
-        let bare = match self.bare(id) {
+        let bare = match self.btf.bare(id) {
             Ok(bare) => bare,
             Err(BtfError::NoSize { .. }) => return Ok(None),
             Err(error) => return Err(error),
@@ -241,9 +185,4 @@ impl<'a> Resolver<'_, 'a> {
 /// A struct of padding alone.
 fn opaque(size: u32) -> Type {
     fit::record(false, Vec::new(), size)
-}
-
-/// Element type, index type, length.
-fn array(raw: &Raw<'_>) -> [u32; 3] {
-    entries::<3>(raw.tail).next().unwrap_or_default()
 }

@@ -1,7 +1,8 @@
 //! A place in a value: the type that is there, and from which bit on. Reads numbers out of it.
 
 use super::atom::{Atom, Class};
-use super::record::{Field, Record};
+use super::number::Number;
+use super::types::{Field, Record};
 use super::{Type, bits};
 use std::cmp::Ordering;
 
@@ -13,51 +14,6 @@ pub struct Slot<'t> {
     pub(super) bit: u64,
     /// The width in bits, of a bitfield.
     pub(super) width: Option<u8>,
-}
-
-/// A number read out of a value.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Number {
-    /// Of an unsigned integer, a bool, an enum over one.
-    Unsigned(u128),
-    /// Of a signed integer, an enum over one.
-    Signed(i128),
-    /// Of an f32 or f64.
-    Float(f64),
-}
-
-impl Number {
-    /// The nearest f64, for rates.
-    pub fn to_f64(self) -> f64 {
-        match self {
-            Number::Unsigned(n) => n as f64,
-            Number::Signed(n) => n as f64,
-            Number::Float(n) => n,
-        }
-    }
-
-    /// Appends it in decimal; a float as Rust writes it, `nan` and `inf` in lower case.
-    pub fn print(self, out: &mut Vec<u8>) {
-        match self {
-            Number::Unsigned(n) => super::print::decimal(n, out),
-            Number::Signed(n) => super::print::decimal(n, out),
-            Number::Float(n) => super::print::float(n, out),
-        }
-    }
-
-    /// Numeric order across kinds; floats in IEEE 754's total order, in which NaN stands outermost.
-    pub fn compare(self, other: Number) -> Ordering {
-        match (self, other) {
-            (Number::Unsigned(a), Number::Unsigned(b)) => a.cmp(&b),
-            (Number::Signed(a), Number::Signed(b)) => a.cmp(&b),
-            (Number::Signed(a), Number::Unsigned(b)) => match u128::try_from(a) {
-                Ok(a) => a.cmp(&b),
-                Err(_) => Ordering::Less,
-            },
-            (Number::Unsigned(_), Number::Signed(_)) => other.compare(self).reverse(),
-            (a, b) => a.to_f64().total_cmp(&b.to_f64()),
-        }
-    }
 }
 
 impl<'t> From<&'t Type> for Slot<'t> {

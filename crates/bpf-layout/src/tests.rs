@@ -4,6 +4,7 @@ mod arbitrary;
 mod hostile;
 mod kernel;
 mod notation;
+mod padding;
 mod refusals;
 mod round_trip;
 mod sums;

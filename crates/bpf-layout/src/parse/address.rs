@@ -1,8 +1,9 @@
 //! Addresses and the prefixes of LPM keys.
 
 use super::error::Problem;
-use super::scalar::{Integer, hex};
+use super::hex;
 use super::sink::Sink;
+use crate::number::Integer;
 use crate::{Atom, Lpm, Type};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -52,7 +53,9 @@ pub(super) fn prefix(
         && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
     {
         let stored = header(len)?;
-        return Some(stored.and_then(|()| hex(digits, at + Lpm::HEADER, lpm.data().size(), sink)));
+        return Some(
+            stored.and_then(|()| hex::bytes(digits, at + Lpm::HEADER, lpm.data().size(), sink)),
+        );
     }
     let Type::Atom(atom @ (Atom::Ip4 | Atom::Ip6)) = lpm.data() else {
         return None;

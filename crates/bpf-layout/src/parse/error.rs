@@ -1,7 +1,7 @@
 //! Why a text is no value of its type: what is wrong, and in which field.
 
-use crate::escape::quoted;
 use crate::path::PathError;
+use crate::text::quoted;
 use std::fmt;
 
 /// What is wrong. All text in it is escaped.

@@ -2,7 +2,7 @@
 
 use super::error::{Problem, ValueError};
 use crate::Type;
-use crate::record::{Member, Part, Record};
+use crate::types::{Member, Part, Record};
 use std::ops::Range;
 
 const INLINE: usize = 4;

@@ -1,12 +1,14 @@
 //! JSON straight into bytes, directed by the type: no tree of values is built on the way.
 
+mod member;
 mod node;
 
 use super::error::{Problem, ValueError};
 use super::given::Given;
 use super::sink::{Scratch, Sink};
 use crate::Slot;
-use node::{Node, State, complete};
+use member::{State, complete};
+use node::Node;
 use serde::de::{DeserializeSeed, Deserializer, Error};
 
 /// Reads one value from any deserializer into a slot of a buffer: for a line that holds several.

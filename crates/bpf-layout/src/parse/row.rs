@@ -2,7 +2,7 @@
 
 use super::error::{Problem, ValueError};
 use super::given::Given;
-use super::scalar;
+use super::hex;
 use super::sink::Scratch;
 use super::words;
 use crate::Type;
@@ -65,7 +65,7 @@ impl<'t> Row<'t> {
                 Some(_) if cell.is_empty() => Ok(()),
                 Some(gap) => {
                     let base = column.slot.offset();
-                    scalar::padding(base, gap, cell, &mut sink).map_err(ValueError::from)
+                    hex::padding(base, gap, cell, &mut sink).map_err(ValueError::from)
                 }
             };
             read.map_err(|error| error.within(&column.name))?;

@@ -2,74 +2,12 @@
 
 use super::address::{address, prefix};
 use super::error::Problem;
+use super::hex;
 use super::sink::Sink;
 use crate::atom::{Atom, Class};
+use crate::number::{Integer, TooLong};
 use crate::path::brief;
-use crate::{Enum, Gap, Slot, Type};
-use std::num::IntErrorKind;
-
-/// A whole number has more than 128 bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("more than 128 bits")]
-pub struct TooLong;
-
-/// A whole number of up to 128 bits and either sign.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Integer {
-    pub(super) negative: bool,
-    pub(super) magnitude: u128,
-}
-
-impl From<i128> for Integer {
-    fn from(value: i128) -> Self {
-        Integer { negative: value < 0, magnitude: value.unsigned_abs() }
-    }
-}
-
-impl From<u128> for Integer {
-    fn from(magnitude: u128) -> Self {
-        Integer { negative: false, magnitude }
-    }
-}
-
-impl Integer {
-    /// Decimal, or 0x, 0o, 0b and digits; a minus sign may stand first.
-    pub fn parse(text: &str) -> Option<Integer> {
-        Integer::read(text)?.ok()
-    }
-
-    /// As [`Integer::parse`]; an error for a whole number of more than 128 bits.
-    pub fn read(text: &str) -> Option<Result<Integer, TooLong>> {
-        let (negative, digits) = match text.strip_prefix('-') {
-            Some(digits) => (true, digits),
-            None => (false, text),
-        };
-        let (digits, radix) = match digits.get(..2) {
-            Some("0x" | "0X") => (&digits[2..], 16),
-            Some("0o") => (&digits[2..], 8),
-            Some("0b") => (&digits[2..], 2),
-            _ => (digits, 10),
-        };
-        // The standard parser takes a plus sign, which no printer writes.
-        let plain = digits.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        match u128::from_str_radix(digits, radix) {
-            Ok(magnitude) if plain => Some(Ok(Integer { negative, magnitude })),
-            Err(error) if plain && *error.kind() == IntErrorKind::PosOverflow => Some(Err(TooLong)),
-            _ => None,
-        }
-    }
-
-    /// The sum; None where it has more than 128 bits and a sign.
-    pub fn plus(self, other: Integer) -> Option<Integer> {
-        let (big, small) =
-            if self.magnitude >= other.magnitude { (self, other) } else { (other, self) };
-        let magnitude = match big.negative == small.negative {
-            true => big.magnitude.checked_add(small.magnitude)?,
-            false => big.magnitude - small.magnitude,
-        };
-        Some(Integer { negative: big.negative && magnitude > 0, magnitude })
-    }
-}
+use crate::{Enum, Slot, Type};
 
 /// Stores a number, which must fit.
 pub(super) fn integer(slot: Slot<'_>, number: Integer, sink: &mut Sink<'_>) -> Result<(), Problem> {
@@ -158,8 +96,23 @@ fn beyond(slot: Slot<'_>, number: &str) -> Problem {
     Problem::Range { number: number.into(), ty: brief(slot.ty), min, max }
 }
 
+/// A value that is one text: a scalar, or all bytes of anything.
+pub(super) fn whole(
+    slot: Slot<'_>,
+    text: &str,
+    literal: bool,
+    sink: &mut Sink<'_>,
+) -> Result<(), Problem> {
+    match (slot.ty, text.strip_prefix("hex:")) {
+        (Type::Array(_) | Type::Record(_), Some(digits)) => {
+            hex::bytes(digits, slot.offset(), slot.ty.size(), sink)
+        }
+        _ => scalar_text(slot, text, literal, sink),
+    }
+}
+
 /// Stores what `text` says; `literal` text is never `hex:`.
-pub(super) fn text(
+fn scalar_text(
     slot: Slot<'_>,
     text: &str,
     literal: bool,
@@ -168,12 +121,12 @@ pub(super) fn text(
     if let (Some(digits), None) = (text.strip_prefix("hex:"), slot.width)
         && !(literal && matches!(slot.ty, Type::Char(_)))
     {
-        return hex(digits, slot.offset(), slot.ty.size(), sink);
+        return hex::bytes(digits, slot.offset(), slot.ty.size(), sink);
     }
     let unexpected = || Problem::expected(wanted(slot), text);
     match slot.ty {
         Type::Char(max) => chars(text, *max, slot.offset(), sink),
-        Type::Hex(size) => hex(text, slot.offset(), *size as usize, sink),
+        Type::Hex(size) => hex::bytes(text, slot.offset(), *size as usize, sink),
         Type::Enum(e) => {
             let named = e.value_of(text).map(Integer::from);
             match named {
@@ -227,43 +180,6 @@ fn chars(text: &str, max: u32, at: usize, sink: &mut Sink<'_>) -> Result<(), Pro
     }
     sink.bytes(at, text.as_bytes())?;
     sink.zeros(at + len, max as usize - len)
-}
-
-/// Exactly `size` bytes of two hex digits each.
-pub(super) fn hex(
-    digits: &str,
-    at: usize,
-    size: usize,
-    sink: &mut Sink<'_>,
-) -> Result<(), Problem> {
-    let mut bytes = hex_bytes(digits, size)?.enumerate();
-    bytes.try_for_each(|(index, byte)| sink.bytes(at + index, &[byte]))
-}
-
-/// Stores a run of padding: `hex:` and its digits, for the struct or union that begins at `base`.
-pub(super) fn padding(
-    base: usize,
-    gap: &Gap,
-    text: &str,
-    sink: &mut Sink<'_>,
-) -> Result<(), Problem> {
-    let digits = text.strip_prefix("hex:");
-    let digits = digits.ok_or_else(|| Problem::expected("hex: and its digits", text))?;
-    sink.padding(base, gap, hex_bytes(digits, gap.len())?)
-}
-
-fn hex_bytes(digits: &str, size: usize) -> Result<impl Iterator<Item = u8>, Problem> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
-    if let Some(stray) = digits.chars().find(|c| !c.is_ascii_hexdigit()) {
-        return Err(Problem::expected("hex digits", stray.encode_utf8(&mut [0; 4])));
-    }
-    if digits.len() != size * 2 {
-        return Err(Problem::HexLen { expected: size * 2, found: digits.len() });
-    }
-    let byte = move |pair: &[u8]| {
-        digit(pair[0]).zip(digit(pair[1])).map_or(0, |(high, low)| high << 4 | low)
-    };
-    Ok(digits.as_bytes().chunks_exact(2).map(byte))
 }
 
 /// What a slot takes, for errors.

@@ -2,11 +2,12 @@
 
 use super::error::{Problem, ValueError};
 use super::given::Given;
+use super::hex;
 use super::json;
-use super::scalar;
+use super::scalar::whole;
 use super::sink::Sink;
 use crate::path::{PathError, find, find_gap, no_field};
-use crate::record::Record;
+use crate::types::Record;
 use crate::{Gap, Slot, Type};
 use std::borrow::Cow;
 
@@ -32,21 +33,6 @@ pub(super) fn one(slot: Slot<'_>, text: &str, sink: &mut Sink<'_>) -> Result<(),
         (Type::Array(_), Some(b'[' | b'"')) => json::text(slot, text, sink),
         (_, Some(b'"')) => Ok(whole(slot, &unquote(text)?, true, sink)?),
         _ => Ok(whole(slot, text, false, sink)?),
-    }
-}
-
-/// A value that is one text: a scalar, or all bytes of anything.
-pub(super) fn whole(
-    slot: Slot<'_>,
-    text: &str,
-    literal: bool,
-    sink: &mut Sink<'_>,
-) -> Result<(), Problem> {
-    match (slot.ty, text.strip_prefix("hex:")) {
-        (Type::Array(_) | Type::Record(_), Some(digits)) => {
-            scalar::hex(digits, slot.offset(), slot.ty.size(), sink)
-        }
-        _ => scalar::text(slot, text, literal, sink),
     }
 }
 
@@ -93,7 +79,7 @@ fn words(
                     return Err(here(Problem::Duplicate));
                 }
                 padding.push(name);
-                scalar::padding(outer.offset(), gap, value, sink).map_err(here)?;
+                hex::padding(outer.offset(), gap, value, sink).map_err(here)?;
                 continue;
             }
         };

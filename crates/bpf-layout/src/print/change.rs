@@ -1,10 +1,9 @@
 //! What changed between two values, number by number, in a form that prints like a single value.
 
 use super::leaf::Style;
-use super::padding::Padding;
 use super::percpu::can_add;
-use super::{Number, Slot, Values};
-use crate::Gap;
+use super::values::{Padding, Values};
+use crate::{Gap, Number, Slot};
 
 /// The difference of two values, to be printed as one: null for what is no number to count with.
 #[derive(Clone, Copy)]

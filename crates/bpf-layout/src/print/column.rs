@@ -1,8 +1,9 @@
 //! The columns of a table: a field or a run of padding each.
 
+use super::forms::{cell, label, word};
 use super::leaf::Style;
-use super::{Values, cell, label, word};
-use crate::record::Record;
+use super::values::Values;
+use crate::types::Record;
 use crate::{Gap, Slot};
 
 /// A column of a table: a word of the plain form.

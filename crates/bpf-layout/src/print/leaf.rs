@@ -1,8 +1,8 @@
 //! One scalar, text or LPM key as text, quoted as its surroundings need.
 
 use crate::atom::{Atom, Class};
-use crate::escape::{hex, json_string};
-use crate::text::is_unsafe;
+use crate::number::{decimal, float};
+use crate::text::{hex, is_unsafe, json_string};
 use crate::{Lpm, Number, Slot, Type};
 use std::io::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -82,11 +82,6 @@ pub(super) fn print(slot: Slot<'_>, value: &[u8], style: Style, out: &mut Vec<u8
             quote(style, out, |out| hex(slot.bytes(value), out));
         }
     }
-}
-
-/// Appends an integer in decimal; the formatter would take most of the time of a dump.
-pub(crate) fn decimal(number: impl itoa::Integer, out: &mut Vec<u8>) {
-    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 /// Quotes what needs no escapes, in JSON only.
@@ -209,14 +204,6 @@ fn floating(slot: Slot<'_>, value: &[u8], style: Style, out: &mut Vec<u8>) {
 /// The NaN that `nan` is read as.
 const NAN64: u64 = 0x7ff8_0000_0000_0000;
 const NAN32: u32 = 0x7fc0_0000;
-
-/// Appends the shortest text that reads as the same number; `nan`, `inf` and `-inf` for the others.
-pub fn float(number: f64, out: &mut Vec<u8>) {
-    let _ = match number {
-        n if n.is_nan() => write!(out, "nan"),
-        n => write!(out, "{n:?}"),
-    };
-}
 
 fn single(number: f32, out: &mut Vec<u8>) {
     let start = out.len();

@@ -1,8 +1,7 @@
 //! Sums over CPUs, field by field, in a form that prints like a single value.
 
-use super::Values;
 use super::leaf::{self, Style, none};
-use super::padding::Padding;
+use super::values::{Padding, Values};
 use crate::atom::Class;
 use crate::{Gap, Number, Slot, Type, bits};
 
@@ -85,7 +84,7 @@ impl Values for PerCpu<'_> {
             match self.number(slot) {
                 Some(Number::Float(n)) if !n.is_finite() && style == Style::Json => {
                     out.push(b'"');
-                    super::float(n, out);
+                    crate::number::float(n, out);
                     out.push(b'"');
                 }
                 Some(number) => number.print(out),

@@ -1,9 +1,8 @@
 //! Values whose wide integers are strings in JSON, for readers that take all numbers for f64.
 
 use super::leaf::Style;
-use super::padding::Padding;
-use super::{Number, Slot, Values};
-use crate::Gap;
+use super::values::{Padding, Values};
+use crate::{Gap, Number, Slot};
 
 /// Bits of a whole number that an f64 holds exactly.
 const EXACT: u32 = 53;

@@ -1,10 +1,98 @@
-//! What stands in braces: the names of an enum, the members of a struct or union.
+//! The grammar of bpf-layout(7), as a recursive descent.
 
-use super::{Parsed, Parser};
-use crate::{Atom, Kind, MAX_SIZE, Member, Part, Record, Type};
+use super::tokens::{NotationError, Parsed, Parser};
+use crate::Layout;
+use crate::atom::Atom;
+use crate::model::MAX_SIZE;
+use crate::types::{Kind, Member, Part, Record, Type};
+use std::str::FromStr;
+
+impl FromStr for Type {
+    type Err = NotationError;
+
+    fn from_str(text: &str) -> Parsed<Type> {
+        let mut parser = Parser::new(text);
+        let ty = parser.ty(0)?;
+        parser.end("the end")?;
+        Ok(ty)
+    }
+}
+
+impl FromStr for Layout {
+    type Err = NotationError;
+
+    fn from_str(text: &str) -> Parsed<Layout> {
+        let mut parser = Parser::new(text);
+        let key = if parser.eat("->") {
+            None
+        } else {
+            let key = parser.ty(0)?;
+            parser.expect("->", "\"->\" and the value's type")?;
+            Some(key)
+        };
+        let value = parser.ty(0)?;
+        parser.end("the end")?;
+        Ok(Layout { key, value })
+    }
+}
 
 impl Parser<'_> {
-    pub(super) fn enumeration(&mut self) -> Parsed<Type> {
+    fn ty(&mut self, depth: u32) -> Parsed<Type> {
+        self.rest();
+        let start = self.at;
+        self.bounded(depth)?;
+        let word = self.word();
+        let text = match word {
+            "char" => Some(Type::Char as fn(u32) -> Type),
+            "hex" => Some(Type::Hex as fn(u32) -> Type),
+            _ => None,
+        };
+        let base = match word {
+            "char" | "hex" => {
+                self.at += word.len();
+                None
+            }
+            "enum" => Some(self.enumeration()?),
+            "packed" | "struct" | "union" => Some(self.record(depth)?),
+            "lpm" => {
+                self.at += word.len();
+                self.expect("{", "\"{\"")?;
+                let data = self.ty(depth + 1)?;
+                self.expect("}", "\"}\"")?;
+                Some(self.model(start, Type::lpm(data))?)
+            }
+            _ => match Atom::named(word) {
+                Some(atom) => {
+                    self.at += word.len();
+                    Some(Type::Atom(atom))
+                }
+                None => return Err(self.unexpected("a type")),
+            },
+        };
+        let mut dimensions = self.dimensions()?;
+        let base = match (base, text) {
+            (Some(base), _) => base,
+            (None, Some(text)) => match dimensions.pop() {
+                Some(len) => text(len),
+                None => return Err(self.unexpected("\"[\" and a length in bytes")),
+            },
+            (None, None) => return Err(self.unexpected("a type")),
+        };
+        let built = dimensions.into_iter().rev().try_fold(base, Type::array);
+        self.model(start, built)
+    }
+
+    fn dimensions(&mut self) -> Parsed<Vec<u32>> {
+        let mut lengths = Vec::new();
+        while self.eat("[") {
+            // MAX_SIZE fits 32 bits.
+            lengths.push(self.number(MAX_SIZE as u64, "a length of at most 1073741824")? as u32);
+            self.expect("]", "\"]\"")?;
+        }
+        Ok(lengths)
+    }
+
+    fn enumeration(&mut self) -> Parsed<Type> {
         let start = self.at;
         self.at += "enum".len();
         let mut carrier = Atom::U32;
@@ -41,7 +129,7 @@ impl Parser<'_> {
         Err(self.unexpected("\",\" or \"}\""))
     }
 
-    pub(super) fn record(&mut self, depth: u32) -> Parsed<Type> {
+    fn record(&mut self, depth: u32) -> Parsed<Type> {
         let start = self.at;
         self.bounded(depth)?;
         let packed = self.word() == "packed";

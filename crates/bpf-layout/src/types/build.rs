@@ -1,95 +1,69 @@
-//! Structs and unions: members, and where C on BPF puts them.
+//! Checked construction of types: sizes, nesting, notation length and names.
 
-use super::atom::Atom;
-use super::model::{MAX_COST, MAX_DEPTH, MAX_SIZE, ModelError, is_identifier, unique};
-use super::padding::{self, Gap};
-use super::place::{Cursor, Kind};
-use super::types::Type;
+use super::record::Cursor;
+use super::{Array, Field, Kind, Lpm, Member, Part, Record, Type};
+use crate::atom::Atom;
+use crate::enumeration::Enum;
+use crate::model::{MAX_COST, MAX_DEPTH, MAX_SIZE, ModelError, is_identifier, unique};
+use crate::padding;
 use std::sync::Arc;
 
-/// What one member of a struct or union occupies.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// A whole type.
-    Field(Type),
-    /// So many bits of an integer, bool or enum.
-    Bits(Type, u8),
-    /// So many bytes without a name, from the next whole byte on.
-    Pad(u32),
-    /// So many bits without a name.
-    PadBits(u32),
-}
+impl Type {
+    /// What a size alone tells: 1, 2, 4, 8 bytes are a host-order unsigned integer, others are hex.
+    pub fn of_size(bytes: u32) -> Type {
+        match bytes {
+            1 | 2 | 4 | 8 => {
+                Atom::integer(bytes as usize, false).map_or(Type::Hex(bytes), Type::Atom)
+            }
+            _ => Type::Hex(bytes),
+        }
+    }
 
-/// A member as the notation writes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
-    /// None for padding, and for a struct or union whose fields count as the outer one's.
-    pub name: Option<Arc<str>>,
-    /// What it occupies.
-    pub part: Part,
-}
+    /// `len` elements of `elem`.
+    pub fn array(elem: Type, len: u32) -> Result<Type, ModelError> {
+        if elem.size() == 0 && len > 0 {
+            return Err(ModelError::EmptyElement);
+        }
+        if elem.size() as u64 * u64::from(len) > MAX_SIZE as u64 {
+            return Err(ModelError::TooLarge);
+        }
+        if elem.depth() >= MAX_DEPTH {
+            return Err(ModelError::TooDeep);
+        }
+        if elem.cost() + 16 > MAX_COST {
+            return Err(ModelError::TooLong);
+        }
+        Ok(Type::Array(Arc::new(Array { elem, len })))
+    }
 
-/// A field by its name, those of nameless members included.
-pub struct Field {
-    pub(super) name: Arc<str>,
-    pub(super) ty: Type,
-    /// Bits from the record's start.
-    pub(super) bit: u64,
-    /// The width in bits, of a bitfield.
-    pub(super) width: Option<u8>,
-    /// Number of its first leaf, counted from the record's.
-    pub(super) leaf: usize,
-}
+    /// An enum stored in `carrier`, with `names` in the order of declaration.
+    pub fn enumeration(
+        carrier: Atom,
+        names: impl IntoIterator<Item = (Arc<str>, i128)>,
+    ) -> Result<Type, ModelError> {
+        Ok(Type::Enum(Arc::new(Enum::new(carrier, names)?)))
+    }
 
-impl Field {
-    /// The bits that it takes, from the record's start: the first, and the one after the last.
-    fn bits(&self) -> (u64, u64) {
-        (self.bit, self.bit + self.width.map_or(self.ty.size() as u64 * 8, u64::from))
+    /// The key of an LPM trie over `data`.
+    pub fn lpm(data: Type) -> Result<Type, ModelError> {
+        if data.size() > MAX_SIZE - Lpm::HEADER {
+            return Err(ModelError::TooLarge);
+        }
+        if data.depth() + 2 > MAX_DEPTH {
+            return Err(ModelError::TooDeep);
+        }
+        let record = match &data {
+            Type::Record(_) => Record::lpm(data.clone()).ok(),
+            _ => None,
+        };
+        let lpm = Type::Lpm(Arc::new(Lpm { data, record }));
+        if lpm.cost() > MAX_COST { Err(ModelError::TooLong) } else { Ok(lpm) }
     }
 }
-
-/// A struct or a union.
-pub struct Record {
-    kind: Kind,
-    members: Box<[Member]>,
-    fields: Box<[Field]>,
-    gaps: Box<[Gap]>,
-    size: usize,
-    align: usize,
-    depth: u32,
-    cost: usize,
-    leaves: usize,
-    overlaps: bool,
-}
-
-// Not derived: comparing the flattened fields as well would double the work at every level.
-impl PartialEq for Record {
-    fn eq(&self, other: &Self) -> bool {
-        self.kind == other.kind && self.members == other.members
-    }
-}
-
-impl Eq for Record {}
 
 impl Part {
-    /// Bytes taken; None where it counts in bits.
-    pub(super) fn size(&self) -> Option<usize> {
-        match self {
-            Part::Field(ty) => Some(ty.size()),
-            Part::Pad(bytes) => Some(*bytes as usize),
-            Part::Bits(..) | Part::PadBits(_) => None,
-        }
-    }
-
-    pub(super) fn align(&self) -> usize {
-        match self {
-            Part::Field(ty) | Part::Bits(ty, _) => ty.align(),
-            Part::Pad(_) | Part::PadBits(_) => 1,
-        }
-    }
-
     /// Whether there can be such a member, with or without a name.
-    pub(super) fn check(&self, named: bool) -> Result<(), ModelError> {
+    pub(crate) fn check(&self, named: bool) -> Result<(), ModelError> {
         match self {
             Part::Field(Type::Record(_)) => Ok(()),
             Part::Field(_) if !named => Err(ModelError::Nameless),
@@ -190,56 +164,10 @@ impl Record {
     }
 
     /// An LPM key over a struct, as one struct. Fails where a field is called prefixlen, too.
-    pub(super) fn lpm(data: Type) -> Result<Type, ModelError> {
+    fn lpm(data: Type) -> Result<Type, ModelError> {
         let prefix =
             Member { name: Some("prefixlen".into()), part: Part::Field(Type::Atom(Atom::U32)) };
         let data = Member { name: None, part: Part::Field(data) };
         Record::build(Kind { union: false, packed: true }, vec![prefix, data])
-    }
-
-    /// Struct or union, packed or not.
-    pub fn kind(&self) -> Kind {
-        self.kind
-    }
-
-    /// The members as written, padding included.
-    pub fn members(&self) -> &[Member] {
-        &self.members
-    }
-
-    /// The fields by name, with those of nameless members in their place.
-    pub(super) fn fields(&self) -> &[Field] {
-        &self.fields
-    }
-
-    /// The runs of bytes with bits that no field has.
-    pub(super) fn gaps(&self) -> &[Gap] {
-        &self.gaps
-    }
-
-    /// Bytes taken, trailing padding included.
-    pub fn size(&self) -> usize {
-        self.size
-    }
-
-    /// Alignment in bytes.
-    pub fn align(&self) -> usize {
-        self.align
-    }
-
-    pub(super) fn depth(&self) -> u32 {
-        self.depth
-    }
-
-    pub(super) fn cost(&self) -> usize {
-        self.cost
-    }
-
-    pub(super) fn leaves(&self) -> usize {
-        self.leaves
-    }
-
-    pub(super) fn overlaps(&self) -> bool {
-        self.overlaps
     }
 }

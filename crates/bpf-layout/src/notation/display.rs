@@ -1,6 +1,6 @@
 //! A type as notation text: one line, canonical, and the inverse of parsing.
 
-use super::{Array, Atom, Enum, Kind, Layout, Member, Part, Record, Type};
+use crate::{Array, Atom, Enum, Kind, Layout, Member, Part, Record, Type};
 use std::fmt::{Debug, Display, Formatter, Result};
 
 impl Display for Layout {

@@ -1,0 +1,70 @@
+//! Integers with named values.
+
+use super::atom::Atom;
+use super::model::{MAX_COST, ModelError, is_identifier, unique};
+use std::sync::Arc;
+
+/// An integer with names for some of its values.
+#[derive(PartialEq, Eq)]
+pub struct Enum {
+    carrier: Atom,
+    names: Box<[(Arc<str>, i128)]>,
+    cost: usize,
+}
+
+impl Enum {
+    /// An enum stored in `carrier`, with `names` in the order of declaration.
+    pub(super) fn new(
+        carrier: Atom,
+        names: impl IntoIterator<Item = (Arc<str>, i128)>,
+    ) -> Result<Enum, ModelError> {
+        if !carrier.is_carrier() {
+            return Err(ModelError::BadEnum);
+        }
+        let names: Box<[_]> = names.into_iter().collect();
+        let (min, max) = carrier.range(carrier.size() as u32 * 8);
+        let mut cost = 16;
+        for (name, value) in &names {
+            if !is_identifier(name) {
+                return Err(ModelError::BadName);
+            }
+            if !(min..=max).contains(value) {
+                return Err(ModelError::EnumRange { value: *value, carrier: carrier.name() });
+            }
+            // ", NAME=-9223372036854775808"
+            cost += name.len() + 23;
+        }
+        if cost > MAX_COST {
+            return Err(ModelError::TooLong);
+        }
+        unique(names.iter().map(|entry| &entry.0))?;
+        Ok(Enum { carrier, names, cost })
+    }
+
+    /// The integer that is stored: 1 to 8 bytes, host byte order.
+    pub fn carrier(&self) -> Atom {
+        self.carrier
+    }
+
+    /// Names and numbers in the order of declaration. No name comes twice; a number may.
+    pub fn names(&self) -> impl Iterator<Item = (&str, i128)> {
+        self.names.iter().map(|(name, value)| (&**name, *value))
+    }
+
+    pub(super) fn cost(&self) -> usize {
+        self.cost
+    }
+
+    /// A name of `value`.
+    pub fn name_of(&self, value: i128) -> Option<&str> {
+        // Most enums count from 0: look there before searching.
+        let guess = usize::try_from(value).ok().and_then(|index| self.names.get(index));
+        let found = guess.filter(|entry| entry.1 == value);
+        found.or_else(|| self.names.iter().find(|entry| entry.1 == value)).map(|entry| &*entry.0)
+    }
+
+    /// The number that `name` stands for.
+    pub fn value_of(&self, name: &str) -> Option<i128> {
+        self.names.iter().find(|entry| &*entry.0 == name).map(|entry| entry.1)
+    }
+}

@@ -1,0 +1,148 @@
+//! The text forms of a value: JSON, words, cells and labels.
+
+use super::leaf::Style;
+use super::values::Values;
+use crate::types::Record;
+use crate::{Atom, Slot, Type};
+
+/// Appends JSON without spaces: integers of all sizes as numbers, structs as objects, the rest as
+/// strings. Text that is not UTF-8, or that begins with `hex:`, is `"hex:…"` of all its bytes, and so
+/// is padding that is not zero, in the member `"@OFFSET"` of its struct.
+pub fn json<'t, V: Values + ?Sized>(what: impl Into<Slot<'t>>, values: &V, out: &mut Vec<u8>) {
+    tree(what.into(), values, out);
+}
+
+/// Appends a scalar bare, a struct as `name=value` words with dotted names, an array as JSON. Padding
+/// that is not zero is a word, `@OFFSET=hex:…`.
+pub fn plain<'t, V: Values + ?Sized>(what: impl Into<Slot<'t>>, values: &V, out: &mut Vec<u8>) {
+    let slot = what.into();
+    match (slot.record(), slot.ty) {
+        (Some(record), _) => {
+            let start = out.len();
+            words(slot, record, None, values, start, out);
+        }
+        (None, Type::Array(_)) => tree(slot, values, out),
+        (None, _) => values.leaf(slot, Style::Bare, out),
+    }
+}
+
+/// Appends text for a line of several values: like [`plain`], but a scalar is quoted like the value of
+/// a word.
+pub fn word<'t, V: Values + ?Sized>(what: impl Into<Slot<'t>>, values: &V, out: &mut Vec<u8>) {
+    let slot = what.into();
+    match (slot.record(), slot.ty) {
+        (Some(_), _) | (None, Type::Array(_)) => plain(slot, values, out),
+        (None, _) => values.leaf(slot, Style::Word, out),
+    }
+}
+
+/// Appends one column's cell: like [`plain`], but text with spaces, and empty text, go unquoted.
+pub fn cell<'t, V: Values + ?Sized>(what: impl Into<Slot<'t>>, values: &V, out: &mut Vec<u8>) {
+    let slot = what.into();
+    match slot.ty {
+        Type::Array(_) | Type::Record(_) => tree(slot, values, out),
+        Type::Lpm(_) if slot.record().is_some() => tree(slot, values, out),
+        _ => values.leaf(slot, Style::Cell, out),
+    }
+}
+
+/// Appends what a label of a metric says: like [`cell`], but text that a terminal should not get is
+/// `hex:…` of all its bytes, and so is an array of bytes, six of which are printed as a MAC address.
+pub fn label<'t, V: Values + ?Sized>(what: impl Into<Slot<'t>>, values: &V, out: &mut Vec<u8>) {
+    let slot = what.into();
+    match slot.ty {
+        Type::Char(_) => values.leaf(slot, Style::Label, out),
+        Type::Array(array) if *array.elem() == Type::Atom(Atom::U8) => {
+            values.leaf(slot, Style::Label, out);
+        }
+        _ => cell(slot, values, out),
+    }
+}
+
+fn tree<V: Values + ?Sized>(slot: Slot<'_>, values: &V, out: &mut Vec<u8>) {
+    if let Some(record) = slot.record() {
+        out.push(b'{');
+        for (index, field) in record.fields().iter().enumerate() {
+            out.extend_from_slice(if index > 0 { b",\"" } else { b"\"" });
+            out.extend_from_slice(field.name.as_bytes());
+            out.extend_from_slice(b"\":");
+            tree(slot.field(field), values, out);
+        }
+        for gap in record.gaps() {
+            let Some(padding) = values.padding(slot.offset(), gap) else { continue };
+            out.extend_from_slice(if out.ends_with(b"{") { b"\"" } else { b",\"" });
+            out.extend_from_slice(gap.name().as_bytes());
+            out.extend_from_slice(b"\":");
+            padding.print(Style::Json, out);
+        }
+        out.push(b'}');
+    } else if let Type::Array(array) = slot.ty {
+        out.push(b'[');
+        for index in 0..array.len() {
+            if index > 0 {
+                out.push(b',');
+            }
+            tree(slot.element(array.elem(), index), values, out);
+        }
+        out.push(b']');
+    } else {
+        values.leaf(slot, Style::Json, out);
+    }
+}
+
+/// The names on the way to a field, innermost first: a list on the stack.
+struct Prefix<'p> {
+    outer: Option<&'p Prefix<'p>>,
+    name: &'p str,
+}
+
+impl Prefix<'_> {
+    fn print(&self, out: &mut Vec<u8>) {
+        if let Some(outer) = self.outer {
+            outer.print(out);
+        }
+        out.extend_from_slice(self.name.as_bytes());
+        out.push(b'.');
+    }
+}
+
+fn words<V: Values + ?Sized>(
+    slot: Slot<'_>,
+    record: &Record,
+    prefix: Option<&Prefix<'_>>,
+    values: &V,
+    start: usize,
+    out: &mut Vec<u8>,
+) {
+    for field in record.fields() {
+        let slot = slot.field(field);
+        if let Some(inner) = slot.record() {
+            let prefix = Prefix { outer: prefix, name: &field.name };
+            words(slot, inner, Some(&prefix), values, start, out);
+            continue;
+        }
+        begin_word(prefix, &field.name, start, out);
+        match slot.ty {
+            Type::Array(_) => tree(slot, values, out),
+            _ => values.leaf(slot, Style::Word, out),
+        }
+    }
+    for gap in record.gaps() {
+        if let Some(padding) = values.padding(slot.offset(), gap) {
+            begin_word(prefix, &gap.name(), start, out);
+            padding.print(Style::Word, out);
+        }
+    }
+}
+
+/// Begins a word: all of it but the value.
+fn begin_word(prefix: Option<&Prefix<'_>>, name: &str, start: usize, out: &mut Vec<u8>) {
+    if out.len() > start {
+        out.push(b' ');
+    }
+    if let Some(prefix) = prefix {
+        prefix.print(out);
+    }
+    out.extend_from_slice(name.as_bytes());
+    out.push(b'=');
+}

@@ -1,0 +1,77 @@
+//! Chains of references in BTF: the type behind typedefs and qualifiers, and its size.
+
+use crate::atom::Atom;
+use crate::btf::{Btf, BtfError, Raw, entries, kind};
+use crate::model::MAX_SIZE;
+
+/// The kernel allows chains of 32 (MAX_RESOLVE_DEPTH); vmlinux stays below 10.
+const MAX_CHAIN: usize = 64;
+/// BPF is a 64-bit machine, whatever the host is.
+const POINTER: u32 = 8;
+
+/// A type behind its typedefs and qualifiers.
+pub(super) struct Bare<'a> {
+    pub(super) id: u32,
+    pub(super) raw: Raw<'a>,
+    /// The network byte order that a typedef on the way told.
+    pub(super) network: Option<Atom>,
+}
+
+impl<'a> Btf<'a> {
+    pub(super) fn bare(&self, start: u32) -> Result<Bare<'a>, BtfError> {
+        let (mut id, mut network) = (start, None);
+        for _ in 0..MAX_CHAIN {
+            if id == 0 {
+                return Err(self.no_size(0));
+            }
+            let raw = self.raw(id)?;
+            match raw.kind {
+                kind::TYPEDEF => {
+                    network = network.or(match self.string(raw.name) {
+                        "__be16" => Some(Atom::Be16),
+                        "__be32" => Some(Atom::Be32),
+                        "__be64" => Some(Atom::Be64),
+                        _ => None,
+                    });
+                    id = raw.size_or_type;
+                }
+                kind::VOLATILE | kind::CONST | kind::RESTRICT | kind::TYPE_TAG | kind::VAR => {
+                    id = raw.size_or_type;
+                }
+                _ => return Ok(Bare { id, raw, network }),
+            }
+        }
+        Err(BtfError::Loop(start))
+    }
+
+    /// Bytes that type `id` takes.
+    pub(super) fn size_of(&self, start: u32) -> Result<u32, BtfError> {
+        let (mut id, mut count) = (start, 1u64);
+        for _ in 0..MAX_CHAIN {
+            let bare = self.bare(id)?;
+            let bytes = match bare.raw.kind {
+                kind::ARRAY => {
+                    let [elem, _, len] = array(&bare.raw);
+                    count = count.saturating_mul(u64::from(len));
+                    id = elem;
+                    continue;
+                }
+                kind::PTR => POINTER,
+                kind::INT | kind::STRUCT | kind::UNION | kind::ENUM | kind::ENUM64 => {
+                    bare.raw.size_or_type
+                }
+                kind::DATASEC | kind::FLOAT => bare.raw.size_or_type,
+                _ => return Err(self.no_size(bare.id)),
+            };
+            let total = count.saturating_mul(u64::from(bytes));
+            let fits = u32::try_from(total).ok().filter(|size| *size as usize <= MAX_SIZE);
+            return fits.ok_or(BtfError::TooLarge(start));
+        }
+        Err(BtfError::Loop(start))
+    }
+}
+
+/// Element type, index type, length.
+pub(super) fn array(raw: &Raw<'_>) -> [u32; 3] {
+    entries::<3>(raw.tail).next().unwrap_or_default()
+}
