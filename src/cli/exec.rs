@@ -48,7 +48,7 @@ pub fn main(startup: Startup, arguments: Vec<OsString>) -> u8 {
             match error.downcast_ref::<Failure>() {
                 Some(Failure::NotFound(_)) => exit::NOT_FOUND,
                 Some(Failure::CannotExecute(_)) => exit::CANNOT_EXECUTE,
-                _ => exit::OWN,
+                Some(Failure::Own(_)) | None => exit::OWN,
             }
         }
     }

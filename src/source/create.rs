@@ -1,8 +1,9 @@
-//! New maps, made to a [`Spec`].
+//! New maps, made to a specification.
 
+mod field;
 mod spec;
 
-pub use spec::Spec;
+pub use spec::NewMap;
 
 use crate::bpffs::{self, pin};
 use crate::error::{Cause, Error};
@@ -10,7 +11,7 @@ use bpf_inherit::AccessMode;
 use bpf_inherit::Errno;
 use bpf_inherit::Map;
 use bpf_inherit::bpf::{MapSpec, btf_load, map_create};
-use spec::{Inner, Size};
+use field::{Inner, Size};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
@@ -19,7 +20,7 @@ const CREATE: &str = "create map";
 const MAX_NAME: usize = 15;
 
 /// Creates the map. It exists as long as a process or a pin holds it.
-pub fn open(spec: &Spec) -> Result<Map, Error> {
+pub fn open(spec: &NewMap) -> Result<Map, Error> {
     let fail = |errno| Error::new(&spec.name, CREATE, explain(errno));
     let inner = spec.inner.as_ref().map(open_inner).transpose()?;
     let bytes = |size: &Option<Size>| size.as_ref().map_or(Ok(0), Size::bytes).unwrap_or(0);

@@ -37,7 +37,7 @@ fn settle(claim: &mut Claim, info: &Info, warnings: &mut Vec<String>) {
             let layout = ForeignLayout::new(text, format!("{variable}_LAYOUT")).fit(map);
             layout.map_err(|warning| warn(Some(warning))).ok()
         }
-        _ => None,
+        (None, _) | (Some(_), Info::Program(_) | Info::Link(_)) => None,
     };
     (claim.name, claim.layout) = (name, layout.map(|layout| layout.to_string().into_bytes()));
 }

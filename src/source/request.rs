@@ -32,7 +32,7 @@ pub enum Source {
     /// A process that holds maps.
     Process(i32),
     /// A new map.
-    Create(create::Spec),
+    Create(create::NewMap),
     /// An agent that holds objects.
     Agent(agent::Spec),
 }

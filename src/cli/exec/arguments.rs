@@ -1,6 +1,6 @@
 //! The arguments of `bpf-exec`, and the plan that they make.
 
-use super::requests::{self, fd_number, requests};
+use super::requests::{self, fd_number, parse_requests};
 use crate::account::parse_user;
 use crate::bpffs::choose_root;
 use crate::cli::timeout;
@@ -101,12 +101,12 @@ pub fn plan(matches: &ArgMatches) -> anyhow::Result<Plan> {
     };
     let command = matches.get_many("command").map(|words| words.cloned().collect());
     let shell = || vec![nonempty("SHELL").unwrap_or_else(|| "/bin/sh".into())];
-    let requests = requests(matches)?;
+    let requests = parse_requests(matches)?;
     if text("socket-mode").is_some() {
         requests::check_socket_mode(&requests, &settings)?;
     }
     if settings.wait {
-        requests.iter().try_for_each(requests::awaited)?;
+        requests::check_wait(&requests)?;
     }
     Ok(Plan {
         requests,

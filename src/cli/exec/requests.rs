@@ -8,15 +8,74 @@ use anyhow::{Context, anyhow, bail};
 use bpf_inherit::ObjectKind;
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-const SOURCES: [&str; 9] =
-    ["pin", "prog", "link", "id", "name", "import", "agent", "pid", "create"];
+/// The options that name a source.
+#[derive(Clone, Copy, Debug)]
+enum SourceOption {
+    Pin,
+    Prog,
+    Link,
+    Id,
+    Name,
+    Import,
+    Agent,
+    Pid,
+    Create,
+}
 
-/// The options, one for each source.
-pub fn arguments() -> [Arg; SOURCES.len()] {
-    let source = |name: &'static str, value: &'static str, help: &'static str| {
+impl SourceOption {
+    /// In the order of the help.
+    const ALL: [SourceOption; 9] = [
+        SourceOption::Pin,
+        SourceOption::Prog,
+        SourceOption::Link,
+        SourceOption::Id,
+        SourceOption::Name,
+        SourceOption::Import,
+        SourceOption::Agent,
+        SourceOption::Pid,
+        SourceOption::Create,
+    ];
+
+    /// Its name, the name of its value, and its help.
+    fn describe(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            SourceOption::Pin => {
+                ("pin", "[NAME=]PATH", "A pinned map, or a directory of pins, recursively")
+            }
+            SourceOption::Prog => {
+                ("prog", "[NAME=]PROG", "A pinned program, a directory of pins, or id:ID")
+            }
+            SourceOption::Link => {
+                ("link", "[NAME=]LINK", "A pinned link, a directory of pins, or id:ID")
+            }
+            SourceOption::Id => ("id", "[NAME=]ID", "A map by the kernel's id"),
+            SourceOption::Name => ("name", "[NAME=]KNAME", "A map by the kernel's name"),
+            SourceOption::Import => {
+                ("import", "[NAME=]PATH|fd:N", "Wait for maps that tc exports, at a socket")
+            }
+            SourceOption::Agent => (
+                "agent",
+                "[NAME=]PATH[#NAME,…]",
+                "What a bpf-agent holds under these names, or all",
+            ),
+            SourceOption::Pid => ("pid", "[NAME=]PID", "The maps that a process holds open"),
+            SourceOption::Create => (
+                "create",
+                "NAME=TYPE,…",
+                "A new map: TYPE,key=LAYOUT,value=LAYOUT,entries=N,flags=A|B",
+            ),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        self.describe().0
+    }
+
+    fn argument(self) -> Arg {
+        let (name, value, help) = self.describe();
         Arg::new(name)
             .long(name)
             .value_name(value)
@@ -25,84 +84,76 @@ pub fn arguments() -> [Arg; SOURCES.len()] {
             .value_parser(value_parser!(OsString))
             .allow_hyphen_values(true)
             .help_heading("Sources, repeatable, in the order given")
-    };
-    [
-        source("pin", "[NAME=]PATH", "A pinned map, or a directory of pins, recursively"),
-        source("prog", "[NAME=]PROG", "A pinned program, a directory of pins, or id:ID"),
-        source("link", "[NAME=]LINK", "A pinned link, a directory of pins, or id:ID"),
-        source("id", "[NAME=]ID", "A map by the kernel's id"),
-        source("name", "[NAME=]KNAME", "A map by the kernel's name"),
-        source("import", "[NAME=]PATH|fd:N", "Wait for maps that tc exports, at a socket"),
-        source("agent", "[NAME=]PATH[#NAME,…]", "What a bpf-agent holds under these names, or all"),
-        source("pid", "[NAME=]PID", "The maps that a process holds open"),
-        source(
-            "create",
-            "NAME=TYPE,…",
-            "A new map: TYPE,key=LAYOUT,value=LAYOUT,entries=N,flags=A|B",
-        ),
-    ]
+    }
+}
+
+/// The options, one for each source.
+pub fn arguments() -> impl Iterator<Item = Arg> {
+    SourceOption::ALL.into_iter().map(SourceOption::argument)
 }
 
 /// All sources, in the order of the command line.
-pub fn requests(matches: &ArgMatches) -> anyhow::Result<Vec<Request>> {
+pub fn parse_requests(matches: &ArgMatches) -> anyhow::Result<Vec<Request>> {
     let mut found = Vec::new();
-    for kind in SOURCES {
-        let values = matches.get_many::<OsString>(kind).into_iter().flatten();
-        let places = matches.indices_of(kind).into_iter().flatten();
-        found.extend(places.zip(values).map(|(place, value)| (place, kind, value)));
+    for option in SourceOption::ALL {
+        let values = matches.get_many::<OsString>(option.name()).into_iter().flatten();
+        let places = matches.indices_of(option.name()).into_iter().flatten();
+        found.extend(places.zip(values).map(|(place, value)| (place, option, value)));
     }
     found.sort_unstable_by_key(|(place, ..)| *place);
-    found.into_iter().map(|(_, kind, value)| request(kind, value)).collect()
+    found.into_iter().map(|(_, option, value)| parse_request(option, value)).collect()
 }
 
-fn request(kind: &str, value: &OsStr) -> anyhow::Result<Request> {
-    let wrong = || format!("--{kind} {}", escape(value.as_bytes()));
-    if kind == "create" {
-        let text = value.to_str().ok_or_else(|| anyhow!("not UTF-8")).with_context(wrong)?;
-        let spec = create::Spec::parse(text).map_err(anyhow::Error::msg).with_context(wrong)?;
-        check_name(spec.name().as_bytes()).with_context(wrong)?;
-        let name = Some(spec.name().into());
-        return Ok(Request { name, source: Source::Create(spec) });
-    }
+fn parse_request(option: SourceOption, value: &OsStr) -> anyhow::Result<Request> {
+    let wrong = || format!("--{} {}", option.name(), escape(value.as_bytes()));
     let (name, rest) = split_name(value);
-    if let Some(name) = name {
-        check_name(name).with_context(wrong)?;
-    }
-    let path = || PathBuf::from(OsString::from_vec(rest.to_vec()));
-    let source = match kind {
-        "pin" => Source::Pin(ObjectKind::Map, path()),
-        "prog" | "link" => {
-            let kind = if kind == "prog" { ObjectKind::Program } else { ObjectKind::Link };
-            match rest.strip_prefix(b"id:") {
-                Some(id) => Source::Id(kind, decimal(id, id_of(kind)).with_context(wrong)?),
-                None => Source::Pin(kind, path()),
-            }
-        }
-        "import" => Source::Import(match rest.strip_prefix(b"fd:") {
-            Some(number) => tc::Address::Inherited(fd_number(number).with_context(wrong)?),
-            None => tc::Address::Path(path()),
-        }),
-        "agent" => {
-            let spec = agent::Spec::parse(rest).with_context(wrong)?;
-            // Known before anybody is asked; what an agent holds may be one object by chance.
-            if name.is_some() && spec.names.len() != 1 {
-                return Err(anyhow!("NAME= needs one name after #")).with_context(wrong);
-            }
-            Source::Agent(spec)
-        }
-        "name" => Source::KernelName(rest.to_vec()),
-        "id" => {
-            Source::Id(ObjectKind::Map, decimal(rest, id_of(ObjectKind::Map)).with_context(wrong)?)
-        }
-        _ => {
-            let pid: i32 = decimal(rest, "a process id").with_context(wrong)?;
-            if pid == 0 {
-                return Err(anyhow!("not a process id")).with_context(wrong);
-            }
-            Source::Process(pid)
-        }
-    };
+    name.map_or(Ok(()), check_name).with_context(wrong)?;
+    let source = parse_source(option, value, name.is_some(), rest).with_context(wrong)?;
     Ok(Request { name: name.map(<[u8]>::to_vec), source })
+}
+
+/// Reads the value of an option: `rest` is what follows `NAME=`, which it has if `is_named`.
+fn parse_source(
+    option: SourceOption,
+    value: &OsStr,
+    is_named: bool,
+    rest: &[u8],
+) -> anyhow::Result<Source> {
+    let path = || PathBuf::from(OsStr::from_bytes(rest));
+    let pin_or_id = |kind| match rest.strip_prefix(b"id:") {
+        Some(id) => Ok(Source::Id(kind, decimal(id, id_of(kind))?)),
+        None => Ok(Source::Pin(kind, path())),
+    };
+    match option {
+        SourceOption::Pin => Ok(Source::Pin(ObjectKind::Map, path())),
+        SourceOption::Prog => pin_or_id(ObjectKind::Program),
+        SourceOption::Link => pin_or_id(ObjectKind::Link),
+        SourceOption::Id => Ok(Source::Id(ObjectKind::Map, decimal(rest, id_of(ObjectKind::Map))?)),
+        SourceOption::Name => Ok(Source::KernelName(rest.to_vec())),
+        SourceOption::Import => Ok(Source::Import(match rest.strip_prefix(b"fd:") {
+            Some(number) => tc::Address::Inherited(fd_number(number)?),
+            None => tc::Address::Path(path()),
+        })),
+        SourceOption::Agent => {
+            let spec = agent::Spec::parse(rest)?;
+            // Reported before the agent is asked, which may happen to hold one object.
+            if is_named && spec.names.len() != 1 {
+                bail!("NAME= needs one name after #");
+            }
+            Ok(Source::Agent(spec))
+        }
+        SourceOption::Pid => match decimal(rest, "a process id")? {
+            0 => bail!("not a process id"),
+            pid => Ok(Source::Process(pid)),
+        },
+        SourceOption::Create => {
+            // NAME= is a part of it.
+            let text = value.to_str().context("not UTF-8")?;
+            let spec = create::NewMap::parse(text).map_err(anyhow::Error::msg)?;
+            check_name(spec.name().as_bytes())?;
+            Ok(Source::Create(spec))
+        }
+    }
 }
 
 fn id_of(kind: ObjectKind) -> &'static str {
@@ -113,32 +164,33 @@ fn id_of(kind: ObjectKind) -> &'static str {
     }
 }
 
-/// An error unless it is known for what an agent is to be waited.
-pub fn awaited(request: &Request) -> anyhow::Result<()> {
-    match &request.source {
-        Source::Agent(spec) if spec.names.is_empty() => {
-            bail!("--agent {spec}: --wait needs names: --agent {spec}#NAME,…")
+/// An error if an agent is to be waited for without a name that it would have to hold.
+pub fn check_wait(requests: &[Request]) -> anyhow::Result<()> {
+    for request in requests {
+        if let Source::Agent(spec) = &request.source
+            && spec.names.is_empty()
+        {
+            bail!("--agent {spec}: --wait needs names: --agent {spec}#NAME,…");
         }
-        _ => Ok(()),
     }
+    Ok(())
 }
 
-/// An error if a socket that is inherited, not bound, would get permission bits, or if they would
-/// let other users send and it is not said which.
+/// An error if permission bits are given for a socket that is inherited, not bound, or if they let
+/// other users send and no option says which.
 pub fn check_socket_mode(requests: &[Request], settings: &Settings) -> anyhow::Result<()> {
     let mode = settings.socket_mode;
-    let open = mode & 0o022 != 0 && settings.from.is_empty();
+    let others_may_send = mode & 0o022 != 0 && settings.from.is_empty();
     for request in requests {
-        match &request.source {
-            Source::Import(address @ tc::Address::Inherited(_)) => {
+        let Source::Import(address) = &request.source else { continue };
+        match address {
+            tc::Address::Inherited(_) => {
                 bail!("--socket-mode: --import {address} does not bind a socket")
             }
-            Source::Import(address) if open => {
-                bail!(
-                    "--socket-mode {mode:04o}: lets other users send to --import {address}: name them with --from"
-                )
-            }
-            _ => {}
+            tc::Address::Path(_) if others_may_send => bail!(
+                "--socket-mode {mode:04o}: lets other users send to --import {address}: name them with --from"
+            ),
+            tc::Address::Path(_) => {}
         }
     }
     Ok(())
@@ -167,30 +219,31 @@ mod tests {
         let line =
             ["bpf-exec", "--id", "3", "--pin", "a=/x", "--id=4", "--pid", "1", "ls", "--pin"];
         let plan = plan(&command().try_get_matches_from(line).unwrap()).unwrap();
-        let kinds: Vec<String> = plan.requests.iter().map(|r| format!("{:?}", r.source)).collect();
-        assert_eq!(kinds, ["Id(Map, 3)", "Pin(Map, \"/x\")", "Id(Map, 4)", "Process(1)"]);
+        let sources: Vec<String> =
+            plan.requests.iter().map(|r| format!("{:?}", r.source)).collect();
+        assert_eq!(sources, ["Id(Map, 3)", "Pin(Map, \"/x\")", "Id(Map, 4)", "Process(1)"]);
         assert_eq!(plan.command, ["ls", "--pin"]);
     }
 
     #[test]
-    fn a_program_or_link_is_a_pin_unless_it_says_id() {
+    fn program_or_link_is_a_pin_unless_id_is_given() {
         for (option, value, want) in [
-            ("prog", "/x", "Pin(Program, \"/x\")"),
-            ("prog", "a=id:7", "Id(Program, 7)"),
-            ("prog", "./id:7", "Pin(Program, \"./id:7\")"),
-            ("link", "id:4294967295", "Id(Link, 4294967295)"),
-            ("link", "7", "Pin(Link, \"7\")"),
+            (SourceOption::Prog, "/x", "Pin(Program, \"/x\")"),
+            (SourceOption::Prog, "a=id:7", "Id(Program, 7)"),
+            (SourceOption::Prog, "./id:7", "Pin(Program, \"./id:7\")"),
+            (SourceOption::Link, "id:4294967295", "Id(Link, 4294967295)"),
+            (SourceOption::Link, "7", "Pin(Link, \"7\")"),
         ] {
-            let request = request(option, OsStr::new(value)).unwrap();
-            assert_eq!(format!("{:?}", request.source), want, "{option} {value}");
+            let request = parse_request(option, OsStr::new(value)).unwrap();
+            assert_eq!(format!("{:?}", request.source), want, "{option:?} {value}");
         }
         for (option, value, want) in [
-            ("prog", "id:", "--prog id:: not a program id"),
-            ("prog", "id:+1", "--prog id:+1: not a program id"),
-            ("link", "id:4294967296", "--link id:4294967296: not a link id"),
-            ("link", "7=id:7", "--link 7=id:7: the name is a number"),
+            (SourceOption::Prog, "id:", "--prog id:: not a program id"),
+            (SourceOption::Prog, "id:+1", "--prog id:+1: not a program id"),
+            (SourceOption::Link, "id:4294967296", "--link id:4294967296: not a link id"),
+            (SourceOption::Link, "7=id:7", "--link 7=id:7: the name is a number"),
         ] {
-            let error = request(option, OsStr::new(value)).unwrap_err();
+            let error = parse_request(option, OsStr::new(value)).unwrap_err();
             assert_eq!(format!("{error:#}"), want);
         }
     }

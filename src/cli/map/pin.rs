@@ -103,7 +103,7 @@ pub fn create_arguments(command: Command) -> Command {
 pub fn create(matches: &ArgMatches, session: &mut Session) -> anyhow::Result<u8> {
     let (_startup, out) = session.parts();
     let text = value(matches, "SPEC");
-    let spec = text.to_str().ok_or_else(|| "not UTF-8".to_owned()).and_then(create::Spec::parse);
+    let spec = text.to_str().ok_or_else(|| "not UTF-8".to_owned()).and_then(create::NewMap::parse);
     let spec = spec.map_err(|e| anyhow!(e)).with_context(|| escape(text.as_bytes()))?;
     // A map that cannot be pinned is gone with its only descriptor.
     let path = value(matches, "pin");

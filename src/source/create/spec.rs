@@ -1,15 +1,15 @@
 //! `NAME=TYPE,key=LAYOUT,value=LAYOUT,entries=N,flags=A|B`, read and checked. Pure.
 
+use super::field::{Inner, Size, count, number, split};
 use crate::map::flags;
 use crate::text::{escape, quote};
 use bpf_inherit::MapType;
 use bpf_inherit::map_type::{self, Row, Size as TypeSize};
-use bpf_layout::{Layout, Type};
-use std::path::PathBuf;
+use bpf_layout::Layout;
 
 /// A map to be created.
 #[derive(Debug)]
-pub struct Spec {
+pub struct NewMap {
     pub(super) name: String,
     pub(super) row: &'static Row,
     pub(super) key: Option<Size>,
@@ -21,50 +21,10 @@ pub struct Spec {
     pub(super) inner: Option<Inner>,
 }
 
-/// The size of a key or a value, told by a layout or as bytes.
-#[derive(Debug)]
-pub(super) enum Size {
-    Bytes(u32),
-    Type(Type),
-}
-
-/// The map after which the inner maps of a map of maps are checked.
-#[derive(Debug)]
-pub(super) enum Inner {
-    Pin(PathBuf),
-    Id(u32),
-}
-
-impl Size {
-    fn parse(text: &str) -> Result<Size, String> {
-        if text.bytes().all(|b| b.is_ascii_digit()) {
-            let bytes =
-                text.parse().map_err(|_| format!("{} is not a size in bytes", quote(text)))?;
-            return Ok(Size::Bytes(bytes));
-        }
-        let ty: Type = text.parse().map_err(|e| format!("{e}"))?;
-        Ok(Size::Type(ty))
-    }
-
-    pub(super) fn bytes(&self) -> Result<u32, String> {
-        match self {
-            Size::Bytes(bytes) => Ok(*bytes),
-            Size::Type(ty) => ty.size().try_into().map_err(|_| "larger than 4 GiB".into()),
-        }
-    }
-
-    fn ty(&self) -> Type {
-        match self {
-            Size::Bytes(bytes) => Type::of_size(*bytes),
-            Size::Type(ty) => ty.clone(),
-        }
-    }
-}
-
-impl Spec {
+impl NewMap {
     /// Reads a specification. What a type needs not may be left out; what it
     /// cannot have is an error.
-    pub fn parse(text: &str) -> Result<Spec, String> {
+    pub fn parse(text: &str) -> Result<NewMap, String> {
         let (name, rest) = text.split_once('=').ok_or("NAME=TYPE,… is wanted")?;
         let mut parts = split(rest).into_iter();
         let kind = parts.next().unwrap_or_default();
@@ -82,7 +42,7 @@ impl Spec {
             }
             fields.push((field, value));
         }
-        let mut spec = Spec {
+        let mut spec = NewMap {
             name: name.into(),
             row,
             key: None,
@@ -166,34 +126,6 @@ impl Spec {
     }
 }
 
-impl Inner {
-    fn parse(text: &str) -> Result<Inner, String> {
-        match text.strip_prefix("id:") {
-            Some(id) => Ok(Inner::Id(number(id)?)),
-            None if text.contains('/') => Ok(Inner::Pin(text.into())),
-            None => Err(format!("{} is neither the path of a pin nor id:N", quote(text))),
-        }
-    }
-}
-
-/// Splits at commas that stand outside of brackets.
-fn split(text: &str) -> Vec<&str> {
-    let (mut parts, mut start, mut depth) = (Vec::new(), 0, 0usize);
-    for (at, byte) in text.bytes().enumerate() {
-        match byte {
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            b',' if depth == 0 => {
-                parts.push(&text[start..at]);
-                start = at + 1;
-            }
-            _ => {}
-        }
-    }
-    parts.push(&text[start..]);
-    parts
-}
-
 /// What a field becomes, given what the type wants of it.
 fn settle(
     given: Option<Size>,
@@ -211,23 +143,6 @@ fn settle(
     }
 }
 
-fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
-    let digits = text.bytes().all(|b| b.is_ascii_digit());
-    let parsed = digits.then(|| text.parse().ok()).flatten();
-    parsed.ok_or_else(|| format!("{} is not a number in range", quote(text)))
-}
-
-/// A number of entries, with `k` for 1024 and `m` for 1024 times 1024.
-fn count(text: &str) -> Result<u32, String> {
-    let (digits, unit) = match text.as_bytes().last() {
-        Some(b'k' | b'K') => (&text[..text.len() - 1], 1 << 10),
-        Some(b'm' | b'M') => (&text[..text.len() - 1], 1 << 20),
-        _ => (text, 1u32),
-    };
-    let count = number::<u32>(digits).ok().and_then(|count| count.checked_mul(unit));
-    count.ok_or_else(|| format!("{} is not a number in range", quote(text)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -235,13 +150,13 @@ mod tests {
     #[test]
     fn a_specification_says_what_to_create() {
         let spec =
-            Spec::parse("seen=hash,key=ip4,value=struct{ a: u32, b: u32 },entries=1k").unwrap();
+            NewMap::parse("seen=hash,key=ip4,value=struct{ a: u32, b: u32 },entries=1k").unwrap();
         assert_eq!((spec.name(), spec.entries), ("seen", 1024));
         assert_eq!(spec.layout().unwrap().to_string(), "ip4 -> struct{a: u32, b: u32}");
-        let spec = Spec::parse("q=queue,value=8,entries=2m").unwrap();
+        let spec = NewMap::parse("q=queue,value=8,entries=2m").unwrap();
         assert_eq!((spec.entries, spec.layout()), (2 << 20, None));
         let spec =
-            Spec::parse("t=lpm_trie,key=8,value=u8,entries=1,flags=BPF_F_RDONLY_PROG|ZERO_SEED")
+            NewMap::parse("t=lpm_trie,key=8,value=u8,entries=1,flags=BPF_F_RDONLY_PROG|ZERO_SEED")
                 .unwrap();
         assert_eq!(spec.flags, 1 | 1 << 7 | 1 << 6);
     }
@@ -272,7 +187,7 @@ mod tests {
             ),
             ("a=struct_ops,value=4,entries=1", "a struct_ops map is made only with its programs"),
         ] {
-            assert_eq!(Spec::parse(text).unwrap_err(), want, "{text}");
+            assert_eq!(NewMap::parse(text).unwrap_err(), want, "{text}");
         }
     }
 }
