@@ -1,5 +1,6 @@
 //! A bound unix socket's file: made whole, put in place of a dead one only, and removed.
 
+use super::connect::connect;
 use crate::error::{Cause, Error};
 use bpf_inherit::Errno;
 use bpf_inherit::peer::pass_credentials;
@@ -12,7 +13,6 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
 /// The longest path that a socket address holds, without its NUL (unix(7)).
@@ -190,13 +190,11 @@ fn expect_dead(file: &OwnedFd) -> Result<(u64, u64), Cause> {
     if kind != SFlag::S_IFSOCK {
         return Err("exists, and is not a socket".into());
     }
-    // Connecting by way of /proc reaches this very file, whatever has its name by now.
-    match UnixDatagram::unbound()?.connect(in_proc(file)) {
-        Err(e) if e.kind() == std::io::ErrorKind::ConnectionRefused => {
-            Ok((stat.st_dev, stat.st_ino))
-        }
-        // EPERM, which a socket gives that is connected to another one, is a sign of life.
-        Err(e) if e.raw_os_error() == Some(Errno::EACCES as i32) => Err(e.into()),
+    let probe = socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+    match connect(&probe, file) {
+        Err(Errno::ECONNREFUSED) => Ok((stat.st_dev, stat.st_ino)),
+        Err(errno @ Errno::EACCES) => Err(errno.into()),
+        // EPERM, for one, shows that the socket is connected to another one.
         _ => Err("a live socket is bound there".into()),
     }
 }

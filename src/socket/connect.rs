@@ -1,10 +1,37 @@
-//! Which users' sockets this process uses.
+//! Connecting to a unix socket by its file, and whose sockets this process uses.
 
+use bpf_inherit::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, UnixAddr};
+use nix::sys::stat::Mode;
 use nix::unistd::geteuid;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
 
-/// Whether this process may exchange objects with a socket of user `uid`: root may only with
-/// root's, because every user can bind a socket in a directory such as /tmp. Other users may
-/// with any.
+/// Opens the file of a socket, in order to check it and to connect to it.
+pub fn open_file(path: &Path) -> Result<OwnedFd, Errno> {
+    open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())
+}
+
+/// Connects `socket` to the socket that was bound to `file`.
+///
+/// Through /proc: what was checked is the file that is connected to, whatever has its path by now,
+/// and the path may be longer than the 107 bytes of an address.
+pub fn connect(socket: impl AsFd, file: &OwnedFd) -> Result<(), Errno> {
+    let address = UnixAddr::new(format!("/proc/self/fd/{}", file.as_raw_fd()).as_str())?;
+    socket::connect(socket.as_fd().as_raw_fd(), &address)
+}
+
+/// A new socket that is connected to the one bound to `file`.
+pub fn connect_new(file: &OwnedFd, kind: SockType, flags: SockFlag) -> Result<OwnedFd, Errno> {
+    let flags = flags | SockFlag::SOCK_CLOEXEC;
+    let socket = socket::socket(AddressFamily::Unix, kind, flags, None)?;
+    connect(&socket, file)?;
+    Ok(socket)
+}
+
+/// Whether this process may exchange objects with a socket of user `uid`: root only with root's,
+/// because any user can bind a socket in a directory such as /tmp. Other users with any.
 pub fn is_trusted(uid: u32) -> bool {
     uid == 0 || !geteuid().is_root()
 }

@@ -1,16 +1,15 @@
 //! Maps sent to a socket on which tc or bpf-exec waits for them: the other end of tc.rs.
 
-use super::connect::is_trusted;
+use super::connect::{connect_new, is_trusted, open_file};
 use crate::error::{Cause, Error};
 use crate::wire::tc::{Datagram, Entry, Header, TC_FDS};
 use bpf_inherit::Map;
 use bpf_inherit::{Errno, scm};
-use nix::fcntl::{OFlag, open};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
-use nix::sys::stat::{Mode, SFlag, fstat};
+use nix::sys::socket::{SockFlag, SockType};
+use nix::sys::stat::{SFlag, fstat};
 use nix::sys::statfs::{FUSE_SUPER_MAGIC, fstatfs};
 use nix::unistd::geteuid;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -30,7 +29,7 @@ pub fn send(
     maps: &[Map],
     any_owner: bool,
 ) -> Result<(), Error> {
-    let socket = reach(path, any_owner)?;
+    let socket = connect(path, any_owner)?;
     let ids = first..=u32::MAX;
     let entries: Vec<Entry> = maps.iter().zip(ids).map(|(map, id)| entry(map, id)).collect();
     let datagrams = entries.chunks(TC_FDS).zip(maps.chunks(TC_FDS));
@@ -71,11 +70,10 @@ fn explain(errno: Errno, sent: usize, total: u16) -> Cause {
     }
 }
 
-/// A socket connected to the one bound at `path`, however long that is.
-fn reach(path: &Path, any_owner: bool) -> Result<OwnedFd, Error> {
+/// A socket connected to the one at `path`.
+fn connect(path: &Path, any_owner: bool) -> Result<OwnedFd, Error> {
     let fail = |cause: Cause| Error::new(path.as_os_str().as_bytes(), CONNECT, cause);
-    let file = open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty());
-    let file = file.map_err(|errno| fail(errno.into()))?;
+    let file = open_file(path).map_err(|errno| fail(errno.into()))?;
     let stat = fstat(&file).map_err(|errno| fail(errno.into()))?;
     if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT != SFlag::S_IFSOCK {
         return Err(fail("not a socket".into()));
@@ -83,7 +81,7 @@ fn reach(path: &Path, any_owner: bool) -> Result<OwnedFd, Error> {
     if !any_owner {
         check_owner(&file, stat.st_uid).map_err(fail)?;
     }
-    try_connect(&file, SockType::Datagram, SockFlag::empty()).map_err(|errno| {
+    connect_new(&file, SockType::Datagram, SockFlag::empty()).map_err(|errno| {
         fail(match errno {
             Errno::ECONNREFUSED => "nobody listens there any more".into(),
             Errno::EPROTOTYPE => other_type(&file).into(),
@@ -106,19 +104,11 @@ fn check_owner(file: &OwnedFd, owner: u32) -> Result<(), Cause> {
     Err(format!("{cause} (--read-only or --force sends nevertheless)").into())
 }
 
-/// Connects through /proc, so that the file that was checked is the one connected to, however long
-/// its path is: an address holds 107 bytes.
-fn try_connect(file: &OwnedFd, kind: SockType, flags: SockFlag) -> Result<OwnedFd, Errno> {
-    let socket = socket(AddressFamily::Unix, kind, flags | SockFlag::SOCK_CLOEXEC, None)?;
-    let address = UnixAddr::new(format!("/proc/self/fd/{}", file.as_raw_fd()).as_str())?;
-    connect(socket.as_raw_fd(), &address)?;
-    Ok(socket)
-}
-
 /// Describes a socket that accepts no datagrams.
 fn other_type(file: &OwnedFd) -> &'static str {
-    // The kernel compares the type before everything but permissions, so other errors mean that it is right.
-    match try_connect(file, SockType::SeqPacket, SockFlag::SOCK_NONBLOCK) {
+    // The kernel compares the type before everything but permissions, so any other error
+    // means that the type is right.
+    match connect_new(file, SockType::SeqPacket, SockFlag::SOCK_NONBLOCK) {
         Err(Errno::EPROTOTYPE) => "a stream socket, where tc's protocol has datagrams",
         _ => "a socket of packets, as an agent has: bpf-map put stores maps there",
     }
