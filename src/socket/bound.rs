@@ -16,7 +16,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// The longest path that a socket address holds, without its NUL (unix(7)).
-pub const MAX_PATH: usize = 107;
+const MAX_PATH: usize = 107;
 /// How many names are tried for a file on its way.
 const ATTEMPTS: u32 = 100;
 const BIND: &str = "bind socket";

@@ -577,7 +577,7 @@ fn where_nobody_can_be_reached_the_reason_is_told() {
     let stream = std::os::unix::net::UnixListener::bind(lab.path("stream")).unwrap();
     drop(Played::listen(&lab.path("dead")));
     std::fs::write(lab.path("file"), "").unwrap();
-    let long = "x".repeat(108);
+    let long = "x".repeat(256);
     for (path, cause) in [
         ("none", "no such file or directory"),
         ("none/agent", "no such file or directory"),
@@ -586,7 +586,7 @@ fn where_nobody_can_be_reached_the_reason_is_told() {
         ("dead", "nobody listens there"),
         ("datagram", "not an agent's socket"),
         ("stream", "not an agent's socket"),
-        (&long, "108 bytes, where a socket's path has at most 107"),
+        (&long, "file name too long"),
     ] {
         let message = format!("{path}: connect: {cause}");
         let argument = format!("{path}#hits");
@@ -594,6 +594,29 @@ fn where_nobody_can_be_reached_the_reason_is_told() {
         assert_eq!(run(&mut lab.map(["agent", "--socket", path])), failed("bpf-map", &message));
     }
     drop((datagram, stream));
+}
+
+#[test]
+fn agent_below_a_long_path_is_connected_to() {
+    let lab = Lab::new();
+    let hits = lab.array("hits", 1);
+    let directory = lab.path(&format!("{}/{}", "x".repeat(100), "y".repeat(100)));
+    std::fs::create_dir_all(&directory).unwrap();
+    // The agent binds a path of a few bytes.
+    let mut command = lab.agent(["--state", "/sys/fs/bpf/agent", "--socket", "socket"]);
+    let agent = Agent::start(command.current_dir(&directory));
+    let socket = directory.join("socket");
+    let put = run(lab.map(["put"]).arg(&hits).arg("--socket").arg(&socket));
+    assert_eq!(put, Run { status: 0, stdout: String::new(), stderr: String::new() });
+    let mut source = socket.into_os_string();
+    source.push("#hits");
+    let mut command = lab.exec(["--agent"]);
+    command.arg(source).args(["--", "sh", "-c", "echo $BPF_MAP0 $BPF_MAP0_NAME"]);
+    assert_eq!(
+        run(&mut command),
+        Run { status: 0, stdout: "64 hits\n".into(), stderr: String::new() }
+    );
+    agent.stop();
 }
 
 #[test]

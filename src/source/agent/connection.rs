@@ -1,8 +1,7 @@
 //! A connection to an agent: packets out and in, within a time limit, until a signal comes.
 
 use crate::error::Cause;
-use crate::socket::bound::MAX_PATH;
-use crate::socket::connect::is_trusted;
+use crate::socket::connect::{connect, is_trusted, open_file};
 use crate::wait::{Limit, Signals};
 use crate::wire::agent::MAX_PACKET;
 use bpf_inherit::Errno;
@@ -11,10 +10,9 @@ use bpf_inherit::scm::{self, Received};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::socket::sockopt::SendTimeout;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, setsockopt, socket};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socket};
 use nix::sys::time::{TimeVal, TimeValLike};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
@@ -60,22 +58,17 @@ pub struct Connection {
 impl Connection {
     /// Connects to the agent that listens at `path`, which root does only if that is root's.
     pub fn new(path: &Path, bounds: Bounds) -> Result<Connection, Trouble> {
-        let length = path.as_os_str().as_bytes().len();
-        if length == 0 {
+        if path.as_os_str().is_empty() {
             return Err(Trouble::Other("the path is empty".into()));
         }
-        if length > MAX_PATH {
-            let cause = format!("{length} bytes, where a socket's path has at most {MAX_PATH}");
-            return Err(Trouble::Other(cause.into()));
-        }
-        let address = UnixAddr::new(path)?;
+        let file = open_file(path).map_err(explain)?;
         let flags = SockFlag::SOCK_CLOEXEC;
         let socket = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)?;
         loop {
             // While its queue is full, connecting waits in the kernel; only there it can be
             // bounded, since nothing tells poll(2) of a queue with room.
             setsockopt(&socket, SendTimeout, &slice(bounds))?;
-            match connect(socket.as_raw_fd(), &address) {
+            match connect(&socket, &file) {
                 Ok(()) => break,
                 Err(Errno::EAGAIN | Errno::EINTR) => bounds.check()?,
                 Err(errno) => return Err(explain(errno)),
@@ -208,7 +201,8 @@ fn explain(errno: Errno) -> Trouble {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nix::sys::socket::{Backlog, bind, listen};
+    use nix::sys::socket::{Backlog, UnixAddr, bind, listen};
+    use std::os::fd::AsRawFd;
 
     /// What cannot be had from outside without a race: nobody accepts, and the queue is full.
     #[test]
