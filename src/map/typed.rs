@@ -4,7 +4,7 @@ use bpf_inherit::MapType;
 use bpf_inherit::bpf::{MapInfo, btf_by_id};
 use bpf_inherit::describe;
 use bpf_inherit::{Errno, Result as SysResult, errno};
-use bpf_layout::{Btf, BtfError, Layout, Type, lpm_key};
+use bpf_layout::{Btf, BtfError, Layout, Type, to_lpm_key};
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -131,7 +131,7 @@ impl Layouts {
             _ => Some(btf.layout(info.btf_key_type_id).map_err(malformed)?),
         };
         let key = match info.map_type {
-            MapType::LPM_TRIE => key.map(lpm_key),
+            MapType::LPM_TRIE => key.map(to_lpm_key),
             _ => key,
         };
         let layout = Layout { key, value };
@@ -144,7 +144,7 @@ impl Layouts {
 pub fn by_sizes(info: &MapInfo) -> Layout {
     let key = (info.key_size > 0).then(|| Type::of_size(info.key_size));
     Layout {
-        key: if info.map_type == MapType::LPM_TRIE { key.map(lpm_key) } else { key },
+        key: if info.map_type == MapType::LPM_TRIE { key.map(to_lpm_key) } else { key },
         value: value_of_size(info),
     }
 }

@@ -1,6 +1,6 @@
 //! A whole JSON document: a line for each member of the outermost array or object.
 
-use bpf_layout::json_string;
+use bpf_layout::append_json_string;
 use serde::{Serialize, Serializer};
 use serde_json::ser::Formatter;
 use std::io::{Result, Write};
@@ -123,7 +123,7 @@ impl Formatter for Lines {
         fragment: &str,
     ) -> Result<()> {
         let mut quoted = Vec::new();
-        json_string(fragment, &mut quoted);
+        append_json_string(fragment, &mut quoted);
         out.write_all(quoted.get(1..quoted.len() - 1).unwrap_or_default())
     }
 }

@@ -1,6 +1,6 @@
 //! One element of a map, and what a format does with it. The codec prints the leaves.
 
-use bpf_layout::print::{self, Column, PerCpu, Strings, Values};
+use bpf_layout::print::{self, Column, PerCpu, Values, WideIntegersAsStrings};
 use bpf_layout::{Number, Slot};
 
 /// A format that elements are printed in, one after the other.
@@ -41,7 +41,7 @@ impl Integers {
     {
         match self {
             Integers::Numbers => print::json(what, values, out),
-            Integers::Strings => print::json(what, &Strings(values), out),
+            Integers::Strings => print::json(what, &WideIntegersAsStrings(values), out),
         }
     }
 }

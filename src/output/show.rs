@@ -8,7 +8,7 @@ use crate::text::escape;
 use bpf_inherit::AccessMode;
 use bpf_inherit::bpf::MapInfo;
 use bpf_layout::print::has_sums;
-use bpf_layout::{Layout, Part, Record, Type};
+use bpf_layout::{Layout, MemberPart, Record, Type};
 use serde::Serialize;
 use std::fmt::Write;
 
@@ -182,10 +182,10 @@ fn members(record: &Record, depth: usize, out: &mut String) {
             let _ = write!(out, "{name}: ");
         }
         match &member.part {
-            Part::Field(ty) => spread(ty, depth + 1, out),
-            Part::Bits(ty, width) => drop(write!(out, "{ty}:{width}")),
-            Part::Pad(bytes) => drop(write!(out, "pad[{bytes}]")),
-            Part::PadBits(bits) => drop(write!(out, "pad:{bits}")),
+            MemberPart::Field(ty) => spread(ty, depth + 1, out),
+            MemberPart::Bits(ty, width) => drop(write!(out, "{ty}:{width}")),
+            MemberPart::Pad(bytes) => drop(write!(out, "pad[{bytes}]")),
+            MemberPart::PadBits(bits) => drop(write!(out, "pad:{bits}")),
         }
     }
     let _ = write!(out, "\n{}}}", "  ".repeat(depth - 1));

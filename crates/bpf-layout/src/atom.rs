@@ -28,7 +28,7 @@ pub enum Atom {
 
 /// What an atom's bytes are: decides how it is read, written and summed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Class {
+pub enum AtomClass {
     /// Unsigned integer in host byte order.
     Unsigned,
     /// Two's complement integer in host byte order.
@@ -72,58 +72,58 @@ impl Atom {
 
     // The kernel declares in6_addr over 32-bit words, so it aligns to 4 and not to 16; a MAC is six
     // bytes. BPF aligns 64-bit integers to 8 whatever the host's own ABI says.
-    const fn row(self) -> (&'static str, u8, u8, Class) {
+    const fn properties(self) -> (&'static str, u8, u8, AtomClass) {
         match self {
-            Atom::U8 => ("u8", 1, 1, Class::Unsigned),
-            Atom::U16 => ("u16", 2, 2, Class::Unsigned),
-            Atom::U32 => ("u32", 4, 4, Class::Unsigned),
-            Atom::U64 => ("u64", 8, 8, Class::Unsigned),
-            Atom::U128 => ("u128", 16, 16, Class::Unsigned),
-            Atom::I8 => ("i8", 1, 1, Class::Signed),
-            Atom::I16 => ("i16", 2, 2, Class::Signed),
-            Atom::I32 => ("i32", 4, 4, Class::Signed),
-            Atom::I64 => ("i64", 8, 8, Class::Signed),
-            Atom::I128 => ("i128", 16, 16, Class::Signed),
-            Atom::Be16 => ("be16", 2, 2, Class::Network),
-            Atom::Be32 => ("be32", 4, 4, Class::Network),
-            Atom::Be64 => ("be64", 8, 8, Class::Network),
-            Atom::F32 => ("f32", 4, 4, Class::Float),
-            Atom::F64 => ("f64", 8, 8, Class::Float),
-            Atom::Bool => ("bool", 1, 1, Class::Bool),
-            Atom::Ip4 => ("ip4", 4, 4, Class::Address),
-            Atom::Ip6 => ("ip6", 16, 4, Class::Address),
-            Atom::Mac => ("mac", 6, 1, Class::Address),
-            Atom::Ptr => ("ptr", 8, 8, Class::Pointer),
+            Atom::U8 => ("u8", 1, 1, AtomClass::Unsigned),
+            Atom::U16 => ("u16", 2, 2, AtomClass::Unsigned),
+            Atom::U32 => ("u32", 4, 4, AtomClass::Unsigned),
+            Atom::U64 => ("u64", 8, 8, AtomClass::Unsigned),
+            Atom::U128 => ("u128", 16, 16, AtomClass::Unsigned),
+            Atom::I8 => ("i8", 1, 1, AtomClass::Signed),
+            Atom::I16 => ("i16", 2, 2, AtomClass::Signed),
+            Atom::I32 => ("i32", 4, 4, AtomClass::Signed),
+            Atom::I64 => ("i64", 8, 8, AtomClass::Signed),
+            Atom::I128 => ("i128", 16, 16, AtomClass::Signed),
+            Atom::Be16 => ("be16", 2, 2, AtomClass::Network),
+            Atom::Be32 => ("be32", 4, 4, AtomClass::Network),
+            Atom::Be64 => ("be64", 8, 8, AtomClass::Network),
+            Atom::F32 => ("f32", 4, 4, AtomClass::Float),
+            Atom::F64 => ("f64", 8, 8, AtomClass::Float),
+            Atom::Bool => ("bool", 1, 1, AtomClass::Bool),
+            Atom::Ip4 => ("ip4", 4, 4, AtomClass::Address),
+            Atom::Ip6 => ("ip6", 16, 4, AtomClass::Address),
+            Atom::Mac => ("mac", 6, 1, AtomClass::Address),
+            Atom::Ptr => ("ptr", 8, 8, AtomClass::Pointer),
         }
     }
 
     /// The word that the notation uses.
     pub const fn name(self) -> &'static str {
-        self.row().0
+        self.properties().0
     }
 
     /// Bytes taken.
     pub const fn size(self) -> usize {
-        self.row().1 as usize
+        self.properties().1 as usize
     }
 
     /// Alignment in bytes.
     pub const fn align(self) -> usize {
-        self.row().2 as usize
+        self.properties().2 as usize
     }
 
     /// How the bytes are to be understood.
-    pub const fn class(self) -> Class {
-        self.row().3
+    pub const fn class(self) -> AtomClass {
+        self.properties().3
     }
 
     /// The atom that the notation calls `name`.
-    pub fn named(name: &str) -> Option<Atom> {
+    pub fn from_name(name: &str) -> Option<Atom> {
         Self::ALL.into_iter().find(|atom| atom.name() == name)
     }
 
     /// The host-order integer of `size` bytes (1, 2, 4, 8, 16), if there is one.
-    pub const fn integer(size: usize, signed: bool) -> Option<Atom> {
+    pub const fn integer_of_size(size: usize, signed: bool) -> Option<Atom> {
         Some(match (size, signed) {
             (1, false) => Atom::U8,
             (2, false) => Atom::U16,
@@ -141,14 +141,14 @@ impl Atom {
 
     /// Whether it is an integer of host byte order that can carry an enum or a bitfield: 8 bytes at most.
     pub const fn is_carrier(self) -> bool {
-        matches!(self.class(), Class::Unsigned | Class::Signed) && self.size() <= 8
+        matches!(self.class(), AtomClass::Unsigned | AtomClass::Signed) && self.size() <= 8
     }
 
     /// The smallest and the largest number that an integer of `bits` bits and this sign holds.
     ///
     /// The upper bound of `u128` does not fit and is given as `i128::MAX`; no caller narrows a u128.
     pub(super) const fn range(self, bits: u32) -> (i128, i128) {
-        let signed = matches!(self.class(), Class::Signed);
+        let signed = matches!(self.class(), AtomClass::Signed);
         match (signed, bits) {
             (true, 128) => (i128::MIN, i128::MAX),
             (true, _) => (-(1 << (bits - 1)), (1 << (bits - 1)) - 1),

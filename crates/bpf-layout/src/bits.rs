@@ -13,7 +13,7 @@ fn window(bit: u64, width: u8, big: bool) -> (std::ops::Range<usize>, u32) {
 }
 
 // A field of 64 bits touches 9 bytes at most, so a u128 holds any window.
-fn load(bytes: &[u8], big: bool) -> u128 {
+fn load_window(bytes: &[u8], big: bool) -> u128 {
     let mut word = [0; 16];
     if big {
         word[16 - bytes.len()..].copy_from_slice(bytes);
@@ -35,16 +35,16 @@ pub fn byte_mask(bits: std::ops::Range<u64>, big: bool) -> u8 {
 }
 
 /// The `width` (1 to 64) bits at `bit`, unsigned.
-pub fn read(bytes: &[u8], bit: u64, width: u8, big: bool) -> u64 {
+pub fn read_bits(bytes: &[u8], bit: u64, width: u8, big: bool) -> u64 {
     let (range, shift) = window(bit, width, big);
-    (load(&bytes[range], big) >> shift & mask(width)) as u64
+    (load_window(&bytes[range], big) >> shift & mask(width)) as u64
 }
 
 /// Stores the low `width` (1 to 64) bits of `value` at `bit` and leaves their neighbours alone.
-pub fn write(bytes: &mut [u8], bit: u64, width: u8, value: u64, big: bool) {
+pub fn write_bits(bytes: &mut [u8], bit: u64, width: u8, value: u64, big: bool) {
     let (range, shift) = window(bit, width, big);
     let len = range.len();
-    let old = load(&bytes[range.clone()], big) & !(mask(width) << shift);
+    let old = load_window(&bytes[range.clone()], big) & !(mask(width) << shift);
     let new = old | (u128::from(value) & mask(width)) << shift;
     if big {
         bytes[range].copy_from_slice(&new.to_be_bytes()[16 - len..]);
@@ -65,9 +65,15 @@ mod tests {
                     for fill in [0, 0xff] {
                         let mut bytes = [fill; 16];
                         let value = 0xa5c3_9617_5a3c_69e8 & mask(width) as u64;
-                        write(&mut bytes, bit, width, value, big);
-                        assert_eq!(read(&bytes, bit, width, big), value);
-                        write(&mut bytes, bit, width, if fill == 0 { 0 } else { u64::MAX }, big);
+                        write_bits(&mut bytes, bit, width, value, big);
+                        assert_eq!(read_bits(&bytes, bit, width, big), value);
+                        write_bits(
+                            &mut bytes,
+                            bit,
+                            width,
+                            if fill == 0 { 0 } else { u64::MAX },
+                            big,
+                        );
                         assert_eq!(bytes, [fill; 16]);
                     }
                 }
@@ -77,9 +83,9 @@ mod tests {
 
     #[test]
     fn bits_are_numbered_as_each_byte_order_has_it() {
-        assert_eq!(read(&[0b0000_0110], 1, 2, false), 0b11);
-        assert_eq!(read(&[0b0110_0000], 1, 2, true), 0b11);
-        assert_eq!(read(&[0x34, 0x12], 4, 8, false), 0x23);
-        assert_eq!(read(&[0x12, 0x34], 4, 8, true), 0x23);
+        assert_eq!(read_bits(&[0b0000_0110], 1, 2, false), 0b11);
+        assert_eq!(read_bits(&[0b0110_0000], 1, 2, true), 0b11);
+        assert_eq!(read_bits(&[0x34, 0x12], 4, 8, false), 0x23);
+        assert_eq!(read_bits(&[0x12, 0x34], 4, 8, true), 0x23);
     }
 }

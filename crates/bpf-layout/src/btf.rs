@@ -2,7 +2,7 @@
 //!
 //! The format is the kernel's Documentation/bpf/btf.rst. Meaning is given to it in `resolve`.
 
-use super::text::quoted;
+use super::text::quote_excerpt;
 
 /// Why a blob is not BTF, or why one of its types has no layout.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -78,7 +78,7 @@ pub struct Btf<'a> {
 
 /// One record of the type section.
 #[derive(Clone, Copy)]
-pub(super) struct Raw<'a> {
+pub(super) struct RawType<'a> {
     pub(super) name: u32,
     pub(super) kind: u8,
     pub(super) flag: bool,
@@ -163,7 +163,7 @@ impl<'a> Btf<'a> {
 
     /// The name of type `id`, if it has one.
     pub fn name(&self, id: u32) -> Option<&'a str> {
-        let name = self.string(self.raw(id).ok()?.name);
+        let name = self.string(self.raw_type(id).ok()?.name);
         (!name.is_empty()).then_some(name)
     }
 
@@ -171,11 +171,11 @@ impl<'a> Btf<'a> {
     pub fn find(&self, name: &str) -> Option<u32> {
         let is_data = |kind| !matches!(kind, kind::TYPEDEF | kind::DECL_TAG | kind::TYPE_TAG);
         (1..=self.len()).find(|id| {
-            self.raw(*id).is_ok_and(|raw| is_data(raw.kind) && self.string(raw.name) == name)
+            self.raw_type(*id).is_ok_and(|raw| is_data(raw.kind) && self.string(raw.name) == name)
         })
     }
 
-    pub(super) fn raw(&self, id: u32) -> Result<Raw<'a>, BtfError> {
+    pub(super) fn raw_type(&self, id: u32) -> Result<RawType<'a>, BtfError> {
         let missing = BtfError::NoType(id);
         let slot = (id as usize).checked_sub(1).ok_or(missing.clone())?;
         let at = *self.index.get(slot).ok_or(missing.clone())? as usize;
@@ -187,7 +187,7 @@ impl<'a> Btf<'a> {
             return Err(missing);
         };
         let (kind, flag) = ((info >> 24 & 0x1f) as u8, info >> 31 == 1);
-        Ok(Raw { name, kind, flag, size_or_type, tail })
+        Ok(RawType { name, kind, flag, size_or_type, tail })
     }
 
     /// The string at `offset`: empty where it is missing, not ended, or not UTF-8. Names only label.
@@ -197,8 +197,8 @@ impl<'a> Btf<'a> {
         std::str::from_utf8(&from[..end]).unwrap_or_default()
     }
 
-    pub(super) fn no_size(&self, id: u32) -> BtfError {
+    pub(super) fn no_size_error(&self, id: u32) -> BtfError {
         let name = self.name(id).unwrap_or(if id == 0 { "void" } else { "nameless" });
-        BtfError::NoSize { id, name: quoted(name).to_string() }
+        BtfError::NoSize { id, name: quote_excerpt(name).to_string() }
     }
 }

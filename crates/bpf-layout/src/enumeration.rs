@@ -1,7 +1,7 @@
 //! Integers with named values.
 
 use super::atom::Atom;
-use super::model::{MAX_COST, ModelError, is_identifier, unique};
+use super::limits::{MAX_COST, TypeError, check_unique, is_identifier};
 use std::sync::Arc;
 
 /// An integer with names for some of its values.
@@ -17,27 +17,27 @@ impl Enum {
     pub(super) fn new(
         carrier: Atom,
         names: impl IntoIterator<Item = (Arc<str>, i128)>,
-    ) -> Result<Enum, ModelError> {
+    ) -> Result<Enum, TypeError> {
         if !carrier.is_carrier() {
-            return Err(ModelError::BadEnum);
+            return Err(TypeError::BadEnum);
         }
         let names: Box<[_]> = names.into_iter().collect();
         let (min, max) = carrier.range(carrier.size() as u32 * 8);
         let mut cost = 16;
         for (name, value) in &names {
             if !is_identifier(name) {
-                return Err(ModelError::BadName);
+                return Err(TypeError::BadName);
             }
             if !(min..=max).contains(value) {
-                return Err(ModelError::EnumRange { value: *value, carrier: carrier.name() });
+                return Err(TypeError::EnumRange { value: *value, carrier: carrier.name() });
             }
             // ", NAME=-9223372036854775808"
             cost += name.len() + 23;
         }
         if cost > MAX_COST {
-            return Err(ModelError::TooLong);
+            return Err(TypeError::TooLong);
         }
-        unique(names.iter().map(|entry| &entry.0))?;
+        check_unique(names.iter().map(|entry| &entry.0))?;
         Ok(Enum { carrier, names, cost })
     }
 

@@ -1,31 +1,32 @@
 //! Finds the notation for a struct whose members' places are given: C's own rules where they lead
 //! there, padding and `packed` where they do not, raw bytes where nothing else fits.
 
-use super::model::{MAX_SIZE, ModelError, is_identifier};
-use super::types::{Cursor, Kind};
-use super::types::{Member, Part};
+use super::limits::{MAX_SIZE, TypeError, is_identifier};
+use super::types::{Member, MemberPart};
+use super::types::{MemberCursor, RecordKind};
 use super::{Record, Type};
 use std::collections::HashSet;
 use std::sync::Arc;
 
 /// A member and the bit at which it has to begin.
-pub(super) struct Placed {
+pub(super) struct PlacedMember {
     pub(super) name: Option<Arc<str>>,
-    pub(super) part: Part,
+    pub(super) part: MemberPart,
     pub(super) bit: u64,
 }
 
 /// A type of exactly `size` bytes with `placed` where they are; `hex[size]` if there is none.
-pub(super) fn record(union: bool, mut placed: Vec<Placed>, size: u32) -> Type {
+pub(super) fn fit_record(union: bool, mut placed: Vec<PlacedMember>, size: u32) -> Type {
     for packed in [false, true] {
-        let kind = Kind { union, packed };
-        let Some(members) = arrange(kind, &placed, size) else {
+        let kind = RecordKind { union, packed };
+        let Some(members) = arrange_members(kind, &placed, size) else {
             continue;
         };
         let ty = match Record::build(kind, members) {
-            Err(ModelError::DuplicateName(_)) => {
-                rename(&mut placed);
-                arrange(kind, &placed, size).and_then(|members| Record::build(kind, members).ok())
+            Err(TypeError::DuplicateName(_)) => {
+                rename_members(&mut placed);
+                arrange_members(kind, &placed, size)
+                    .and_then(|members| Record::build(kind, members).ok())
             }
             other => other.ok(),
         };
@@ -37,22 +38,22 @@ pub(super) fn record(union: bool, mut placed: Vec<Placed>, size: u32) -> Type {
 }
 
 /// The members with padding between them; None if a member would land elsewhere.
-fn arrange(kind: Kind, placed: &[Placed], size: u32) -> Option<Vec<Member>> {
-    let mut cursor = Cursor::new(kind);
+fn arrange_members(kind: RecordKind, placed: &[PlacedMember], size: u32) -> Option<Vec<Member>> {
+    let mut cursor = MemberCursor::new(kind);
     let mut members = Vec::with_capacity(placed.len());
-    for Placed { name, part, bit } in placed {
+    for PlacedMember { name, part, bit } in placed {
         // A bitfield of what is no integer has no unit to be placed in.
         part.check(name.is_some()).ok()?;
         let member = Member { name: name.clone(), part: part.clone() };
         // Placed on trial; padding goes ahead only where the rules alone do not lead there.
         let before = cursor.pos;
-        if cursor.put(part) != *bit {
+        if cursor.place(part) != *bit {
             cursor.pos = before;
             if kind.union {
                 return None;
             }
-            pad(&mut cursor, &mut members, *bit)?;
-            if cursor.put(part) != *bit {
+            push_padding(&mut cursor, &mut members, *bit)?;
+            if cursor.place(part) != *bit {
                 return None;
             }
         }
@@ -63,24 +64,24 @@ fn arrange(kind: Kind, placed: &[Placed], size: u32) -> Option<Vec<Member>> {
         if kind.union {
             cursor.pos = 0;
         }
-        pad(&mut cursor, &mut members, end)?;
+        push_padding(&mut cursor, &mut members, end)?;
     }
     (cursor.size() * 8 == end && size as usize <= MAX_SIZE).then_some(members)
 }
 
 /// Padding from the cursor to `end`: bits up to a whole byte, then bytes, then bits.
-fn pad(cursor: &mut Cursor, members: &mut Vec<Member>, end: u64) -> Option<()> {
+fn push_padding(cursor: &mut MemberCursor, members: &mut Vec<Member>, end: u64) -> Option<()> {
     let gap = end.checked_sub(cursor.pos).filter(|gap| *gap > 0)?;
     let head = gap.min(cursor.pos.next_multiple_of(8) - cursor.pos);
     let (bytes, tail) = ((gap - head) / 8, (gap - head) % 8);
     let parts = [
-        Part::PadBits(head as u32),
-        Part::Pad(u32::try_from(bytes).ok()?),
-        Part::PadBits(tail as u32),
+        MemberPart::PadBits(head as u32),
+        MemberPart::Pad(u32::try_from(bytes).ok()?),
+        MemberPart::PadBits(tail as u32),
     ];
     for part in parts {
-        if !matches!(part, Part::Pad(0) | Part::PadBits(0)) {
-            cursor.put(&part);
+        if !matches!(part, MemberPart::Pad(0) | MemberPart::PadBits(0)) {
+            cursor.place(&part);
             members.push(Member { name: None, part });
         }
     }
@@ -88,7 +89,7 @@ fn pad(cursor: &mut Cursor, members: &mut Vec<Member>, end: u64) -> Option<()> {
 }
 
 /// Gives every member a name of its own, nameless structs too: their fields may clash.
-fn rename(placed: &mut [Placed]) {
+fn rename_members(placed: &mut [PlacedMember]) {
     let mut taken = HashSet::new();
     for (index, member) in placed.iter_mut().enumerate() {
         let mut name = match &member.name {
@@ -106,7 +107,7 @@ fn rename(placed: &mut [Placed]) {
 }
 
 /// A name as the notation can say it: other characters become `_`, as in libbpf's skeletons.
-pub(super) fn identifier(name: &str) -> Arc<str> {
+pub(super) fn to_identifier(name: &str) -> Arc<str> {
     if is_identifier(name) {
         return name.into();
     }
@@ -118,14 +119,15 @@ pub(super) fn identifier(name: &str) -> Arc<str> {
     fixed.into()
 }
 
-/// The members of a record as [`record`] takes them: padding is left out.
-pub(super) fn placed(record: &Record) -> Vec<Placed> {
-    let mut cursor = Cursor::new(record.kind());
-    let place = |member: &Member| Placed {
+/// The members of a record as [`fit_record`] takes them: padding is left out.
+pub(super) fn place_members(record: &Record) -> Vec<PlacedMember> {
+    let mut cursor = MemberCursor::new(record.kind());
+    let place = |member: &Member| PlacedMember {
         name: member.name.clone(),
-        bit: cursor.put(&member.part),
+        bit: cursor.place(&member.part),
         part: member.part.clone(),
     };
     let all = record.members().iter().map(place);
-    all.filter(|member| !matches!(member.part, Part::Pad(_) | Part::PadBits(_))).collect()
+    all.filter(|member| !matches!(member.part, MemberPart::Pad(_) | MemberPart::PadBits(_)))
+        .collect()
 }

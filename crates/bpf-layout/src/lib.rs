@@ -13,11 +13,11 @@ mod bits;
 mod btf;
 mod enumeration;
 mod fit;
+mod kernel_bytes;
+mod limits;
 mod lpm;
-mod model;
 mod notation;
 mod number;
-mod opaque;
 mod padding;
 pub mod parse;
 mod path;
@@ -29,18 +29,18 @@ mod tests;
 pub mod text;
 mod types;
 
-pub use atom::{Atom, Class};
+pub use atom::{Atom, AtomClass};
 pub use btf::{Btf, BtfError};
 pub use enumeration::Enum;
-pub use lpm::lpm_key;
-pub use model::{MAX_COST, MAX_DEPTH, MAX_SIZE, ModelError, is_identifier};
+pub use limits::{MAX_COST, MAX_DEPTH, MAX_SIZE, TypeError, is_identifier};
+pub use lpm::to_lpm_key;
 pub use notation::NotationError;
 pub use number::Number;
 pub use padding::Gap;
 pub use path::PathError;
 pub use slot::Slot;
-pub use text::json_string;
-pub use types::{Array, Kind, Lpm, Member, Part, Record, Type};
+pub use text::append_json_string;
+pub use types::{Array, Lpm, Member, MemberPart, Record, RecordKind, Type};
 
 /// The types of a map's keys and values.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,15 +1,15 @@
 //! Makes an LPM trie's key out of what BTF or a size alone says about it.
 
-use super::types::{Part, Record};
+use super::types::{MemberPart, Record};
 use super::{Atom, Lpm, Type, fit};
 
 /// The type of an LPM trie's key: `lpm{…}` in place of a struct of a 4-byte prefix length and data.
 ///
 /// Data of 4 or 16 bytes without structure of its own is an address, whatever it was declared as. A
 /// type that has no such form comes back as it is.
-pub fn lpm_key(ty: Type) -> Type {
+pub fn to_lpm_key(ty: Type) -> Type {
     let data = match &ty {
-        Type::Record(record) => data_of(record),
+        Type::Record(record) => key_data(record),
         Type::Atom(_) | Type::Hex(_) | Type::Array(_) | Type::Char(_) => {
             ty.size().checked_sub(Lpm::HEADER).map(|bytes| Type::Hex(bytes as u32))
         }
@@ -17,14 +17,14 @@ pub fn lpm_key(ty: Type) -> Type {
     };
     // The kernel refuses keys without data.
     let data = data.filter(|data| data.size() > 0);
-    data.and_then(|data| Type::lpm(address(&data).unwrap_or(data)).ok()).unwrap_or(ty)
+    data.and_then(|data| Type::lpm(address_type(&data).unwrap_or(data)).ok()).unwrap_or(ty)
 }
 
 /// What follows the prefix length, as a type of its own.
-fn data_of(record: &Record) -> Option<Type> {
+fn key_data(record: &Record) -> Option<Type> {
     const START: u64 = Lpm::HEADER as u64 * 8;
     let bytes = record.size().checked_sub(Lpm::HEADER)?;
-    let mut placed = fit::placed(record).into_iter();
+    let mut placed = fit::place_members(record).into_iter();
     // Kernel headers also nest the prefix length in a struct or a union: any 4 bytes will do.
     let first = placed.next().filter(|first| first.part.size() == Some(Lpm::HEADER));
     if record.kind().union || first.is_none() {
@@ -37,15 +37,15 @@ fn data_of(record: &Record) -> Option<Type> {
     }
     match rest.as_slice() {
         [only] if only.part.size() == Some(bytes) => match &only.part {
-            Part::Field(ty) => Some(ty.clone()),
+            MemberPart::Field(ty) => Some(ty.clone()),
             _ => None,
         },
-        _ => Some(fit::record(false, rest, bytes as u32)),
+        _ => Some(fit::fit_record(false, rest, bytes as u32)),
     }
 }
 
 /// The address that `ty` is a way to declare.
-fn address(ty: &Type) -> Option<Type> {
+fn address_type(ty: &Type) -> Option<Type> {
     let plain = match ty {
         Type::Atom(Atom::Mac | Atom::F32 | Atom::F64 | Atom::Bool) => false,
         Type::Atom(_) | Type::Hex(_) => true,
@@ -54,7 +54,7 @@ fn address(ty: &Type) -> Option<Type> {
         Type::Record(record) if record.kind().union || record.fields().len() == 1 => record
             .fields()
             .iter()
-            .any(|field| field.ty.size() == ty.size() && address(&field.ty).is_some()),
+            .any(|field| field.ty.size() == ty.size() && address_type(&field.ty).is_some()),
         _ => false,
     };
     match (plain, ty.size()) {

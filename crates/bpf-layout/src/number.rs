@@ -28,9 +28,9 @@ impl Number {
     /// Appends it in decimal; a float as Rust writes it, `nan` and `inf` in lower case.
     pub fn print(self, out: &mut Vec<u8>) {
         match self {
-            Number::Unsigned(n) => decimal(n, out),
-            Number::Signed(n) => decimal(n, out),
-            Number::Float(n) => float(n, out),
+            Number::Unsigned(n) => append_decimal(n, out),
+            Number::Signed(n) => append_decimal(n, out),
+            Number::Float(n) => append_float(n, out),
         }
     }
 
@@ -52,7 +52,7 @@ impl Number {
 /// A whole number has more than 128 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("more than 128 bits")]
-pub struct TooLong;
+pub struct IntegerOverflow;
 
 /// A whole number of up to 128 bits and either sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,13 +74,8 @@ impl From<u128> for Integer {
 }
 
 impl Integer {
-    /// Decimal, or 0x, 0o, 0b and digits; a minus sign may stand first.
-    pub fn parse(text: &str) -> Option<Integer> {
-        Integer::read(text)?.ok()
-    }
-
-    /// As [`Integer::parse`]; an error for a whole number of more than 128 bits.
-    pub fn read(text: &str) -> Option<Result<Integer, TooLong>> {
+    /// Decimal, or 0x, 0o, 0b and digits; a minus sign may stand first. An error for a whole number of more than 128 bits.
+    pub fn parse(text: &str) -> Option<Result<Integer, IntegerOverflow>> {
         let (negative, digits) = match text.strip_prefix('-') {
             Some(digits) => (true, digits),
             None => (false, text),
@@ -95,13 +90,15 @@ impl Integer {
         let plain = digits.bytes().all(|byte| byte.is_ascii_alphanumeric());
         match u128::from_str_radix(digits, radix) {
             Ok(magnitude) if plain => Some(Ok(Integer { negative, magnitude })),
-            Err(error) if plain && *error.kind() == IntErrorKind::PosOverflow => Some(Err(TooLong)),
+            Err(error) if plain && *error.kind() == IntErrorKind::PosOverflow => {
+                Some(Err(IntegerOverflow))
+            }
             _ => None,
         }
     }
 
     /// The sum; None where it has more than 128 bits and a sign.
-    pub fn plus(self, other: Integer) -> Option<Integer> {
+    pub fn checked_add(self, other: Integer) -> Option<Integer> {
         let (big, small) =
             if self.magnitude >= other.magnitude { (self, other) } else { (other, self) };
         let magnitude = match big.negative == small.negative {
@@ -113,12 +110,12 @@ impl Integer {
 }
 
 /// Appends an integer in decimal; the formatter would take most of the time of a dump.
-pub(super) fn decimal(number: impl itoa::Integer, out: &mut Vec<u8>) {
+pub(super) fn append_decimal(number: impl itoa::Integer, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 /// Appends the shortest text that reads as the same number; `nan`, `inf` and `-inf` for the others.
-pub fn float(number: f64, out: &mut Vec<u8>) {
+pub fn append_float(number: f64, out: &mut Vec<u8>) {
     let _ = match number {
         n if n.is_nan() => write!(out, "nan"),
         n => write!(out, "{n:?}"),

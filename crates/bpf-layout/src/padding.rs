@@ -74,7 +74,7 @@ impl Gap {
 
 /// The padding of a struct or union of `size` bytes, in the order of its bytes. `taken` are the
 /// bits of each field: the first, and the one after the last.
-pub(super) fn gaps(taken: impl Iterator<Item = (u64, u64)>, size: usize) -> Box<[Gap]> {
+pub(super) fn find_gaps(taken: impl Iterator<Item = (u64, u64)>, size: usize) -> Box<[Gap]> {
     let mut taken: Vec<(u64, u64)> = taken.collect();
     taken.sort_unstable();
     let end = size as u64 * 8;
@@ -96,7 +96,7 @@ mod tests {
     use crate::tests::ty;
 
     /// A run's offset and its masks.
-    type Run<'m> = (usize, &'m [u8]);
+    type ExpectedGap<'m> = (usize, &'m [u8]);
 
     /// Each run's offset and its masks, as bits are numbered on little-endian machines.
     fn gaps(notation: &str) -> Vec<(usize, Vec<u8>)> {
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn runs_cover_the_bits_that_no_field_has() {
-        let table: [(&str, &[Run]); 13] = [
+        let table: [(&str, &[ExpectedGap]); 13] = [
             ("struct{a: u32, b: u64}", &[(4, &[0xff; 4])]),
             ("struct{a: u64, b: u8}", &[(9, &[0xff; 7])]),
             ("struct{a: u8, pad[2], b: u8, c: u32}", &[(1, &[0xff; 2])]),

@@ -12,10 +12,10 @@ mod sink;
 mod words;
 
 pub use error::{Problem, ValueError};
-pub use json::Seed;
-pub use row::Row;
+pub use json::SlotSeed;
+pub use row::RowReader;
 
-pub use super::number::{Integer, TooLong};
+pub use super::number::{Integer, IntegerOverflow};
 use super::{Slot, Type};
 use sink::Scratch;
 
@@ -25,23 +25,23 @@ use sink::Scratch;
 /// all may be `hex:` and every byte. Padding is zeros.
 pub fn value(ty: &Type, text: &str) -> Result<Vec<u8>, ValueError> {
     let mut bytes = vec![0; ty.size()];
-    into(ty, text, &mut bytes)?;
+    value_into(ty, text, &mut bytes)?;
     Ok(bytes)
 }
 
 /// As [`value`], into a buffer of the type's size, without allocating unless words or a union are read.
-pub fn into(ty: &Type, text: &str, out: &mut [u8]) -> Result<(), ValueError> {
+pub fn value_into(ty: &Type, text: &str, out: &mut [u8]) -> Result<(), ValueError> {
     let mut scratch = Scratch::default();
-    let mut sink = scratch.whole(ty, out)?;
-    words::any(ty.into(), text, &mut sink)
+    let mut sink = scratch.value_sink(ty, out)?;
+    words::parse_value(ty.into(), text, &mut sink)
 }
 
 /// Replaces one slot of a value, the whole of which is in `value`. On an error its bytes are undefined.
-pub fn set<'t>(what: impl Into<Slot<'t>>, text: &str, value: &mut [u8]) -> Result<(), ValueError> {
+pub fn slot<'t>(what: impl Into<Slot<'t>>, text: &str, value: &mut [u8]) -> Result<(), ValueError> {
     let slot = what.into();
     let mut scratch = Scratch::default();
-    let mut sink = scratch.sink(slot, value)?;
-    words::any(slot, text, &mut sink)
+    let mut sink = scratch.slot_sink(slot, value)?;
+    words::parse_value(slot, text, &mut sink)
 }
 
 /// Reads one JSON value into a buffer of the type's size, and refuses what follows it.
@@ -49,19 +49,19 @@ pub fn set<'t>(what: impl Into<Slot<'t>>, text: &str, value: &mut [u8]) -> Resul
 /// Allocates nothing, except for unions and structs past some hundred fields or bytes.
 pub fn json(ty: &Type, text: &str, out: &mut [u8]) -> Result<(), ValueError> {
     let mut scratch = Scratch::default();
-    let mut sink = scratch.whole(ty, out)?;
-    json::text(ty.into(), text, &mut sink)
+    let mut sink = scratch.value_sink(ty, out)?;
+    json::parse_text(ty.into(), text, &mut sink)
 }
 
 /// Stores a number in an integer, bool or enum, a bitfield included; for counting up and down.
 ///
 /// A number out of range is refused and leaves the value as it was.
-pub fn number<'t>(
+pub fn store_number<'t>(
     what: impl Into<Slot<'t>>,
     number: impl Into<Integer>,
     value: &mut [u8],
 ) -> Result<(), ValueError> {
     let slot = what.into();
     let mut sink = sink::Sink::over(slot, value)?;
-    Ok(scalar::integer(slot, number.into(), &mut sink)?)
+    Ok(scalar::store_integer(slot, number.into(), &mut sink)?)
 }

@@ -1,6 +1,6 @@
 //! Finds a field by its path: `.a.b[2]`, as the command line and the words of a struct name it.
 
-use super::text::quoted;
+use super::text::quote_excerpt;
 use super::types::{Field, Record};
 use super::{Atom, Gap, Lpm, Slot, Type};
 
@@ -57,19 +57,19 @@ impl Type {
                 Some(inside) => {
                     let (index, after) = inside
                         .split_once(']')
-                        .ok_or_else(|| PathError::Syntax(quoted(rest).to_string()))?;
-                    slot = element(slot, index)?;
+                        .ok_or_else(|| PathError::Syntax(quote_excerpt(rest).to_string()))?;
+                    slot = find_element(slot, index)?;
                     after
                 }
                 None => {
                     let end = rest.find(['.', '[']).unwrap_or(rest.len());
-                    slot = child(slot, &rest[..end])?;
+                    slot = find_child(slot, &rest[..end])?;
                     &rest[end..]
                 }
             };
             if let Some(after) = rest.strip_prefix('.') {
                 if after.is_empty() {
-                    return Err(PathError::Syntax(quoted(path).to_string()));
+                    return Err(PathError::Syntax(quote_excerpt(path).to_string()));
                 }
                 rest = after;
             }
@@ -78,7 +78,7 @@ impl Type {
     }
 }
 
-fn element<'t>(slot: Slot<'t>, index: &str) -> Result<Slot<'t>, PathError> {
+fn find_element<'t>(slot: Slot<'t>, index: &str) -> Result<Slot<'t>, PathError> {
     let place = match (slot.ty, index.parse::<usize>()) {
         (Type::Array(array), Ok(place)) if place < array.len() => {
             Some(slot.element(array.elem(), place))
@@ -86,14 +86,14 @@ fn element<'t>(slot: Slot<'t>, index: &str) -> Result<Slot<'t>, PathError> {
         _ => None,
     };
     place.ok_or_else(|| PathError::NoElement {
-        index: quoted(index).to_string(),
-        ty: brief(slot.ty),
+        index: quote_excerpt(index).to_string(),
+        ty: describe_type(slot.ty),
     })
 }
 
-fn child<'t>(slot: Slot<'t>, name: &str) -> Result<Slot<'t>, PathError> {
+fn find_child<'t>(slot: Slot<'t>, name: &str) -> Result<Slot<'t>, PathError> {
     if let Some(record) = slot.record() {
-        let (_, field) = find(record, name, 0).ok_or_else(|| no_field(record, name))?;
+        let (_, field) = find_field(record, name, 0).ok_or_else(|| no_field_error(record, name))?;
         return Ok(slot.field(field));
     }
     match (slot.ty, name) {
@@ -101,12 +101,16 @@ fn child<'t>(slot: Slot<'t>, name: &str) -> Result<Slot<'t>, PathError> {
         (Type::Lpm(lpm), "data") => {
             Ok(Slot { ty: lpm.data(), bit: slot.bit + Lpm::HEADER as u64 * 8, width: None })
         }
-        _ => Err(PathError::NoFields { ty: brief(slot.ty) }),
+        _ => Err(PathError::NoFields { ty: describe_type(slot.ty) }),
     }
 }
 
 /// The field called `name` and its index, looking first at `hint`: input mostly comes in order.
-pub(super) fn find<'t>(record: &'t Record, name: &str, hint: usize) -> Option<(usize, &'t Field)> {
+pub(super) fn find_field<'t>(
+    record: &'t Record,
+    name: &str,
+    hint: usize,
+) -> Option<(usize, &'t Field)> {
     let fields = record.fields();
     let matches = |index: &usize| *fields[*index].name == *name;
     let guess = Some(hint).filter(|hint| *hint < fields.len()).filter(matches);
@@ -124,28 +128,28 @@ pub(super) fn find_gap<'t>(record: &'t Record, name: &str) -> Result<&'t Gap, Pa
             [first @ .., _] if names.len() == 9 => format!("padding: {}, ...", first.join(", ")),
             all => format!("padding: {}", all.join(", ")),
         };
-        PathError::NoPadding { name: quoted(name).to_string(), known }
+        PathError::NoPadding { name: quote_excerpt(name).to_string(), known }
     })
 }
 
-pub(super) fn no_field(record: &Record, name: &str) -> PathError {
+pub(super) fn no_field_error(record: &Record, name: &str) -> PathError {
     let names: Vec<_> = record.fields().iter().take(9).map(|field| &*field.name).collect();
     let known = match names.as_slice() {
         [] => "none".to_owned(),
         [first @ .., _] if names.len() == 9 => format!("{}, ...", first.join(", ")),
         all => all.join(", "),
     };
-    PathError::NoField { name: quoted(name).to_string(), known }
+    PathError::NoField { name: quote_excerpt(name).to_string(), known }
 }
 
 /// A type's notation, cut short where it is long.
-pub(super) fn brief(ty: &Type) -> String {
+pub(super) fn describe_type(ty: &Type) -> String {
     match ty {
         Type::Record(record) if record.kind().union => "a union".to_owned(),
         Type::Record(_) => "a struct".to_owned(),
         Type::Enum(e) => format!("enum:{}", e.carrier().name()),
         Type::Array(array) => format!("an array of {}", array.len()),
-        Type::Lpm(lpm) => format!("lpm{{{}}}", brief(lpm.data())),
+        Type::Lpm(lpm) => format!("lpm{{{}}}", describe_type(lpm.data())),
         _ => ty.to_string(),
     }
 }

@@ -13,5 +13,5 @@ pub use change::Change;
 pub use column::{Column, all_columns, columns};
 pub use forms::{cell, json, label, plain, word};
 pub use percpu::{PerCpu, has_sums};
-pub use strings::Strings;
+pub use strings::WideIntegersAsStrings;
 pub use values::Values;

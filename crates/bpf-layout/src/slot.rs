@@ -1,6 +1,6 @@
 //! A place in a value: the type that is there, and from which bit on. Reads numbers out of it.
 
-use super::atom::{Atom, Class};
+use super::atom::{Atom, AtomClass};
 use super::number::Number;
 use super::types::{Field, Record};
 use super::{Type, bits};
@@ -59,7 +59,7 @@ impl<'t> Slot<'t> {
     /// Whether all its bits in a value are zero.
     pub fn is_zero(&self, value: &[u8]) -> bool {
         match self.width {
-            Some(width) => bits::read(value, self.bit, width, bits::BIG) == 0,
+            Some(width) => bits::read_bits(value, self.bit, width, bits::BIG) == 0,
             None => self.bytes(value).iter().all(|byte| *byte == 0),
         }
     }
@@ -80,7 +80,9 @@ impl<'t> Slot<'t> {
     /// The integer that carries it, and its width in bits; None for what is no integer.
     pub(super) fn integer(&self) -> Option<(Atom, u32)> {
         let atom = match self.ty {
-            Type::Atom(atom) if !matches!(atom.class(), Class::Float | Class::Address) => *atom,
+            Type::Atom(atom) if !matches!(atom.class(), AtomClass::Float | AtomClass::Address) => {
+                *atom
+            }
             Type::Enum(e) => e.carrier(),
             _ => return None,
         };
@@ -101,10 +103,10 @@ impl<'t> Slot<'t> {
         }
         let (atom, bits) = self.integer()?;
         let raw = match self.width {
-            Some(width) => u128::from(bits::read(value, self.bit, width, bits::BIG)),
-            None => unsigned(self.bytes(value), atom.class() == Class::Network),
+            Some(width) => u128::from(bits::read_bits(value, self.bit, width, bits::BIG)),
+            None => read_unsigned(self.bytes(value), atom.class() == AtomClass::Network),
         };
-        if atom.class() != Class::Signed {
+        if atom.class() != AtomClass::Signed {
             return Some(Number::Unsigned(raw));
         }
         let unused = 128 - bits;
@@ -121,7 +123,7 @@ impl<'t> Slot<'t> {
 }
 
 /// An integer of 1 to 16 bytes, of host or network byte order.
-fn unsigned(bytes: &[u8], network: bool) -> u128 {
+fn read_unsigned(bytes: &[u8], network: bool) -> u128 {
     match (bytes, network) {
         (&[a], _) => a.into(),
         (&[a, b], false) => u16::from_ne_bytes([a, b]).into(),

@@ -9,7 +9,7 @@ pub fn escape(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
-            push(&mut out, c);
+            push_escaped(&mut out, c);
         }
         for byte in chunk.invalid() {
             let _ = write!(out, "\\x{byte:02x}"); // a String takes everything
@@ -18,7 +18,7 @@ pub fn escape(bytes: &[u8]) -> String {
     out
 }
 
-fn push(out: &mut String, c: char) {
+fn push_escaped(out: &mut String, c: char) {
     match c {
         '\\' => out.push_str("\\\\"),
         '\n' => out.push_str("\\n"),
@@ -48,7 +48,7 @@ pub fn quote(text: impl AsRef<[u8]>) -> String {
 }
 
 /// Appends two lower-case hex digits for each byte.
-pub fn hex(bytes: &[u8], out: &mut Vec<u8>) {
+pub fn append_hex(bytes: &[u8], out: &mut Vec<u8>) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     out.reserve(bytes.len() * 2);
     for byte in bytes {
@@ -58,7 +58,7 @@ pub fn hex(bytes: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Appends `text` as a JSON string, quotes included, with everything unsafe escaped.
-pub fn json_string(text: &str, out: &mut Vec<u8>) {
+pub fn append_json_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     let mut plain = 0;
     for (at, c) in text.char_indices() {
@@ -77,7 +77,7 @@ pub fn json_string(text: &str, out: &mut Vec<u8>) {
             _ => {
                 for unit in c.encode_utf16(&mut [0; 2]) {
                     out.extend_from_slice(b"\\u");
-                    hex(&unit.to_be_bytes(), out);
+                    append_hex(&unit.to_be_bytes(), out);
                 }
             }
         }
@@ -87,18 +87,18 @@ pub fn json_string(text: &str, out: &mut Vec<u8>) {
 }
 
 /// Untrusted text for an error: quoted, escaped, and cut after 40 characters.
-pub fn quoted(text: &str) -> Quoted<'_> {
-    Quoted(text)
+pub fn quote_excerpt(text: &str) -> Excerpt<'_> {
+    Excerpt(text)
 }
 
-/// See [`quoted`].
-pub struct Quoted<'a>(&'a str);
+/// See [`quote_excerpt`].
+pub struct Excerpt<'a>(&'a str);
 
-impl fmt::Display for Quoted<'_> {
+impl fmt::Display for Excerpt<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let end = self.0.char_indices().nth(40).map_or(self.0.len(), |(at, _)| at);
         let mut escaped = Vec::with_capacity(end + 2);
-        json_string(&self.0[..end], &mut escaped);
+        append_json_string(&self.0[..end], &mut escaped);
         f.write_str(&String::from_utf8_lossy(&escaped))?;
         if end < self.0.len() { f.write_str("...") } else { Ok(()) }
     }

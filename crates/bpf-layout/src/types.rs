@@ -6,7 +6,7 @@
 mod build;
 mod record;
 
-pub(super) use record::Cursor;
+pub(super) use record::MemberCursor;
 
 use super::atom::Atom;
 use super::enumeration::Enum;
@@ -81,7 +81,7 @@ impl Lpm {
 
 /// Which of the four kinds of record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kind {
+pub struct RecordKind {
     /// Members share their first byte.
     pub union: bool,
     /// Members are not aligned.
@@ -90,7 +90,7 @@ pub struct Kind {
 
 /// What one member of a struct or union occupies.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum MemberPart {
     /// A whole type.
     Field(Type),
     /// So many bits of an integer, bool or enum.
@@ -107,7 +107,7 @@ pub struct Member {
     /// None for padding, and for a struct or union whose fields count as the outer one's.
     pub name: Option<Arc<str>>,
     /// What it occupies.
-    pub part: Part,
+    pub part: MemberPart,
 }
 
 /// A field by its name, those of nameless members included.
@@ -124,7 +124,7 @@ pub struct Field {
 
 /// A struct or a union.
 pub struct Record {
-    kind: Kind,
+    kind: RecordKind,
     members: Box<[Member]>,
     fields: Box<[Field]>,
     gaps: Box<[Gap]>,

@@ -13,7 +13,7 @@ use anyhow::{anyhow, bail};
 use bpf_inherit::mmap::Mapped;
 use bpf_layout::parse::{self, Integer};
 use bpf_layout::print::{self, PerCpu, Values};
-use bpf_layout::{Class, Number, Slot, Type};
+use bpf_layout::{AtomClass, Number, Slot, Type};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -104,7 +104,7 @@ fn countable<'t>(target: &'t Target, path: Option<&OsStr>) -> anyhow::Result<Slo
         Type::Atom(atom) => Some(atom.class()),
         _ => None,
     };
-    if let Some(Class::Unsigned | Class::Signed | Class::Network) = class {
+    if let Some(AtomClass::Unsigned | AtomClass::Signed | AtomClass::Network) = class {
         return Ok(slot);
     }
     let what = match slot.ty() {
@@ -117,11 +117,11 @@ fn countable<'t>(target: &'t Target, path: Option<&OsStr>) -> anyhow::Result<Slo
 }
 
 /// A whole number, with either sign before it.
-fn parse_amount(text: &OsStr) -> Option<Result<Integer, parse::TooLong>> {
+fn parse_amount(text: &OsStr) -> Option<Result<Integer, parse::IntegerOverflow>> {
     let text = text.to_str()?;
     let plain =
         text.strip_prefix('+').filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
-    Integer::read(plain.unwrap_or(text))
+    Integer::parse(plain.unwrap_or(text))
 }
 
 /// What to add, and where in a value.
@@ -142,8 +142,9 @@ impl Sum<'_> {
         let wrong = |cause: &dyn std::fmt::Display| {
             anyhow!("{}: add to {shown}{of_cpu}: {cause}", target.label)
         };
-        let new = old.plus(self.amount).ok_or_else(|| wrong(&"the sum has more than 128 bits"))?;
-        parse::number(self.slot, new, value).map_err(|error| wrong(&error))
+        let new =
+            old.checked_add(self.amount).ok_or_else(|| wrong(&"the sum has more than 128 bits"))?;
+        parse::store_number(self.slot, new, value).map_err(|error| wrong(&error))
     }
 
     /// Adds where the kernel and all others see it at once, and nothing that others count

@@ -127,7 +127,7 @@ impl New<'_> {
             if !given {
                 return Ok(zero(self.slot, value)?);
             }
-            parse::set(self.slot, self.text, value)?;
+            parse::slot(self.slot, self.text, value)?;
             self.placement.check(self.slot.is_zero(value))
         })
     }
@@ -141,7 +141,7 @@ fn values_are_given(target: &Target, slot: Slot, text: &str) -> bool {
 fn zero(field: Slot, value: &mut [u8]) -> Result<(), parse::ValueError> {
     match field.width() {
         // Its bytes belong to its neighbours, too.
-        Some(_) => parse::number(field, 0u128, value),
+        Some(_) => parse::store_number(field, 0u128, value),
         None => {
             value[field.offset()..][..field.len()].fill(0);
             Ok(())

@@ -4,7 +4,7 @@ use crate::text::escape;
 use anyhow::anyhow;
 use bpf_inherit::Map;
 use bpf_layout::Slot;
-use bpf_layout::parse::Seed;
+use bpf_layout::parse::SlotSeed;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use std::fmt;
@@ -110,7 +110,7 @@ impl<'de> Visitor<'de> for Values<'_> {
         let mut found = 0;
         while found < cpus {
             let value = &mut self.element[self.map.slot(found)];
-            if seq.next_element_seed(Seed::new(self.slot, value))?.is_none() {
+            if seq.next_element_seed(SlotSeed::new(self.slot, value))?.is_none() {
                 break;
             }
             found += 1;

@@ -3,7 +3,7 @@
 use crate::text::escape;
 use anyhow::{Context, bail};
 use bpf_layout::print::{Column, columns};
-use bpf_layout::{Class, Slot, Type, is_identifier};
+use bpf_layout::{AtomClass, Slot, Type, is_identifier};
 
 /// Elements of an array that become samples if the array is not named; a longer one is left out.
 const MAX_ARRAY: usize = 256;
@@ -79,7 +79,7 @@ fn numbers<'t>(
 
 /// Whether it is a number that does not stand for something else, as an enum or a pointer does.
 fn is_count(ty: &Type) -> bool {
-    matches!(ty, Type::Atom(atom) if atom.class() != Class::Pointer) && is_number(ty)
+    matches!(ty, Type::Atom(atom) if atom.class() != AtomClass::Pointer) && is_number(ty)
 }
 
 fn is_number(ty: &Type) -> bool {

@@ -1,6 +1,6 @@
 //! A type as notation text: one line, canonical, and the inverse of parsing.
 
-use crate::{Array, Atom, Enum, Kind, Layout, Member, Part, Record, Type};
+use crate::{Array, Atom, Enum, Layout, Member, MemberPart, Record, RecordKind, Type};
 use std::fmt::{Debug, Display, Formatter, Result};
 
 impl Display for Layout {
@@ -24,16 +24,16 @@ impl Display for Type {
             Type::Atom(atom) => f.write_str(atom.name()),
             Type::Char(n) => write!(f, "char[{n}]"),
             Type::Hex(n) => write!(f, "hex[{n}]"),
-            Type::Array(array) => dimensions(array, f),
-            Type::Enum(e) => enumeration(e, f),
-            Type::Record(record) => members(record, f),
+            Type::Array(array) => write_array(array, f),
+            Type::Enum(e) => write_enum(e, f),
+            Type::Record(record) => write_record(record, f),
             Type::Lpm(lpm) => write!(f, "lpm{{{}}}", lpm.data()),
         }
     }
 }
 
 /// As in C the outermost dimension comes first, so `char[2][16]` are two texts of 16 bytes.
-fn dimensions(array: &Array, f: &mut Formatter<'_>) -> Result {
+fn write_array(array: &Array, f: &mut Formatter<'_>) -> Result {
     let mut elem = array.elem();
     while let Type::Array(inner) = elem {
         elem = inner.elem();
@@ -63,7 +63,7 @@ fn dimensions(array: &Array, f: &mut Formatter<'_>) -> Result {
     last.map_or(Ok(()), |n| write!(f, "[{n}]"))
 }
 
-fn enumeration(e: &Enum, f: &mut Formatter<'_>) -> Result {
+fn write_enum(e: &Enum, f: &mut Formatter<'_>) -> Result {
     f.write_str("enum")?;
     if e.carrier() != Atom::U32 {
         write!(f, ":{}", e.carrier().name())?;
@@ -80,8 +80,8 @@ fn enumeration(e: &Enum, f: &mut Formatter<'_>) -> Result {
     f.write_str("}")
 }
 
-fn members(record: &Record, f: &mut Formatter<'_>) -> Result {
-    let Kind { union, packed } = record.kind();
+fn write_record(record: &Record, f: &mut Formatter<'_>) -> Result {
+    let RecordKind { union, packed } = record.kind();
     f.write_str(if packed { "packed " } else { "" })?;
     f.write_str(if union { "union{" } else { "struct{" })?;
     for (index, Member { name, part }) in record.members().iter().enumerate() {
@@ -90,10 +90,10 @@ fn members(record: &Record, f: &mut Formatter<'_>) -> Result {
             write!(f, "{name}: ")?;
         }
         match part {
-            Part::Field(ty) => Display::fmt(ty, f)?,
-            Part::Bits(ty, width) => write!(f, "{ty}:{width}")?,
-            Part::Pad(bytes) => write!(f, "pad[{bytes}]")?,
-            Part::PadBits(bits) => write!(f, "pad:{bits}")?,
+            MemberPart::Field(ty) => Display::fmt(ty, f)?,
+            MemberPart::Bits(ty, width) => write!(f, "{ty}:{width}")?,
+            MemberPart::Pad(bytes) => write!(f, "pad[{bytes}]")?,
+            MemberPart::PadBits(bits) => write!(f, "pad:{bits}")?,
         }
     }
     f.write_str("}")

@@ -1,19 +1,19 @@
 //! The grammar of bpf-layout(7), as a recursive descent.
 
-use super::tokens::{NotationError, Parsed, Parser};
+use super::tokens::{NotationError, NotationParser, ParseResult};
 use crate::Layout;
 use crate::atom::Atom;
-use crate::model::MAX_SIZE;
-use crate::types::{Kind, Member, Part, Record, Type};
+use crate::limits::MAX_SIZE;
+use crate::types::{Member, MemberPart, Record, RecordKind, Type};
 use std::str::FromStr;
 
 impl FromStr for Type {
     type Err = NotationError;
 
-    fn from_str(text: &str) -> Parsed<Type> {
-        let mut parser = Parser::new(text);
-        let ty = parser.ty(0)?;
-        parser.end("the end")?;
+    fn from_str(text: &str) -> ParseResult<Type> {
+        let mut parser = NotationParser::new(text);
+        let ty = parser.parse_type(0)?;
+        parser.expect_end("the end")?;
         Ok(ty)
     }
 }
@@ -21,27 +21,27 @@ impl FromStr for Type {
 impl FromStr for Layout {
     type Err = NotationError;
 
-    fn from_str(text: &str) -> Parsed<Layout> {
-        let mut parser = Parser::new(text);
+    fn from_str(text: &str) -> ParseResult<Layout> {
+        let mut parser = NotationParser::new(text);
         let key = if parser.eat("->") {
             None
         } else {
-            let key = parser.ty(0)?;
+            let key = parser.parse_type(0)?;
             parser.expect("->", "\"->\" and the value's type")?;
             Some(key)
         };
-        let value = parser.ty(0)?;
-        parser.end("the end")?;
+        let value = parser.parse_type(0)?;
+        parser.expect_end("the end")?;
         Ok(Layout { key, value })
     }
 }
 
-impl Parser<'_> {
-    fn ty(&mut self, depth: u32) -> Parsed<Type> {
-        self.rest();
+impl NotationParser<'_> {
+    fn parse_type(&mut self, depth: u32) -> ParseResult<Type> {
+        self.skip_blanks();
         let start = self.at;
-        self.bounded(depth)?;
-        let word = self.word();
+        self.check_depth(depth)?;
+        let word = self.peek_word();
         let text = match word {
             "char" => Some(Type::Char as fn(u32) -> Type),
             "hex" => Some(Type::Hex as fn(u32) -> Type),
@@ -52,16 +52,16 @@ impl Parser<'_> {
                 self.at += word.len();
                 None
             }
-            "enum" => Some(self.enumeration()?),
-            "packed" | "struct" | "union" => Some(self.record(depth)?),
+            "enum" => Some(self.parse_enum()?),
+            "packed" | "struct" | "union" => Some(self.parse_record(depth)?),
             "lpm" => {
                 self.at += word.len();
                 self.expect("{", "\"{\"")?;
-                let data = self.ty(depth + 1)?;
+                let data = self.parse_type(depth + 1)?;
                 self.expect("}", "\"}\"")?;
-                Some(self.model(start, Type::lpm(data))?)
+                Some(self.with_column(start, Type::lpm(data))?)
             }
-            _ => match Atom::named(word) {
+            _ => match Atom::from_name(word) {
                 Some(atom) => {
                     self.at += word.len();
                     Some(Type::Atom(atom))
@@ -69,7 +69,7 @@ impl Parser<'_> {
                 None => return Err(self.unexpected("a type")),
             },
         };
-        let mut dimensions = self.dimensions()?;
+        let mut dimensions = self.parse_dimensions()?;
         let base = match (base, text) {
             (Some(base), _) => base,
             (None, Some(text)) => match dimensions.pop() {
@@ -79,26 +79,27 @@ impl Parser<'_> {
             (None, None) => return Err(self.unexpected("a type")),
         };
         let built = dimensions.into_iter().rev().try_fold(base, Type::array);
-        self.model(start, built)
+        self.with_column(start, built)
     }
 
-    fn dimensions(&mut self) -> Parsed<Vec<u32>> {
+    fn parse_dimensions(&mut self) -> ParseResult<Vec<u32>> {
         let mut lengths = Vec::new();
         while self.eat("[") {
             // MAX_SIZE fits 32 bits.
-            lengths.push(self.number(MAX_SIZE as u64, "a length of at most 1073741824")? as u32);
+            lengths
+                .push(self.take_number(MAX_SIZE as u64, "a length of at most 1073741824")? as u32);
             self.expect("]", "\"]\"")?;
         }
         Ok(lengths)
     }
 
-    fn enumeration(&mut self) -> Parsed<Type> {
+    fn parse_enum(&mut self) -> ParseResult<Type> {
         let start = self.at;
         self.at += "enum".len();
         let mut carrier = Atom::U32;
         if self.eat(":") {
-            let word = self.word();
-            carrier = match Atom::named(word) {
+            let word = self.peek_word();
+            carrier = match Atom::from_name(word) {
                 Some(atom) if atom.is_carrier() => atom,
                 _ => return Err(self.unexpected("u8 to u64 or i8 to i64")),
             };
@@ -108,33 +109,33 @@ impl Parser<'_> {
         let mut names = Vec::new();
         let mut next = 0;
         while !self.eat("}") {
-            let name = self.name("a name or \"}\"")?;
+            let name = self.take_name("a name or \"}\"")?;
             if self.eat("=") {
                 let negative = self.eat("-");
-                let value = i128::from(self.number(u64::MAX, "a number of at most 64 bits")?);
+                let value = i128::from(self.take_number(u64::MAX, "a number of at most 64 bits")?);
                 next = if negative { -value } else { value };
             }
             names.push((name.into(), next));
             next += 1;
-            self.separator()?;
+            self.parse_separator()?;
         }
-        self.model(start, Type::enumeration(carrier, names))
+        self.with_column(start, Type::enumeration(carrier, names))
     }
 
     /// A comma, or nothing before the closing brace.
-    fn separator(&mut self) -> Parsed<()> {
-        if self.eat(",") || self.rest().starts_with('}') {
+    fn parse_separator(&mut self) -> ParseResult<()> {
+        if self.eat(",") || self.skip_blanks().starts_with('}') {
             return Ok(());
         }
         Err(self.unexpected("\",\" or \"}\""))
     }
 
-    fn record(&mut self, depth: u32) -> Parsed<Type> {
+    fn parse_record(&mut self, depth: u32) -> ParseResult<Type> {
         let start = self.at;
-        self.bounded(depth)?;
-        let packed = self.word() == "packed";
+        self.check_depth(depth)?;
+        let packed = self.peek_word() == "packed";
         self.at += if packed { "packed".len() } else { 0 };
-        let word = self.word();
+        let word = self.peek_word();
         let union = word == "union";
         if !union && word != "struct" {
             return Err(self.unexpected("\"struct\" or \"union\""));
@@ -143,41 +144,41 @@ impl Parser<'_> {
         self.expect("{", "\"{\"")?;
         let mut members = Vec::new();
         while !self.eat("}") {
-            members.push(self.member(depth)?);
-            self.separator()?;
+            members.push(self.parse_member(depth)?);
+            self.parse_separator()?;
         }
-        self.model(start, Record::build(Kind { union, packed }, members))
+        self.with_column(start, Record::build(RecordKind { union, packed }, members))
     }
 
-    fn member(&mut self, depth: u32) -> Parsed<Member> {
+    fn parse_member(&mut self, depth: u32) -> ParseResult<Member> {
         const EXPECTED: &str = "a field's name, padding or \"}\"";
-        self.rest();
+        self.skip_blanks();
         let start = self.at;
-        let name = self.name(EXPECTED)?;
+        let name = self.take_name(EXPECTED)?;
         // pad, struct, union and packed are names as well: what follows decides.
-        match (name, self.rest().chars().next()) {
+        match (name, self.skip_blanks().chars().next()) {
             ("pad", Some('[')) => {
                 self.eat("[");
-                let bytes = self.number(MAX_SIZE as u64, "a length of at most 1073741824")?;
+                let bytes = self.take_number(MAX_SIZE as u64, "a length of at most 1073741824")?;
                 self.expect("]", "\"]\"")?;
-                Ok(Member { name: None, part: Part::Pad(bytes as u32) })
+                Ok(Member { name: None, part: MemberPart::Pad(bytes as u32) })
             }
-            ("pad", Some(':')) if self.pad_bits() => {
+            ("pad", Some(':')) if self.is_bit_padding() => {
                 self.eat(":");
-                let bits = self.number(u64::from(u32::MAX), "a number of bits")?;
-                Ok(Member { name: None, part: Part::PadBits(bits as u32) })
+                let bits = self.take_number(u64::from(u32::MAX), "a number of bits")?;
+                Ok(Member { name: None, part: MemberPart::PadBits(bits as u32) })
             }
             ("struct" | "union", Some('{')) | ("packed", Some('s' | 'u')) => {
                 self.at = start;
-                Ok(Member { name: None, part: Part::Field(self.record(depth + 1)?) })
+                Ok(Member { name: None, part: MemberPart::Field(self.parse_record(depth + 1)?) })
             }
             _ => {
                 self.expect(":", "\":\" and a type")?;
-                let ty = self.ty(depth + 1)?;
+                let ty = self.parse_type(depth + 1)?;
                 let part = if self.eat(":") {
-                    Part::Bits(ty, self.number(64, "a width of at most 64 bits")? as u8)
+                    MemberPart::Bits(ty, self.take_number(64, "a width of at most 64 bits")? as u8)
                 } else {
-                    Part::Field(ty)
+                    MemberPart::Field(ty)
                 };
                 Ok(Member { name: Some(name.into()), part })
             }
@@ -185,8 +186,8 @@ impl Parser<'_> {
     }
 
     /// Whether a digit follows the colon, so that `pad: u32` stays a field of that name.
-    fn pad_bits(&mut self) -> bool {
-        let after = self.rest().trim_start_matches(':').trim_start();
+    fn is_bit_padding(&mut self) -> bool {
+        let after = self.skip_blanks().trim_start_matches(':').trim_start();
         after.starts_with(|c: char| c.is_ascii_digit())
     }
 }

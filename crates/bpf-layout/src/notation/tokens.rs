@@ -1,7 +1,7 @@
 //! The words and numbers of a notation text, and errors with their column.
 
-use crate::model::{MAX_DEPTH, ModelError, is_identifier};
-use crate::text::quoted;
+use crate::limits::{MAX_DEPTH, TypeError, is_identifier};
+use crate::text::quote_excerpt;
 
 /// Why a text is not a layout. The column counts characters from 1.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,60 +18,60 @@ pub enum NotationError {
     },
     /// It reads well, but there can be no such type.
     #[error("column {column}: {error}")]
-    Model {
+    Type {
         /// Where the type or name begins.
         column: usize,
         /// Which rule it breaks.
-        error: ModelError,
+        error: TypeError,
     },
 }
 
-pub(super) type Parsed<T> = Result<T, NotationError>;
+pub(super) type ParseResult<T> = Result<T, NotationError>;
 
 /// A text, and how much of it is read.
-pub(super) struct Parser<'t> {
+pub(super) struct NotationParser<'t> {
     text: &'t str,
     pub(super) at: usize,
 }
 
-impl<'t> Parser<'t> {
-    pub(super) fn new(text: &'t str) -> Parser<'t> {
-        Parser { text, at: 0 }
+impl<'t> NotationParser<'t> {
+    pub(super) fn new(text: &'t str) -> NotationParser<'t> {
+        NotationParser { text, at: 0 }
     }
 
-    pub(super) fn rest(&mut self) -> &'t str {
+    pub(super) fn skip_blanks(&mut self) -> &'t str {
         let rest = self.text[self.at..].trim_start_matches([' ', '\t', '\n', '\r']);
         self.at = self.text.len() - rest.len();
         rest
     }
 
     /// The name or number that comes next, empty if none does.
-    pub(super) fn word(&mut self) -> &'t str {
-        let rest = self.rest();
+    pub(super) fn peek_word(&mut self) -> &'t str {
+        let rest = self.skip_blanks();
         let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
         &rest[..end]
     }
 
     pub(super) fn eat(&mut self, token: &str) -> bool {
-        let found = self.rest().starts_with(token);
+        let found = self.skip_blanks().starts_with(token);
         self.at += if found { token.len() } else { 0 };
         found
     }
 
-    pub(super) fn expect(&mut self, token: &str, expected: &'static str) -> Parsed<()> {
+    pub(super) fn expect(&mut self, token: &str, expected: &'static str) -> ParseResult<()> {
         if self.eat(token) { Ok(()) } else { Err(self.unexpected(expected)) }
     }
 
-    pub(super) fn end(&mut self, expected: &'static str) -> Parsed<()> {
-        if self.rest().is_empty() { Ok(()) } else { Err(self.unexpected(expected)) }
+    pub(super) fn expect_end(&mut self, expected: &'static str) -> ParseResult<()> {
+        if self.skip_blanks().is_empty() { Ok(()) } else { Err(self.unexpected(expected)) }
     }
 
     pub(super) fn unexpected(&mut self, expected: &'static str) -> NotationError {
-        let word = self.word();
-        let found = match (word, self.rest().chars().next()) {
+        let word = self.peek_word();
+        let found = match (word, self.skip_blanks().chars().next()) {
             ("", None) => "the end".to_owned(),
-            ("", Some(c)) => quoted(c.encode_utf8(&mut [0; 4])).to_string(),
-            (word, _) => quoted(word).to_string(),
+            ("", Some(c)) => quote_excerpt(c.encode_utf8(&mut [0; 4])).to_string(),
+            (word, _) => quote_excerpt(word).to_string(),
         };
         NotationError::Syntax { column: self.column(self.at), expected, found }
     }
@@ -80,17 +80,17 @@ impl<'t> Parser<'t> {
         self.text[..at].chars().count() + 1
     }
 
-    pub(super) fn model<T>(&self, at: usize, built: Result<T, ModelError>) -> Parsed<T> {
-        built.map_err(|error| NotationError::Model { column: self.column(at), error })
+    pub(super) fn with_column<T>(&self, at: usize, built: Result<T, TypeError>) -> ParseResult<T> {
+        built.map_err(|error| NotationError::Type { column: self.column(at), error })
     }
 
     /// Before any recursion: the text may be hostile, and the stack is finite.
-    pub(super) fn bounded(&self, depth: u32) -> Parsed<()> {
-        self.model(self.at, if depth > MAX_DEPTH { Err(ModelError::TooDeep) } else { Ok(()) })
+    pub(super) fn check_depth(&self, depth: u32) -> ParseResult<()> {
+        self.with_column(self.at, if depth > MAX_DEPTH { Err(TypeError::TooDeep) } else { Ok(()) })
     }
 
-    pub(super) fn name(&mut self, expected: &'static str) -> Parsed<&'t str> {
-        let word = self.word();
+    pub(super) fn take_name(&mut self, expected: &'static str) -> ParseResult<&'t str> {
+        let word = self.peek_word();
         if !is_identifier(word) {
             return Err(self.unexpected(expected));
         }
@@ -99,8 +99,8 @@ impl<'t> Parser<'t> {
     }
 
     /// A decimal or 0x number of at most `max`.
-    pub(super) fn number(&mut self, max: u64, expected: &'static str) -> Parsed<u64> {
-        let word = self.word();
+    pub(super) fn take_number(&mut self, max: u64, expected: &'static str) -> ParseResult<u64> {
+        let word = self.peek_word();
         let value = match word.strip_prefix("0x") {
             Some(digits) => u64::from_str_radix(digits, 16),
             None => word.parse(),

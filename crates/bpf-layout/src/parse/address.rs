@@ -8,7 +8,7 @@ use crate::{Atom, Lpm, Type};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// The bytes of an address, and how many.
-pub(super) fn address(atom: Atom, text: &str) -> Option<([u8; 16], usize)> {
+pub(super) fn parse_address(atom: Atom, text: &str) -> Option<([u8; 16], usize)> {
     let mut bytes = [0; 16];
     match atom {
         Atom::Ip4 => bytes[..4].copy_from_slice(&text.parse::<Ipv4Addr>().ok()?.octets()),
@@ -29,7 +29,7 @@ pub(super) fn address(atom: Atom, text: &str) -> Option<([u8; 16], usize)> {
 ///
 /// Bits beyond the prefix are kept. The kernel ignores them when it matches and returns them when it
 /// lists, and what it lists has to be readable.
-pub(super) fn prefix(
+pub(super) fn parse_prefix(
     lpm: &Lpm,
     text: &str,
     at: usize,
@@ -37,9 +37,9 @@ pub(super) fn prefix(
 ) -> Option<Result<(), Problem>> {
     let max = lpm.max_prefix();
     let mut header = |len: &str| {
-        let number = Integer::parse(len).filter(|len| !len.negative)?;
+        let number = Integer::parse(len)?.ok().filter(|len| !len.negative)?;
         Some(match u32::try_from(number.magnitude) {
-            Ok(len) if len <= max => sink.bytes(at, &len.to_ne_bytes()),
+            Ok(len) if len <= max => sink.store_bytes(at, &len.to_ne_bytes()),
             _ => Err(Problem::Range {
                 number: number.magnitude.to_string(),
                 ty: "a prefix length".to_owned(),
@@ -54,7 +54,8 @@ pub(super) fn prefix(
     {
         let stored = header(len)?;
         return Some(
-            stored.and_then(|()| hex::bytes(digits, at + Lpm::HEADER, lpm.data().size(), sink)),
+            stored
+                .and_then(|()| hex::store_bytes(digits, at + Lpm::HEADER, lpm.data().size(), sink)),
         );
     }
     let Type::Atom(atom @ (Atom::Ip4 | Atom::Ip6)) = lpm.data() else {
@@ -64,6 +65,6 @@ pub(super) fn prefix(
         Some((ip, len)) => (ip, header(len)?),
         None => (text, header(if *atom == Atom::Ip4 { "32" } else { "128" })?),
     };
-    let (bytes, len) = address(*atom, ip)?;
-    Some(stored.and_then(|()| sink.bytes(at + Lpm::HEADER, &bytes[..len])))
+    let (bytes, len) = parse_address(*atom, ip)?;
+    Some(stored.and_then(|()| sink.store_bytes(at + Lpm::HEADER, &bytes[..len])))
 }

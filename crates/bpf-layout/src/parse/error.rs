@@ -1,7 +1,7 @@
 //! Why a text is no value of its type: what is wrong, and in which field.
 
 use crate::path::PathError;
-use crate::text::quoted;
+use crate::text::quote_excerpt;
 use std::fmt;
 
 /// What is wrong. All text in it is escaped.
@@ -83,7 +83,7 @@ pub enum Problem {
 
 impl Problem {
     pub(super) fn expected(expected: impl Into<String>, found: &str) -> Problem {
-        Problem::Expected { expected: expected.into(), found: quoted(found).to_string() }
+        Problem::Expected { expected: expected.into(), found: quote_excerpt(found).to_string() }
     }
 }
 

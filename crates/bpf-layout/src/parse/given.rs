@@ -2,22 +2,22 @@
 
 use super::error::{Problem, ValueError};
 use crate::Type;
-use crate::types::{Member, Part, Record};
+use crate::types::{Member, MemberPart, Record};
 use std::ops::Range;
 
 const INLINE: usize = 4;
 
 /// One mark for each leaf of a record (see `Type::leaves`).
-pub(super) struct Given {
+pub(super) struct GivenLeaves {
     small: [u64; INLINE],
     large: Vec<u64>,
 }
 
-impl Given {
-    pub(super) fn new(ty: &Type) -> Given {
+impl GivenLeaves {
+    pub(super) fn new(ty: &Type) -> GivenLeaves {
         let words = ty.leaves().div_ceil(64);
         let large = if words > INLINE { vec![0; words] } else { Vec::new() };
-        Given { small: [0; INLINE], large }
+        GivenLeaves { small: [0; INLINE], large }
     }
 
     pub(super) fn clear(&mut self) {
@@ -32,12 +32,12 @@ impl Given {
         if self.large.is_empty() { &self.small } else { &self.large }
     }
 
-    pub(super) fn has(&self, leaf: usize) -> bool {
+    pub(super) fn is_marked(&self, leaf: usize) -> bool {
         self.words()[leaf / 64] >> (leaf % 64) & 1 == 1
     }
 
-    pub(super) fn any(&self, mut leaves: Range<usize>) -> bool {
-        leaves.any(|leaf| self.has(leaf))
+    pub(super) fn any_marked(&self, mut leaves: Range<usize>) -> bool {
+        leaves.any(|leaf| self.is_marked(leaf))
     }
 
     pub(super) fn mark(&mut self, leaves: Range<usize>) {
@@ -46,7 +46,7 @@ impl Given {
     }
 
     /// An error naming the first field of `record` that should have been given.
-    pub(super) fn complete(&self, record: &Record) -> Result<(), ValueError> {
+    pub(super) fn check_complete(&self, record: &Record) -> Result<(), ValueError> {
         // The common case, without unions, at the cost of a few words.
         let (whole, rest) = (record.leaves() / 64, record.leaves() % 64);
         let words = self.words();
@@ -55,24 +55,24 @@ impl Given {
         {
             return Ok(());
         }
-        self.check(record, 0)
+        self.check_record(record, 0)
     }
 
-    fn check(&self, record: &Record, base: usize) -> Result<(), ValueError> {
+    fn check_record(&self, record: &Record, base: usize) -> Result<(), ValueError> {
         let mut leaf = base;
         let mut touched = false;
         for member in record.members() {
-            let (Part::Field(ty) | Part::Bits(ty, _)) = &member.part else {
+            let (MemberPart::Field(ty) | MemberPart::Bits(ty, _)) = &member.part else {
                 continue;
             };
             let leaves = leaf..leaf + ty.leaves();
             leaf = leaves.end;
-            let is_touched = self.any(leaves.clone());
+            let is_touched = self.any_marked(leaves.clone());
             touched |= is_touched;
             if record.kind().union && !is_touched {
                 continue;
             }
-            self.member(member, ty, leaves).map_err(|error| match &member.name {
+            self.check_member(member, ty, leaves).map_err(|error| match &member.name {
                 Some(name) => error.within(name),
                 None => error,
             })?;
@@ -84,10 +84,15 @@ impl Given {
         Ok(())
     }
 
-    fn member(&self, member: &Member, ty: &Type, leaves: Range<usize>) -> Result<(), ValueError> {
+    fn check_member(
+        &self,
+        member: &Member,
+        ty: &Type,
+        leaves: Range<usize>,
+    ) -> Result<(), ValueError> {
         match (ty.as_record(), &member.part) {
-            (Some(inner), Part::Field(_)) => self.check(inner, leaves.start),
-            _ if self.has(leaves.start) => Ok(()),
+            (Some(inner), MemberPart::Field(_)) => self.check_record(inner, leaves.start),
+            _ if self.is_marked(leaves.start) => Ok(()),
             _ => Err(Problem::Missing("missing".to_owned()).into()),
         }
     }

@@ -5,18 +5,18 @@ use super::sink::Sink;
 use crate::Gap;
 
 /// Exactly `size` bytes of two hex digits each.
-pub(super) fn bytes(
+pub(super) fn store_bytes(
     digits: &str,
     at: usize,
     size: usize,
     sink: &mut Sink<'_>,
 ) -> Result<(), Problem> {
     let mut bytes = decode(digits, size)?.enumerate();
-    bytes.try_for_each(|(index, byte)| sink.bytes(at + index, &[byte]))
+    bytes.try_for_each(|(index, byte)| sink.store_bytes(at + index, &[byte]))
 }
 
 /// Stores a run of padding: `hex:` and its digits, for the struct or union that begins at `base`.
-pub(super) fn padding(
+pub(super) fn store_padding(
     base: usize,
     gap: &Gap,
     text: &str,
@@ -24,7 +24,7 @@ pub(super) fn padding(
 ) -> Result<(), Problem> {
     let digits = text.strip_prefix("hex:");
     let digits = digits.ok_or_else(|| Problem::expected("hex: and its digits", text))?;
-    sink.padding(base, gap, decode(digits, gap.len())?)
+    sink.store_padding(base, gap, decode(digits, gap.len())?)
 }
 
 fn decode(digits: &str, size: usize) -> Result<impl Iterator<Item = u8>, Problem> {

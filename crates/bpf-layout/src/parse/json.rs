@@ -4,49 +4,54 @@ mod member;
 mod node;
 
 use super::error::{Problem, ValueError};
-use super::given::Given;
+use super::given::GivenLeaves;
 use super::sink::{Scratch, Sink};
 use crate::Slot;
-use member::{State, complete};
-use node::Node;
+use member::{JsonState, check_complete};
+use node::JsonNode;
 use serde::de::{DeserializeSeed, Deserializer, Error};
 
 /// Reads one value from any deserializer into a slot of a buffer: for a line that holds several.
 ///
 /// The buffer must reach to the end of the slot; on an error the slot's bytes are undefined.
-pub struct Seed<'a> {
+pub struct SlotSeed<'a> {
     slot: Slot<'a>,
     out: &'a mut [u8],
 }
 
-impl<'a> Seed<'a> {
+impl<'a> SlotSeed<'a> {
     /// To read a value of a type, or of a part of it, into `out`.
-    pub fn new(what: impl Into<Slot<'a>>, out: &'a mut [u8]) -> Seed<'a> {
-        Seed { slot: what.into(), out }
+    pub fn new(what: impl Into<Slot<'a>>, out: &'a mut [u8]) -> SlotSeed<'a> {
+        SlotSeed { slot: what.into(), out }
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Seed<'_> {
+impl<'de> DeserializeSeed<'de> for SlotSeed<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         let mut scratch = Scratch::default();
-        let mut sink = scratch.sink(self.slot, self.out).map_err(D::Error::custom)?;
+        let mut sink = scratch.slot_sink(self.slot, self.out).map_err(D::Error::custom)?;
         let mut failed = None;
-        let read = root(self.slot, deserializer, &mut sink, &mut failed);
+        let read = parse_root(self.slot, deserializer, &mut sink, &mut failed);
         read.map_err(|error| failed.map_or(error, D::Error::custom))
     }
 }
 
 /// Reads all of `text`.
-pub(super) fn text(slot: Slot<'_>, text: &str, sink: &mut Sink<'_>) -> Result<(), ValueError> {
+pub(super) fn parse_text(
+    slot: Slot<'_>,
+    text: &str,
+    sink: &mut Sink<'_>,
+) -> Result<(), ValueError> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let mut failed = None;
-    let read = root(slot, &mut deserializer, sink, &mut failed).and_then(|()| deserializer.end());
-    read.map_err(|error| failed.unwrap_or_else(|| syntax(&error).into()))
+    let read =
+        parse_root(slot, &mut deserializer, sink, &mut failed).and_then(|()| deserializer.end());
+    read.map_err(|error| failed.unwrap_or_else(|| syntax_problem(&error).into()))
 }
 
-fn syntax(error: &serde_json::Error) -> Problem {
+fn syntax_problem(error: &serde_json::Error) -> Problem {
     // The position is said once, and without a line: there is one.
     let message = error.to_string();
     let cut = message.rfind(" at line ").unwrap_or(message.len());
@@ -58,14 +63,14 @@ fn syntax(error: &serde_json::Error) -> Problem {
     }
 }
 
-fn root<'de, D: Deserializer<'de>>(
+fn parse_root<'de, D: Deserializer<'de>>(
     slot: Slot<'_>,
     deserializer: D,
     sink: &mut Sink<'_>,
     failed: &mut Option<ValueError>,
 ) -> Result<(), D::Error> {
-    let mut given = Given::new(slot.ty);
-    let mut state = State { sink, given: &mut given, failed };
-    Node { slot, leaf: 0, state: &mut state }.deserialize(deserializer)?;
-    complete(slot, &mut state)
+    let mut given = GivenLeaves::new(slot.ty);
+    let mut state = JsonState { sink, given: &mut given, failed };
+    JsonNode { slot, leaf: 0, state: &mut state }.deserialize(deserializer)?;
+    check_complete(slot, &mut state)
 }

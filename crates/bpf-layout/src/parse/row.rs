@@ -1,7 +1,7 @@
 //! A table's rows: the header is checked once, then each row is read cell by cell.
 
 use super::error::{Problem, ValueError};
-use super::given::Given;
+use super::given::GivenLeaves;
 use super::hex;
 use super::sink::Scratch;
 use super::words;
@@ -9,13 +9,13 @@ use crate::Type;
 use crate::print::{Column, all_columns};
 
 /// The columns of one type, in a table's order.
-pub struct Row<'t> {
+pub struct RowReader<'t> {
     ty: &'t Type,
     columns: Vec<Column<'t>>,
     scratch: Scratch,
 }
 
-impl<'t> Row<'t> {
+impl<'t> RowReader<'t> {
     /// Looks up a header's names as [`all_columns`] gives them, in any order: each once, and no field
     /// missing. Padding that has no column is zero.
     ///
@@ -23,9 +23,9 @@ impl<'t> Row<'t> {
     pub fn new<'n>(
         ty: &'t Type,
         names: impl IntoIterator<Item = &'n str>,
-    ) -> Result<Row<'t>, ValueError> {
+    ) -> Result<RowReader<'t>, ValueError> {
         let known = all_columns(ty);
-        let mut given = Given::new(ty);
+        let mut given = GivenLeaves::new(ty);
         let mut found: Vec<Column<'t>> = Vec::new();
         for name in names {
             let at = known.iter().position(|column| column.name == name);
@@ -40,11 +40,11 @@ impl<'t> Row<'t> {
             found.push(known[at].clone());
         }
         match ty.as_record() {
-            Some(record) => given.complete(record)?,
+            Some(record) => given.check_complete(record)?,
             None if found.is_empty() => return Err(Problem::Missing("missing".to_owned()).into()),
             None => {}
         }
-        Ok(Row { ty, columns: found, scratch: Scratch::default() })
+        Ok(RowReader { ty, columns: found, scratch: Scratch::default() })
     }
 
     /// Reads one row's cells, in the header's order, into a buffer as long as the type.
@@ -53,19 +53,19 @@ impl<'t> Row<'t> {
         cells: impl IntoIterator<Item = &'c str>,
         out: &mut [u8],
     ) -> Result<(), ValueError> {
-        let mut sink = self.scratch.whole(self.ty, out)?;
+        let mut sink = self.scratch.value_sink(self.ty, out)?;
         let mut cells = cells.into_iter();
         for (index, column) in self.columns.iter().enumerate() {
             let cell = cells
                 .next()
                 .ok_or(Problem::Length { expected: self.columns.len(), found: index })?;
             let read = match column.gap {
-                None => words::one(column.slot, cell, &mut sink),
+                None => words::parse_word(column.slot, cell, &mut sink),
                 // No padding that is not zero.
                 Some(_) if cell.is_empty() => Ok(()),
                 Some(gap) => {
                     let base = column.slot.offset();
-                    hex::padding(base, gap, cell, &mut sink).map_err(ValueError::from)
+                    hex::store_padding(base, gap, cell, &mut sink).map_err(ValueError::from)
                 }
             };
             read.map_err(|error| error.within(&column.name))?;

@@ -27,19 +27,19 @@ pub(super) struct Sink<'b> {
 
 impl Scratch {
     /// A sink over `bytes`, which are a value of `ty` and no more, all set to zeros.
-    pub(super) fn whole<'b>(
+    pub(super) fn value_sink<'b>(
         &'b mut self,
         ty: &Type,
         bytes: &'b mut [u8],
     ) -> Result<Sink<'b>, Problem> {
         match bytes.len() {
             found if found != ty.size() => Err(Problem::Size { expected: ty.size(), found }),
-            _ => self.sink(ty.into(), bytes),
+            _ => self.slot_sink(ty.into(), bytes),
         }
     }
 
     /// A sink over the slot's part of a value `bytes`; that part is set to zeros.
-    pub(super) fn sink<'b>(
+    pub(super) fn slot_sink<'b>(
         &'b mut self,
         slot: Slot<'_>,
         bytes: &'b mut [u8],
@@ -49,7 +49,7 @@ impl Scratch {
             return Err(Problem::Size { expected: end, found: bytes.len() });
         }
         match slot.width {
-            Some(width) => bits::write(bytes, slot.bit, width, 0, bits::BIG),
+            Some(width) => bits::write_bits(bytes, slot.bit, width, 0, bits::BIG),
             None => bytes[slot.offset()..end].fill(0),
         }
         let marks = if slot.ty.overlaps() { end } else { 0 };
@@ -76,7 +76,7 @@ impl<'b> Sink<'b> {
     }
 
     /// Stores whole bytes.
-    pub(super) fn bytes(&mut self, at: usize, data: &[u8]) -> Result<(), Problem> {
+    pub(super) fn store_bytes(&mut self, at: usize, data: &[u8]) -> Result<(), Problem> {
         let target = &mut self.bytes[at..at + data.len()];
         if self.given.is_empty() {
             target.copy_from_slice(data);
@@ -93,15 +93,15 @@ impl<'b> Sink<'b> {
     }
 
     /// Stores zeros, which are there already unless a union's other member wrote.
-    pub(super) fn zeros(&mut self, at: usize, len: usize) -> Result<(), Problem> {
+    pub(super) fn store_zeros(&mut self, at: usize, len: usize) -> Result<(), Problem> {
         if self.given.is_empty() {
             return Ok(());
         }
-        (at..at + len).try_for_each(|at| self.bytes(at, &[0]))
+        (at..at + len).try_for_each(|at| self.store_bytes(at, &[0]))
     }
 
     /// Stores a run of padding of the struct or union that begins at `base`. Bits of fields stay.
-    pub(super) fn padding(
+    pub(super) fn store_padding(
         &mut self,
         base: usize,
         gap: &Gap,
@@ -121,16 +121,16 @@ impl<'b> Sink<'b> {
     }
 
     /// Stores the low bits of `value` in a bitfield.
-    pub(super) fn bits(&mut self, bit: u64, width: u8, value: u64) -> Result<(), Problem> {
+    pub(super) fn store_bits(&mut self, bit: u64, width: u8, value: u64) -> Result<(), Problem> {
         if !self.given.is_empty() {
-            let old = bits::read(self.bytes, bit, width, bits::BIG);
-            let mark = bits::read(self.given, bit, width, bits::BIG);
+            let old = bits::read_bits(self.bytes, bit, width, bits::BIG);
+            let mark = bits::read_bits(self.given, bit, width, bits::BIG);
             if (old ^ value) & mark != 0 {
                 return Err(Problem::Disagree);
             }
-            bits::write(self.given, bit, width, u64::MAX, bits::BIG);
+            bits::write_bits(self.given, bit, width, u64::MAX, bits::BIG);
         }
-        bits::write(self.bytes, bit, width, value, bits::BIG);
+        bits::write_bits(self.bytes, bit, width, value, bits::BIG);
         Ok(())
     }
 }

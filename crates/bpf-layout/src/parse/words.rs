@@ -1,12 +1,12 @@
 //! An argument of the command line: a scalar, JSON, raw bytes, or `name=value` words.
 
 use super::error::{Problem, ValueError};
-use super::given::Given;
+use super::given::GivenLeaves;
 use super::hex;
 use super::json;
-use super::scalar::whole;
+use super::scalar::store_text;
 use super::sink::Sink;
-use crate::path::{PathError, find, find_gap, no_field};
+use crate::path::{PathError, find_field, find_gap, no_field_error};
 use crate::types::Record;
 use crate::{Gap, Slot, Type};
 use std::borrow::Cow;
@@ -14,25 +14,35 @@ use std::borrow::Cow;
 const BLANK: [char; 4] = [' ', '\t', '\n', '\r'];
 
 /// Any value in any of its forms.
-pub(super) fn any(slot: Slot<'_>, text: &str, sink: &mut Sink<'_>) -> Result<(), ValueError> {
+pub(super) fn parse_value(
+    slot: Slot<'_>,
+    text: &str,
+    sink: &mut Sink<'_>,
+) -> Result<(), ValueError> {
     if let Some(record) = slot.record() {
         let trimmed = text.trim_matches(BLANK);
         return match trimmed.bytes().next() {
-            Some(b'{' | b'"') => json::text(slot, trimmed, sink),
-            _ if trimmed.contains('=') || trimmed.is_empty() => words(slot, record, text, sink),
-            _ => whole(slot, trimmed, false, sink).map_err(ValueError::from),
+            Some(b'{' | b'"') => json::parse_text(slot, trimmed, sink),
+            _ if trimmed.contains('=') || trimmed.is_empty() => {
+                parse_words(slot, record, text, sink)
+            }
+            _ => store_text(slot, trimmed, false, sink).map_err(ValueError::from),
         };
     }
     let text = if let Type::Array(_) = slot.ty { text.trim_matches(BLANK) } else { text };
-    one(slot, text, sink)
+    parse_word(slot, text, sink)
 }
 
 /// What is no struct: after `name=`, in a cell, or alone.
-pub(super) fn one(slot: Slot<'_>, text: &str, sink: &mut Sink<'_>) -> Result<(), ValueError> {
+pub(super) fn parse_word(
+    slot: Slot<'_>,
+    text: &str,
+    sink: &mut Sink<'_>,
+) -> Result<(), ValueError> {
     match (slot.ty, text.bytes().next()) {
-        (Type::Array(_), Some(b'[' | b'"')) => json::text(slot, text, sink),
-        (_, Some(b'"')) => Ok(whole(slot, &unquote(text)?, true, sink)?),
-        _ => Ok(whole(slot, text, false, sink)?),
+        (Type::Array(_), Some(b'[' | b'"')) => json::parse_text(slot, text, sink),
+        (_, Some(b'"')) => Ok(store_text(slot, &unquote(text)?, true, sink)?),
+        _ => Ok(store_text(slot, text, false, sink)?),
     }
 }
 
@@ -49,13 +59,13 @@ fn unquote(text: &str) -> Result<Cow<'_, str>, Problem> {
         .map_err(|_| Problem::expected("text in double quotes", text))
 }
 
-fn words(
+fn parse_words(
     slot: Slot<'_>,
     record: &Record,
     text: &str,
     sink: &mut Sink<'_>,
 ) -> Result<(), ValueError> {
-    let mut given = Given::new(slot.ty);
+    let mut given = GivenLeaves::new(slot.ty);
     let mut rest = text.trim_start_matches(BLANK);
     let mut padding: Vec<&str> = Vec::new();
     let mut hint = 0;
@@ -65,40 +75,40 @@ fn words(
         let Some(after) = after.strip_prefix('=') else {
             return Err(Problem::expected("name=value", name).into());
         };
-        let place = locate(slot, record, name, &mut hint)?;
+        let place = find_target(slot, record, name, &mut hint)?;
         let here = |problem: Problem| ValueError::from(problem).within(name);
-        let (value, after) = after.split_at(extent(after));
+        let (value, after) = after.split_at(value_extent(after));
         if !after.is_empty() && !after.starts_with(BLANK) {
             return Err(here(Problem::expected("a space", after)));
         }
         rest = after.trim_start_matches(BLANK);
         let (field, leaf) = match place {
-            Place::Field(field, leaf) => (field, leaf),
-            Place::Padding(outer, gap) => {
+            WordTarget::Field(field, leaf) => (field, leaf),
+            WordTarget::Padding(outer, gap) => {
                 if padding.contains(&name) {
                     return Err(here(Problem::Duplicate));
                 }
                 padding.push(name);
-                hex::padding(outer.offset(), gap, value, sink).map_err(here)?;
+                hex::store_padding(outer.offset(), gap, value, sink).map_err(here)?;
                 continue;
             }
         };
         let leaves = leaf..leaf + field.ty.leaves();
-        if given.any(leaves.clone()) {
+        if given.any_marked(leaves.clone()) {
             return Err(here(Problem::Duplicate));
         }
         let read = match (field.record(), value.bytes().next()) {
-            (Some(_), Some(b'{')) => json::text(field, value, sink),
-            _ => one(field, value, sink),
+            (Some(_), Some(b'{')) => json::parse_text(field, value, sink),
+            _ => parse_word(field, value, sink),
         };
         read.map_err(|error| error.within(name))?;
         given.mark(leaves);
     }
-    given.complete(record)
+    given.check_complete(record)
 }
 
 /// What a word may name.
-enum Place<'t> {
+enum WordTarget<'t> {
     /// A field, and the number of its first leaf.
     Field(Slot<'t>, usize),
     /// Padding of this struct or union.
@@ -106,23 +116,23 @@ enum Place<'t> {
 }
 
 /// The field or the padding of a dotted name.
-fn locate<'t>(
+fn find_target<'t>(
     slot: Slot<'t>,
     record: &'t Record,
     name: &str,
     hint: &mut usize,
-) -> Result<Place<'t>, ValueError> {
+) -> Result<WordTarget<'t>, ValueError> {
     let (mut slot, mut record, mut leaf) = (slot, record, 0);
     let mut steps = name.split('.').peekable();
     let mut outermost = true;
     while let Some(step) = steps.next() {
         if step.starts_with('@') && steps.peek().is_none() {
             let gap = find_gap(record, step).map_err(Problem::from)?;
-            return Ok(Place::Padding(slot, gap));
+            return Ok(WordTarget::Padding(slot, gap));
         }
         let guess = if outermost { *hint } else { 0 };
-        let (index, field) =
-            find(record, step, guess).ok_or_else(|| Problem::from(no_field(record, step)))?;
+        let (index, field) = find_field(record, step, guess)
+            .ok_or_else(|| Problem::from(no_field_error(record, step)))?;
         if outermost {
             // The fields of an inner struct come one after the other.
             *hint = if steps.peek().is_some() { index } else { index + 1 };
@@ -131,16 +141,16 @@ fn locate<'t>(
         slot = slot.field(field);
         leaf += field.leaf;
         if steps.peek().is_some() {
-            let ty = || crate::path::brief(slot.ty);
+            let ty = || crate::path::describe_type(slot.ty);
             record =
                 slot.record().ok_or_else(|| Problem::from(PathError::NoFields { ty: ty() }))?;
         }
     }
-    Ok(Place::Field(slot, leaf))
+    Ok(WordTarget::Field(slot, leaf))
 }
 
 /// Bytes that the value at the start of `text` takes: to the closing quote or bracket, else to a blank.
-fn extent(text: &str) -> usize {
+fn value_extent(text: &str) -> usize {
     let bytes = text.as_bytes();
     if !matches!(bytes.first(), Some(b'"' | b'[' | b'{')) {
         return text.find(BLANK).unwrap_or(text.len());

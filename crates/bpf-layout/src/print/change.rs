@@ -1,8 +1,8 @@
 //! What changed between two values, number by number, in a form that prints like a single value.
 
 use super::leaf::Style;
-use super::percpu::can_add;
-use super::values::{Padding, Values};
+use super::percpu::is_summable;
+use super::values::{PaddingValue, Values};
 use crate::{Gap, Number, Slot};
 
 /// The difference of two values, to be printed as one: null for what is no number to count with.
@@ -34,23 +34,23 @@ impl<V: Values + ?Sized> Values for Change<'_, V> {
     }
 
     fn number(&self, slot: Slot<'_>) -> Option<Number> {
-        if !can_add(slot) {
+        if !is_summable(slot) {
             return None;
         }
-        let change = difference(self.before.number(slot)?, self.after.number(slot)?);
+        let change = subtract(self.before.number(slot)?, self.after.number(slot)?);
         Some(match self.seconds {
             Some(seconds) => Number::Float((change.to_f64() / seconds * 1000.0).round() / 1000.0),
             None => change,
         })
     }
 
-    fn padding(&self, _: usize, _: &Gap) -> Option<Padding> {
+    fn padding(&self, _: usize, _: &Gap) -> Option<PaddingValue> {
         None
     }
 }
 
 /// Exact where 128 bits with a sign hold it.
-fn difference(before: Number, after: Number) -> Number {
+fn subtract(before: Number, after: Number) -> Number {
     let exact = match (before, after) {
         (Number::Unsigned(a), Number::Unsigned(b)) => {
             let distance = i128::try_from(a.abs_diff(b)).ok();

@@ -53,7 +53,7 @@ pub fn columns<'t>(what: impl Into<Slot<'t>>) -> Vec<Column<'t>> {
     let slot = what.into();
     let mut columns = Vec::new();
     match slot.record() {
-        Some(record) => fields(slot, record, "", &mut columns),
+        Some(record) => collect_fields(slot, record, "", &mut columns),
         None => columns.push(Column { name: String::new(), slot, gap: None }),
     }
     columns
@@ -64,26 +64,36 @@ pub fn all_columns<'t>(what: impl Into<Slot<'t>>) -> Vec<Column<'t>> {
     let slot = what.into();
     let mut all = columns(slot);
     if let Some(record) = slot.record() {
-        padding(slot, record, "", &mut all);
+        collect_padding(slot, record, "", &mut all);
     }
     all
 }
 
-fn fields<'t>(slot: Slot<'t>, record: &'t Record, prefix: &str, columns: &mut Vec<Column<'t>>) {
+fn collect_fields<'t>(
+    slot: Slot<'t>,
+    record: &'t Record,
+    prefix: &str,
+    columns: &mut Vec<Column<'t>>,
+) {
     for field in record.fields() {
         let (name, slot) = (format!("{prefix}{}", field.name), slot.field(field));
         match slot.record() {
-            Some(inner) => fields(slot, inner, &format!("{name}."), columns),
+            Some(inner) => collect_fields(slot, inner, &format!("{name}."), columns),
             None => columns.push(Column { name, slot, gap: None }),
         }
     }
 }
 
-fn padding<'t>(slot: Slot<'t>, record: &'t Record, prefix: &str, columns: &mut Vec<Column<'t>>) {
+fn collect_padding<'t>(
+    slot: Slot<'t>,
+    record: &'t Record,
+    prefix: &str,
+    columns: &mut Vec<Column<'t>>,
+) {
     for field in record.fields() {
         let inner = slot.field(field);
         if let Some(record) = inner.record() {
-            padding(inner, record, &format!("{prefix}{}.", field.name), columns);
+            collect_padding(inner, record, &format!("{prefix}{}.", field.name), columns);
         }
     }
     for gap in record.gaps() {

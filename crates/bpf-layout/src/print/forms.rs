@@ -9,7 +9,7 @@ use crate::{Atom, Slot, Type};
 /// strings. Text that is not UTF-8, or that begins with `hex:`, is `"hex:…"` of all its bytes, and so
 /// is padding that is not zero, in the member `"@OFFSET"` of its struct.
 pub fn json<'t, V: Values + ?Sized>(what: impl Into<Slot<'t>>, values: &V, out: &mut Vec<u8>) {
-    tree(what.into(), values, out);
+    append_tree(what.into(), values, out);
 }
 
 /// Appends a scalar bare, a struct as `name=value` words with dotted names, an array as JSON. Padding
@@ -19,9 +19,9 @@ pub fn plain<'t, V: Values + ?Sized>(what: impl Into<Slot<'t>>, values: &V, out:
     match (slot.record(), slot.ty) {
         (Some(record), _) => {
             let start = out.len();
-            words(slot, record, None, values, start, out);
+            append_words(slot, record, None, values, start, out);
         }
-        (None, Type::Array(_)) => tree(slot, values, out),
+        (None, Type::Array(_)) => append_tree(slot, values, out),
         (None, _) => values.leaf(slot, Style::Bare, out),
     }
 }
@@ -40,8 +40,8 @@ pub fn word<'t, V: Values + ?Sized>(what: impl Into<Slot<'t>>, values: &V, out: 
 pub fn cell<'t, V: Values + ?Sized>(what: impl Into<Slot<'t>>, values: &V, out: &mut Vec<u8>) {
     let slot = what.into();
     match slot.ty {
-        Type::Array(_) | Type::Record(_) => tree(slot, values, out),
-        Type::Lpm(_) if slot.record().is_some() => tree(slot, values, out),
+        Type::Array(_) | Type::Record(_) => append_tree(slot, values, out),
+        Type::Lpm(_) if slot.record().is_some() => append_tree(slot, values, out),
         _ => values.leaf(slot, Style::Cell, out),
     }
 }
@@ -59,14 +59,14 @@ pub fn label<'t, V: Values + ?Sized>(what: impl Into<Slot<'t>>, values: &V, out:
     }
 }
 
-fn tree<V: Values + ?Sized>(slot: Slot<'_>, values: &V, out: &mut Vec<u8>) {
+fn append_tree<V: Values + ?Sized>(slot: Slot<'_>, values: &V, out: &mut Vec<u8>) {
     if let Some(record) = slot.record() {
         out.push(b'{');
         for (index, field) in record.fields().iter().enumerate() {
             out.extend_from_slice(if index > 0 { b",\"" } else { b"\"" });
             out.extend_from_slice(field.name.as_bytes());
             out.extend_from_slice(b"\":");
-            tree(slot.field(field), values, out);
+            append_tree(slot.field(field), values, out);
         }
         for gap in record.gaps() {
             let Some(padding) = values.padding(slot.offset(), gap) else { continue };
@@ -82,7 +82,7 @@ fn tree<V: Values + ?Sized>(slot: Slot<'_>, values: &V, out: &mut Vec<u8>) {
             if index > 0 {
                 out.push(b',');
             }
-            tree(slot.element(array.elem(), index), values, out);
+            append_tree(slot.element(array.elem(), index), values, out);
         }
         out.push(b']');
     } else {
@@ -91,12 +91,12 @@ fn tree<V: Values + ?Sized>(slot: Slot<'_>, values: &V, out: &mut Vec<u8>) {
 }
 
 /// The names on the way to a field, innermost first: a list on the stack.
-struct Prefix<'p> {
-    outer: Option<&'p Prefix<'p>>,
+struct NamePrefix<'p> {
+    outer: Option<&'p NamePrefix<'p>>,
     name: &'p str,
 }
 
-impl Prefix<'_> {
+impl NamePrefix<'_> {
     fn print(&self, out: &mut Vec<u8>) {
         if let Some(outer) = self.outer {
             outer.print(out);
@@ -106,10 +106,10 @@ impl Prefix<'_> {
     }
 }
 
-fn words<V: Values + ?Sized>(
+fn append_words<V: Values + ?Sized>(
     slot: Slot<'_>,
     record: &Record,
-    prefix: Option<&Prefix<'_>>,
+    prefix: Option<&NamePrefix<'_>>,
     values: &V,
     start: usize,
     out: &mut Vec<u8>,
@@ -117,13 +117,13 @@ fn words<V: Values + ?Sized>(
     for field in record.fields() {
         let slot = slot.field(field);
         if let Some(inner) = slot.record() {
-            let prefix = Prefix { outer: prefix, name: &field.name };
-            words(slot, inner, Some(&prefix), values, start, out);
+            let prefix = NamePrefix { outer: prefix, name: &field.name };
+            append_words(slot, inner, Some(&prefix), values, start, out);
             continue;
         }
         begin_word(prefix, &field.name, start, out);
         match slot.ty {
-            Type::Array(_) => tree(slot, values, out),
+            Type::Array(_) => append_tree(slot, values, out),
             _ => values.leaf(slot, Style::Word, out),
         }
     }
@@ -136,7 +136,7 @@ fn words<V: Values + ?Sized>(
 }
 
 /// Begins a word: all of it but the value.
-fn begin_word(prefix: Option<&Prefix<'_>>, name: &str, start: usize, out: &mut Vec<u8>) {
+fn begin_word(prefix: Option<&NamePrefix<'_>>, name: &str, start: usize, out: &mut Vec<u8>) {
     if out.len() > start {
         out.push(b' ');
     }

@@ -1,8 +1,8 @@
 //! One scalar, text or LPM key as text, quoted as its surroundings need.
 
-use crate::atom::{Atom, Class};
-use crate::number::{decimal, float};
-use crate::text::{hex, is_unsafe, json_string};
+use crate::atom::{Atom, AtomClass};
+use crate::number::{append_decimal, append_float};
+use crate::text::{append_hex, append_json_string, is_unsafe};
 use crate::{Lpm, Number, Slot, Type};
 use std::io::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -23,22 +23,22 @@ pub enum Style {
 }
 
 /// Printed if the CPUs do not agree, or a sum is too large.
-pub(super) fn none(style: Style, out: &mut Vec<u8>) {
+pub(super) fn append_null(style: Style, out: &mut Vec<u8>) {
     out.extend_from_slice(if style == Style::Json { b"null" } else { b"-" });
 }
 
-pub(super) fn print(slot: Slot<'_>, value: &[u8], style: Style, out: &mut Vec<u8>) {
+pub(super) fn append_leaf(slot: Slot<'_>, value: &[u8], style: Style, out: &mut Vec<u8>) {
     match slot.ty {
         // What counters are made of, ahead of everything that can carry a number.
         Type::Atom(Atom::U64) if slot.width.is_none() => {
             let word = slot.bytes(value).first_chunk();
-            decimal(word.map_or(0, |word| u64::from_ne_bytes(*word)), out);
+            append_decimal(word.map_or(0, |word| u64::from_ne_bytes(*word)), out);
         }
         Type::Atom(Atom::U32) if slot.width.is_none() => {
             let word = slot.bytes(value).first_chunk();
-            decimal(word.map_or(0, |word| u32::from_ne_bytes(*word)), out);
+            append_decimal(word.map_or(0, |word| u32::from_ne_bytes(*word)), out);
         }
-        Type::Char(_) => text(slot.bytes(value), style, out),
+        Type::Char(_) => append_text(slot.bytes(value), style, out),
         Type::Enum(e) => {
             let Some(number) = slot.number(value) else {
                 return;
@@ -49,86 +49,94 @@ pub(super) fn print(slot: Slot<'_>, value: &[u8], style: Style, out: &mut Vec<u8
                 Number::Float(_) => return,
             };
             match e.name_of(signed) {
-                Some(name) => quote(style, out, |out| out.extend_from_slice(name.as_bytes())),
+                Some(name) => {
+                    append_quoted(style, out, |out| out.extend_from_slice(name.as_bytes()))
+                }
                 None => number.print(out),
             }
         }
         Type::Atom(atom) => match atom.class() {
-            Class::Float => floating(slot, value, style, out),
-            Class::Address => quote(style, out, |out| address(*atom, slot.bytes(value), out)),
-            Class::Bool => match slot.number(value) {
+            AtomClass::Float => append_floating(slot, value, style, out),
+            AtomClass::Address => {
+                append_quoted(style, out, |out| append_address(*atom, slot.bytes(value), out))
+            }
+            AtomClass::Bool => match slot.number(value) {
                 Some(Number::Unsigned(0)) => out.extend_from_slice(b"false"),
                 Some(Number::Unsigned(1)) => out.extend_from_slice(b"true"),
                 // Compilers take other bytes for either; the number at least comes back as it was.
                 number => number.into_iter().for_each(|number| number.print(out)),
             },
             // As a string in JSON: many readers would round it.
-            Class::Pointer => quote(style, out, |out| {
+            AtomClass::Pointer => append_quoted(style, out, |out| {
                 if let Some(Number::Unsigned(number)) = slot.number(value) {
                     // Writing to a Vec cannot fail.
                     let _ = write!(out, "{number:#x}");
                 }
             }),
-            Class::Unsigned | Class::Signed | Class::Network => {
+            AtomClass::Unsigned | AtomClass::Signed | AtomClass::Network => {
                 slot.number(value).into_iter().for_each(|number| number.print(out));
             }
         },
-        Type::Lpm(lpm) => quote(style, out, |out| prefix(lpm, slot.bytes(value), out)),
-        Type::Array(array) if style == Style::Label && array.len() == 6 => {
-            address(Atom::Mac, slot.bytes(value), out);
+        Type::Lpm(lpm) => {
+            append_quoted(style, out, |out| append_prefix(lpm, slot.bytes(value), out))
         }
-        Type::Array(_) if style == Style::Label => raw(slot.bytes(value), style, out),
+        Type::Array(array) if style == Style::Label && array.len() == 6 => {
+            append_address(Atom::Mac, slot.bytes(value), out);
+        }
+        Type::Array(_) if style == Style::Label => append_bytes(slot.bytes(value), style, out),
         Type::Hex(_) | Type::Array(_) | Type::Record(_) => {
-            quote(style, out, |out| hex(slot.bytes(value), out));
+            append_quoted(style, out, |out| append_hex(slot.bytes(value), out));
         }
     }
 }
 
 /// Quotes what needs no escapes, in JSON only.
-fn quote(style: Style, out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>)) {
+fn append_quoted(style: Style, out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>)) {
     let quotes: &[u8] = if style == Style::Json { b"\"" } else { b"" };
     out.extend_from_slice(quotes);
     body(out);
     out.extend_from_slice(quotes);
 }
 
-fn raw(bytes: &[u8], style: Style, out: &mut Vec<u8>) {
-    quote(style, out, |out| {
+fn append_bytes(bytes: &[u8], style: Style, out: &mut Vec<u8>) {
+    append_quoted(style, out, |out| {
         out.extend_from_slice(b"hex:");
-        hex(bytes, out);
+        append_hex(bytes, out);
     });
 }
 
 /// Text up to its trailing NULs; all bytes in hex where it would not come back as it was.
-fn text(bytes: &[u8], style: Style, out: &mut Vec<u8>) {
+fn append_text(bytes: &[u8], style: Style, out: &mut Vec<u8>) {
     let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     let Ok(text) = std::str::from_utf8(&bytes[..end]) else {
-        return raw(bytes, style, out);
+        return append_bytes(bytes, style, out);
     };
     // Alone, - is printed if the CPUs of a per-CPU map do not agree.
     let literal = !text.starts_with("hex:");
     let is_dash = text == "-" && !matches!(style, Style::Cell);
     let bare = match style {
-        Style::Json if !literal => return raw(bytes, style, out),
+        Style::Json if !literal => return append_bytes(bytes, style, out),
         Style::Json => false,
         Style::Word => {
             !text.is_empty() && !text.starts_with(['[', '{']) && !text.contains(char::is_whitespace)
         }
         Style::Bare => !text.is_empty() && text.trim().len() == text.len(),
         Style::Cell => true,
-        Style::Label if !literal || text.contains(is_unsafe) => return raw(bytes, style, out),
+        Style::Label if !literal || text.contains(is_unsafe) => {
+            return append_bytes(bytes, style, out);
+        }
         Style::Label => return out.extend_from_slice(text.as_bytes()),
     };
     if bare && literal && !is_dash && !text.starts_with('"') && !text.contains(is_unsafe) {
         out.extend_from_slice(text.as_bytes());
     } else {
-        json_string(text, out);
+        append_json_string(text, out);
     }
 }
 
-fn address(atom: Atom, bytes: &[u8], out: &mut Vec<u8>) {
+fn append_address(atom: Atom, bytes: &[u8], out: &mut Vec<u8>) {
     match (atom, bytes.first_chunk::<4>(), bytes.first_chunk::<16>()) {
-        (Atom::Ip4, Some(bytes), _) => ip4(Ipv4Addr::from(*bytes), out),
+        (Atom::Ip4, Some(bytes), _) => append_ip4(Ipv4Addr::from(*bytes), out),
         (Atom::Ip6, _, Some(bytes)) => {
             // Writing to a Vec cannot fail.
             let _ = write!(out, "{}", Ipv6Addr::from(*bytes));
@@ -138,46 +146,46 @@ fn address(atom: Atom, bytes: &[u8], out: &mut Vec<u8>) {
                 if index > 0 {
                     out.push(b':');
                 }
-                hex(&[*byte], out);
+                append_hex(&[*byte], out);
             }
         }
     }
 }
 
-fn ip4(ip: Ipv4Addr, out: &mut Vec<u8>) {
+fn append_ip4(ip: Ipv4Addr, out: &mut Vec<u8>) {
     for (index, byte) in ip.octets().into_iter().enumerate() {
         if index > 0 {
             out.push(b'.');
         }
-        decimal(byte, out);
+        append_decimal(byte, out);
     }
 }
 
 /// `10.0.0.0/8`, or `LEN:hex` of what is no address; host bits show as they are stored.
-fn prefix(lpm: &Lpm, bytes: &[u8], out: &mut Vec<u8>) {
+fn append_prefix(lpm: &Lpm, bytes: &[u8], out: &mut Vec<u8>) {
     let Some((len, data)) = bytes.split_first_chunk::<{ Lpm::HEADER }>() else {
         return;
     };
     let len = u32::from_ne_bytes(*len);
     if len > lpm.max_prefix() {
         // The kernel keeps no such key; should one come from elsewhere, its bytes are all there is.
-        return raw(bytes, Style::Bare, out);
+        return append_bytes(bytes, Style::Bare, out);
     }
     match lpm.data() {
         Type::Atom(atom @ (Atom::Ip4 | Atom::Ip6)) => {
-            address(*atom, data, out);
+            append_address(*atom, data, out);
             out.push(b'/');
-            decimal(len, out);
+            append_decimal(len, out);
         }
         _ => {
-            decimal(len, out);
+            append_decimal(len, out);
             out.push(b':');
-            hex(data, out);
+            append_hex(data, out);
         }
     }
 }
 
-fn floating(slot: Slot<'_>, value: &[u8], style: Style, out: &mut Vec<u8>) {
+fn append_floating(slot: Slot<'_>, value: &[u8], style: Style, out: &mut Vec<u8>) {
     let bytes = slot.bytes(value);
     let (number, canonical) = match (bytes.first_chunk::<4>(), bytes.first_chunk::<8>()) {
         (_, Some(bytes)) => {
@@ -187,17 +195,17 @@ fn floating(slot: Slot<'_>, value: &[u8], style: Style, out: &mut Vec<u8>) {
         (Some(bytes), _) => {
             let number = f32::from_ne_bytes(*bytes);
             if number.is_finite() {
-                return single(number, out);
+                return append_f32(number, out);
             }
             (number.into(), !number.is_nan() || number.to_bits() == NAN32)
         }
         _ => return,
     };
     match (canonical, number.is_finite()) {
-        (true, true) => float(number, out),
-        (true, false) => quote(style, out, |out| float(number, out)),
+        (true, true) => append_float(number, out),
+        (true, false) => append_quoted(style, out, |out| append_float(number, out)),
         // A NaN may carry bits of its own.
-        (false, _) => raw(bytes, style, out),
+        (false, _) => append_bytes(bytes, style, out),
     }
 }
 
@@ -205,13 +213,13 @@ fn floating(slot: Slot<'_>, value: &[u8], style: Style, out: &mut Vec<u8>) {
 const NAN64: u64 = 0x7ff8_0000_0000_0000;
 const NAN32: u32 = 0x7fc0_0000;
 
-fn single(number: f32, out: &mut Vec<u8>) {
+fn append_f32(number: f32, out: &mut Vec<u8>) {
     let start = out.len();
     let _ = write!(out, "{number:?}");
     // JSON readers go by way of f64, and rounding twice may end elsewhere: then all digits.
     let text = std::str::from_utf8(&out[start..]).unwrap_or_default();
     if text.parse::<f64>().is_ok_and(|wide| wide as f32 != number) {
         out.truncate(start);
-        float(number.into(), out);
+        append_float(number.into(), out);
     }
 }

@@ -1,8 +1,8 @@
 //! Sums over CPUs, field by field, in a form that prints like a single value.
 
-use super::leaf::{self, Style, none};
-use super::values::{Padding, Values};
-use crate::atom::Class;
+use super::leaf::{self, Style, append_null};
+use super::values::{PaddingValue, Values};
+use crate::atom::AtomClass;
 use crate::{Gap, Number, Slot, Type, bits};
 
 /// One value of each CPU, to be printed as one.
@@ -29,7 +29,7 @@ impl<'b> PerCpu<'b> {
     }
 
     /// A CPU's value, if all agree in this slot.
-    fn agreed(&self, slot: Slot<'_>) -> Option<&'b [u8]> {
+    fn agreed_value(&self, slot: Slot<'_>) -> Option<&'b [u8]> {
         let mut each = self.each();
         let first = each.next()?;
         each.all(|value| is_same(slot, first, value)).then_some(first)
@@ -39,7 +39,8 @@ impl<'b> PerCpu<'b> {
 fn is_same(slot: Slot<'_>, a: &[u8], b: &[u8]) -> bool {
     match slot.width {
         Some(width) => {
-            bits::read(a, slot.bit, width, bits::BIG) == bits::read(b, slot.bit, width, bits::BIG)
+            bits::read_bits(a, slot.bit, width, bits::BIG)
+                == bits::read_bits(b, slot.bit, width, bits::BIG)
         }
         None => slot.bytes(a) == slot.bytes(b),
     }
@@ -51,12 +52,12 @@ fn is_dash(slot: Slot<'_>, value: &[u8]) -> bool {
 }
 
 /// Whether it is a number to count with, and not a flag.
-pub(super) fn can_add(slot: Slot<'_>) -> bool {
+pub(super) fn is_summable(slot: Slot<'_>) -> bool {
     let class = match slot.ty {
         Type::Atom(atom) if slot.width != Some(1) => atom.class(),
         _ => return false,
     };
-    matches!(class, Class::Unsigned | Class::Signed | Class::Network | Class::Float)
+    matches!(class, AtomClass::Unsigned | AtomClass::Signed | AtomClass::Network | AtomClass::Float)
 }
 
 /// Whether [`PerCpu`] prints sums in a value, or in a part of one: whether there is a number in it.
@@ -65,7 +66,7 @@ pub fn has_sums<'t>(what: impl Into<Slot<'t>>) -> bool {
     match (slot.record(), slot.ty) {
         (Some(record), _) => record.fields().iter().any(|field| has_sums(slot.field(field))),
         (None, Type::Array(array)) => !array.is_empty() && has_sums(array.elem()),
-        (None, _) => can_add(slot),
+        (None, _) => is_summable(slot),
     }
 }
 
@@ -74,33 +75,33 @@ impl Values for PerCpu<'_> {
         let mut each = self.each();
         // In a table, too, text that is - is not what is printed if CPUs differ.
         let print = |value: &[u8], out: &mut Vec<u8>| match style {
-            Style::Cell if is_dash(slot, value) => leaf::print(slot, value, Style::Bare, out),
-            style => leaf::print(slot, value, style, out),
+            Style::Cell if is_dash(slot, value) => leaf::append_leaf(slot, value, Style::Bare, out),
+            style => leaf::append_leaf(slot, value, style, out),
         };
         if let (Some(only), None) = (each.next(), each.next()) {
             return print(only, out);
         }
-        if can_add(slot) {
+        if is_summable(slot) {
             match self.number(slot) {
                 Some(Number::Float(n)) if !n.is_finite() && style == Style::Json => {
                     out.push(b'"');
-                    crate::number::float(n, out);
+                    crate::number::append_float(n, out);
                     out.push(b'"');
                 }
                 Some(number) => number.print(out),
-                None => none(style, out),
+                None => append_null(style, out),
             }
             return;
         }
-        match self.agreed(slot) {
+        match self.agreed_value(slot) {
             Some(value) => print(value, out),
-            None => none(style, out),
+            None => append_null(style, out),
         }
     }
 
     fn number(&self, slot: Slot<'_>) -> Option<Number> {
-        if !can_add(slot) {
-            return slot.number(self.agreed(slot)?);
+        if !is_summable(slot) {
+            return slot.number(self.agreed_value(slot)?);
         }
         let mut numbers = self.each().filter_map(|value| slot.number(value));
         let first = numbers.next()?;
@@ -111,13 +112,13 @@ impl Values for PerCpu<'_> {
         })
     }
 
-    fn padding(&self, base: usize, gap: &Gap) -> Option<Padding> {
+    fn padding(&self, base: usize, gap: &Gap) -> Option<PaddingValue> {
         let mut each = self.each();
         let first = each.next()?;
         match each.all(|value| gap.bytes(value, base).eq(gap.bytes(first, base))) {
             true if gap.is_zero(first, base) => None,
-            true => Some(Padding::Bytes(gap.bytes(first, base).collect())),
-            false => Some(Padding::Mixed),
+            true => Some(PaddingValue::Bytes(gap.bytes(first, base).collect())),
+            false => Some(PaddingValue::Mixed),
         }
     }
 }

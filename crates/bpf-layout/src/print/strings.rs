@@ -1,7 +1,7 @@
 //! Values whose wide integers are strings in JSON, for readers that take all numbers for f64.
 
 use super::leaf::Style;
-use super::values::{Padding, Values};
+use super::values::{PaddingValue, Values};
 use crate::{Gap, Number, Slot};
 
 /// Bits of a whole number that an f64 holds exactly.
@@ -10,9 +10,9 @@ const EXACT: u32 = 53;
 /// Prints like the values in it, but integers whose type has more than 53 bits as JSON strings,
 /// whatever they are: a reader finds one type in a field.
 #[derive(Clone, Copy)]
-pub struct Strings<'v, V: ?Sized>(pub &'v V);
+pub struct WideIntegersAsStrings<'v, V: ?Sized>(pub &'v V);
 
-impl<V: Values + ?Sized> Values for Strings<'_, V> {
+impl<V: Values + ?Sized> Values for WideIntegersAsStrings<'_, V> {
     fn leaf(&self, slot: Slot<'_>, style: Style, out: &mut Vec<u8>) {
         let start = out.len();
         self.0.leaf(slot, style, out);
@@ -29,7 +29,7 @@ impl<V: Values + ?Sized> Values for Strings<'_, V> {
         self.0.number(slot)
     }
 
-    fn padding(&self, base: usize, gap: &Gap) -> Option<Padding> {
+    fn padding(&self, base: usize, gap: &Gap) -> Option<PaddingValue> {
         self.0.padding(base, gap)
     }
 }
@@ -45,7 +45,7 @@ mod tests {
         let ty: Type = "struct{a: u32, b: u64, c: i64:53, d: i64:54, e: enum:u64{ONE=1}, f: be64, g: bool, h: u128[2], i: ptr}".parse().unwrap();
         let text = "a=1 b=2 c=-3 d=-4 e=ONE f=6 g=true h=[7,8] i=0x9";
         let bytes = parse::value(&ty, text).unwrap();
-        let strings = Strings(&bytes[..]);
+        let strings = WideIntegersAsStrings(&bytes[..]);
         let mut out = Vec::new();
         print::json(&ty, &strings, &mut out);
         let json =
@@ -55,7 +55,7 @@ mod tests {
         out.clear();
         let twice = [u64::MAX; 2].map(u64::to_ne_bytes).concat();
         let sum = PerCpu::new(&twice, 8);
-        print::json(&"u64".parse::<Type>().unwrap(), &Strings(&sum), &mut out);
+        print::json(&"u64".parse::<Type>().unwrap(), &WideIntegersAsStrings(&sum), &mut out);
         assert_eq!(out, br#""36893488147419103230""#);
     }
 }

@@ -1,6 +1,6 @@
 //! What can be printed: the trait, its implementation for bytes, and padding.
 
-use super::leaf::{self, Style, none};
+use super::leaf::{self, Style, append_null};
 use crate::text;
 use crate::{Gap, Number, Slot};
 
@@ -17,44 +17,44 @@ pub trait Values {
 
     /// A run of padding in the struct or union that begins at byte `base`; None if it is zero.
     #[doc(hidden)]
-    fn padding(&self, base: usize, gap: &Gap) -> Option<Padding>;
+    fn padding(&self, base: usize, gap: &Gap) -> Option<PaddingValue>;
 }
 
 impl Values for [u8] {
     fn leaf(&self, slot: Slot<'_>, style: Style, out: &mut Vec<u8>) {
-        leaf::print(slot, self, style, out);
+        leaf::append_leaf(slot, self, style, out);
     }
 
     fn number(&self, slot: Slot<'_>) -> Option<Number> {
         slot.number(self)
     }
 
-    fn padding(&self, base: usize, gap: &Gap) -> Option<Padding> {
+    fn padding(&self, base: usize, gap: &Gap) -> Option<PaddingValue> {
         // Nearly always: then nothing is allocated.
         if gap.is_zero(self, base) {
             return None;
         }
-        Some(Padding::Bytes(gap.bytes(self, base).collect()))
+        Some(PaddingValue::Bytes(gap.bytes(self, base).collect()))
     }
 }
 
 /// The bytes of a run of padding that is not zero.
 #[derive(Debug)]
-pub enum Padding {
+pub enum PaddingValue {
     /// Zeros in place of bits that belong to fields.
     Bytes(Vec<u8>),
     /// Of several CPUs, whose bytes differ.
     Mixed,
 }
 
-impl Padding {
+impl PaddingValue {
     /// Appends `hex:` and the bytes.
     pub(super) fn print(&self, style: Style, out: &mut Vec<u8>) {
-        let Padding::Bytes(bytes) = self else { return none(style, out) };
+        let PaddingValue::Bytes(bytes) = self else { return append_null(style, out) };
         let quotes: &[u8] = if style == Style::Json { b"\"" } else { b"" };
         out.extend_from_slice(quotes);
         out.extend_from_slice(b"hex:");
-        text::hex(bytes, out);
+        text::append_hex(bytes, out);
         out.extend_from_slice(quotes);
     }
 }

@@ -1,8 +1,8 @@
 //! Chains of references in BTF: the type behind typedefs and qualifiers, and its size.
 
 use crate::atom::Atom;
-use crate::btf::{Btf, BtfError, Raw, entries, kind};
-use crate::model::MAX_SIZE;
+use crate::btf::{Btf, BtfError, RawType, entries, kind};
+use crate::limits::MAX_SIZE;
 
 /// The kernel allows chains of 32 (MAX_RESOLVE_DEPTH); vmlinux stays below 10.
 const MAX_CHAIN: usize = 64;
@@ -10,21 +10,21 @@ const MAX_CHAIN: usize = 64;
 const POINTER: u32 = 8;
 
 /// A type behind its typedefs and qualifiers.
-pub(super) struct Bare<'a> {
+pub(super) struct BareType<'a> {
     pub(super) id: u32,
-    pub(super) raw: Raw<'a>,
+    pub(super) raw: RawType<'a>,
     /// The network byte order that a typedef on the way told.
     pub(super) network: Option<Atom>,
 }
 
 impl<'a> Btf<'a> {
-    pub(super) fn bare(&self, start: u32) -> Result<Bare<'a>, BtfError> {
+    pub(super) fn strip_aliases(&self, start: u32) -> Result<BareType<'a>, BtfError> {
         let (mut id, mut network) = (start, None);
         for _ in 0..MAX_CHAIN {
             if id == 0 {
-                return Err(self.no_size(0));
+                return Err(self.no_size_error(0));
             }
-            let raw = self.raw(id)?;
+            let raw = self.raw_type(id)?;
             match raw.kind {
                 kind::TYPEDEF => {
                     network = network.or(match self.string(raw.name) {
@@ -38,20 +38,20 @@ impl<'a> Btf<'a> {
                 kind::VOLATILE | kind::CONST | kind::RESTRICT | kind::TYPE_TAG | kind::VAR => {
                     id = raw.size_or_type;
                 }
-                _ => return Ok(Bare { id, raw, network }),
+                _ => return Ok(BareType { id, raw, network }),
             }
         }
         Err(BtfError::Loop(start))
     }
 
     /// Bytes that type `id` takes.
-    pub(super) fn size_of(&self, start: u32) -> Result<u32, BtfError> {
+    pub(super) fn byte_size(&self, start: u32) -> Result<u32, BtfError> {
         let (mut id, mut count) = (start, 1u64);
         for _ in 0..MAX_CHAIN {
-            let bare = self.bare(id)?;
+            let bare = self.strip_aliases(id)?;
             let bytes = match bare.raw.kind {
                 kind::ARRAY => {
-                    let [elem, _, len] = array(&bare.raw);
+                    let [elem, _, len] = array_words(&bare.raw);
                     count = count.saturating_mul(u64::from(len));
                     id = elem;
                     continue;
@@ -61,7 +61,7 @@ impl<'a> Btf<'a> {
                     bare.raw.size_or_type
                 }
                 kind::DATASEC | kind::FLOAT => bare.raw.size_or_type,
-                _ => return Err(self.no_size(bare.id)),
+                _ => return Err(self.no_size_error(bare.id)),
             };
             let total = count.saturating_mul(u64::from(bytes));
             let fits = u32::try_from(total).ok().filter(|size| *size as usize <= MAX_SIZE);
@@ -72,6 +72,6 @@ impl<'a> Btf<'a> {
 }
 
 /// Element type, index type, length.
-pub(super) fn array(raw: &Raw<'_>) -> [u32; 3] {
+pub(super) fn array_words(raw: &RawType<'_>) -> [u32; 3] {
     entries::<3>(raw.tail).next().unwrap_or_default()
 }

@@ -1,12 +1,12 @@
 //! BTF's integers and enums, whose encodings depend on the compiler's age.
 
-use crate::btf::{Btf, Raw, entries, kind};
+use crate::btf::{Btf, RawType, entries, kind};
 use crate::{Atom, Type, fit};
 use std::collections::HashSet;
 use std::sync::Arc;
 
 /// An enum, of 32 or 64 bits; the cost of its names is added to `spent`.
-pub(super) fn enumeration(btf: &Btf<'_>, raw: &Raw<'_>, spent: &mut usize) -> Option<Type> {
+pub(super) fn resolve_enum(btf: &Btf<'_>, raw: &RawType<'_>, spent: &mut usize) -> Option<Type> {
     let wide = raw.kind == kind::ENUM64;
     let size = raw.size_or_type as usize;
     let word = |low: u32, high: u32| {
@@ -22,7 +22,7 @@ pub(super) fn enumeration(btf: &Btf<'_>, raw: &Raw<'_>, spent: &mut usize) -> Op
     let looks_negative =
         |v: &(u32, u64)| !wide && (v.1 as u32 as i32) < 0 && (v.1 as u32 as i32) >= -4096;
     let signed = raw.flag || entries.iter().any(looks_negative);
-    let carrier = Atom::integer(size, signed).filter(|atom| atom.is_carrier())?;
+    let carrier = Atom::integer_of_size(size, signed).filter(|atom| atom.is_carrier())?;
     if size == 8 && !wide {
         // clang before 15 cut the numbers of a 64-bit enum: its names would lie.
         return Some(Type::Atom(carrier));
@@ -37,7 +37,7 @@ pub(super) fn enumeration(btf: &Btf<'_>, raw: &Raw<'_>, spent: &mut usize) -> Op
             (false, _) => i128::from(value),
         };
         // Cut by an old compiler, or said twice: the number alone will do.
-        let name = fit::identifier(btf.string(name));
+        let name = fit::to_identifier(btf.string(name));
         if (min..=max).contains(&value) && taken.insert(Arc::clone(&name)) {
             *spent += name.len() + 24;
             names.push((name, value));
@@ -47,28 +47,28 @@ pub(super) fn enumeration(btf: &Btf<'_>, raw: &Raw<'_>, spent: &mut usize) -> Op
 }
 
 /// Offset in bits, width in bits, encoding (1 signed, 2 char, 4 bool).
-pub(super) fn int_bits(raw: &Raw<'_>) -> (u32, u32, u32) {
+pub(super) fn int_encoding(raw: &RawType<'_>) -> (u32, u32, u32) {
     let [word] = entries::<1>(raw.tail).next().unwrap_or_default();
     (word >> 16 & 0xff, word & 0xff, word >> 24 & 0xf)
 }
 
 /// An integer, of the byte order that `network` says; None where its width is odd.
-pub(super) fn int(raw: &Raw<'_>, network: Option<Atom>) -> Option<Type> {
-    let (offset, bits, _) = int_bits(raw);
+pub(super) fn resolve_int(raw: &RawType<'_>, network: Option<Atom>) -> Option<Type> {
+    let (offset, bits, _) = int_encoding(raw);
     if offset != 0 || bits != raw.size_or_type.checked_mul(8)? {
         return None;
     }
     match network {
         Some(atom) if atom.size() == raw.size_or_type as usize => Some(Type::Atom(atom)),
-        _ => plain_int(raw),
+        _ => int_by_size(raw),
     }
 }
 
 /// An integer or bool by its size and encoding, whatever its width.
-pub(super) fn plain_int(raw: &Raw<'_>) -> Option<Type> {
-    let (_, _, encoding) = int_bits(raw);
+pub(super) fn int_by_size(raw: &RawType<'_>) -> Option<Type> {
+    let (_, _, encoding) = int_encoding(raw);
     match (raw.size_or_type, encoding) {
         (1, encoding) if encoding & 4 != 0 => Some(Type::Atom(Atom::Bool)),
-        (size, encoding) => Atom::integer(size as usize, encoding & 1 != 0).map(Type::Atom),
+        (size, encoding) => Atom::integer_of_size(size as usize, encoding & 1 != 0).map(Type::Atom),
     }
 }

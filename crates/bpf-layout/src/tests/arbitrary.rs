@@ -1,6 +1,6 @@
 //! Types and bytes for properties.
 
-use crate::{Atom, Kind, Member, Part, Record, Type};
+use crate::{Atom, Member, MemberPart, Record, RecordKind, Type};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -29,7 +29,7 @@ fn scalar() -> impl Strategy<Value = Type> {
     ]
 }
 
-fn bits() -> impl Strategy<Value = Part> {
+fn bits() -> impl Strategy<Value = MemberPart> {
     let carrier = prop_oneof![
         4 => carrier().prop_map(Type::Atom),
         1 => Just(Type::Atom(Atom::Bool)),
@@ -37,31 +37,32 @@ fn bits() -> impl Strategy<Value = Part> {
     ];
     (carrier, 1u8..=64).prop_map(|(ty, width)| {
         let width = width.min(ty.size() as u8 * 8);
-        Part::Bits(ty, width)
+        MemberPart::Bits(ty, width)
     })
 }
 
 /// Names are given afterwards, so that none comes twice, nameless structs' fields included.
 fn record(part: impl Strategy<Value = Type> + 'static) -> impl Strategy<Value = Type> {
     let part = prop_oneof![
-        6 => part.prop_map(Part::Field),
+        6 => part.prop_map(MemberPart::Field),
         3 => bits(),
-        1 => (1u32..9).prop_map(Part::Pad),
-        1 => (1u32..20).prop_map(Part::PadBits),
+        1 => (1u32..9).prop_map(MemberPart::Pad),
+        1 => (1u32..20).prop_map(MemberPart::PadBits),
     ];
     (any::<u8>(), any::<bool>(), vec((part, any::<u8>()), 0..6)).prop_map(
         |(union, packed, parts)| {
-            let member = |(index, (part, nameless)): (usize, (Part, u8))| {
-                let is_pad = matches!(part, Part::Pad(_) | Part::PadBits(_));
-                let is_nameless = matches!(part, Part::Field(Type::Record(_))) && nameless < 80;
+            let member = |(index, (part, nameless)): (usize, (MemberPart, u8))| {
+                let is_pad = matches!(part, MemberPart::Pad(_) | MemberPart::PadBits(_));
+                let is_nameless =
+                    matches!(part, MemberPart::Field(Type::Record(_))) && nameless < 80;
                 // Depth makes names differ between a struct and the nameless one in it.
-                let depth = if let Part::Field(ty) = &part { ty.depth() } else { 0 };
+                let depth = if let MemberPart::Field(ty) = &part { ty.depth() } else { 0 };
                 let name = (!is_pad && !is_nameless)
                     .then(|| format!("f{index}_{depth}_{nameless}").into());
                 Member { name, part }
             };
             let members = parts.into_iter().enumerate().map(member).collect();
-            let kind = Kind { union: union < 64, packed };
+            let kind = RecordKind { union: union < 64, packed };
             // Two nameless members may still clash: then there is no such type.
             Record::build(kind, members).unwrap_or(Type::Atom(Atom::U16))
         },

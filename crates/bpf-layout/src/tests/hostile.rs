@@ -146,7 +146,7 @@ fn json_nested_deeper_than_its_type_is_refused() {
     let mut out = [0; 4];
     let ty = Type::array(Type::of_size(4), 1).expect("small");
     assert!(parse::json(&ty, &"[".repeat(1_000_000), &mut out).is_err());
-    assert!(parse::into(&ty, &"[".repeat(1_000_000), &mut out).is_err());
+    assert!(parse::value_into(&ty, &"[".repeat(1_000_000), &mut out).is_err());
 }
 
 proptest! {

@@ -1,6 +1,6 @@
 //! Against real BTF: the running kernel's, and a program's that gathers awkward types.
 
-use crate::{Btf, Type, lpm_key};
+use crate::{Btf, Type, to_lpm_key};
 
 const NASTY: &[u8] =
     include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/nasty.btf"));
@@ -94,7 +94,7 @@ fn an_lpm_key_is_told_by_its_bytes() {
     ];
     for (ty, expected) in table {
         let size = ty.size();
-        let key = lpm_key(ty);
+        let key = to_lpm_key(ty);
         assert_eq!((key.to_string().as_str(), key.size()), (expected, size));
     }
 }
@@ -182,10 +182,10 @@ fn every_type_of_the_running_kernel_keeps_its_size_and_its_notation() {
 }
 
 /// A member's name, its first bit, and its width (0: no bitfield).
-type Placed = (String, u32, u32);
+type BtfMember = (String, u32, u32);
 
 /// Structs and unions with their members, read straight from the blob.
-fn members(blob: &[u8]) -> Vec<(u32, Vec<Placed>)> {
+fn members(blob: &[u8]) -> Vec<(u32, Vec<BtfMember>)> {
     let word = |at: usize| u32::from_ne_bytes(blob[at..at + 4].try_into().expect("four bytes"));
     let strings = word(4) as usize + word(16) as usize;
     let name = |offset: u32| {

@@ -157,13 +157,13 @@ fn what_is_wrong_is_said_in_one_line() {
 fn a_table_with_a_wrong_header_or_row_is_refused() {
     let ty = ty("struct{a: u8, b: union{c: u8, d: u8}}");
     let header = |names: &[&str]| {
-        parse::Row::new(&ty, names.iter().copied()).map(|_| ()).map_err(|e| e.to_string())
+        parse::RowReader::new(&ty, names.iter().copied()).map(|_| ()).map_err(|e| e.to_string())
     };
     assert_eq!(header(&["b.d", "a"]), Ok(()));
     assert_eq!(header(&["a"]), Err("b: missing one of c, d".to_owned()));
     assert_eq!(header(&["a", "a"]), Err("a: given twice".to_owned()));
     assert_eq!(header(&["a", "x"]), Err("expected a column of the layout, found \"x\"".to_owned()));
-    let mut row = parse::Row::new(&ty, ["a", "b.c", "b.d"]).expect("all columns");
+    let mut row = parse::RowReader::new(&ty, ["a", "b.c", "b.d"]).expect("all columns");
     let mut out = [0; 2];
     let mut read =
         |cells: &[&str]| row.read(cells.iter().copied(), &mut out).map_err(|e| e.to_string());
@@ -180,7 +180,7 @@ fn a_table_with_a_wrong_header_or_row_is_refused() {
 fn a_buffer_of_the_wrong_size_is_refused() {
     let message = "the value has 3 bytes, its layout 4";
     assert_eq!(
-        parse::into(&ty("u32"), "1", &mut [0; 3]).map_err(|e| e.to_string()),
+        parse::value_into(&ty("u32"), "1", &mut [0; 3]).map_err(|e| e.to_string()),
         Err(message.to_owned())
     );
     assert_eq!(

@@ -2,7 +2,7 @@
 
 use super::arbitrary::{types, values};
 use super::{json, plain};
-use crate::bits::{BIG, read, write};
+use crate::bits::{BIG, read_bits, write_bits};
 use crate::{Slot, Type, parse, print};
 use proptest::prelude::*;
 use serde::de::DeserializeSeed;
@@ -16,7 +16,7 @@ fn mark(slot: Slot<'_>, marks: &mut [u8]) {
         (Type::Array(array), _, _) => {
             (0..array.len()).for_each(|index| mark(slot.element(array.elem(), index), marks));
         }
-        (_, _, Some(width)) => write(marks, slot.bit, width, u64::MAX, BIG),
+        (_, _, Some(width)) => write_bits(marks, slot.bit, width, u64::MAX, BIG),
         _ => marks[slot.offset()..slot.offset() + slot.len()].fill(0xff),
     }
 }
@@ -78,7 +78,7 @@ proptest! {
         prop_assert_eq!(&back, &bytes, "{} {}", ty, text);
         back.fill(0x55);
         let mut deserializer = serde_json::Deserializer::from_str(&text);
-        parse::Seed::new(&ty, &mut back).deserialize(&mut deserializer).expect("the same text");
+        parse::SlotSeed::new(&ty, &mut back).deserialize(&mut deserializer).expect("the same text");
         prop_assert_eq!(&back, &bytes);
     }
 
@@ -88,7 +88,7 @@ proptest! {
         if reverse {
             cells.reverse();
         }
-        let mut row = parse::Row::new(&ty, cells.iter().map(|cell| &*cell.0)).expect("all columns");
+        let mut row = parse::RowReader::new(&ty, cells.iter().map(|cell| &*cell.0)).expect("all columns");
         let mut back = vec![0xaa; ty.size()];
         row.read(cells.iter().map(|cell| &*cell.1), &mut back)
             .map_err(|error| TestCaseError::fail(format!("{ty} {cells:?}: {error}")))?;
@@ -131,7 +131,7 @@ proptest! {
         let mut back = vec![0; ty.size()];
         for (name, text) in cells(&ty, &bytes).into_iter().filter(|(name, _)| !name.contains('@')) {
             let slot = ty.field(&name).expect("its own name");
-            parse::set(slot, &text, &mut back)
+            parse::slot(slot, &text, &mut back)
                 .map_err(|error| TestCaseError::fail(format!("{ty} {name}={text}: {error}")))?;
             let mut again = Vec::new();
             print::cell(slot, &back[..], &mut again);
@@ -147,10 +147,10 @@ proptest! {
             let (atom, bits) = column.slot.integer().expect("bitfields are integers");
             let (min, max) = atom.range(bits);
             let number = i128::from(number).rem_euclid(max - min + 1) + min;
-            parse::number(column.slot, number, &mut changed).expect("in range");
-            let old = read(&bytes, column.slot.bit, width, BIG);
-            prop_assert_eq!(read(&changed, column.slot.bit, width, BIG), number as u64 & u64::MAX >> (64 - width));
-            write(&mut changed, column.slot.bit, width, old, BIG);
+            parse::store_number(column.slot, number, &mut changed).expect("in range");
+            let old = read_bits(&bytes, column.slot.bit, width, BIG);
+            prop_assert_eq!(read_bits(&changed, column.slot.bit, width, BIG), number as u64 & u64::MAX >> (64 - width));
+            write_bits(&mut changed, column.slot.bit, width, old, BIG);
             prop_assert_eq!(&changed, &bytes);
         }
     }

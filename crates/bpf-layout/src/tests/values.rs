@@ -186,11 +186,11 @@ fn one_field_is_set_and_the_others_stay() {
         (".d", "e=6 f=7", "a=9 b=2 c=15 d.e=6 d.f=7"),
         (".d.f", "8", "a=9 b=2 c=15 d.e=6 d.f=8"),
     ] {
-        parse::set(ty.field(path).expect(path), text, &mut bytes).expect(text);
+        parse::slot(ty.field(path).expect(path), text, &mut bytes).expect(text);
         assert_eq!(plain(&ty, &bytes), after);
     }
     let slot = ty.field(".b").expect("a field");
-    assert!(parse::number(slot, 16i128, &mut bytes).is_err());
-    parse::number(slot, 15i128, &mut bytes).expect("four bits");
+    assert!(parse::store_number(slot, 16i128, &mut bytes).is_err());
+    parse::store_number(slot, 15i128, &mut bytes).expect("four bits");
     assert_eq!(plain(&ty, &bytes), "a=9 b=15 c=15 d.e=6 d.f=8");
 }

@@ -1,10 +1,10 @@
 //! Checked construction of types: sizes, nesting, notation length and names.
 
-use super::record::Cursor;
-use super::{Array, Field, Kind, Lpm, Member, Part, Record, Type};
+use super::record::MemberCursor;
+use super::{Array, Field, Lpm, Member, MemberPart, Record, RecordKind, Type};
 use crate::atom::Atom;
 use crate::enumeration::Enum;
-use crate::model::{MAX_COST, MAX_DEPTH, MAX_SIZE, ModelError, is_identifier, unique};
+use crate::limits::{MAX_COST, MAX_DEPTH, MAX_SIZE, TypeError, check_unique, is_identifier};
 use crate::padding;
 use std::sync::Arc;
 
@@ -13,25 +13,25 @@ impl Type {
     pub fn of_size(bytes: u32) -> Type {
         match bytes {
             1 | 2 | 4 | 8 => {
-                Atom::integer(bytes as usize, false).map_or(Type::Hex(bytes), Type::Atom)
+                Atom::integer_of_size(bytes as usize, false).map_or(Type::Hex(bytes), Type::Atom)
             }
             _ => Type::Hex(bytes),
         }
     }
 
     /// `len` elements of `elem`.
-    pub fn array(elem: Type, len: u32) -> Result<Type, ModelError> {
+    pub fn array(elem: Type, len: u32) -> Result<Type, TypeError> {
         if elem.size() == 0 && len > 0 {
-            return Err(ModelError::EmptyElement);
+            return Err(TypeError::EmptyElement);
         }
         if elem.size() as u64 * u64::from(len) > MAX_SIZE as u64 {
-            return Err(ModelError::TooLarge);
+            return Err(TypeError::TooLarge);
         }
         if elem.depth() >= MAX_DEPTH {
-            return Err(ModelError::TooDeep);
+            return Err(TypeError::TooDeep);
         }
         if elem.cost() + 16 > MAX_COST {
-            return Err(ModelError::TooLong);
+            return Err(TypeError::TooLong);
         }
         Ok(Type::Array(Arc::new(Array { elem, len })))
     }
@@ -40,41 +40,41 @@ impl Type {
     pub fn enumeration(
         carrier: Atom,
         names: impl IntoIterator<Item = (Arc<str>, i128)>,
-    ) -> Result<Type, ModelError> {
+    ) -> Result<Type, TypeError> {
         Ok(Type::Enum(Arc::new(Enum::new(carrier, names)?)))
     }
 
     /// The key of an LPM trie over `data`.
-    pub fn lpm(data: Type) -> Result<Type, ModelError> {
+    pub fn lpm(data: Type) -> Result<Type, TypeError> {
         if data.size() > MAX_SIZE - Lpm::HEADER {
-            return Err(ModelError::TooLarge);
+            return Err(TypeError::TooLarge);
         }
         if data.depth() + 2 > MAX_DEPTH {
-            return Err(ModelError::TooDeep);
+            return Err(TypeError::TooDeep);
         }
         let record = match &data {
             Type::Record(_) => Record::lpm(data.clone()).ok(),
             _ => None,
         };
         let lpm = Type::Lpm(Arc::new(Lpm { data, record }));
-        if lpm.cost() > MAX_COST { Err(ModelError::TooLong) } else { Ok(lpm) }
+        if lpm.cost() > MAX_COST { Err(TypeError::TooLong) } else { Ok(lpm) }
     }
 }
 
-impl Part {
+impl MemberPart {
     /// Whether there can be such a member, with or without a name.
-    pub(crate) fn check(&self, named: bool) -> Result<(), ModelError> {
+    pub(crate) fn check(&self, named: bool) -> Result<(), TypeError> {
         match self {
-            Part::Field(Type::Record(_)) => Ok(()),
-            Part::Field(_) if !named => Err(ModelError::Nameless),
-            Part::Field(_) => Ok(()),
-            Part::Bits(ty, width) => {
+            MemberPart::Field(Type::Record(_)) => Ok(()),
+            MemberPart::Field(_) if !named => Err(TypeError::Nameless),
+            MemberPart::Field(_) => Ok(()),
+            MemberPart::Bits(ty, width) => {
                 let max = match ty {
                     Type::Atom(atom) if atom.is_carrier() || *atom == Atom::Bool => {
                         atom.size() as u32 * 8
                     }
                     Type::Enum(e) => e.carrier().size() as u32 * 8,
-                    _ => return Err(ModelError::BadCarrier),
+                    _ => return Err(TypeError::BadCarrier),
                 };
                 let carrier = match ty {
                     Type::Atom(atom) => atom.name(),
@@ -82,37 +82,37 @@ impl Part {
                 };
                 match (named, (1..=max).contains(&u32::from(*width))) {
                     (true, true) => Ok(()),
-                    (false, _) => Err(ModelError::Nameless),
-                    (_, false) => Err(ModelError::BadWidth { carrier: carrier.into(), max }),
+                    (false, _) => Err(TypeError::Nameless),
+                    (_, false) => Err(TypeError::BadWidth { carrier: carrier.into(), max }),
                 }
             }
-            Part::Pad(0) | Part::PadBits(0) => Err(ModelError::EmptyPad),
-            Part::Pad(_) | Part::PadBits(_) if named => Err(ModelError::BadName),
-            Part::Pad(_) | Part::PadBits(_) => Ok(()),
+            MemberPart::Pad(0) | MemberPart::PadBits(0) => Err(TypeError::EmptyPad),
+            MemberPart::Pad(_) | MemberPart::PadBits(_) if named => Err(TypeError::BadName),
+            MemberPart::Pad(_) | MemberPart::PadBits(_) => Ok(()),
         }
     }
 }
 
 impl Record {
     /// A struct or union of `members`, in order.
-    pub fn build(kind: Kind, members: Vec<Member>) -> Result<Type, ModelError> {
-        let mut cursor = Cursor::new(kind);
+    pub fn build(kind: RecordKind, members: Vec<Member>) -> Result<Type, TypeError> {
+        let mut cursor = MemberCursor::new(kind);
         let (mut depth, mut cost, mut leaves, mut overlaps) = (0, 16, 0, kind.union);
         let mut fields = Vec::with_capacity(members.len());
         for Member { name, part } in &members {
             if name.as_deref().is_some_and(|name| !is_identifier(name)) {
-                return Err(ModelError::BadName);
+                return Err(TypeError::BadName);
             }
             part.check(name.is_some())?;
-            let bit = cursor.put(part);
+            let bit = cursor.place(part);
             if cursor.size() > MAX_SIZE as u64 {
-                return Err(ModelError::TooLarge);
+                return Err(TypeError::TooLarge);
             }
             cost += 16 + name.as_deref().map_or(0, str::len);
             let (ty, width) = match part {
-                Part::Field(ty) => (ty, None),
-                Part::Bits(ty, width) => (ty, Some(*width)),
-                Part::Pad(_) | Part::PadBits(_) => continue,
+                MemberPart::Field(ty) => (ty, None),
+                MemberPart::Bits(ty, width) => (ty, Some(*width)),
+                MemberPart::Pad(_) | MemberPart::PadBits(_) => continue,
             };
             depth = depth.max(ty.depth());
             cost += ty.cost();
@@ -138,21 +138,21 @@ impl Record {
                         leaf: leaves + field.leaf,
                     }));
                 }
-                (None, _) => return Err(ModelError::Nameless),
+                (None, _) => return Err(TypeError::Nameless),
             }
             leaves += ty.leaves();
             if cost > MAX_COST {
-                return Err(ModelError::TooLong);
+                return Err(TypeError::TooLong);
             }
         }
         if depth >= MAX_DEPTH {
-            return Err(ModelError::TooDeep);
+            return Err(TypeError::TooDeep);
         }
-        unique(fields.iter().map(|field| &field.name))?;
+        check_unique(fields.iter().map(|field| &field.name))?;
         Ok(Type::Record(Arc::new(Record {
             kind,
             members: members.into(),
-            gaps: padding::gaps(fields.iter().map(Field::bits), cursor.size() as usize),
+            gaps: padding::find_gaps(fields.iter().map(Field::bits), cursor.size() as usize),
             fields: fields.into(),
             size: cursor.size() as usize,
             align: cursor.align,
@@ -164,10 +164,12 @@ impl Record {
     }
 
     /// An LPM key over a struct, as one struct. Fails where a field is called prefixlen, too.
-    fn lpm(data: Type) -> Result<Type, ModelError> {
-        let prefix =
-            Member { name: Some("prefixlen".into()), part: Part::Field(Type::Atom(Atom::U32)) };
-        let data = Member { name: None, part: Part::Field(data) };
-        Record::build(Kind { union: false, packed: true }, vec![prefix, data])
+    fn lpm(data: Type) -> Result<Type, TypeError> {
+        let prefix = Member {
+            name: Some("prefixlen".into()),
+            part: MemberPart::Field(Type::Atom(Atom::U32)),
+        };
+        let data = Member { name: None, part: MemberPart::Field(data) };
+        Record::build(RecordKind { union: false, packed: true }, vec![prefix, data])
     }
 }

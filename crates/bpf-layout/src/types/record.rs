@@ -1,6 +1,6 @@
 //! Structs and unions: their members, and where C on BPF puts them.
 
-use super::{Field, Kind, Member, Part, Record};
+use super::{Field, Member, MemberPart, Record, RecordKind};
 use crate::padding::Gap;
 
 impl Field {
@@ -19,27 +19,27 @@ impl PartialEq for Record {
 
 impl Eq for Record {}
 
-impl Part {
+impl MemberPart {
     /// Bytes taken; None where it counts in bits.
     pub(crate) fn size(&self) -> Option<usize> {
         match self {
-            Part::Field(ty) => Some(ty.size()),
-            Part::Pad(bytes) => Some(*bytes as usize),
-            Part::Bits(..) | Part::PadBits(_) => None,
+            MemberPart::Field(ty) => Some(ty.size()),
+            MemberPart::Pad(bytes) => Some(*bytes as usize),
+            MemberPart::Bits(..) | MemberPart::PadBits(_) => None,
         }
     }
 
     pub(crate) fn align(&self) -> usize {
         match self {
-            Part::Field(ty) | Part::Bits(ty, _) => ty.align(),
-            Part::Pad(_) | Part::PadBits(_) => 1,
+            MemberPart::Field(ty) | MemberPart::Bits(ty, _) => ty.align(),
+            MemberPart::Pad(_) | MemberPart::PadBits(_) => 1,
         }
     }
 }
 
 impl Record {
     /// Struct or union, packed or not.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> RecordKind {
         self.kind
     }
 
@@ -74,34 +74,36 @@ impl Record {
 }
 
 /// Places members one after the other, by the rules of C on BPF (the System V ABI's bitfields).
-pub(crate) struct Cursor {
-    kind: Kind,
+pub(crate) struct MemberCursor {
+    kind: RecordKind,
     /// Where the next member may start, in bits; the end so far, of a union.
     pub(crate) pos: u64,
     /// In bytes, the strictest so far.
     pub(crate) align: usize,
 }
 
-impl Cursor {
-    pub(crate) fn new(kind: Kind) -> Self {
-        Cursor { kind, pos: 0, align: 1 }
+impl MemberCursor {
+    pub(crate) fn new(kind: RecordKind) -> Self {
+        MemberCursor { kind, pos: 0, align: 1 }
     }
 
     /// Puts the next member, and says at which bit.
-    pub(crate) fn put(&mut self, part: &Part) -> u64 {
+    pub(crate) fn place(&mut self, part: &MemberPart) -> u64 {
         let align = if self.kind.packed { 1 } else { part.align() };
         self.align = self.align.max(align);
         let from = if self.kind.union { 0 } else { self.pos };
         let (at, len) = match part {
-            Part::Field(ty) => (from.next_multiple_of(align as u64 * 8), ty.size() as u64 * 8),
-            Part::Bits(ty, width) => {
+            MemberPart::Field(ty) => {
+                (from.next_multiple_of(align as u64 * 8), ty.size() as u64 * 8)
+            }
+            MemberPart::Bits(ty, width) => {
                 let (unit, width) = (ty.size() as u64 * 8, u64::from(*width));
                 // A bitfield may not straddle a unit of its own type, except in a packed struct.
                 let straddles = !self.kind.packed && from % unit + width > unit;
                 (if straddles { from.next_multiple_of(unit) } else { from }, width)
             }
-            Part::Pad(bytes) => (from.next_multiple_of(8), u64::from(*bytes) * 8),
-            Part::PadBits(bits) => (from, u64::from(*bits)),
+            MemberPart::Pad(bytes) => (from.next_multiple_of(8), u64::from(*bytes) * 8),
+            MemberPart::PadBits(bits) => (from, u64::from(*bits)),
         };
         self.pos = self.pos.max(at + len);
         at

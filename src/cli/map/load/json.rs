@@ -10,7 +10,7 @@ use crate::text::escape;
 use anyhow::{anyhow, bail};
 use bpf_inherit::Map;
 use bpf_layout::Type;
-use bpf_layout::parse::Seed;
+use bpf_layout::parse::SlotSeed;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
 use serde_json::error::Category;
 use std::fmt;
@@ -143,12 +143,12 @@ impl<'de> Visitor<'de> for Members<'_, '_> {
                 return Err(A::Error::custom("given twice"));
             }
             match (name, reader.key_type) {
-                (Name::KEY, Some(ty)) => map.next_value_seed(Seed::new(ty, &mut reader.key))?,
+                (Name::KEY, Some(ty)) => map.next_value_seed(SlotSeed::new(ty, &mut reader.key))?,
                 (Name::KEY, None) => {
                     return Err(A::Error::custom(format_args!("{} has none", reader.kind)));
                 }
                 (Name::VALUE, _) => {
-                    map.next_value_seed(Seed::new(reader.value_type, &mut reader.value))?;
+                    map.next_value_seed(SlotSeed::new(reader.value_type, &mut reader.value))?;
                 }
                 // dump prints it for a per-CPU map; the sum may be loaded into any map.
                 (Name::SUM, _) => drop(map.next_value::<bool>()?),

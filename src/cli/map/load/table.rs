@@ -13,7 +13,7 @@ use crate::text::escape;
 use anyhow::{Context, anyhow, bail};
 use bpf_inherit::Map;
 use bpf_layout::Type;
-use bpf_layout::parse::Row;
+use bpf_layout::parse::RowReader;
 use bpf_layout::print::{Column, all_columns};
 use csv_core::{ReadRecordResult, ReaderBuilder, Terminator};
 
@@ -45,7 +45,7 @@ struct Side<'t> {
     what: &'static str,
     ty: Option<&'t Type>,
     columns: Vec<Column<'t>>,
-    row: Option<Row<'t>>,
+    row: Option<RowReader<'t>>,
     /// Why only `hex:` is accepted, if the type is not known.
     guess: Option<String>,
     /// The cells of a row that belong to this side, and their paths in the type.
@@ -212,8 +212,8 @@ impl Side<'_> {
     fn finish(&mut self) -> anyhow::Result<()> {
         if let Some(ty) = self.ty {
             let names = self.cells.iter().map(|(_, path)| path.as_str());
-            let row =
-                Row::new(ty, names).with_context(|| format!("the columns of the {}", self.what));
+            let row = RowReader::new(ty, names)
+                .with_context(|| format!("the columns of the {}", self.what));
             self.row = Some(row?);
         }
         Ok(())

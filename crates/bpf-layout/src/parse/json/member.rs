@@ -2,33 +2,36 @@
 //! fields, and padding.
 
 use crate::parse::error::{Problem, ValueError};
-use crate::parse::given::Given;
+use crate::parse::given::GivenLeaves;
 use crate::parse::hex;
 use crate::parse::sink::Sink;
-use crate::path::{find, find_gap, no_field};
+use crate::path::{find_field, find_gap, no_field_error};
 use crate::types::Record;
 use crate::{Gap, Slot};
 use serde::de::{DeserializeSeed, Deserializer, Error, Visitor};
 use std::fmt;
 
 /// Checks that no field of a struct was left out, once all of it was read.
-pub(super) fn complete<E: Error>(slot: Slot<'_>, state: &mut State<'_, '_>) -> Result<(), E> {
-    match slot.record().map_or(Ok(()), |record| state.given.complete(record)) {
+pub(super) fn check_complete<E: Error>(
+    slot: Slot<'_>,
+    state: &mut JsonState<'_, '_>,
+) -> Result<(), E> {
+    match slot.record().map_or(Ok(()), |record| state.given.check_complete(record)) {
         Ok(()) => Ok(()),
-        Err(error) => Err(state.fail(error)),
+        Err(error) => Err(state.keep_error(error)),
     }
 }
 
 /// What all nodes of one value share.
-pub(super) struct State<'s, 'b> {
+pub(super) struct JsonState<'s, 'b> {
     pub(super) sink: &'s mut Sink<'b>,
-    pub(super) given: &'s mut Given,
+    pub(super) given: &'s mut GivenLeaves,
     /// The error with its path, which serde's error types cannot carry.
     pub(super) failed: &'s mut Option<ValueError>,
 }
 
-impl State<'_, '_> {
-    pub(super) fn fail<E: Error>(&mut self, error: impl Into<ValueError>) -> E {
+impl JsonState<'_, '_> {
+    pub(super) fn keep_error<E: Error>(&mut self, error: impl Into<ValueError>) -> E {
         *self.failed = Some(error.into());
         E::custom("")
     }
@@ -40,54 +43,57 @@ impl State<'_, '_> {
 }
 
 /// What a key of an object names.
-pub(super) enum Member<'t> {
+pub(super) enum ObjectMember<'t> {
     /// The field with this index.
     Field(usize),
     Padding(&'t Gap),
 }
 
 /// A key of an object, looked up where it stands.
-pub(super) struct Key<'k, 's, 'b, 't> {
+pub(super) struct MemberSeed<'k, 's, 'b, 't> {
     pub(super) record: &'t Record,
     pub(super) hint: usize,
-    pub(super) state: &'k mut State<'s, 'b>,
+    pub(super) state: &'k mut JsonState<'s, 'b>,
 }
 
-impl<'de, 't> DeserializeSeed<'de> for Key<'_, '_, '_, 't> {
-    type Value = Member<'t>;
+impl<'de, 't> DeserializeSeed<'de> for MemberSeed<'_, '_, '_, 't> {
+    type Value = ObjectMember<'t>;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Member<'t>, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(
+        self,
+        deserializer: D,
+    ) -> Result<ObjectMember<'t>, D::Error> {
         deserializer.deserialize_str(self)
     }
 }
 
-impl<'t> Visitor<'_> for Key<'_, '_, '_, 't> {
-    type Value = Member<'t>;
+impl<'t> Visitor<'_> for MemberSeed<'_, '_, '_, 't> {
+    type Value = ObjectMember<'t>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a field's name")
     }
 
-    fn visit_str<E: Error>(self, name: &str) -> Result<Member<'t>, E> {
+    fn visit_str<E: Error>(self, name: &str) -> Result<ObjectMember<'t>, E> {
         let found = match name.starts_with('@') {
-            true => find_gap(self.record, name).map(Member::Padding),
-            false => match find(self.record, name, self.hint) {
-                Some((index, _)) => Ok(Member::Field(index)),
-                None => Err(no_field(self.record, name)),
+            true => find_gap(self.record, name).map(ObjectMember::Padding),
+            false => match find_field(self.record, name, self.hint) {
+                Some((index, _)) => Ok(ObjectMember::Field(index)),
+                None => Err(no_field_error(self.record, name)),
             },
         };
-        found.map_err(|error| self.state.fail(Problem::from(error)))
+        found.map_err(|error| self.state.keep_error(Problem::from(error)))
     }
 }
 
 /// The value of a run of padding.
-pub(super) struct Run<'k, 's, 'b, 't> {
+pub(super) struct PaddingSeed<'k, 's, 'b, 't> {
     pub(super) gap: &'t Gap,
     pub(super) base: usize,
-    pub(super) state: &'k mut State<'s, 'b>,
+    pub(super) state: &'k mut JsonState<'s, 'b>,
 }
 
-impl<'de> DeserializeSeed<'de> for Run<'_, '_, '_, '_> {
+impl<'de> DeserializeSeed<'de> for PaddingSeed<'_, '_, '_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -95,7 +101,7 @@ impl<'de> DeserializeSeed<'de> for Run<'_, '_, '_, '_> {
     }
 }
 
-impl Visitor<'_> for Run<'_, '_, '_, '_> {
+impl Visitor<'_> for PaddingSeed<'_, '_, '_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -103,7 +109,7 @@ impl Visitor<'_> for Run<'_, '_, '_, '_> {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
-        let stored = hex::padding(self.base, self.gap, text, self.state.sink);
-        stored.map_err(|problem| self.state.fail(problem))
+        let stored = hex::store_padding(self.base, self.gap, text, self.state.sink);
+        stored.map_err(|problem| self.state.keep_error(problem))
     }
 }

@@ -1,10 +1,10 @@
 //! One JSON value after the other, as serde visits them.
 
-use super::member::{Key, Member, Run, State, complete};
+use super::member::{JsonState, MemberSeed, ObjectMember, PaddingSeed, check_complete};
 use crate::atom::Atom;
 use crate::number::Integer;
 use crate::parse::error::{Problem, ValueError};
-use crate::parse::given::Given;
+use crate::parse::given::GivenLeaves;
 use crate::parse::scalar;
 use crate::{Slot, Type};
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
@@ -13,14 +13,14 @@ use std::borrow::Cow;
 use std::fmt;
 
 /// One value of any type, wherever it stands.
-pub(super) struct Node<'n, 's, 'b, 't> {
+pub(super) struct JsonNode<'n, 's, 'b, 't> {
     pub(super) slot: Slot<'t>,
     /// Number of its first leaf in `state.given`.
     pub(super) leaf: usize,
-    pub(super) state: &'n mut State<'s, 'b>,
+    pub(super) state: &'n mut JsonState<'s, 'b>,
 }
 
-impl<'de> DeserializeSeed<'de> for Node<'_, '_, '_, '_> {
+impl<'de> DeserializeSeed<'de> for JsonNode<'_, '_, '_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -34,21 +34,23 @@ impl<'de> DeserializeSeed<'de> for Node<'_, '_, '_, '_> {
     }
 }
 
-impl Node<'_, '_, '_, '_> {
+impl JsonNode<'_, '_, '_, '_> {
     fn stored<E: Error>(self, stored: Result<(), Problem>) -> Result<(), E> {
         match stored {
             Ok(()) => {
                 self.state.given.mark(self.leaf..self.leaf + self.slot.ty.leaves());
                 Ok(())
             }
-            Err(problem) => Err(self.state.fail(problem)),
+            Err(problem) => Err(self.state.keep_error(problem)),
         }
     }
 
     fn integer<E: Error>(self, number: impl Into<Integer>, float: f64) -> Result<(), E> {
         let stored = match self.slot.ty {
-            Type::Atom(Atom::F32 | Atom::F64) => scalar::float(self.slot, float, self.state.sink),
-            _ => scalar::integer(self.slot, number.into(), self.state.sink),
+            Type::Atom(Atom::F32 | Atom::F64) => {
+                scalar::store_float(self.slot, float, self.state.sink)
+            }
+            _ => scalar::store_integer(self.slot, number.into(), self.state.sink),
         };
         self.stored(stored)
     }
@@ -68,16 +70,16 @@ impl Node<'_, '_, '_, '_> {
     }
 
     fn unexpected<E: Error>(self, found: &str) -> E {
-        let expected = scalar::wanted(self.slot);
-        self.state.fail(Problem::Expected { expected, found: found.to_owned() })
+        let expected = scalar::expected_form(self.slot);
+        self.state.keep_error(Problem::Expected { expected, found: found.to_owned() })
     }
 }
 
-impl<'de> Visitor<'de> for Node<'_, '_, '_, '_> {
+impl<'de> Visitor<'de> for JsonNode<'_, '_, '_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&scalar::wanted(self.slot))
+        f.write_str(&scalar::expected_form(self.slot))
     }
 
     fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
@@ -96,12 +98,12 @@ impl<'de> Visitor<'de> for Node<'_, '_, '_, '_> {
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
-        let stored = scalar::float(self.slot, value, self.state.sink);
+        let stored = scalar::store_float(self.slot, value, self.state.sink);
         self.stored(stored)
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
-        let stored = scalar::whole(self.slot, text, false, self.state.sink);
+        let stored = scalar::store_text(self.slot, text, false, self.state.sink);
         self.stored(stored)
     }
 
@@ -114,24 +116,26 @@ impl<'de> Visitor<'de> for Node<'_, '_, '_, '_> {
             return Err(self.unexpected("an array"));
         };
         // Elements are structs of their own, so they have fields of their own to be complete.
-        let mut given = Given::new(array.elem());
-        let State { sink, failed, .. } = &mut *self.state;
-        let mut state = State { sink, given: &mut given, failed };
+        let mut given = GivenLeaves::new(array.elem());
+        let JsonState { sink, failed, .. } = &mut *self.state;
+        let mut state = JsonState { sink, given: &mut given, failed };
         for index in 0..array.len() {
             let slot = self.slot.element(array.elem(), index);
             state.given.clear();
-            let read = seq.next_element_seed(Node { slot, leaf: 0, state: &mut state });
-            match read.and_then(|read| complete(slot, &mut state).map(|()| read)) {
+            let read = seq.next_element_seed(JsonNode { slot, leaf: 0, state: &mut state });
+            match read.and_then(|read| check_complete(slot, &mut state).map(|()| read)) {
                 Ok(Some(())) => {}
                 Ok(None) => {
-                    return Err(state.fail(Problem::Length { expected: array.len(), found: index }));
+                    return Err(
+                        state.keep_error(Problem::Length { expected: array.len(), found: index })
+                    );
                 }
                 Err(error) => return Err(state.within(&format!("[{index}]"), error)),
             }
         }
         if seq.next_element::<serde::de::IgnoredAny>()?.is_some() {
             let found = array.len() + 1;
-            return Err(state.fail(Problem::Length { expected: array.len(), found }));
+            return Err(state.keep_error(Problem::Length { expected: array.len(), found }));
         }
         self.stored(Ok(()))
     }
@@ -142,18 +146,20 @@ impl<'de> Visitor<'de> for Node<'_, '_, '_, '_> {
         };
         let mut hint = 0;
         let mut padding: Vec<usize> = Vec::new();
-        while let Some(member) = map.next_key_seed(Key { record, hint, state: self.state })? {
+        while let Some(member) =
+            map.next_key_seed(MemberSeed { record, hint, state: self.state })?
+        {
             let index = match member {
-                Member::Field(index) => index,
-                Member::Padding(gap) => {
+                ObjectMember::Field(index) => index,
+                ObjectMember::Padding(gap) => {
                     let name = gap.name();
                     if padding.contains(&gap.offset()) {
                         let error = ValueError::from(Problem::Duplicate).within(&name);
-                        return Err(self.state.fail(error));
+                        return Err(self.state.keep_error(error));
                     }
                     padding.push(gap.offset());
                     let base = self.slot.offset();
-                    let read = map.next_value_seed(Run { gap, base, state: self.state });
+                    let read = map.next_value_seed(PaddingSeed { gap, base, state: self.state });
                     read.map_err(|error| self.state.within(&name, error))?;
                     continue;
                 }
@@ -162,11 +168,11 @@ impl<'de> Visitor<'de> for Node<'_, '_, '_, '_> {
             let field = &record.fields()[index];
             let leaf = self.leaf + field.leaf;
             let slot = self.slot.field(field);
-            if self.state.given.any(leaf..leaf + field.ty.leaves()) {
+            if self.state.given.any_marked(leaf..leaf + field.ty.leaves()) {
                 let error = ValueError::from(Problem::Duplicate).within(&field.name);
-                return Err(self.state.fail(error));
+                return Err(self.state.keep_error(error));
             }
-            let read = map.next_value_seed(Node { slot, leaf, state: &mut *self.state });
+            let read = map.next_value_seed(JsonNode { slot, leaf, state: &mut *self.state });
             read.map_err(|error| self.state.within(&field.name, error))?;
         }
         Ok(())

@@ -8,24 +8,24 @@ impl Type {
     /// The bytes that belong to the kernel, in the order of the type's members.
     pub fn kernel_bytes(&self) -> Vec<Range<usize>> {
         let mut ranges = Vec::new();
-        collect(self.into(), &mut ranges);
+        collect_ranges(self.into(), &mut ranges);
         ranges
     }
 }
 
-fn collect(slot: Slot<'_>, ranges: &mut Vec<Range<usize>>) {
+fn collect_ranges(slot: Slot<'_>, ranges: &mut Vec<Range<usize>>) {
     if let Some(record) = slot.record() {
         if record.fields().is_empty() {
             ranges.push(slot.offset()..slot.offset() + slot.len());
         }
-        record.fields().iter().for_each(|field| collect(slot.field(field), ranges));
+        record.fields().iter().for_each(|field| collect_ranges(slot.field(field), ranges));
         return;
     }
     let Type::Array(array) = slot.ty() else { return };
     let mut first = Vec::new();
-    collect(Slot::from(array.elem()), &mut first);
+    collect_ranges(Slot::from(array.elem()), &mut first);
     if !first.is_empty() {
-        (0..array.len()).for_each(|at| collect(slot.element(array.elem(), at), ranges));
+        (0..array.len()).for_each(|at| collect_ranges(slot.element(array.elem(), at), ranges));
     }
 }
 

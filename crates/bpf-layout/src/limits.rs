@@ -11,7 +11,7 @@ pub const MAX_COST: usize = 1 << 20;
 
 /// A rule of the model that was broken while building a type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ModelError {
+pub enum TypeError {
     /// More than [`MAX_SIZE`] bytes.
     #[error("a type may not be larger than {MAX_SIZE} bytes")]
     TooLarge,
@@ -68,11 +68,11 @@ pub fn is_identifier(name: &str) -> bool {
 }
 
 /// Refuses a name that comes twice.
-pub(super) fn unique<'a>(names: impl Iterator<Item = &'a Arc<str>>) -> Result<(), ModelError> {
+pub(super) fn check_unique<'a>(names: impl Iterator<Item = &'a Arc<str>>) -> Result<(), TypeError> {
     let mut sorted: Vec<_> = names.collect();
     sorted.sort_unstable();
     match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => Err(ModelError::DuplicateName(Arc::clone(pair[0]))),
+        Some(pair) => Err(TypeError::DuplicateName(Arc::clone(pair[0]))),
         None => Ok(()),
     }
 }
