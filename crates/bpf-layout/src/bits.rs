@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_position_and_width_reads_back_and_spares_its_neighbours() {
+    fn bitfield_write_reads_back_and_keeps_neighbours() {
         for big in [false, true] {
             for bit in 0..24 {
                 for width in 1..=64 {
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn bits_are_numbered_as_each_byte_order_has_it() {
+    fn bit_numbers_follow_the_byte_order() {
         assert_eq!(read_bits(&[0b0000_0110], 1, 2, false), 0b11);
         assert_eq!(read_bits(&[0b0110_0000], 1, 2, true), 0b11);
         assert_eq!(read_bits(&[0x34, 0x12], 4, 8, false), 0x23);

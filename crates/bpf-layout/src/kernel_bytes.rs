@@ -34,7 +34,7 @@ mod tests {
     use crate::tests::ty;
 
     #[test]
-    fn structs_without_fields_belong_to_the_kernel_and_other_padding_does_not() {
+    fn only_empty_structs_are_kernel_bytes() {
         let table: [(&str, &[(usize, usize)]); 6] = [
             ("u32", &[]),
             ("struct{a: u8, b: u32}", &[]),

@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn runs_cover_the_bits_that_no_field_has() {
+    fn gaps_cover_the_bits_without_fields() {
         let table: [(&str, &[ExpectedGap]); 13] = [
             ("struct{a: u32, b: u64}", &[(4, &[0xff; 4])]),
             ("struct{a: u64, b: u8}", &[(9, &[0xff; 7])]),
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn huge_padding_takes_no_memory() {
+    fn huge_padding_is_one_gap() {
         assert_eq!(ty("struct{pad[0x3fffffff]}").as_record().expect("a struct").gaps().len(), 1);
     }
 }

@@ -109,7 +109,7 @@ mod tests {
     use super::escape;
 
     #[test]
-    fn what_could_break_a_line_or_steer_a_terminal_is_escaped() {
+    fn unsafe_characters_are_escaped() {
         for (bytes, want) in [
             (&b"hits"[..], "hits"),
             (b"two words", "two words"),

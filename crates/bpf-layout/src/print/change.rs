@@ -71,7 +71,7 @@ mod tests {
     use crate::{Type, print};
 
     #[test]
-    fn differences_have_the_shape_of_the_value_and_are_exact() {
+    fn change_prints_exact_differences() {
         let max = u64::MAX.to_ne_bytes();
         for (ty, before, after, want) in [
             ("u64", &0u64.to_ne_bytes()[..], &max[..], "18446744073709551615"),
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_is_rounded_to_three_decimals() {
+    fn rate_is_rounded_to_three_decimals() {
         let ty: Type = "u32".parse().unwrap();
         let (before, after) = (7u32.to_ne_bytes(), 17u32.to_ne_bytes());
         let mut out = Vec::new();

@@ -41,7 +41,7 @@ mod tests {
     use crate::{Type, parse};
 
     #[test]
-    fn integers_of_more_than_53_bits_are_strings_in_json() {
+    fn wide_integers_print_as_json_strings() {
         let ty: Type = "struct{a: u32, b: u64, c: i64:53, d: i64:54, e: enum:u64{ONE=1}, f: be64, g: bool, h: u128[2], i: ptr}".parse().unwrap();
         let text = "a=1 b=2 c=-3 d=-4 e=ONE f=6 g=true h=[7,8] i=0x9";
         let bytes = parse::value(&ty, text).unwrap();

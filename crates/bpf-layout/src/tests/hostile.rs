@@ -21,14 +21,14 @@ fn info(kind: u32, vlen: u32) -> u32 {
 }
 
 #[test]
-fn typedefs_in_a_circle_are_an_error() {
+fn typedef_cycle_is_refused() {
     let blob = blob(&[1, info(8, 0), 2, 1, info(8, 0), 1], b"\0t\0");
     let btf = Btf::parse(&blob).expect("it reads well");
     assert_eq!(btf.layout(1).unwrap_err().to_string(), "btf type 1 refers to itself");
 }
 
 #[test]
-fn a_struct_within_itself_ends() {
+fn self_containing_struct_resolves() {
     // Two members of its own type, so that each level doubles the work.
     let blob = blob(&[1, info(4, 2), 0, 3, 1, 0, 5, 1, 0], b"\0s\0a\0b\0");
     let btf = Btf::parse(&blob).expect("it reads well");
@@ -36,21 +36,21 @@ fn a_struct_within_itself_ends() {
 }
 
 #[test]
-fn an_array_of_itself_is_an_error() {
+fn self_containing_array_is_refused() {
     let blob = blob(&[0, info(3, 0), 0, 1, 1, 2], b"\0");
     let btf = Btf::parse(&blob).expect("it reads well");
     assert!(btf.layout(1).is_err());
 }
 
 #[test]
-fn a_huge_array_of_nothing_is_nothing() {
+fn huge_array_of_empty_structs_has_no_size() {
     let blob = blob(&[0, info(4, 0), 0, 0, info(3, 0), 0, 1, 1, u32::MAX], b"\0");
     let btf = Btf::parse(&blob).expect("it reads well");
     assert_eq!(btf.layout(2), Ok(Type::Hex(0)));
 }
 
 #[test]
-fn arrays_past_the_bound_are_too_large() {
+fn oversized_array_is_refused() {
     let int = [0, info(1, 0), 8, 64];
     let array = [0, info(3, 0), 0, 1, 1, u32::MAX];
     let blob = blob(&[&int[..], &array[..]].concat(), b"\0");
@@ -59,7 +59,7 @@ fn arrays_past_the_bound_are_too_large() {
 }
 
 #[test]
-fn sixty_thousand_members_of_one_name_are_a_layout() {
+fn duplicate_member_names_resolve_quickly() {
     let mut types = vec![0, info(1, 0), 4, 32, 0, info(4, 60_000), 240_000];
     (0..60_000).for_each(|index| types.extend([1, 1, index * 32]));
     let blob = blob(&types, b"\0a\0");
@@ -68,7 +68,7 @@ fn sixty_thousand_members_of_one_name_are_a_layout() {
 }
 
 #[test]
-fn names_that_are_no_identifiers_become_some() {
+fn invalid_member_names_become_identifiers() {
     let types = [0, info(1, 0), 4, 32, 0, info(4, 3), 12, 1, 1, 0, 5, 1, 32, 9, 1, 64];
     let blob = blob(&types, b"\0a.b\0a-b\0\x31\x1b\0");
     let btf = Btf::parse(&blob).expect("it reads well");
@@ -79,14 +79,14 @@ fn names_that_are_no_identifiers_become_some() {
 }
 
 #[test]
-fn an_enum_keeps_the_first_of_a_name_said_twice() {
+fn duplicate_enum_name_keeps_the_first_value() {
     let blob = blob(&[0, info(6, 3), 4, 1, 0, 1, 5, 3, 7], b"\0A\0B\0");
     let btf = Btf::parse(&blob).expect("it reads well");
     assert_eq!(btf.layout(1).map(|ty| ty.to_string()).as_deref(), Ok("enum{A, B=7}"));
 }
 
 #[test]
-fn members_that_overlap_are_raw_bytes() {
+fn overlapping_members_become_raw_bytes() {
     let types = [0, info(1, 0), 4, 32, 0, info(4, 2), 8, 1, 1, 0, 3, 1, 16];
     let blob = blob(&types, b"\0a\0b\0");
     let btf = Btf::parse(&blob).expect("it reads well");
@@ -94,7 +94,7 @@ fn members_that_overlap_are_raw_bytes() {
 }
 
 #[test]
-fn a_misplaced_member_is_not_moved_though_the_size_would_fit() {
+fn misaligned_member_keeps_its_offset() {
     let types = [0, info(1, 0), 1, 8, 0, info(1, 0), 4, 32, 0, info(4, 2), 8, 1, 1, 0, 3, 2, 16];
     let blob = blob(&types, b"\0a\0b\0");
     let btf = Btf::parse(&blob).expect("it reads well");
@@ -103,13 +103,13 @@ fn a_misplaced_member_is_not_moved_though_the_size_would_fit() {
 }
 
 #[test]
-fn a_type_that_is_cut_short_is_refused() {
+fn truncated_type_is_refused() {
     let blob = blob(&[0, info(1, 0), 4, 32, 0, info(4, 2), 8, 1, 1, 0], b"\0a\0");
     assert_eq!(Btf::parse(&blob).err(), Some(crate::BtfError::Short(16)));
 }
 
 #[test]
-fn a_bitfield_of_what_has_no_bits_is_raw_bytes() {
+fn bitfield_of_a_struct_becomes_raw_bytes() {
     let flag = 1 << 31;
     let types = [0, info(4, 0), 0, 0, info(4, 1) | flag, 4, 1, 1, 3 << 24];
     let blob = blob(&types, b"\0a\0");
@@ -118,7 +118,7 @@ fn a_bitfield_of_what_has_no_bits_is_raw_bytes() {
 }
 
 #[test]
-fn a_kernel_pointer_is_padding_and_another_one_is_not() {
+fn only_kernel_pointers_become_padding() {
     for (tag, layout) in
         [(&b"\0kptr\0p\0"[..], "struct{p: struct{pad[8]}}"), (b"\0user\0p\0", "struct{p: ptr}")]
     {
@@ -131,7 +131,7 @@ fn a_kernel_pointer_is_padding_and_another_one_is_not() {
 }
 
 #[test]
-fn nested_notation_is_refused_before_the_stack_ends() {
+fn deeply_nested_notation_is_refused() {
     for text in ["struct{a:".repeat(100_000), "lpm{".repeat(100_000), "struct{".repeat(100_000)] {
         let error = text.parse::<Type>().unwrap_err().to_string();
         assert!(error.ends_with("nested deeper than 64 levels"), "{error}");
@@ -153,7 +153,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_damaged_blob_never_panics(
+    fn damaged_btf_never_panics(
         changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
         cut in proptest::option::weighted(0.1, any::<prop::sample::Index>()),
     ) {
@@ -172,7 +172,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_a_layout_or_an_error_of_one_line(text in "\\PC{0,40}|([a-z0-9]{1,6}|[\\[\\]{}:,=>\\- \u{1b}\n]){0,30}") {
+    fn arbitrary_layout_text_fails_in_one_line(text in "\\PC{0,40}|([a-z0-9]{1,6}|[\\[\\]{}:,=>\\- \u{1b}\n]){0,30}") {
         if let Err(error) = text.parse::<Layout>() {
             let error = error.to_string();
             prop_assert!(!error.contains(['\n', '\u{1b}']), "{}", error);
@@ -180,7 +180,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_a_value_or_an_error_of_one_line(
+    fn arbitrary_value_text_fails_in_one_line(
         ty in super::arbitrary::types(),
         text in "\\PC{0,40}|([a-z0-9_]{1,6}|[\\[\\]{}:,=\"\\\\. \u{1b}\n]){0,30}",
     ) {
@@ -191,7 +191,7 @@ proptest! {
     }
 
     #[test]
-    fn damaged_values_are_read_or_refused_in_one_line(
+    fn damaged_value_text_fails_in_one_line(
         (ty, bytes) in super::arbitrary::values(),
         object in any::<bool>(),
         changes in proptest::collection::vec((any::<prop::sample::Index>(), "[\\[\\]{}:,=\"\\\\0-9a.x \u{e9}-]{0,2}"), 1..4),

@@ -12,7 +12,7 @@ fn nasty(name: &str) -> Type {
 }
 
 #[test]
-fn every_kind_of_c_type_has_its_notation() {
+fn c_types_resolve_to_their_notation() {
     let verdict = "enum{ABORTED, DROP, PASS, TX=7}";
     let table = [
         ("counters", "struct{packets: u64, bytes: u64}", 16),
@@ -74,7 +74,7 @@ fn every_kind_of_c_type_has_its_notation() {
 }
 
 #[test]
-fn an_lpm_key_is_told_by_its_bytes() {
+fn lpm_key_types_are_recognised_by_size_and_shape() {
     let table = [
         (nasty("lpm4"), "lpm{ip4}"),
         (nasty("lpm6"), "lpm{ip6}"),
@@ -112,7 +112,7 @@ fn functions_and_void_have_no_size() {
 }
 
 #[test]
-fn a_blob_that_is_no_btf_is_refused() {
+fn malformed_btf_header_is_refused() {
     assert_eq!(
         Btf::parse(b"").err().map(|e| e.to_string()).as_deref(),
         Some("btf is cut short at byte 0")
@@ -166,7 +166,7 @@ fn records(blob: &[u8]) -> impl Iterator<Item = (u32, usize)> {
 }
 
 #[test]
-fn every_type_of_the_running_kernel_keeps_its_size_and_its_notation() {
+fn kernel_types_keep_size_and_notation() {
     let path = "/sys/kernel/btf/vmlinux";
     let blob = std::fs::read(path)
         .unwrap_or_else(|error| panic!("{path}: {error}; needs CONFIG_DEBUG_INFO_BTF"));
@@ -207,7 +207,7 @@ fn members(blob: &[u8]) -> Vec<(u32, Vec<BtfMember>)> {
 }
 
 #[test]
-fn every_member_of_the_running_kernel_keeps_its_place() {
+fn kernel_members_keep_their_bit_offsets() {
     let path = "/sys/kernel/btf/vmlinux";
     let blob = std::fs::read(path)
         .unwrap_or_else(|error| panic!("{path}: {error}; needs CONFIG_DEBUG_INFO_BTF"));

@@ -9,7 +9,7 @@ fn offsets(ty: &Type) -> Vec<u64> {
 }
 
 #[test]
-fn members_are_placed_as_c_places_them() {
+fn members_have_the_offsets_of_c() {
     let table: [(&str, usize, usize, &[u64]); 14] = [
         ("struct{a: u8, b: u64, c: u8}", 24, 8, &[0, 64, 128]),
         ("packed struct{a: u8, b: u64, c: u8}", 10, 1, &[0, 8, 72]),
@@ -34,7 +34,7 @@ fn members_are_placed_as_c_places_them() {
 }
 
 #[test]
-fn free_forms_become_the_canonical_one() {
+fn free_form_notation_prints_canonically() {
     let table = [
         (" struct { a:u8 ,b : u32 [ 2 ] , } ", "struct{a: u8, b: u32[2]}"),
         ("enum{ A , B = 5, C, D=0x10 }", "enum{A, B=5, C, D=16}"),
@@ -59,7 +59,7 @@ fn free_forms_become_the_canonical_one() {
 }
 
 #[test]
-fn a_layout_has_an_arrow_and_perhaps_a_key() {
+fn layout_without_key_parses_after_the_arrow() {
     let table = [
         ("u32->u64", "u32 -> u64"),
         (" -> char[16]", "-> char[16]"),
@@ -77,7 +77,7 @@ fn a_layout_has_an_arrow_and_perhaps_a_key() {
 }
 
 #[test]
-fn errors_name_the_column_and_what_could_stand_there() {
+fn notation_errors_report_column_and_expected_token() {
     let table = [
         ("", "column 1: expected a type, found the end"),
         ("u33", "column 1: expected a type, found \"u33\""),
@@ -120,7 +120,7 @@ fn errors_name_the_column_and_what_could_stand_there() {
 }
 
 #[test]
-fn a_size_alone_is_an_integer_or_hex() {
+fn type_of_size_is_an_integer_or_hex() {
     let table = [
         (1, "u8"),
         (2, "u16"),
@@ -136,7 +136,7 @@ fn a_size_alone_is_an_integer_or_hex() {
 }
 
 #[test]
-fn paths_lead_to_fields_and_elements() {
+fn field_paths_select_fields_and_elements() {
     let ty = ty("struct{a: u8, union{b: u32, c: struct{d: u16[3], e: u16:5}}, f: lpm{ip4}}");
     let table = [
         ("", 0, 20),

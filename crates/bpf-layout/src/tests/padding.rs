@@ -4,7 +4,7 @@ use super::{json, plain, ty};
 use crate::parse::value;
 
 #[test]
-fn padding_that_is_not_zero_is_a_word_a_member_and_a_column() {
+fn nonzero_padding_prints_and_reads_back() {
     let table: [(&str, &[u8], &str, &str); 9] = [
         ("struct{a: u8, b: u16}", &[1, 0, 2, 2], "a=1 b=514", r#"{"a":1,"b":514}"#),
         (

@@ -4,7 +4,7 @@ use super::ty;
 use crate::parse::{self, value};
 
 #[test]
-fn what_is_wrong_is_said_in_one_line() {
+fn malformed_values_are_refused_in_one_line() {
     let ab = "struct{a: u8, b: u8}";
     let pad = "struct{a: u8, b: u32}";
     let or = "struct{x: u8, u: union{a: u8, b: struct{c: u8, d: u8}}}";
@@ -154,7 +154,7 @@ fn what_is_wrong_is_said_in_one_line() {
 }
 
 #[test]
-fn a_table_with_a_wrong_header_or_row_is_refused() {
+fn table_with_wrong_header_or_row_is_refused() {
     let ty = ty("struct{a: u8, b: union{c: u8, d: u8}}");
     let header = |names: &[&str]| {
         parse::RowReader::new(&ty, names.iter().copied()).map(|_| ()).map_err(|e| e.to_string())
@@ -177,7 +177,7 @@ fn a_table_with_a_wrong_header_or_row_is_refused() {
 }
 
 #[test]
-fn a_buffer_of_the_wrong_size_is_refused() {
+fn buffer_of_the_wrong_size_is_refused() {
     let message = "the value has 3 bytes, its layout 4";
     assert_eq!(
         parse::value_into(&ty("u32"), "1", &mut [0; 3]).map_err(|e| e.to_string()),

@@ -53,7 +53,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn notation_gives_the_same_type(ty in types()) {
+    fn notation_of_any_type_round_trips(ty in types()) {
         let text = ty.to_string();
         prop_assert!(text.len() <= ty.cost(), "{} {}", text.len(), ty.cost());
         let back: Type = text.parse().map_err(|error| TestCaseError::fail(format!("{text}: {error}")))?;
@@ -63,7 +63,7 @@ proptest! {
     }
 
     #[test]
-    fn plain_text_gives_the_same_bytes((ty, bytes) in values()) {
+    fn plain_text_round_trips((ty, bytes) in values()) {
         let text = plain(&ty, &bytes);
         prop_assert!(!text.contains(['\t', '\n', '\x1b']), "{}", text);
         let back = parse::value(&ty, &text).map_err(|error| TestCaseError::fail(format!("{ty} {text}: {error}")))?;
@@ -71,7 +71,7 @@ proptest! {
     }
 
     #[test]
-    fn json_gives_the_same_bytes((ty, bytes) in values()) {
+    fn json_round_trips((ty, bytes) in values()) {
         let text = json(&ty, &bytes);
         let mut back = vec![0xaa; ty.size()];
         parse::json(&ty, &text, &mut back).map_err(|error| TestCaseError::fail(format!("{ty} {text}: {error}")))?;
@@ -83,7 +83,7 @@ proptest! {
     }
 
     #[test]
-    fn cells_in_any_order_give_the_same_bytes((ty, bytes) in values(), reverse in any::<bool>()) {
+    fn table_cells_in_any_order_round_trip((ty, bytes) in values(), reverse in any::<bool>()) {
         let mut cells = cells(&ty, &bytes);
         if reverse {
             cells.reverse();
@@ -96,7 +96,7 @@ proptest! {
     }
 
     #[test]
-    fn padding_that_is_zero_is_not_printed((ty, bytes) in values()) {
+    fn zero_padding_is_omitted((ty, bytes) in values()) {
         // What is padding in one member of a union may be data in another.
         prop_assume!(!ty.overlaps());
         let bytes = without_padding(&ty, &bytes);
@@ -108,7 +108,7 @@ proptest! {
     }
 
     #[test]
-    fn padding_never_changes_a_field((ty, bytes) in values(), noise in any::<u64>()) {
+    fn padding_input_keeps_fields((ty, bytes) in values(), noise in any::<u64>()) {
         // Every bit of a word of padding set, those of fields among them.
         for column in print::all_columns(&ty) {
             let Some(gap) = column.gap else { continue };
@@ -127,7 +127,7 @@ proptest! {
     }
 
     #[test]
-    fn every_column_is_found_by_its_path_and_set_alone((ty, bytes) in values()) {
+    fn columns_are_settable_by_their_path((ty, bytes) in values()) {
         let mut back = vec![0; ty.size()];
         for (name, text) in cells(&ty, &bytes).into_iter().filter(|(name, _)| !name.contains('@')) {
             let slot = ty.field(&name).expect("its own name");
@@ -140,7 +140,7 @@ proptest! {
     }
 
     #[test]
-    fn a_bitfield_set_alone_spares_its_neighbours((ty, bytes) in values(), number in any::<u64>()) {
+    fn setting_a_bitfield_keeps_its_neighbours((ty, bytes) in values(), number in any::<u64>()) {
         for column in print::columns(&ty) {
             let Some(width) = column.slot.width() else { continue };
             let mut changed = bytes.clone();
@@ -156,7 +156,7 @@ proptest! {
     }
 
     #[test]
-    fn one_cpu_alone_sums_to_itself((ty, bytes) in values()) {
+    fn sum_over_one_cpu_equals_its_value((ty, bytes) in values()) {
         let one = print::PerCpu::new(&bytes, bytes.len());
         let mut out = Vec::new();
         print::json(&ty, &one, &mut out);

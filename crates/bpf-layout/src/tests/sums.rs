@@ -27,7 +27,7 @@ fn printed(ty_text: &str, texts: &[&str], print: impl Fn(&Type, &PerCpu, &mut Ve
 }
 
 #[test]
-fn integers_add_up_beyond_their_own_width() {
+fn percpu_integers_sum_beyond_their_width() {
     assert_eq!(sum("u8", &["255", "255", "1"]), "511");
     assert_eq!(sum("u64", &["18446744073709551615"; 3]), "55340232221128654845");
     assert_eq!(sum("i8", &["-128", "-128", "1"]), "-255");
@@ -42,7 +42,7 @@ fn integers_add_up_beyond_their_own_width() {
 }
 
 #[test]
-fn padding_is_printed_if_all_cpus_agree() {
+fn percpu_padding_prints_if_all_cpus_agree() {
     let ty = "struct{a: u8, b: u16}";
     let clean = "a=1 b=2";
     let dirty = "a=1 b=2 @1=hex:07";
@@ -53,7 +53,7 @@ fn padding_is_printed_if_all_cpus_agree() {
 }
 
 #[test]
-fn other_fields_are_printed_if_all_cpus_agree() {
+fn percpu_text_and_flags_print_if_all_cpus_agree() {
     let ty = "struct{n: u32, who: char[4], at: ip4, how: enum:u8{A, B}, is: bool, one: u8:1, two: u8:2, raw: hex[3]}";
     let one = "n=1 who=eth0 at=10.0.0.1 how=B is=true one=1 two=2 raw=00ff00";
     let zero = "n=0 who=\"\" at=0.0.0.0 how=A is=false one=0 two=0 raw=000000";

@@ -4,7 +4,7 @@ use super::{json, plain, ty};
 use crate::parse::{self, value};
 
 #[test]
-fn each_form_gives_its_bytes() {
+fn input_forms_parse_to_their_bytes() {
     let table: [(&str, &str, &[u8]); 46] = [
         ("u8", "42", &[42]),
         ("u8", "0x2a", &[42]),
@@ -69,7 +69,7 @@ fn each_form_gives_its_bytes() {
 }
 
 #[test]
-fn prefixes_are_lengths_and_addresses() {
+fn lpm_prefixes_parse_to_length_and_address() {
     let key = |len: u32, data: &[u8]| [&len.to_ne_bytes()[..], data].concat();
     let table = [
         ("lpm{ip4}", "10.0.0.0/8", key(8, &[10, 0, 0, 0])),
@@ -102,7 +102,7 @@ fn prefixes_are_lengths_and_addresses() {
 }
 
 #[test]
-fn members_of_a_union_may_agree() {
+fn union_members_with_equal_bytes_are_accepted() {
     let or = ty("struct{union{a: u32, b: u8[4], c: struct{d: u8, e: u16}}}");
     let bytes = value(&or, "a=0x01010101").expect("one member");
     assert_eq!(value(&or, &plain(&or, &bytes)), Ok(bytes.clone()));
@@ -112,7 +112,7 @@ fn members_of_a_union_may_agree() {
 }
 
 #[test]
-fn text_is_printed_so_that_nothing_is_lost_or_misread() {
+fn unusual_text_prints_quoted_and_reads_back() {
     let table: [(&[u8], &str, &str); 12] = [
         (b"-\0\0\0\0\0\0\0", "a=\"-\"", "{\"a\":\"-\"}"),
         (b"null\0\0\0\0", "a=null", "{\"a\":\"null\"}"),
@@ -136,7 +136,7 @@ fn text_is_printed_so_that_nothing_is_lost_or_misread() {
 }
 
 #[test]
-fn scalars_print_as_they_are_read() {
+fn scalars_print_in_their_input_form() {
     let table = [
         ("f32", "0.1", "0.1"),
         ("f64", "1e300", "1e300"),
@@ -166,7 +166,7 @@ fn scalars_print_as_they_are_read() {
 }
 
 #[test]
-fn an_f32_survives_a_reader_that_goes_by_way_of_f64() {
+fn f32_text_survives_rounding_through_f64() {
     // Its shortest text, 7.038531e-26, is its neighbour when rounded twice.
     let (ty, bytes) = (ty("f32"), 0x15ae_43fdu32.to_ne_bytes());
     let text = json(&ty, &bytes);
@@ -177,7 +177,7 @@ fn an_f32_survives_a_reader_that_goes_by_way_of_f64() {
 }
 
 #[test]
-fn one_field_is_set_and_the_others_stay() {
+fn setting_one_field_keeps_the_others() {
     let ty = ty("struct{a: u8, b: u16:4, c: u16:4, d: struct{e: u8, f: u8}}");
     let mut bytes = value(&ty, "a=1 b=2 c=3 d.e=4 d.f=5").expect("all fields");
     for (path, text, after) in [
