@@ -8,8 +8,6 @@ mod bad_input;
 mod foreign;
 mod handoff;
 mod import;
-mod import_fd;
-mod import_senders;
 mod objects;
 mod reuse;
 mod scope;

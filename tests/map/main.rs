@@ -25,7 +25,6 @@ mod prometheus;
 mod queue;
 mod replaced;
 mod send;
-mod send_owner;
 mod show;
 mod unreadable;
 mod values;

@@ -1,11 +1,14 @@
 //! `bpf-map load`: maps for it, its input, and what a map holds after it.
 
 mod dry_run;
-mod input;
+mod existing;
 mod lru;
+mod malformed;
 mod percpu;
 mod replace;
+mod stream;
 mod table;
+mod types;
 
 use crate::common::{BPFFS, Lab, bpftool};
 use std::fs::File;

@@ -1,0 +1,43 @@
+//! What is wrong on the command line, in the environment or in the surroundings,
+//! the socket of `--import` aside: status, message, and nothing left behind.
+
+mod environment;
+mod options;
+mod pins;
+mod process;
+mod sources;
+
+use crate::common::*;
+use std::ffi::OsStr;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+/// `command` must fail with this status and one line on stderr, and leave no file.
+#[track_caller]
+fn refused(lab: &Lab, command: &mut Command, status: i32, message: &str) {
+    let before = lab.files();
+    fails(command, status, &format!("bpf-exec: {message}"));
+    assert_eq!(lab.files(), before, "{command:?}");
+}
+
+/// bpf-exec with `arguments`, and a command that must not run, must fail by itself.
+#[track_caller]
+fn own_failure<S: AsRef<OsStr>>(lab: &Lab, arguments: &[S], message: &str) {
+    let mut command = lab.exec(arguments);
+    refused(lab, command.args(["--", "echo", "ran"]), 125, message);
+}
+
+/// bpf-exec as a user without any rights. The binary is copied to where that user can reach it.
+fn as_nobody(lab: &Lab, arguments: &[&str]) -> Command {
+    let binary = lab.path("bpf-exec");
+    if !binary.exists() {
+        // By another process: one that another test forks could hold it open for writing.
+        stdout_of(&mut lab.program("cp", [crate::common::binary("bpf-exec"), binary.clone()]));
+    }
+    let user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+    wrapped(&user, &lab.program(binary.to_str().expect("UTF-8"), arguments))
+}
+
+fn chmod(path: impl AsRef<std::path::Path>, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}

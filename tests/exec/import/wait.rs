@@ -1,0 +1,114 @@
+//! The wait for a transfer, and what ends it.
+
+use super::*;
+use crate::common::sender::Datagram;
+use crate::common::waiting::Waiting;
+use crate::common::*;
+use nix::sys::signal::Signal;
+use std::os::unix::process::ExitStatusExt;
+
+#[test]
+fn a_source_that_fails_is_told_at_once_and_leaves_no_socket() {
+    let lab = Lab::new();
+    let before = lab.files();
+    let mut command =
+        lab.exec([LIMIT, "--import", "uds", "--pin", "/sys/fs/bpf/none", "--", "env"]);
+    fails(&mut command, 125, "bpf-exec: /sys/fs/bpf/none: open pin: no such file or directory");
+    let mut command = lab.exec([LIMIT, "--import", "uds", "--import", "no/uds", "--", "env"]);
+    fails(&mut command, 125, "bpf-exec: no/uds: bind socket: no such file or directory");
+    assert_eq!(lab.files(), before);
+}
+
+#[test]
+fn a_command_that_is_not_found_leaves_neither_socket_nor_maps() {
+    let lab = Lab::new();
+    let (socket, before) = (lab.path("uds"), lab.files());
+    let mut command = import(&lab, &[], &socket, &["--", "./none"]);
+    let waiting = Waiting::start(&mut command, &[&socket]);
+    let sent = maps(1);
+    transfer(&socket, &sent, &[1]);
+    let stderr = "bpf-exec: ./none: execute: command not found\n".into();
+    assert_eq!(waiting.run(), Run { status: 127, stdout: String::new(), stderr });
+    assert_eq!(lab.files(), before);
+    nobody_holds("no command", sent);
+}
+
+#[test]
+fn a_signal_ends_the_wait_and_leaves_neither_socket_nor_maps() {
+    let lab = Lab::new();
+    let (socket, before) = (lab.path("uds"), lab.files());
+    for signal in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM] {
+        for partly in [false, true] {
+            let what = format!("{signal} partly {partly}");
+            let sent = maps(1);
+            let command = import(
+                &lab,
+                &["--create", "made=array,value=4,entries=1"],
+                &socket,
+                &["--", "echo", "ran"],
+            );
+            // SIGQUIT would leave a core file.
+            let mut waiting = Waiting::start(&mut after("ulimit -c 0", &command), &[&socket]);
+            if partly {
+                Datagram { total: 2, ..Datagram::of(vec![entry(0)]) }
+                    .send(&socket, &borrowed(&sent));
+            }
+            waiting.signal(signal);
+            let output = waiting.output();
+            assert_eq!(output.status.signal(), Some(signal as i32), "{what}: {output:?}");
+            assert_eq!(
+                Run::from(output),
+                Run { status: 128 + signal as i32, stdout: String::new(), stderr: String::new() }
+            );
+            assert_eq!(lab.files(), before, "{what}");
+            nobody_holds(&what, sent);
+        }
+    }
+}
+
+#[test]
+fn ignored_signal_stays_ignored_and_does_not_end_the_wait() {
+    let lab = Lab::new();
+    let (socket, before) = (lab.path("uds"), lab.files());
+    let ignored = "grep ^SigIgn: /proc/self/status; grep ^SigBlk: /proc/self/status";
+    let command = import(&lab, &[], &socket, &["--", "sh", "-c", ignored]);
+    let mut waiting = Waiting::start(&mut after("trap '' HUP INT", &command), &[&socket]);
+    waiting.signal(Signal::SIGINT);
+    waiting.signal(Signal::SIGHUP);
+    transfer(&socket, &maps(1), &[0]);
+    let stdout = waiting.stdout();
+    let bits = |name: &str| {
+        let line = stdout.lines().find_map(|line| line.strip_prefix(name)).expect("a line");
+        u64::from_str_radix(line.trim(), 16).expect("a mask")
+    };
+    assert_eq!(bits("SigIgn:") & 0b11, 0b11, "{stdout}");
+    assert_eq!(bits("SigBlk:"), 0, "{stdout}");
+    assert_eq!(lab.files(), before);
+}
+
+#[test]
+fn a_time_limit_ends_the_wait_and_tells_what_came() {
+    let lab = Lab::new();
+    let (socket, before) = (lab.path("uds"), lab.files());
+    let path = socket.display();
+    let timed = ["--timeout", "0.2"];
+    let nothing = format!(
+        "bpf-exec: {path}: import: nothing came within 0.2 seconds \
+         (a tc built with libbpf sends no BTF maps, and does not say so)"
+    );
+    let mut command = import(&lab, &timed, &socket, &["--", "echo", "ran"]);
+    fails(&mut command, 125, &nothing);
+    assert_eq!(lab.files(), before);
+    // Long enough for the first datagram to be sent in any case.
+    let mut command = import(&lab, &["--timeout", "2"], &socket, &["--", "echo", "ran"]);
+    for total in [3, u16::MAX] {
+        let waiting = Waiting::start(&mut command, &[&socket]);
+        let sent = maps(2);
+        Datagram { total, ..Datagram::of(vec![entry(0), entry(1)]) }
+            .send(&socket, &borrowed(&sent));
+        waiting
+            .fails("partly", &format!("{path}: import: 2 of {total} maps came within 2 seconds"));
+        assert_eq!(lab.files(), before);
+        nobody_holds("partly", sent);
+    }
+}
