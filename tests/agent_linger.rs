@@ -57,7 +57,7 @@ fn threads(agent: &Agent) -> usize {
 }
 
 #[test]
-fn a_descriptor_that_is_slow_to_close_keeps_nobody_waiting() {
+fn slow_close_of_an_fd_delays_no_client() {
     let _alone = alone();
     let lab = Lab::new();
     let (agent, path) = serve_all(&lab, &[], &["*:uid=1002:put"]);
@@ -91,7 +91,7 @@ fn a_descriptor_that_is_slow_to_close_keeps_nobody_waiting() {
 }
 
 #[test]
-fn a_connection_that_ends_before_its_requests_are_read_leaves_nothing_to_close() {
+fn closed_connection_with_unread_requests_leaks_no_fd() {
     let _alone = alone();
     let lab = Lab::new();
     let (agent, path) = serve_all(&lab, &[], &[]);
@@ -118,7 +118,7 @@ fn a_connection_that_ends_before_its_requests_are_read_leaves_nothing_to_close()
 }
 
 #[test]
-fn what_was_sent_counts_until_it_is_received_whatever_becomes_of_the_connection() {
+fn sent_fds_count_until_received() {
     let _alone = alone();
     let lab = Lab::new();
     let options = ["--max-in-flight", "4"];

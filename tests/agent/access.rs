@@ -29,7 +29,7 @@ fn every_request(name: &str) -> Vec<(u8, u16, Vec<u8>)> {
 }
 
 #[test]
-fn nobody_else_may_do_anything_by_default_or_learn_what_is_there() {
+fn other_users_have_no_access_by_default() {
     let lab = Lab::new();
     // Rules for others change nothing, nor does one for other names.
     let rules = ["*:uid=1:all", "*:gid=2:all", "other*:uid=65534:all"];
@@ -56,7 +56,7 @@ fn nobody_else_may_do_anything_by_default_or_learn_what_is_there() {
 
 /// The packets of a list are the same, however much lies between what can be seen.
 #[test]
-fn a_list_does_not_tell_how_much_it_hides() {
+fn list_does_not_reveal_the_number_of_hidden_names() {
     let lab = Lab::new();
     let (_agent, path) = serve_all(&lab, &[], &["a:uid=1001:list", "z:uid=1001:list"]);
     let (root, user) = (Client::connect(&path), Client::connect_as(&path, &User::new(1001)));
@@ -131,7 +131,7 @@ fn each_right_is_good_for_its_own_requests_alone() {
 }
 
 #[test]
-fn what_is_handed_out_is_what_was_asked_within_the_rights() {
+fn access_mode_is_the_requested_one_if_permitted() {
     let lab = Lab::new();
     let rules = ["*:uid=1001:read", "*:uid=1002:write", "*:uid=1003:read,write"];
     let state = format!("{BPFFS}/agent");

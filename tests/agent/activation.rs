@@ -61,7 +61,7 @@ fn inherited_sockets_are_served_and_left_where_they_are() {
 }
 
 #[test]
-fn an_inherited_descriptor_that_cannot_be_served_is_an_error() {
+fn unusable_inherited_fd_is_an_error() {
     let lab = Lab::new();
     let file = std::fs::File::create(lab.path("file")).unwrap();
     let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -94,7 +94,7 @@ fn an_inherited_descriptor_that_cannot_be_served_is_an_error() {
 }
 
 #[test]
-fn what_was_asked_before_the_end_is_answered() {
+fn requests_sent_before_the_end_are_answered() {
     // Few enough for the time limit on the slowest machine.
     const REQUESTS: u32 = 5;
     let lab = Lab::new();
@@ -128,7 +128,7 @@ fn what_was_asked_before_the_end_is_answered() {
 }
 
 #[test]
-fn who_asks_too_late_is_told_so_and_gets_the_replies_from_before() {
+fn late_send_fails_and_earlier_replies_arrive() {
     let lab = Lab::new();
     let agent = Agent::start(&mut lab.agent(["--quiet", "--socket", "agent", STATE[0], STATE[1]]));
     let client = Client::connect(&lab.path("agent"));

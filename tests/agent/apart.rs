@@ -44,7 +44,7 @@ fn by_both(lab: &Lab, program: &str, words: &[&str]) -> [Command; 2] {
 }
 
 #[test]
-fn a_walk_over_pins_passes_over_the_state() {
+fn walk_over_pins_skips_the_state() {
     let lab = Lab::new();
     let _agent = with_all_kinds(&lab);
     let sources: [(&[&str], &str); 4] = [
@@ -68,7 +68,7 @@ fn a_walk_over_pins_passes_over_the_state() {
 }
 
 #[test]
-fn the_pins_of_a_map_are_told_without_those_of_the_state() {
+fn pins_in_the_state_are_not_listed() {
     let lab = Lab::new();
     let _agent = with_all_kinds(&lab);
     let id = map_id("/sys/fs/bpf/hits".as_ref());
@@ -91,7 +91,7 @@ fn the_pins_of_a_map_are_told_without_those_of_the_state() {
 }
 
 #[test]
-fn what_is_named_is_walked_and_so_is_any_directory_of_another_mode() {
+fn named_state_and_directories_of_other_modes_are_walked() {
     let lab = Lab::new();
     let _agent = with_all_kinds(&lab);
     let names = |path: &str| {
@@ -119,7 +119,7 @@ fn what_is_named_is_walked_and_so_is_any_directory_of_another_mode() {
 }
 
 #[test]
-fn a_state_that_an_earlier_agent_made_is_marked_and_nobody_elses() {
+fn state_of_an_earlier_agent_is_marked() {
     let lab = Lab::new();
     create_dir_all("/sys/fs/bpf/deep").unwrap();
     let command = || lab.agent(["--socket", "agent", "--state", STATE]);
@@ -155,7 +155,7 @@ fn a_state_that_an_earlier_agent_made_is_marked_and_nobody_elses() {
 }
 
 #[test]
-fn a_state_that_cannot_be_marked_is_served_all_the_same() {
+fn state_that_cannot_be_marked_is_served() {
     let lab = Lab::new();
     drop(with_all_kinds(&lab));
     std::fs::remove_file(lab.path("agent")).unwrap();

@@ -59,7 +59,7 @@ fn put_with_less(lab: &Lab, client: &Client) {
 }
 
 #[test]
-fn no_more_than_was_put_is_handed_out_to_anybody_ever() {
+fn access_never_exceeds_that_of_the_stored_fd() {
     let lab = Lab::new();
     let state = format!("{BPFFS}/agent");
     for options in [&[][..], &["--state", &state]] {
@@ -87,7 +87,7 @@ fn no_more_than_was_put_is_handed_out_to_anybody_ever() {
 }
 
 #[test]
-fn programs_and_links_are_for_those_who_may_read_and_write() {
+fn programs_and_links_need_read_and_write_permission() {
     let lab = Lab::new();
     let pin = lab.array("map", 1);
     let (prog, link) = (open_pin(&pin_program("prog")), open_pin(&pin_link("link")));
@@ -116,7 +116,7 @@ fn programs_and_links_are_for_those_who_may_read_and_write() {
 }
 
 #[test]
-fn without_pins_and_privileges_there_is_no_less_access() {
+fn reduced_access_needs_a_pin_or_a_privilege() {
     let lab = Lab::new();
     let words = ["--socket", "agent", "--socket-mode", "0666", "--allow", "*:uid=1001:read"];
     let without = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin"];
@@ -147,7 +147,7 @@ fn without_pins_and_privileges_there_is_no_less_access() {
 }
 
 #[test]
-fn an_ordinary_user_runs_an_agent_of_its_own() {
+fn ordinary_user_runs_its_own_agent() {
     let lab = Lab::new();
     let program = lab.reachable("bpf-agent");
     let state = format!("{BPFFS}/own");

@@ -75,7 +75,7 @@ fn terminate_before_replies_are_read(agent: &Agent, path: &Path) -> Client {
 }
 
 #[test]
-fn queued_requests_are_answered_after_sigterm_as_the_client_reads() {
+fn queued_requests_are_answered_after_sigterm() {
     with_clocks(&[], |agent, path, _| {
         let slow = terminate_before_replies_are_read(agent, path);
         for number in 0..LISTS {
@@ -86,7 +86,7 @@ fn queued_requests_are_answered_after_sigterm_as_the_client_reads() {
 }
 
 #[test]
-fn client_that_never_reads_is_waited_for_one_second_after_sigterm() {
+fn client_that_never_reads_has_one_second_after_sigterm() {
     with_clocks(&[], |agent, path, clocks| {
         let slow = terminate_before_replies_are_read(agent, path);
         // No time has passed: the socket is removed at the end.

@@ -22,7 +22,7 @@ fn put(lab: &Lab, reference: &str) {
 }
 
 #[test]
-fn maps_programs_and_links_go_from_the_agent_into_the_environment() {
+fn maps_programs_and_links_reach_the_environment() {
     let lab = Lab::new();
     let _agent = start(&lab, &[]);
     let pin = lab.hash("hits");
@@ -63,7 +63,7 @@ fn maps_programs_and_links_go_from_the_agent_into_the_environment() {
 }
 
 #[test]
-fn a_user_without_privileges_gets_what_the_rules_give() {
+fn unprivileged_user_gets_what_the_rules_permit() {
     let lab = Lab::new();
     let rule = ["--allow", "h*:uid=65534:list,read", "--socket-mode", "0666"];
     let _agent = start(&lab, &rule);
@@ -85,7 +85,7 @@ fn a_user_without_privileges_gets_what_the_rules_give() {
 }
 
 #[test]
-fn with_wait_the_command_starts_when_all_names_are_there() {
+fn wait_starts_the_command_when_all_names_exist() {
     let lab = Lab::new();
     let mut agent = start(&lab, &[]);
     let map = new_map("held");
@@ -108,7 +108,7 @@ fn with_wait_the_command_starts_when_all_names_are_there() {
 }
 
 #[test]
-fn a_thousand_maps_come_without_names_and_none_is_left_behind() {
+fn thousand_maps_arrive_and_no_fd_leaks() {
     let lab = Lab::new();
     let _agent = start(&lab, &[]);
     let client = Client::connect(&lab.path("agent"));
@@ -130,7 +130,7 @@ fn a_thousand_maps_come_without_names_and_none_is_left_behind() {
 }
 
 #[test]
-fn an_agent_that_was_started_again_is_found_again() {
+fn restarted_agent_is_found() {
     let lab = Lab::new();
     let agent = start(&lab, &[]);
     put(&lab, lab.hash("hits").to_str().unwrap());

@@ -90,7 +90,7 @@ fn one_descriptor_of_an_object_is_put_and_nothing_else() {
 }
 
 #[test]
-fn a_descriptor_that_is_not_asked_for_is_closed() {
+fn unexpected_fd_is_closed() {
     let lab = Lab::new();
     let (agent, path) = serve_all(&lab, &[], &["*:uid=1001:list,read", "*:uid=1002:list,put"]);
     let root = Client::connect(&path);

@@ -16,7 +16,7 @@ fn header(version: u8, operation: u8, flags: u16) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_no_request_is_answered_with_the_reason() {
+fn malformed_packet_is_answered_with_the_reason() {
     let lab = Lab::new();
     let (mut agent, path) = serve_all(&lab, &[], &[]);
     let (client, nobody) = (Client::connect(&path), Client::connect_as(&path, &User::new(65534)));
@@ -72,7 +72,7 @@ fn what_is_no_request_is_answered_with_the_reason() {
 }
 
 #[test]
-fn a_request_that_is_too_long_is_refused_whole() {
+fn overlong_request_is_refused() {
     let lab = Lab::new();
     let (agent, path) = serve(&lab);
     let client = Client::connect(&path);
@@ -102,7 +102,7 @@ fn a_request_that_is_too_long_is_refused_whole() {
 }
 
 #[test]
-fn an_empty_packet_ends_the_connection() {
+fn empty_packet_ends_the_connection() {
     let lab = Lab::new();
     let (agent, path) = serve(&lab);
     let other = Client::connect(&path);

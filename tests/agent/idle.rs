@@ -28,7 +28,7 @@ fn ask(client: &Client, names: &[String]) {
 }
 
 #[test]
-fn who_does_not_read_keeps_nobody_else_from_what_is_theirs() {
+fn client_that_does_not_read_delays_no_other() {
     let lab = Lab::new();
     let (agent, path) = serve_all(&lab, &["--max-in-flight", "4"], &READ_ALL);
     let root = Client::connect(&path);
@@ -66,7 +66,7 @@ fn who_does_not_read_keeps_nobody_else_from_what_is_theirs() {
 }
 
 #[test]
-fn who_does_not_read_is_sent_away_and_what_it_was_sent_counts_until_it_reads() {
+fn client_that_does_not_read_is_disconnected() {
     let lab = Lab::new();
     let options = ["--max-in-flight", "2", "--client-timeout", "1"];
     let (mut agent, path) = serve_all(&lab, &options, &READ_ALL);
@@ -90,7 +90,7 @@ fn who_does_not_read_is_sent_away_and_what_it_was_sent_counts_until_it_reads() {
 }
 
 #[test]
-fn who_sends_nothing_is_sent_away() {
+fn idle_client_is_disconnected() {
     let lab = Lab::new();
     let options = ["--client-timeout", "1.5"];
     let (mut agent, path) = serve_all(&lab, &options, &[]);
@@ -108,7 +108,7 @@ fn who_sends_nothing_is_sent_away() {
 }
 
 #[test]
-fn a_log_that_nobody_reads_holds_nobody_up() {
+fn unread_log_does_not_block_the_agent() {
     let lab = Lab::new();
     let path = lab.path("agent");
     let mut command = lab.agent(["--socket", "agent"]);
@@ -158,7 +158,7 @@ impl Drop for Killed {
 
 /// A terminal takes a byte when it says so, and not a line.
 #[test]
-fn a_terminal_that_nobody_reads_holds_nobody_up() {
+fn unread_terminal_does_not_block_the_agent() {
     let lab = Lab::new();
     let pty = nix::pty::openpty(None, None).expect("a terminal");
     let mut command = lab.agent(["--socket", "agent", "--state", "/sys/fs/bpf/agent"]);

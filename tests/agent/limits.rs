@@ -17,7 +17,7 @@ fn ask_list(client: &Client) {
 }
 
 #[test]
-fn who_comes_when_all_places_are_taken_waits_until_one_is_free() {
+fn connection_over_the_limit_waits() {
     let lab = Lab::new();
     let (agent, path) = serve_all(&lab, &["--max-clients", "2"], &[]);
     // Sixteen more than the limit are root's.
@@ -122,7 +122,7 @@ fn one_user_has_half_of_the_places_at_most() {
 }
 
 #[test]
-fn a_full_store_refuses_and_gives_up_nothing() {
+fn full_store_refuses_and_keeps_its_objects() {
     let lab = Lab::new();
     let (agent, path) = serve_all(&lab, &["--max-objects", "2"], &[]);
     let client = Client::connect(&path);
@@ -146,7 +146,7 @@ fn a_full_store_refuses_and_gives_up_nothing() {
 }
 
 #[test]
-fn a_request_is_as_long_as_may_be() {
+fn longest_request_is_accepted() {
     let lab = Lab::new();
     let (_agent, path) = serve_all(&lab, &["--max-request", "64"], &[]);
     let client = Client::connect(&path);
@@ -157,7 +157,7 @@ fn a_request_is_as_long_as_may_be() {
 }
 
 #[test]
-fn without_a_descriptor_left_it_refuses_and_recovers() {
+fn agent_without_free_fds_refuses_and_recovers() {
     let lab = Lab::new();
     let start = Start { open_files: Some((32, 32)), ..Start::default() };
     let mut agent = Agent::spawn_with(&start, &mut lab.agent(["--socket", "agent"]));
@@ -244,7 +244,7 @@ fn clients_that_do_not_read_hold_no_fds() {
 }
 
 #[test]
-fn ten_thousand_answers_and_a_thousand_connections_leave_nothing_open() {
+fn ten_thousand_replies_leave_no_fd_open() {
     let lab = Lab::new();
     let state = format!("{BPFFS}/agent");
     let (agent, path) = serve_all(&lab, &["-q", "--state", &state], &["*:uid=1001:read"]);
@@ -269,7 +269,7 @@ fn ten_thousand_answers_and_a_thousand_connections_leave_nothing_open() {
 }
 
 #[test]
-fn half_of_what_was_sent_ahead_is_done_when_the_client_goes() {
+fn queued_requests_of_a_closed_connection_stop_in_order() {
     let lab = Lab::new();
     let (agent, path) = serve(&lab);
     let other = Client::connect(&path);
@@ -301,7 +301,7 @@ fn half_of_what_was_sent_ahead_is_done_when_the_client_goes() {
 }
 
 #[test]
-fn what_has_come_before_the_end_is_answered() {
+fn requests_received_before_the_end_are_answered() {
     let lab = Lab::new();
     let (agent, path) = serve(&lab);
     let (client, late) = (Client::connect(&path), Client::connect(&path));
@@ -335,7 +335,7 @@ fn what_has_come_before_the_end_is_answered() {
 }
 
 #[test]
-fn who_never_stops_asking_does_not_hold_up_the_end() {
+fn endless_requests_do_not_delay_the_end() {
     let lab = Lab::new();
     let (agent, path) = serve_all(&lab, &["-q"], &[]);
     let flood = Client::connect(&path);

@@ -97,7 +97,7 @@ fn get_opens_each_descriptor_once() {
 }
 
 #[test]
-fn a_list_has_what_matches_the_glob() {
+fn list_has_the_names_that_match_the_glob() {
     let lab = Lab::new();
     let (_agent, path) = serve(&lab);
     let client = Client::connect(&path);
@@ -132,7 +132,7 @@ fn a_list_has_what_matches_the_glob() {
 }
 
 #[test]
-fn a_long_list_has_every_name_while_others_come_and_go() {
+fn long_list_is_complete_while_names_change() {
     let lab = Lab::new();
     let (_agent, path) = serve(&lab);
     let client = Client::connect(&path);

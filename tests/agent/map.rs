@@ -31,7 +31,7 @@ fn failed(message: &str) -> Run {
 }
 
 #[test]
-fn maps_programs_and_links_are_put_by_every_reference_and_named_after_it() {
+fn put_accepts_every_reference_and_names_after_it() {
     let lab = Lab::new();
     let _agent = agent(&lab);
     let pin = lab.array("pinned", 1);
@@ -79,7 +79,7 @@ fn maps_programs_and_links_are_put_by_every_reference_and_named_after_it() {
 }
 
 #[test]
-fn what_was_inherited_is_put_under_its_name_with_its_access_and_layout() {
+fn inherited_objects_are_put_with_access_and_layout() {
     let lab = Lab::new();
     let _agent = agent(&lab);
     lab.array("pinned", 1);
@@ -114,7 +114,7 @@ fn what_was_inherited_is_put_under_its_name_with_its_access_and_layout() {
 }
 
 #[test]
-fn the_layout_that_btf_tells_goes_along() {
+fn layout_from_btf_is_stored() {
     let lab = Lab::new();
     let _agent = agent(&lab);
     std::fs::create_dir("/sys/fs/bpf/maps").unwrap();
@@ -129,7 +129,7 @@ fn the_layout_that_btf_tells_goes_along() {
 }
 
 #[test]
-fn a_name_that_is_taken_is_kept_unless_it_is_to_be_replaced() {
+fn taken_name_is_kept_without_replace() {
     let lab = Lab::new();
     let _agent = agent(&lab);
     let ids = ["one", "two"].map(|name| map_id(&lab.array(name, 1)));
@@ -145,7 +145,7 @@ fn a_name_that_is_taken_is_kept_unless_it_is_to_be_replaced() {
 }
 
 #[test]
-fn what_cannot_be_put_is_told_and_not_sent() {
+fn unusable_object_is_reported_and_not_sent() {
     let lab = Lab::new();
     lab.array("pinned", 1);
     let (prog, link) = (pin_program("prog"), pin_link("link"));
@@ -182,7 +182,7 @@ fn what_cannot_be_put_is_told_and_not_sent() {
 }
 
 #[test]
-fn a_put_sends_one_descriptor_with_the_name_and_the_layout() {
+fn put_sends_one_fd_with_name_and_layout() {
     let lab = Lab::new();
     let path = lab.path("agent");
     let spec = "hits=array,value=struct{a: u32, b: u32},entries=1";
@@ -208,7 +208,7 @@ fn a_put_sends_one_descriptor_with_the_name_and_the_layout() {
 }
 
 #[test]
-fn what_is_held_is_a_table_or_json_with_every_field() {
+fn list_is_a_table_or_json_with_every_field() {
     let lab = Lab::new();
     let path = lab.path("agent");
     let list = |records: &[Record], arguments: &[&str]| {
@@ -284,7 +284,7 @@ xdp           prog       12  xdp      -       rw     gone     0:0 4242       197
 }
 
 #[test]
-fn names_that_are_absent_are_told_and_the_others_print_or_go() {
+fn unknown_names_are_reported_and_the_others_processed() {
     let lab = Lab::new();
     let _agent = agent(&lab);
     let pin = lab.array("pinned", 1);
@@ -315,7 +315,7 @@ fn names_that_are_absent_are_told_and_the_others_print_or_go() {
 }
 
 #[test]
-fn the_new_subcommands_are_completed() {
+fn agent_subcommands_are_completed() {
     let lab = Lab::new();
     let _agent = agent(&lab);
     let pin = lab.array("pinned", 1);

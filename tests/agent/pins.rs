@@ -77,7 +77,7 @@ fn is_done(answer: &Answer) {
 }
 
 #[test]
-fn a_pin_that_was_swapped_is_told_and_what_was_stored_is_handed_out() {
+fn swapped_pin_is_logged_and_the_stored_object_returned() {
     let lab = Lab::new();
     let (mut agent, client, map) = with_hits(&lab);
     let id = id_of(&map);
@@ -102,7 +102,7 @@ fn a_pin_that_was_swapped_is_told_and_what_was_stored_is_handed_out() {
 }
 
 #[test]
-fn a_pin_that_is_gone_is_told_and_what_was_stored_is_handed_out() {
+fn removed_pin_is_logged_and_the_stored_object_returned() {
     let lab = Lab::new();
     let (mut agent, client, map) = with_hits(&lab);
     let id = id_of(&map);
@@ -187,7 +187,7 @@ fn is_mended(lab: &Lab, state: u8, meddle: impl Fn() -> u32) {
 }
 
 #[test]
-fn a_pin_that_was_swapped_meanwhile_is_refused_until_it_is_put_anew_or_removed() {
+fn pin_swapped_while_stopped_is_refused() {
     let lab = Lab::new();
     is_mended(&lab, CHANGED, || {
         let other = lab.array("other", 1);
@@ -198,7 +198,7 @@ fn a_pin_that_was_swapped_meanwhile_is_refused_until_it_is_put_anew_or_removed()
 }
 
 #[test]
-fn a_pin_that_went_meanwhile_is_refused_until_it_is_put_anew_or_removed() {
+fn pin_removed_while_stopped_is_refused() {
     let lab = Lab::new();
     is_mended(&lab, GONE, || {
         remove_file(PIN).unwrap();
@@ -207,7 +207,7 @@ fn a_pin_that_went_meanwhile_is_refused_until_it_is_put_anew_or_removed() {
 }
 
 #[test]
-fn without_its_file_system_the_agent_hands_out_what_it_holds_and_takes_nothing() {
+fn unmounted_state_serves_gets_and_refuses_puts() {
     let lab = Lab::new();
     let (mut agent, client, map) = with_hits(&lab);
     nix::mount::umount2(BPFFS, nix::mount::MntFlags::MNT_DETACH).unwrap();
@@ -252,7 +252,7 @@ fn handed_over(lab: &Lab, wrapper: &[&str], words: &[&str]) -> Run {
 }
 
 #[test]
-fn without_names_what_cannot_be_had_is_passed_over() {
+fn unavailable_objects_are_skipped_without_names() {
     let lab = Lab::new();
     let (agent, [id, other]) = with_one_changed(&lab);
     let done = |stdout: &str| Run { status: 0, stdout: stdout.into(), stderr: String::new() };

@@ -21,7 +21,7 @@ fn now() -> u64 {
 }
 
 #[test]
-fn a_record_tells_all_of_each_kind_by_every_operation() {
+fn record_has_every_field_of_each_object_kind() {
     let lab = Lab::new();
     let pin = lab.array("array", 3);
     let (map, prog) = (open_pin(&pin), open_pin(&pin_program("prog")));
@@ -89,7 +89,7 @@ fn a_record_tells_all_of_each_kind_by_every_operation() {
 }
 
 #[test]
-fn a_name_is_taken_until_it_is_replaced() {
+fn taken_name_needs_replace() {
     let lab = Lab::new();
     let (mut agent, path) = serve(&lab);
     let client = Client::connect(&path);
@@ -123,7 +123,7 @@ fn a_name_is_taken_until_it_is_replaced() {
 }
 
 #[test]
-fn a_layout_must_parse_and_fit() {
+fn malformed_or_unfitting_layout_is_refused() {
     let lab = Lab::new();
     let (_agent, path) = serve(&lab);
     let client = Client::connect(&path);
@@ -208,7 +208,7 @@ fn removed_names_are_free_again() {
 }
 
 #[test]
-fn what_cannot_be_a_name_is_refused_by_every_operation() {
+fn malformed_name_is_refused_by_every_operation() {
     let lab = Lab::new();
     let (_agent, path) = serve(&lab);
     let client = Client::connect(&path);

@@ -101,7 +101,7 @@ fn unusable_names_are_replaced_with_a_warning() {
 }
 
 #[test]
-fn an_object_that_cannot_be_put_does_not_stop_the_others() {
+fn object_that_cannot_be_put_does_not_stop_the_others() {
     let lab = Lab::new();
     let _agent = serve(&lab);
     for name in ["a", "b", "c", "d"] {

@@ -42,7 +42,7 @@ fn put(lab: &Lab, pin: &Path) {
 }
 
 #[test]
-fn a_map_is_put_listed_used_by_a_command_and_removed() {
+fn map_is_put_listed_used_and_removed() {
     let lab = Lab::new();
     let pin = lab.hash("hits");
     let id = map_id(&pin);
@@ -85,7 +85,7 @@ fn a_map_is_put_listed_used_by_a_command_and_removed() {
 }
 
 #[test]
-fn more_descriptors_than_a_packet_holds_and_every_kind_of_them_come() {
+fn get_returns_every_object_kind_in_several_packets() {
     let lab = Lab::new();
     let _agent = agent(&lab, &[]);
     let peer = Client::connect(&lab.path("agent"));
@@ -116,7 +116,7 @@ fn more_descriptors_than_a_packet_holds_and_every_kind_of_them_come() {
 }
 
 #[test]
-fn a_user_without_privileges_gets_what_the_rules_allow() {
+fn unprivileged_user_gets_what_the_rules_allow() {
     let lab = Lab::new();
     let pin = lab.hash("hits");
     let id = map_id(&pin);
@@ -215,7 +215,7 @@ fn record(class: u8, access: u8, id: u32, name: &str) -> Vec<u8> {
 }
 
 #[test]
-fn an_agent_that_lies_is_found_out_and_nothing_is_run() {
+fn malformed_reply_is_refused_and_no_command_runs() {
     let lab = Lab::new();
     let (map, listener) = (new_map("m"), listener(&lab));
     let other: OwnedFd = std::fs::File::open("/dev/null").unwrap().into();
@@ -269,7 +269,7 @@ fn an_agent_that_lies_is_found_out_and_nothing_is_run() {
 }
 
 #[test]
-fn a_request_without_a_reply_is_sent_again_five_times_in_all() {
+fn request_without_a_reply_is_sent_five_times() {
     let lab = Lab::new();
     let (map, listener) = (new_map("m"), listener(&lab));
     let good = [(packet(0, &[record(1, 3, id_of(&map), "m")]), vec![&map])];

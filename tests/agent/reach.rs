@@ -76,7 +76,7 @@ fn other_users_may_use_anybodys_agent_and_root_only_its_own() {
 }
 
 #[test]
-fn a_change_that_has_no_answer_may_have_been_done() {
+fn unanswered_change_is_reported_as_possibly_done() {
     let lab = Lab::new();
     let path = lab.path("agent");
     let pin = lab.array("hits", 1);
@@ -137,7 +137,7 @@ fn asleep(command: &mut Command) -> Waiting {
 }
 
 #[test]
-fn with_wait_an_agent_that_is_not_there_yet_is_waited_for() {
+fn wait_covers_an_agent_that_has_not_started() {
     let lab = Lab::new();
     let map = new_map("held");
     drop(Played::listen(&lab.path("dead")));
@@ -153,7 +153,7 @@ fn with_wait_an_agent_that_is_not_there_yet_is_waited_for() {
 }
 
 #[test]
-fn with_wait_an_agent_that_goes_is_waited_for_until_it_has_all_names() {
+fn wait_covers_an_agent_that_restarts() {
     let lab = Lab::new();
     let path = lab.path("agent");
     let map = new_map("held");
@@ -191,7 +191,7 @@ fn with_wait_an_agent_that_goes_is_waited_for_until_it_has_all_names() {
 }
 
 #[test]
-fn the_wait_for_an_agent_ends_with_the_time_and_with_a_signal() {
+fn wait_for_an_agent_ends_by_timeout_and_signal() {
     let lab = Lab::new();
     let path = lab.path("dead");
     drop(Played::listen(&path));

@@ -180,7 +180,7 @@ fn first_tool(lab: &Lab, script: &str) -> Running {
 }
 
 #[test]
-fn without_a_holder_the_program_array_is_emptied_when_the_tool_is_killed() {
+fn program_array_without_a_holder_is_emptied() {
     let lab = Lab::new();
     let network = Network::new();
     let tool = first_tool(&lab, "");
@@ -217,7 +217,7 @@ fn finds(
 }
 
 #[test]
-fn an_agent_keeps_packets_on_their_way_while_the_tool_is_killed_and_started_again() {
+fn agent_keeps_packets_passing_while_the_tool_restarts() {
     let lab = Lab::new();
     let network = Network::new();
     let mut agent = Agent::start(&mut lab.agent(["--socket", "agent"]));
@@ -243,7 +243,7 @@ fn an_agent_keeps_packets_on_their_way_while_the_tool_is_killed_and_started_agai
 }
 
 #[test]
-fn an_agent_with_a_state_may_be_killed_too() {
+fn agent_with_a_state_may_be_killed() {
     let lab = Lab::new();
     let network = Network::new();
     let arguments = ["--socket", "agent", "--state", "/sys/fs/bpf/agent"];
@@ -265,7 +265,7 @@ fn an_agent_with_a_state_may_be_killed_too() {
 }
 
 #[test]
-fn a_process_that_takes_the_maps_out_of_the_tool_keeps_packets_on_their_way() {
+fn process_that_copies_the_maps_keeps_packets_passing() {
     let lab = Lab::new();
     let network = Network::new();
     let want = pinned();

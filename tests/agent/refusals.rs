@@ -10,7 +10,7 @@ use crate::support::peers::*;
 use std::os::fd::AsFd;
 
 #[test]
-fn a_refusal_names_the_rules_that_fall_short() {
+fn refusal_names_the_rules_that_do_not_permit() {
     let lab = Lab::new();
     let rules = ["h*:uid=1001:list,put", "*s:gid=1001:read", "q*:uid=1001:read,write"];
     let (mut agent, path) = serve_all(&lab, &[], &rules);
@@ -80,7 +80,7 @@ fn connect_in_thread(path: &std::path::Path, uid: u32) -> Client {
 }
 
 #[test]
-fn the_log_tells_who_did_what_and_by_which_rule() {
+fn log_has_the_client_the_operation_and_the_rule() {
     needs!(Feature::PeerPidfd);
     let lab = Lab::new();
     let (mut agent, path) = serve_all(&lab, &[], &["hits:uid=1001:read,list", "*:uid=1001:list"]);
@@ -117,7 +117,7 @@ fn the_log_tells_who_did_what_and_by_which_rule() {
 }
 
 #[test]
-fn a_quiet_log_has_what_changes_and_what_is_refused() {
+fn quiet_log_has_changes_and_refusals() {
     let lab = Lab::new();
     let (agent, path) = serve_all(&lab, &["-q"], &[]);
     let (root, nobody) = (Client::connect(&path), Client::connect_as(&path, &User::new(65534)));
@@ -133,7 +133,7 @@ fn a_quiet_log_has_what_changes_and_what_is_refused() {
 }
 
 #[test]
-fn root_of_another_user_namespace_is_who_it_is_here() {
+fn root_of_another_user_namespace_is_an_ordinary_user() {
     needs!(Feature::UserNamespace);
     let lab = Lab::new();
     let (mut agent, path) = serve_all(&lab, &[], &["hits:uid=1001:list,read"]);
@@ -150,7 +150,7 @@ fn root_of_another_user_namespace_is_who_it_is_here() {
 }
 
 #[test]
-fn root_outside_is_nobody_to_an_agent_in_a_user_namespace() {
+fn outer_root_is_unmapped_in_a_user_namespace() {
     needs!(Feature::UserNamespace);
     let lab = Lab::new();
     let binary = lab.reachable("bpf-agent");

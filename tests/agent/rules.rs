@@ -50,7 +50,7 @@ fn rules_of_the_file_are_added_to_those_of_the_command_line() {
 }
 
 #[test]
-fn what_cannot_be_read_on_sighup_leaves_the_rules_as_they_were() {
+fn unreadable_rules_on_sighup_change_nothing() {
     let lab = Lab::new();
     let file = write(&lab, "hits:uid=1001:list\n");
     let (mut agent, path) = serve_all(&lab, &["--rules", "rules"], &[]);
@@ -98,7 +98,7 @@ fn what_cannot_be_read_on_sighup_leaves_the_rules_as_they_were() {
 }
 
 #[test]
-fn without_a_file_sighup_changes_nothing() {
+fn sighup_without_a_file_changes_nothing() {
     let lab = Lab::new();
     let (mut agent, path) = serve_all(&lab, &[], &["hits:uid=1001:list"]);
     let (root, user) = (Client::connect(&path), Client::connect_as(&path, &User::new(1001)));
@@ -134,7 +134,7 @@ fn rules_that_are_wrong_at_the_start_are_one_line_and_status_2() {
 }
 
 #[test]
-fn who_waits_is_judged_by_the_rules_at_the_end() {
+fn waiting_client_is_subject_to_the_rules_at_the_end() {
     let lab = Lab::new();
     write(&lab, "*:uid=1001:list\n");
     let (mut agent, path) = serve_all(&lab, &["--rules", "rules"], &[]);
@@ -154,7 +154,7 @@ fn who_waits_is_judged_by_the_rules_at_the_end() {
 }
 
 #[test]
-fn get_is_decided_by_the_rules_in_force_when_each_packet_is_sent() {
+fn get_follows_the_rules_at_the_time_of_each_packet() {
     let lab = Lab::new();
     write(&lab, "*:uid=1001:read\n");
     let (mut agent, path) = serve_all(&lab, &["--rules", "rules"], &[]);

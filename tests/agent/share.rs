@@ -90,7 +90,7 @@ fn whose_what_is_stored_is_known_after_a_restart() {
 }
 
 #[test]
-fn the_agents_own_user_has_no_share_and_anybody_may_store_one() {
+fn own_user_has_no_quota_and_others_may_store_one() {
     let lab = Lab::new();
     let words = ["--socket", "agent", "--socket-mode", "0666", "--max-objects", "2"];
     let words = words.into_iter().chain(["--allow", "*:uid=1002:all"]);

@@ -55,7 +55,7 @@ fn option_wins_over_variable_and_variable_over_default() {
 }
 
 #[test]
-fn failed_connection_says_where_a_defaulted_path_comes_from() {
+fn failed_connection_names_the_source_of_the_path() {
     let lab = Lab::new();
     cover_run();
     lab.array("pinned", 1);
@@ -76,7 +76,7 @@ fn failed_connection_says_where_a_defaulted_path_comes_from() {
 }
 
 #[test]
-fn lost_connection_says_where_a_defaulted_path_comes_from() {
+fn lost_connection_names_the_source_of_the_path() {
     let lab = Lab::new();
     lab.array("pinned", 1);
     let mut command = lab.map(["put", "/sys/fs/bpf/pinned"]);

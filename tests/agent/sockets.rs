@@ -20,7 +20,7 @@ fn serves(path: &Path) {
 }
 
 #[test]
-fn the_second_agent_of_a_path_fails_and_the_first_serves_on() {
+fn second_agent_of_a_path_fails() {
     let lab = Lab::new();
     let empty = lab.files();
     let mut first = Agent::start(&mut lab.agent(["--socket", "agent"]));
@@ -36,7 +36,7 @@ fn the_second_agent_of_a_path_fails_and_the_first_serves_on() {
 }
 
 #[test]
-fn what_a_killed_agent_left_is_replaced_and_nothing_else() {
+fn stale_socket_is_replaced_and_other_files_are_not() {
     let lab = Lab::new();
     let empty = lab.files();
     let arguments = ["--socket", "agent"];
@@ -59,7 +59,7 @@ fn what_a_killed_agent_left_is_replaced_and_nothing_else() {
 }
 
 #[test]
-fn the_file_goes_at_the_end_if_it_is_the_agents_own() {
+fn own_socket_file_is_removed_at_the_end() {
     let lab = Lab::new();
     let empty = lab.files();
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
@@ -76,7 +76,7 @@ fn the_file_goes_at_the_end_if_it_is_the_agents_own() {
 }
 
 #[test]
-fn the_file_has_the_mode_that_is_asked_for_whatever_the_umask_is() {
+fn socket_mode_does_not_depend_on_the_umask() {
     let lab = Lab::new();
     for umask in ["0", "0777"] {
         for (mode, want) in
@@ -94,7 +94,7 @@ fn the_file_has_the_mode_that_is_asked_for_whatever_the_umask_is() {
 }
 
 #[test]
-fn an_agent_that_does_not_start_says_why_and_warns_of_nothing() {
+fn failed_start_is_one_line_without_warnings() {
     let lab = Lab::new();
     let idle = "nothing to serve: --socket is needed, or a socket from systemd";
     let (missing, taken) = (lab.path("no/agent"), lab.path("taken"));
@@ -126,7 +126,7 @@ fn an_agent_that_does_not_start_says_why_and_warns_of_nothing() {
 }
 
 #[test]
-fn paths_as_long_as_an_address_is_are_served_and_longer_ones_refused() {
+fn paths_longer_than_an_address_are_refused() {
     let lab = Lab::new();
     let room = 107 - lab.path("").as_os_str().len();
     for (length, is_fine) in [(room, true), (room + 1, false)] {

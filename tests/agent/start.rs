@@ -10,7 +10,7 @@ use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 
 #[test]
-fn what_is_wrong_on_the_command_line_is_one_line_and_status_2() {
+fn usage_error_is_one_line_and_status_2() {
     let lab = Lab::new();
     let before = lab.files();
     let bad = |option: &str, value: &str, what: &str| {
@@ -81,7 +81,7 @@ fn status(pid: u32, field: &str) -> String {
 }
 
 #[test]
-fn an_agent_keeps_no_privilege_that_it_does_not_need() {
+fn agent_drops_unneeded_privileges() {
     let lab = Lab::new();
     let state = format!("{BPFFS}/agent");
     const NONE: u64 = 0;
@@ -100,7 +100,7 @@ fn an_agent_keeps_no_privilege_that_it_does_not_need() {
 }
 
 #[test]
-fn an_agent_has_as_many_descriptors_as_it_may() {
+fn agent_raises_its_limit_on_open_files() {
     let lab = Lab::new();
     let start = child::Start { open_files: Some((64, 4096)), ..Default::default() };
     let mut agent = Agent::spawn_with(&start, &mut lab.agent(["--socket", "agent"]));
@@ -129,7 +129,7 @@ fn take_from(pid: u32, uid: u32) -> Result<(), Errno> {
 }
 
 #[test]
-fn nobody_of_the_same_user_takes_descriptors_out_of_an_agent() {
+fn same_user_cannot_copy_fds_of_an_agent() {
     let lab = Lab::new();
     let user = ["setpriv", "--reuid=1001", "--regid=1001", "--clear-groups"];
     let program = lab.reachable("bpf-agent");

@@ -19,7 +19,7 @@ fn mode_of(path: &str) -> u32 {
 }
 
 #[test]
-fn the_directory_is_made_for_the_agent_alone_whatever_the_umask_is() {
+fn state_mode_does_not_depend_on_the_umask() {
     let lab = Lab::new();
     let command = lab.agent(["--socket", "agent", "--state", STATE]);
     let agent = Agent::start(&mut after("umask 0", &command));
@@ -32,7 +32,7 @@ fn the_directory_is_made_for_the_agent_alone_whatever_the_umask_is() {
 }
 
 #[test]
-fn a_directory_that_others_could_have_written_is_refused() {
+fn directory_writable_by_others_is_refused() {
     let lab = Lab::new();
     let here = |name: &str| format!("{BPFFS}/{name}");
     for name in ["open", "theirs", "good", "parent"] {
@@ -162,7 +162,7 @@ fn all_that_was_put_is_held_after_a_stop_and_after_a_kill() {
 }
 
 #[test]
-fn a_name_that_no_file_can_have_is_refused() {
+fn name_unfit_for_a_file_is_refused() {
     let lab = Lab::new();
     let mut agent = start(&lab);
     let client = Client::connect(&lab.path("agent"));
@@ -182,7 +182,7 @@ fn client_fds(socket: &Path, names: &[Vec<u8>]) -> Vec<(String, u32, i32)> {
 }
 
 #[test]
-fn what_a_killed_agent_left_unfinished_is_removed_at_the_next_start() {
+fn unfinished_changes_are_removed_at_the_next_start() {
     let lab = Lab::new();
     let agent = start(&lab);
     let map = new_map("held");
@@ -204,7 +204,7 @@ fn what_a_killed_agent_left_unfinished_is_removed_at_the_next_start() {
 }
 
 #[test]
-fn what_is_not_understood_is_left_alone_and_told() {
+fn unknown_files_are_kept_and_logged() {
     let lab = Lab::new();
     start(&lab).stop();
     let about = "v1 map id=1 access=rw uid=0 gid=0 pid=1 time=1";

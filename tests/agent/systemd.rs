@@ -111,7 +111,7 @@ fn last_of_several_reloads_is_sent_when_a_full_queue_is_read() {
 }
 
 #[test]
-fn manager_that_is_gone_is_not_written_to_again_and_again() {
+fn notifications_end_when_the_manager_is_gone() {
     let lab = Lab::new();
     let supervisor = Supervisor::new(&lab);
     supervisor.fill();

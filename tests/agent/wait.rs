@@ -38,7 +38,7 @@ fn still_waits(client: &Client, other: &Client) {
 }
 
 #[test]
-fn who_waits_is_answered_once_all_names_are_there() {
+fn wait_is_answered_when_all_names_exist() {
     let lab = Lab::new();
     let (_agent, path) = serve(&lab);
     let (client, other) = (heard(&path), heard(&path));
@@ -66,7 +66,7 @@ fn who_waits_is_answered_once_all_names_are_there() {
 }
 
 #[test]
-fn all_who_wait_for_a_name_are_answered_when_it_comes() {
+fn all_clients_that_wait_for_a_name_are_answered() {
     let lab = Lab::new();
     let (_agent, path) = serve(&lab);
     let other = Client::connect(&path);
@@ -81,7 +81,7 @@ fn all_who_wait_for_a_name_are_answered_when_it_comes() {
 }
 
 #[test]
-fn waiting_ends_with_its_time_and_not_with_the_patience_for_the_idle() {
+fn wait_ends_by_its_own_timeout() {
     let lab = Lab::new();
     let words = ["--socket", "agent", "--client-timeout", "1.5"];
     let mut agent = Agent::start(&mut lab.agent(words));
@@ -108,7 +108,7 @@ fn waiting_ends_with_its_time_and_not_with_the_patience_for_the_idle() {
 }
 
 #[test]
-fn who_goes_away_while_waiting_is_forgotten() {
+fn wait_of_a_closed_connection_is_dropped() {
     let lab = Lab::new();
     let (agent, path) = serve(&lab);
     let other = Client::connect(&path);
@@ -173,7 +173,7 @@ fn requests_sent_ahead_are_answered_in_their_order() {
 }
 
 #[test]
-fn what_is_asked_behind_a_wait_is_answered_behind_it() {
+fn requests_after_a_wait_are_answered_after_it() {
     let lab = Lab::new();
     let (_agent, path) = serve(&lab);
     let (client, other) = (heard(&path), heard(&path));
@@ -188,7 +188,7 @@ fn what_is_asked_behind_a_wait_is_answered_behind_it() {
 }
 
 #[test]
-fn who_has_said_all_still_gets_every_answer() {
+fn half_closed_client_gets_every_answer() {
     let lab = Lab::new();
     let (agent, path) = serve(&lab);
     let other = Client::connect(&path);

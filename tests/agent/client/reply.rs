@@ -8,7 +8,7 @@ use crate::support::played::*;
 use std::os::fd::{AsFd, OwnedFd};
 
 #[test]
-fn a_reply_that_is_not_what_was_asked_for_is_refused_and_nothing_runs() {
+fn malformed_reply_is_refused_and_no_command_runs() {
     let lab = Lab::new();
     let path = lab.path("agent");
     let pin = lab.array("pinned", 1);
@@ -158,7 +158,7 @@ fn a_reply_that_is_not_what_was_asked_for_is_refused_and_nothing_runs() {
 }
 
 #[test]
-fn with_read_only_nothing_that_may_write_is_taken() {
+fn read_only_refuses_writable_maps() {
     let lab = Lab::new();
     let (path, map, pin) = (lab.path("agent"), new_map("held"), lab.array("pinned", 1));
     let read_only = open_pin_with(&pin, 8);
@@ -179,7 +179,7 @@ fn with_read_only_nothing_that_may_write_is_taken() {
 }
 
 #[test]
-fn with_read_only_programs_and_links_are_refused_by_name_and_passed_over_in_a_list() {
+fn read_only_refuses_named_programs_and_links() {
     let lab = Lab::new();
     let (path, pin) = (lab.path("agent"), pin_program("prog"));
     let prog = open_pin(&pin);
@@ -213,7 +213,7 @@ fn with_read_only_programs_and_links_are_refused_by_name_and_passed_over_in_a_li
 }
 
 #[test]
-fn what_an_agent_refuses_is_told_with_its_reason_in_one_line() {
+fn refusal_is_reported_with_its_reason_in_one_line() {
     let lab = Lab::new();
     let path = lab.path("agent");
     for (status, reason, told) in [
@@ -244,7 +244,7 @@ fn what_an_agent_refuses_is_told_with_its_reason_in_one_line() {
 }
 
 #[test]
-fn a_reply_to_bpf_map_is_checked_too() {
+fn malformed_reply_to_bpf_map_is_refused() {
     let lab = Lab::new();
     let (path, map) = (lab.path("agent"), new_map("held"));
     let fds = [map.as_fd()];
@@ -278,7 +278,7 @@ fn a_reply_to_bpf_map_is_checked_too() {
 }
 
 #[test]
-fn a_layout_is_believed_only_if_it_is_the_maps() {
+fn layout_of_another_map_is_refused() {
     let lab = Lab::new();
     let (path, map) = (lab.path("agent"), new_map("held"));
     let dropped =

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 #[test]
-fn three_hundred_maps_come_in_as_many_packets_as_it_takes() {
+fn three_hundred_maps_arrive_in_several_packets() {
     let lab = Lab::new();
     let path = lab.path("agent");
     let maps: Vec<OwnedFd> = (0..300).map(|_| new_map("held")).collect();
@@ -37,7 +37,7 @@ fn three_hundred_maps_come_in_as_many_packets_as_it_takes() {
 }
 
 #[test]
-fn without_names_all_that_may_be_had_comes_in_the_order_of_names() {
+fn no_names_request_all_objects_in_order_of_names() {
     let lab = Lab::new();
     let path = lab.path("agent");
     let maps: Vec<OwnedFd> = (0..3).map(|_| new_map("held")).collect();
@@ -84,7 +84,7 @@ fn without_names_all_that_may_be_had_comes_in_the_order_of_names() {
 }
 
 #[test]
-fn an_agents_objects_keep_their_place_among_other_sources_and_may_be_named() {
+fn agent_objects_keep_their_order_among_other_sources() {
     let lab = Lab::new();
     let (path, map) = (lab.path("agent"), new_map("held"));
     lab.array("first", 1);
@@ -102,7 +102,7 @@ fn an_agents_objects_keep_their_place_among_other_sources_and_may_be_named() {
 }
 
 #[test]
-fn where_nobody_can_be_reached_the_reason_is_told() {
+fn failed_connection_is_reported_with_its_reason() {
     let lab = Lab::new();
     let datagram = std::os::unix::net::UnixDatagram::bind(lab.path("datagram")).unwrap();
     let stream = std::os::unix::net::UnixListener::bind(lab.path("stream")).unwrap();
@@ -151,7 +151,7 @@ fn agent_below_a_long_path_is_connected_to() {
 }
 
 #[test]
-fn what_is_wrong_with_the_arguments_is_told_before_anybody_is_asked() {
+fn malformed_arguments_are_reported_before_connecting() {
     let lab = Lab::new();
     for (arguments, message) in [
         (&["--agent", "a#"][..], "--agent a#: a name is empty"),

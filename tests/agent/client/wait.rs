@@ -11,7 +11,7 @@ use std::os::fd::AsFd;
 use std::process::Stdio;
 
 #[test]
-fn a_reply_without_an_end_is_given_up() {
+fn endless_reply_is_abandoned() {
     let lab = Lab::new();
     let path = lab.path("agent");
     let long = Record { layout: "x".repeat(60 << 10), ..record("hits", 1) };
@@ -27,7 +27,7 @@ fn a_reply_without_an_end_is_given_up() {
 }
 
 #[test]
-fn an_agent_that_does_not_answer_is_left_when_the_time_is_over() {
+fn silent_agent_causes_a_timeout() {
     let lab = Lab::new();
     let path = lab.path("agent");
     for (arguments, object) in [
@@ -57,7 +57,7 @@ fn an_agent_that_does_not_answer_is_left_when_the_time_is_over() {
 }
 
 #[test]
-fn a_connection_that_ends_without_a_reply_is_made_again_five_times() {
+fn connection_closed_without_a_reply_is_retried_five_times() {
     let lab = Lab::new();
     let (path, map) = (lab.path("agent"), new_map("held"));
     let hits = record("hits", id_of(&map));
@@ -87,7 +87,7 @@ fn a_connection_that_ends_without_a_reply_is_made_again_five_times() {
 }
 
 #[test]
-fn names_are_waited_for_in_one_request_that_says_how_long() {
+fn wait_is_one_request_with_a_time_limit() {
     let lab = Lab::new();
     let (path, maps) = (lab.path("agent"), [new_map("held"), new_map("held")]);
     let records = [record("a", id_of(&maps[0])), record("b", id_of(&maps[1]))];
@@ -124,7 +124,7 @@ fn names_are_waited_for_in_one_request_that_says_how_long() {
 }
 
 #[test]
-fn a_signal_ends_the_wait_and_leaves_no_socket() {
+fn signal_ends_the_wait_and_leaves_no_socket() {
     let lab = Lab::new();
     let before = lab.files();
     let path = lab.path("agent");
