@@ -57,7 +57,7 @@ fn told(command: &mut Command, flags: &str, want: &[(&[&str], &str)]) {
 }
 
 #[test]
-fn read_only_descriptors_come_from_every_source() {
+fn every_source_gives_read_only_fds() {
     needs!(Feature::FreezeNeedsWriteAccess);
     let lab = Lab::new();
     let probe = lab.reachable("probe");
@@ -96,7 +96,7 @@ fn read_only_descriptors_come_from_every_source() {
 }
 
 #[test]
-fn read_only_descriptors_come_from_a_sender() {
+fn sender_gives_read_only_fds() {
     needs!(Feature::FreezeNeedsWriteAccess);
     let lab = Lab::new();
     for (access, flags, want) in [("-r", "00", &READ_ONLY), ("--clean", "02", &WRITABLE)] {
@@ -143,7 +143,7 @@ fn inherited_descriptors_are_replaced_in_place() {
 }
 
 #[test]
-fn where_no_read_only_descriptor_can_be_had_nothing_runs() {
+fn command_does_not_run_without_a_read_only_fd() {
     let lab = Lab::new();
     let exec = lab.reachable("bpf-exec");
     let directory = Path::new(BPFFS).join("sub");
@@ -178,7 +178,7 @@ fn where_no_read_only_descriptor_can_be_had_nothing_runs() {
 }
 
 #[test]
-fn a_pin_that_may_be_read_gives_a_read_only_descriptor_and_no_more() {
+fn readable_pin_gives_a_read_only_fd() {
     let lab = Lab::new();
     let pin = lab.hash("probed");
     std::fs::set_permissions(&pin, std::fs::Permissions::from_mode(0o444)).unwrap();
@@ -234,7 +234,7 @@ fn split_status(run: &Run, locked: bool) -> &str {
 }
 
 #[test]
-fn a_lock_leaves_the_element_operations_and_no_way_around() {
+fn lock_permits_element_operations_only() {
     needs!(Feature::FreezeNeedsWriteAccess);
     let lab = Lab::new();
     for way in [&[][..], &["--high-bits"]] {
@@ -264,7 +264,7 @@ fn a_lock_leaves_the_element_operations_and_no_way_around() {
 /// The second number that x86_64 has for bpf(2), where its x32 is built in.
 #[cfg(target_arch = "x86_64")]
 #[test]
-fn a_lock_refuses_the_x32_number_altogether() {
+fn lock_refuses_the_x32_number() {
     let lab = Lab::new();
     let free = probe_as_nobody(&lab, &[], &["--x32"]);
     for line in split_status(&free, false).lines() {
@@ -278,7 +278,7 @@ fn a_lock_refuses_the_x32_number_altogether() {
 }
 
 #[test]
-fn a_lock_warns_where_it_does_not_hold() {
+fn lock_warns_if_it_is_incomplete() {
     let lab = Lab::new();
     let exec = lab.reachable("bpf-exec");
     let create = ["--create", "m=hash,key=4,value=8,entries=1", "--"];

@@ -162,7 +162,7 @@ fn btf_wins_over_the_layout_of_another_process() {
 }
 
 #[test]
-fn own_environment_wins_over_btf_if_it_fits_and_is_dropped_if_not() {
+fn own_environment_wins_over_btf_only_if_it_fits() {
     let lab = Lab::new();
     let typed = typed(&lab);
     let with = |layout: &str, words: &[&str]| {

@@ -32,7 +32,7 @@ fn variables(maps: &[(u32, i32, &str)]) -> Vec<String> {
 const MAP: Option<&str> = Some("anon_inode:bpf-map");
 
 #[test]
-fn the_command_has_its_descriptors_and_the_callers_and_no_other() {
+fn command_inherits_exactly_the_announced_fds() {
     let lab = Lab::new();
     let pin = lab.array("pinned", 1);
     let pin = pin.to_str().unwrap();
@@ -105,7 +105,7 @@ fn many_maps_go_above_the_soft_limit_which_is_then_put_back() {
 }
 
 #[test]
-fn the_environment_is_the_callers_but_for_the_contracts_variables() {
+fn environment_differs_in_contract_variables_only() {
     let lab = Lab::new();
     let before = ["A=1", "no equals", "B==x=", "A=2", "=", "", "C=\u{e9}\n", "BPF_MAPS=x"];
     let after = ["BPF_MAP_X=1", "BPF_MAP1_SIZE=2", "XBPF_MAP0=3", "BPF_MAP0_NAMES=4", "Z="];
@@ -239,7 +239,7 @@ fn one_bpf_exec_hands_on_what_another_handed_over() {
 }
 
 #[test]
-fn the_command_is_found_by_path_and_is_a_shell_by_default() {
+fn command_is_found_by_path_and_defaults_to_a_shell() {
     let lab = Lab::new();
     let script = |name: &str, mode: u32, text: &str| {
         let path = lab.path(name);
@@ -294,7 +294,7 @@ fn the_command_is_found_by_path_and_is_a_shell_by_default() {
 }
 
 #[test]
-fn the_status_is_the_commands_own() {
+fn status_is_that_of_the_command() {
     let lab = Lab::new();
     for (script, status) in [
         ("exit 0", 0),
@@ -389,7 +389,7 @@ fn closed_standard_streams_stay_closed() {
 }
 
 #[test]
-fn a_dry_run_tells_what_would_be_handed_over_and_runs_nothing() {
+fn dry_run_prints_the_plan_and_runs_nothing() {
     let lab = Lab::new();
     let hits = lab.array("hits", 4);
     let id = map_id(&hits);

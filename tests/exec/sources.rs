@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 #[test]
-fn without_a_source_every_pin_below_the_root_is_handed_over_in_order() {
+fn no_source_hands_over_every_pin_in_order() {
     let lab = Lab::new();
     lab.array("zz", 1);
     std::fs::create_dir_all(format!("{BPFFS}/a/b")).unwrap();
@@ -32,7 +32,7 @@ fn without_a_source_every_pin_below_the_root_is_handed_over_in_order() {
 }
 
 #[test]
-fn a_value_that_bpftool_wrote_is_read_and_one_that_bpf_map_wrote_is_read_by_bpftool() {
+fn values_are_exchanged_with_bpftool() {
     let lab = Lab::new();
     let pin = lab.array("hits", 4);
     let pin = pin.to_str().unwrap();
@@ -57,7 +57,7 @@ fn handed_over(lab: &Lab, words: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn maps_come_by_id_and_by_the_kernels_name_in_the_order_given() {
+fn ids_and_kernel_names_keep_their_order() {
     let lab = Lab::new();
     let [one, two] = [unique("one"), unique("two")];
     let ids = [&one, &two].map(|name| map_id(&lab.hash(name)).to_string());
@@ -83,7 +83,7 @@ fn maps_come_by_id_and_by_the_kernels_name_in_the_order_given() {
 }
 
 #[test]
-fn a_kernel_name_must_be_one_and_fit() {
+fn ambiguous_or_long_kernel_name_is_refused() {
     let lab = Lab::new();
     let name = unique("same");
     let pins = ["x", "y"].map(|other| {
@@ -107,7 +107,7 @@ fn a_kernel_name_must_be_one_and_fit() {
 }
 
 #[test]
-fn a_processs_maps_come_with_the_names_and_layouts_of_its_own_variables() {
+fn maps_of_a_process_keep_its_names_and_layouts() {
     let lab = Lab::new();
     let name = unique("hits");
     let pin = lab.hash(&name);
@@ -222,7 +222,7 @@ fn every_type_that_needs_no_program_is_created() {
 }
 
 #[test]
-fn a_new_map_is_as_it_was_told_to_be() {
+fn new_map_is_as_specified() {
     let lab = Lab::new();
     // What the kernel has: key, value, entries, flags; and the layout that goes on.
     for (spec, [key, value, entries, flags], layout) in [
@@ -273,7 +273,7 @@ fn a_new_map_is_as_it_was_told_to_be() {
 }
 
 #[test]
-fn layouts_come_from_btf_and_reach_a_user_who_could_not_ask_for_it() {
+fn layouts_from_btf_reach_an_unprivileged_user() {
     let lab = Lab::new();
     let object = fixture("types.bpf.o");
     let words = ["prog", "loadall", &object, "/sys/fs/bpf/progs", "type", "tc", "pinmaps"];
@@ -320,7 +320,7 @@ fn layouts_come_from_btf_and_reach_a_user_who_could_not_ask_for_it() {
 }
 
 #[test]
-fn the_bpffs_root_is_an_option_a_variable_or_the_usual_place() {
+fn bpffs_root_is_an_option_a_variable_or_the_default() {
     let lab = Lab::new();
     lab.array("usual", 1);
     let [one, two] = ["one", "two"].map(|name| {
@@ -379,7 +379,7 @@ fn ip(words: &str) {
 }
 
 #[test]
-fn a_classifier_counts_real_packets_which_a_shell_reads() {
+fn shell_reads_packet_counts_of_a_classifier() {
     let lab = Lab::new();
     unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace");
     let mut command = Command::new("/usr/bin/unshare");

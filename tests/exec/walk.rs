@@ -29,7 +29,7 @@ fn paths_longer_than_path_max_do_not_end_a_walk() {
 }
 
 #[test]
-fn directories_that_are_nested_too_deeply_are_skipped_with_a_warning() {
+fn deeply_nested_directories_are_skipped_with_a_warning() {
     let lab = Lab::new();
     lab.array("map", 1);
     nest(70, 1);

@@ -22,7 +22,7 @@ fn inherit(lab: &Lab, variables: &[(&str, &[u8])], stdin: Stdio) -> (Vec<String>
 }
 
 #[test]
-fn inherited_variables_that_are_not_as_they_should_be_are_warnings() {
+fn malformed_inherited_variables_warn() {
     let lab = Lab::new();
     let map = lab.array("map", 1);
     let program = pin_program("prog");
@@ -122,7 +122,7 @@ fn inherited_variables_that_are_not_as_they_should_be_are_warnings() {
 }
 
 #[test]
-fn a_closed_descriptor_below_sudo_has_a_hint() {
+fn fd_closed_by_sudo_is_reported_with_a_hint() {
     let lab = Lab::new();
     lab.array("map", 1);
     // What counts is what the parent is called; the shell does not exec the last command here.
@@ -144,7 +144,7 @@ fn a_closed_descriptor_below_sudo_has_a_hint() {
 }
 
 #[test]
-fn a_map_that_was_declared_and_is_gone_is_not_replaced_by_all_there_are() {
+fn lost_inherited_map_does_not_widen_the_scope() {
     let lab = Lab::new();
     lab.array("map", 1);
     for (options, variable, want) in [
@@ -186,7 +186,7 @@ fn read_only_holds_for_maps_that_no_variable_names() {
 }
 
 #[test]
-fn without_proc_an_inherited_map_is_an_error_and_not_let_through() {
+fn inherited_map_without_proc_is_an_error() {
     let lab = Lab::new();
     lab.array("map", 1);
     // A root of its own, with the binary, a bpffs and no /proc.
@@ -220,7 +220,7 @@ fn fill(command: &mut Command, bytes: usize) {
 }
 
 #[test]
-fn an_environment_of_1_mib_is_passed_on_and_one_that_the_kernel_refuses_is_an_error() {
+fn environment_too_large_for_the_kernel_is_an_error() {
     let lab = Lab::new();
     std::fs::create_dir("/sys/fs/bpf/maps").unwrap();
     let object = fixture("types.bpf.o");

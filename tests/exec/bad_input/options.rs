@@ -6,7 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStringExt;
 
 #[test]
-fn an_option_that_is_unknown_or_has_a_bad_value_is_an_error() {
+fn unknown_option_or_bad_value_is_an_error() {
     let lab = Lab::new();
     lab.array("map", 1);
     let see = "(see bpf-exec --help)";
@@ -54,7 +54,7 @@ fn an_option_that_is_unknown_or_has_a_bad_value_is_an_error() {
 }
 
 #[test]
-fn bytes_that_are_not_text_are_escaped_and_the_message_stays_one_line() {
+fn non_text_bytes_are_escaped_in_one_line() {
     let lab = Lab::new();
     lab.array("map", 1);
     let (raw, shown) = (b"x\x1b[2J\xff\n\xc2\x9by", "x\\x1b[2J\\xff\\n\\u{9b}y");
@@ -109,7 +109,7 @@ fn bytes_that_are_not_text_are_escaped_and_the_message_stays_one_line() {
 }
 
 #[test]
-fn paths_that_are_not_text_work() {
+fn non_text_paths_work() {
     let lab = Lab::new();
     let pin = OsString::from_vec(b"/sys/fs/bpf/p\xff\xa7".to_vec());
     std::fs::hard_link(lab.array("map", 1), &pin).unwrap();

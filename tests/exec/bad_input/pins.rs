@@ -6,7 +6,7 @@ use crate::common::*;
 use std::os::unix::fs::symlink;
 
 #[test]
-fn what_is_not_a_pinned_map_is_an_error_that_says_what_it_is() {
+fn path_without_a_pinned_map_is_an_error_with_its_type() {
     let lab = Lab::new();
     lab.array("map", 1);
     pin_program("prog");
@@ -39,7 +39,7 @@ fn what_is_not_a_pinned_map_is_an_error_that_says_what_it_is() {
 }
 
 #[test]
-fn an_empty_directory_is_a_warning_and_no_maps() {
+fn empty_directory_causes_a_warning() {
     let lab = Lab::new();
     std::fs::create_dir_all("/sys/fs/bpf/empty/below").unwrap();
     for (arguments, path) in [
@@ -58,7 +58,7 @@ fn an_empty_directory_is_a_warning_and_no_maps() {
 }
 
 #[test]
-fn a_root_that_is_no_bpf_file_system_is_an_error() {
+fn root_outside_bpffs_is_an_error() {
     let lab = Lab::new();
     std::fs::write(lab.path("file"), "").unwrap();
     for (root, message) in [
@@ -77,7 +77,7 @@ fn a_root_that_is_no_bpf_file_system_is_an_error() {
 }
 
 #[test]
-fn programs_links_and_symbolic_links_among_pins_are_passed_over() {
+fn programs_links_and_symbolic_links_are_skipped() {
     let lab = Lab::new();
     std::fs::create_dir_all("/sys/fs/bpf/all/below").unwrap();
     std::fs::create_dir("/sys/fs/bpf/elsewhere").unwrap();
@@ -100,7 +100,7 @@ fn programs_links_and_symbolic_links_among_pins_are_passed_over() {
 }
 
 #[test]
-fn what_a_user_may_not_open_is_an_error_that_says_what_would_help() {
+fn missing_permission_is_an_error_with_a_hint() {
     let lab = Lab::new();
     std::fs::create_dir_all("/sys/fs/bpf/all/closed").unwrap();
     let pins = [lab.array("all/map", 1), lab.array("all/rw", 1)];
@@ -142,7 +142,7 @@ fn what_a_user_may_not_open_is_an_error_that_says_what_would_help() {
 }
 
 #[test]
-fn the_kernels_own_files_below_the_root_do_not_keep_a_user_from_its_pins() {
+fn kernel_files_below_the_root_are_skipped() {
     let lab = Lab::new();
     chmod(lab.array("map", 1), 0o644);
     // A kernel without CONFIG_BPF_PRELOAD has neither file, and some refuse every name with a dot.

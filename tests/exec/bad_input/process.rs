@@ -5,7 +5,7 @@ use crate::common::*;
 use std::os::unix::fs::symlink;
 
 #[test]
-fn a_command_that_cannot_be_executed_is_126_and_one_that_is_not_there_127() {
+fn unexecutable_command_is_126_and_missing_one_127() {
     let lab = Lab::new();
     lab.array("map", 1);
     let file = |name: &str, text: &str, mode| {
@@ -41,7 +41,7 @@ fn a_command_that_cannot_be_executed_is_126_and_one_that_is_not_there_127() {
 }
 
 #[test]
-fn a_hard_limit_on_open_files_that_is_too_low_is_an_error() {
+fn low_hard_limit_on_open_files_is_an_error() {
     let lab = Lab::new();
     for n in 0..8 {
         lab.array(&format!("map{n}"), 1);
@@ -80,7 +80,7 @@ fn a_hard_limit_on_open_files_that_is_too_low_is_an_error() {
 }
 
 #[test]
-fn standard_streams_that_are_closed_stay_so_for_the_command_and_get_no_message() {
+fn closed_standard_streams_stay_closed() {
     let lab = Lab::new();
     lab.array("map", 1);
     let (out, script) = (
@@ -116,7 +116,7 @@ fn standard_streams_that_are_closed_stay_so_for_the_command_and_get_no_message()
 }
 
 #[test]
-fn output_that_cannot_be_written_is_an_error_where_it_is_data_and_none_where_it_is_not() {
+fn unwritable_data_output_is_an_error() {
     let lab = Lab::new();
     lab.array("map", 1);
     for (redirection, cause) in

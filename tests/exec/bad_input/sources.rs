@@ -6,7 +6,7 @@ use crate::common::*;
 use std::process::{Command, Stdio};
 
 #[test]
-fn a_name_that_could_be_taken_for_something_else_is_refused() {
+fn ambiguous_name_is_refused() {
     let lab = Lab::new();
     let id = map_id(&lab.array("map", 1));
     let held = "the name holds '/', ':', '=' or a control byte";
@@ -55,7 +55,7 @@ fn a_name_that_could_be_taken_for_something_else_is_refused() {
 }
 
 #[test]
-fn a_process_that_holds_no_map_or_is_none_is_an_error() {
+fn process_without_maps_is_an_error() {
     let lab = Lab::new();
     for pid in ["0", "-1", "abc", "", "1x", "+1", " 1", "1 ", "0x1", "2147483648"] {
         own_failure(&lab, &["--pid", pid], &format!("--pid {pid}: not a process id"));
@@ -85,7 +85,7 @@ fn a_process_that_holds_no_map_or_is_none_is_an_error() {
 }
 
 #[test]
-fn an_id_that_no_map_has_is_an_error() {
+fn unknown_id_is_an_error() {
     let lab = Lab::new();
     for id in ["0", "4294967295"] {
         own_failure(&lab, &["--id", id], &format!("id {id}: open map by id: no such map"));
@@ -96,7 +96,7 @@ fn an_id_that_no_map_has_is_an_error() {
 }
 
 #[test]
-fn a_kernel_name_that_is_too_long_or_unknown_or_not_the_only_one_is_an_error() {
+fn long_unknown_or_ambiguous_kernel_name_is_an_error() {
     let lab = Lab::new();
     let find = "find map by name";
     let (long, most) = ("sixteen_bytes_xx", "fifteen_bytes_x");
@@ -117,7 +117,7 @@ fn a_kernel_name_that_is_too_long_or_unknown_or_not_the_only_one_is_an_error() {
 }
 
 #[test]
-fn a_specification_that_makes_no_map_is_an_error() {
+fn malformed_map_specification_is_an_error() {
     let lab = Lab::new();
     // In arguments, as they stand.
     for (spec, cause) in [
@@ -167,7 +167,7 @@ fn a_specification_that_makes_no_map_is_an_error() {
 }
 
 #[test]
-fn a_map_that_was_made_before_the_failure_is_gone_after_it() {
+fn map_created_before_a_failure_is_removed() {
     let lab = Lab::new();
     let create = "--create=bad_input_made=array,value=4,entries=1";
     let exists = || {

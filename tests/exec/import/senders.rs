@@ -110,7 +110,7 @@ fn import_of_a_user_accepts_that_user_and_root_alone() {
 }
 
 #[test]
-fn from_names_the_only_users_that_may_send() {
+fn only_users_in_from_may_send() {
     let lab = Lab::new();
     // A file of the test's own, in which alice exists; it goes with the mount namespace.
     std::fs::write(lab.path("passwd"), "root:x:0:0::/:\nalice:x:1001:1001::/:\n").unwrap();
@@ -207,7 +207,7 @@ fn user_without_a_number_in_the_namespace_needs_from_65534() {
 }
 
 #[test]
-fn from_and_socket_mode_that_do_not_fit_are_usage_errors() {
+fn conflicting_from_and_socket_mode_are_usage_errors() {
     let lab = Lab::new();
     let before = lab.files();
     let bad = "not the name or the number of a user";

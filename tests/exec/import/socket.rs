@@ -11,7 +11,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 
 #[test]
-fn the_socket_has_the_mode_asked_for_whatever_the_umask_is() {
+fn socket_mode_does_not_depend_on_the_umask() {
     let lab = Lab::new();
     let (socket, before) = (lab.path("uds"), lab.files());
     for (umask, options, want) in [
@@ -38,7 +38,7 @@ fn the_socket_has_the_mode_asked_for_whatever_the_umask_is() {
 }
 
 #[test]
-fn a_dead_leftover_socket_is_replaced() {
+fn stale_socket_is_replaced() {
     let lab = Lab::new();
     let (socket, before) = (lab.path("uds"), lab.files());
     let mut command = import(&lab, &[], &socket, &["--", "sh", "-c", REPORT]);
@@ -71,7 +71,7 @@ fn a_dead_leftover_socket_is_replaced() {
 }
 
 #[test]
-fn whatever_else_has_the_name_is_an_error_and_stays() {
+fn other_file_of_this_name_is_an_error_and_kept() {
     let lab = Lab::new();
     let other = UnixDatagram::bind(lab.path("datagram")).unwrap();
     let stream = UnixListener::bind(lab.path("stream")).unwrap();
@@ -115,7 +115,7 @@ fn whatever_else_has_the_name_is_an_error_and_stays() {
 }
 
 #[test]
-fn a_live_import_is_not_disturbed_by_a_second_one() {
+fn second_import_does_not_disturb_the_first() {
     let lab = Lab::new();
     let (socket, before) = (lab.path("uds"), lab.files());
     let mut command = import(&lab, &[LIMIT], &socket, &["--", "sh", "-c", REPORT]);
@@ -130,7 +130,7 @@ fn a_live_import_is_not_disturbed_by_a_second_one() {
 }
 
 #[test]
-fn a_path_may_be_relative_and_have_107_bytes_but_not_108() {
+fn path_may_be_relative_and_have_107_bytes() {
     let lab = Lab::new();
     let before = lab.files();
     let long = |length: usize| lab.path(&"x".repeat(length - lab.path("").as_os_str().len()));

@@ -93,7 +93,7 @@ fn duplicate_or_taken_ids_are_renumbered_with_a_warning() {
 }
 
 #[test]
-fn a_name_is_given_to_one_map_and_refused_for_two() {
+fn name_is_given_to_one_map_and_refused_for_two() {
     let lab = Lab::new();
     let (socket, before) = (lab.path("uds"), lab.files());
     let (path, argument) = (socket.display(), format!("hits={}", socket.display()));
@@ -136,7 +136,7 @@ fn imports_and_pins_keep_the_order_of_the_command_line() {
 }
 
 #[test]
-fn a_dry_run_waits_and_prints_and_leaves_no_socket() {
+fn dry_run_waits_and_leaves_no_socket() {
     let lab = Lab::new();
     let (socket, before) = (lab.path("uds"), lab.files());
     let mut command = import(&lab, &["--dry-run", "--json"], &socket, &["--", "echo", "ran"]);

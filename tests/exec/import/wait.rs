@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use std::os::unix::process::ExitStatusExt;
 
 #[test]
-fn a_source_that_fails_is_told_at_once_and_leaves_no_socket() {
+fn failed_source_is_reported_at_once_without_a_socket() {
     let lab = Lab::new();
     let before = lab.files();
     let mut command =
@@ -20,7 +20,7 @@ fn a_source_that_fails_is_told_at_once_and_leaves_no_socket() {
 }
 
 #[test]
-fn a_command_that_is_not_found_leaves_neither_socket_nor_maps() {
+fn missing_command_leaves_neither_socket_nor_maps() {
     let lab = Lab::new();
     let (socket, before) = (lab.path("uds"), lab.files());
     let mut command = import(&lab, &[], &socket, &["--", "./none"]);
@@ -34,7 +34,7 @@ fn a_command_that_is_not_found_leaves_neither_socket_nor_maps() {
 }
 
 #[test]
-fn a_signal_ends_the_wait_and_leaves_neither_socket_nor_maps() {
+fn signal_ends_the_wait_without_socket_or_maps() {
     let lab = Lab::new();
     let (socket, before) = (lab.path("uds"), lab.files());
     for signal in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM] {
@@ -87,7 +87,7 @@ fn ignored_signal_stays_ignored_and_does_not_end_the_wait() {
 }
 
 #[test]
-fn a_time_limit_ends_the_wait_and_tells_what_came() {
+fn timeout_ends_the_wait_and_reports_what_arrived() {
     let lab = Lab::new();
     let (socket, before) = (lab.path("uds"), lab.files());
     let path = socket.display();

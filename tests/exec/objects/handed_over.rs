@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::Command;
 
 #[test]
-fn the_command_gets_the_very_objects_that_are_pinned_and_no_other_descriptor() {
+fn command_inherits_the_pinned_objects_and_no_other_fd() {
     let lab = Lab::new();
     let (prog, link, map) = pins(&lab);
     let mut command = lab.exec(["--link", LINK, "--pin", MAP, "--prog", PROG, "--", "cat"]);
@@ -41,7 +41,7 @@ fn the_command_gets_the_very_objects_that_are_pinned_and_no_other_descriptor() {
 }
 
 #[test]
-fn what_the_command_holds_outlives_its_pin_and_ends_with_the_command() {
+fn inherited_object_outlives_its_pin() {
     let lab = Lab::new();
     let (prog, link, _) = pins(&lab);
     let ids = [("prog", id_of_pinned("prog", &prog)), ("link", id_of_pinned("link", &link))];
@@ -77,7 +77,7 @@ fn inherited_element_iterator_keeps_its_map() {
 }
 
 #[test]
-fn a_name_is_the_one_given_else_the_pins_else_the_kernels() {
+fn name_is_the_given_one_then_the_pins_then_the_kernels() {
     let lab = Lab::new();
     let (prog, link, _) = pins(&lab);
     let by_id = [("prog", id_of_pinned("prog", &prog)), ("link", id_of_pinned("link", &link))]
@@ -106,7 +106,7 @@ fn a_name_is_the_one_given_else_the_pins_else_the_kernels() {
 }
 
 #[test]
-fn a_directory_gives_all_of_the_class_below_it_in_order() {
+fn directory_gives_all_objects_of_the_kind_in_order() {
     let lab = Lab::new();
     std::fs::create_dir_all(format!("{BPFFS}/all/b/c")).unwrap();
     std::fs::create_dir(format!("{BPFFS}/elsewhere")).unwrap();
@@ -151,7 +151,7 @@ fn a_directory_gives_all_of_the_class_below_it_in_order() {
 }
 
 #[test]
-fn each_class_is_numbered_by_itself_and_what_is_inherited_keeps_its_number() {
+fn kinds_are_numbered_separately_and_keep_their_numbers() {
     let lab = Lab::new();
     pins(&lab);
     let (a, b) = (format!("a={PROG}"), format!("b={PROG}"));
@@ -192,7 +192,7 @@ fn inherited_programs_alone_are_not_joined_by_every_pinned_map() {
 }
 
 #[test]
-fn clean_drops_and_closes_programs_and_links_whether_named_or_not() {
+fn clean_closes_all_programs_and_links() {
     let lab = Lab::new();
     pins(&lab);
     let outer = ["--prog", PROG, "--link", LINK, "--prog", PROG, "--"];
@@ -211,7 +211,7 @@ fn clean_drops_and_closes_programs_and_links_whether_named_or_not() {
 }
 
 #[test]
-fn a_program_goes_into_a_program_array_by_the_number_that_the_variable_has() {
+fn inherited_program_is_set_in_a_program_array() {
     let lab = Lab::new();
     let (prog, ..) = pins(&lab);
     let words = ["--create", "jumps=prog_array,entries=1", "--prog", PROG, "--", "sh", "-c"];
@@ -221,7 +221,7 @@ fn a_program_goes_into_a_program_array_by_the_number_that_the_variable_has() {
 }
 
 #[test]
-fn the_library_gives_programs_and_links_by_name_and_number() {
+fn library_finds_programs_and_links_by_name_and_number() {
     let lab = Lab::new();
     pins(&lab);
     let objects = binary("objects");

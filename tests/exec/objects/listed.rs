@@ -45,7 +45,7 @@ fn objects(other: u32) -> Vec<Value> {
 const BROKEN: &str = "/sys/fs/bpf/ab c";
 
 #[test]
-fn what_would_be_handed_over_is_told_in_tables_and_as_json() {
+fn dry_run_prints_tables_and_json() {
     let lab = Lab::new();
     pins(&lab);
     let other = id_of_pinned("prog", &pin_program("ab c")).parse().unwrap();

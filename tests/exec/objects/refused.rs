@@ -8,7 +8,7 @@ use nix::sys::stat::Mode;
 use std::process::Stdio;
 
 #[test]
-fn inherited_variables_that_are_not_as_they_should_be_are_warnings() {
+fn malformed_inherited_variables_warn() {
     let lab = Lab::new();
     let (prog, link, map) = pins(&lab);
     let new = ["BPF_NUM_MAPS=1", "BPF_MAP0=64", "BPF_MAP0_NAME=map"];
@@ -101,7 +101,7 @@ fn inherited_variables_that_are_not_as_they_should_be_are_warnings() {
 }
 
 #[test]
-fn what_is_no_such_pin_or_id_is_an_error_that_says_what_it_is() {
+fn other_object_at_a_pin_or_id_is_an_error() {
     let lab = Lab::new();
     pins(&lab);
     std::fs::write(lab.path("file"), "").unwrap();
@@ -133,7 +133,7 @@ fn what_is_no_such_pin_or_id_is_an_error_that_says_what_it_is() {
 }
 
 #[test]
-fn a_user_gets_what_the_pins_permissions_allow() {
+fn user_gets_what_the_pin_permissions_allow() {
     let lab = Lab::new();
     let (prog, link, map) = pins(&lab);
     let exec = lab.reachable("bpf-exec");
@@ -173,7 +173,7 @@ fn a_user_gets_what_the_pins_permissions_allow() {
 }
 
 #[test]
-fn read_only_refuses_programs_and_links_but_leaves_those_that_no_variable_names() {
+fn read_only_refuses_declared_programs_and_links() {
     let lab = Lab::new();
     let (prog, link, _) = pins(&lab);
     let by_id = format!("id:{}", id_of_pinned("prog", &prog));
@@ -212,7 +212,7 @@ fn read_only_refuses_programs_and_links_but_leaves_those_that_no_variable_names(
 }
 
 #[test]
-fn a_lock_refuses_running_a_program_and_reading_an_iterator() {
+fn lock_refuses_test_runs_and_iterators() {
     let lab = Lab::new();
     pins(&lab);
     let (bpf_map, objects) = (lab.reachable("bpf-map"), lab.reachable("objects"));
