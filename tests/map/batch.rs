@@ -22,7 +22,7 @@ fn ends(command: &mut Command, status: i32, stdout: &str, stderr: &str) {
 }
 
 #[test]
-fn a_line_that_fails_is_named_and_is_the_last() {
+fn failed_line_is_reported_and_is_the_last() {
     let lab = Lab::new();
     lab.hash("h");
     let h = "/sys/fs/bpf/h";
@@ -88,7 +88,7 @@ fn a_line_that_fails_is_named_and_is_the_last() {
 }
 
 #[test]
-fn a_key_that_is_absent_keeps_its_place_and_stops_nothing() {
+fn missing_key_prints_its_line_and_stops_nothing() {
     let lab = Lab::new();
     lab.hash("h");
     let h = "/sys/fs/bpf/h";
@@ -122,7 +122,7 @@ fn each_line_is_answered_by_one_line() {
 }
 
 #[test]
-fn what_prints_tables_prints_them_whole() {
+fn tables_are_printed_whole() {
     let lab = Lab::new();
     let pin = lab.hash("h");
     let words = ["--pin", pin.to_str().unwrap(), "--", "sh", "-c"];
@@ -133,7 +133,7 @@ fn what_prints_tables_prints_them_whole() {
 }
 
 #[test]
-fn an_answer_comes_before_the_next_line_is_written() {
+fn answer_is_printed_before_the_next_line_is_read() {
     let lab = Lab::new();
     lab.hash("h");
     let mut child = wrapped(&["timeout", "60"], &lab.map(["batch"]))
@@ -160,7 +160,7 @@ fn an_answer_comes_before_the_next_line_is_written() {
 }
 
 #[test]
-fn a_reader_that_goes_is_no_failure_and_ends_it() {
+fn closed_pipe_ends_batch_without_failure() {
     let lab = Lab::new();
     lab.hash("h");
     std::fs::write(lab.path("lines"), "get /sys/fs/bpf/h 1\n".repeat(100_000)).unwrap();

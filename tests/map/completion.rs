@@ -11,7 +11,7 @@ fn candidates(lab: &Lab, words: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn words_are_completed_by_the_place_they_stand_in() {
+fn words_are_completed_by_their_position() {
     let lab = Lab::new();
     lab.array("pinned", 1);
     let with_pins = &["hits", "/sys/fs/bpf/pinned", ":files"][..];
@@ -47,7 +47,7 @@ fn words_are_completed_by_the_place_they_stand_in() {
 }
 
 #[test]
-fn names_that_a_shell_or_terminal_could_take_for_more_are_left_out() {
+fn names_with_special_characters_are_omitted() {
     let lab = Lab::new();
     for name in ["a\nb", "\u{1b}[2J", "two words"] {
         stdout_of(&mut lab.map([
@@ -62,7 +62,7 @@ fn names_that_a_shell_or_terminal_could_take_for_more_are_left_out() {
 }
 
 #[test]
-fn an_unknown_shell_is_refused_with_those_that_are_known() {
+fn unknown_shell_is_refused_with_the_known_ones() {
     let lab = Lab::new();
     let line = "bpf-map: invalid value 'csh' for '<SHELL>' [possible values: bash, zsh, fish] (see bpf-map --help)";
     fails(&mut lab.map(["completion", "csh"]), 2, line);

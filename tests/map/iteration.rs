@@ -139,7 +139,7 @@ fn dump_gives_each_key_once_and_misses_none_that_stayed() {
 }
 
 #[test]
-fn a_few_keys_that_stay_are_found_among_many_that_come_and_go() {
+fn stable_keys_are_found_among_many_changing_ones() {
     let lab = Lab::new();
     under_churn(4, 2000, |kind, pin| {
         let text = stdout_of(&mut ours(&lab, "keys", kind, pin));
@@ -148,7 +148,7 @@ fn a_few_keys_that_stay_are_found_among_many_that_come_and_go() {
 }
 
 #[test]
-fn a_single_key_that_comes_and_goes_hides_no_other() {
+fn changing_key_hides_no_other() {
     let lab = Lab::new();
     under_churn(60, 1, |kind, pin| {
         let text = stdout_of(&mut ours(&lab, "keys", kind, pin));
@@ -170,7 +170,7 @@ fn clear_ends_and_takes_all_that_was_there() {
 }
 
 #[test]
-fn a_queue_that_is_filled_all_the_time_is_cleared_in_the_end() {
+fn queue_is_cleared_while_it_is_filled() {
     let lab = Lab::new();
     for kind in [22, 23] {
         let (map, pin) = create(kind, 0, 4, 64, 0);
@@ -258,7 +258,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn a_mapping_wants_a_read_write_descriptor_and_stays_inside_the_array() {
+fn mapping_needs_a_read_write_fd_and_checks_bounds() {
     let _lab = Lab::new();
     let (map, pin) = create(2, 4, 12, 1000, MMAPABLE);
     map.update(&999u32.to_ne_bytes(), &[7; 12], 0).expect("an update");

@@ -323,7 +323,7 @@ fn check_rows(wanted: impl Fn(&str) -> bool) {
 }
 
 #[test]
-fn no_type_is_left_out() {
+fn every_map_type_has_a_row() {
     let rows: BTreeSet<&str> = ROWS.iter().map(|row| row.0).collect();
     let table = std::fs::read_to_string(concat!(
         env!("CARGO_MANIFEST_DIR"),
@@ -366,7 +366,7 @@ fn types_have_their_article_in_every_message() {
 }
 
 #[test]
-fn a_stack_trace_is_an_array_of_addresses() {
+fn stack_trace_is_an_array_of_addresses() {
     let lab = Lab::new();
     let object = fixture("stack.bpf.o");
     bpftool(&["prog", "loadall", &object, "/sys/fs/bpf/p", "pinmaps", "/sys/fs/bpf/m"]);

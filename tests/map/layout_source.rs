@@ -125,7 +125,7 @@ fn hex_and_given_types_work_if_btf_cannot_be_read() {
 }
 
 #[test]
-fn hex_values_of_every_cpu_are_set_and_loaded_if_btf_cannot_be_read() {
+fn hex_values_of_every_cpu_are_written_without_btf() {
     let lab = Lab::new();
     let (object, maps) = (fixture("percpu.bpf.o"), format!("{BPFFS}/maps"));
     let words = ["prog", "loadall", &object, "/sys/fs/bpf/p", "type", "tc", "pinmaps", &maps];

@@ -8,7 +8,7 @@ fn rows(json: &str) -> Vec<Value> {
 }
 
 #[test]
-fn without_anything_to_see_there_is_one_line_and_exit_2() {
+fn empty_list_is_one_line_and_exit_2() {
     let lab = Lab::new();
     lab.array("mine", 1);
     let program = lab.reachable("bpf-map");
@@ -23,7 +23,7 @@ fn without_anything_to_see_there_is_one_line_and_exit_2() {
 }
 
 #[test]
-fn without_privileges_the_pins_that_may_be_read_are_listed() {
+fn unprivileged_list_has_the_readable_pins() {
     let lab = Lab::new();
     let pin = lab.array("open", 3);
     lab.array("closed", 1);
@@ -77,7 +77,7 @@ fn all_maps_are_those_of_bpftool_with_their_pins_and_flags() {
 }
 
 #[test]
-fn inherited_maps_come_first_and_alone_unless_all_are_asked_for() {
+fn inherited_maps_are_listed_alone_without_all() {
     let lab = Lab::new();
     let pin = lab.array("mine", 1);
     let other = lab.array("other", 1);

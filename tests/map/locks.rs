@@ -207,7 +207,7 @@ fn freeze_of_a_map_with_kernel_fields_names_them() {
 }
 
 #[test]
-fn no_torn_value_is_read_or_written() {
+fn concurrent_access_reads_no_torn_value() {
     let lab = lab();
     let (slots, table) = (pin("slots"), pin("table"));
     for map in [&slots, &table] {

@@ -30,7 +30,7 @@ fn with(lab: &Lab, script: &str) -> Command {
 }
 
 #[test]
-fn what_is_not_there_exits_1_and_what_is_wrong_2() {
+fn missing_key_exits_1_and_wrong_argument_2() {
     let lab = Lab::new();
     for (line, status, message) in [
         ("get o 0", 1, "o: no key 0"),
@@ -101,7 +101,7 @@ fn keys_with_slashes_work_on_both_sides() {
 }
 
 #[test]
-fn the_key_that_is_missing_is_named_with_its_map() {
+fn missing_key_is_reported_with_its_map() {
     let lab = Lab::new();
     let script = "bpf-map set h a I/trie && bpf-map set o 0 I/inner
         bpf-map get h a/192.0.2.1; echo $?; bpf-map get h b/192.0.2.1; echo $?
@@ -124,7 +124,7 @@ fn the_key_that_is_missing_is_named_with_its_map() {
 }
 
 #[test]
-fn without_privileges_the_id_is_read_and_the_inner_map_is_not() {
+fn unprivileged_user_reads_the_id_only() {
     let lab = Lab::new();
     let map = lab.reachable("bpf-map");
     let nobody = NOBODY.join(" ");
@@ -139,7 +139,7 @@ fn without_privileges_the_id_is_read_and_the_inner_map_is_not() {
 }
 
 #[test]
-fn a_program_is_named_by_pin_id_or_descriptor_and_anything_else_refused() {
+fn program_is_given_by_pin_id_or_fd() {
     let lab = Lab::new();
     let pin = pin_program("prog");
     pin_link("link");
@@ -172,7 +172,7 @@ fn a_program_is_named_by_pin_id_or_descriptor_and_anything_else_refused() {
 }
 
 #[test]
-fn a_program_array_that_nobody_else_holds_loses_the_entry_and_this_is_said() {
+fn set_in_an_unheld_program_array_warns_of_the_loss() {
     let lab = Lab::new();
     pin_program("prog");
     let pin = "/sys/fs/bpf/jumps";

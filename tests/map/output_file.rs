@@ -83,7 +83,7 @@ fn name_may_be_as_long_as_names_can_be() {
 }
 
 #[test]
-fn what_cannot_be_replaced_stays() {
+fn file_that_cannot_be_replaced_is_unchanged() {
     let lab = Lab::new();
     let pin = array(&lab, "m", 1);
     std::fs::write(lab.path("file"), "old").unwrap();

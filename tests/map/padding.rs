@@ -104,7 +104,7 @@ fn every_format_that_load_reads_gives_the_same_bytes() {
 }
 
 #[test]
-fn a_table_has_columns_for_padding_only_if_it_is_not_zero() {
+fn table_has_padding_columns_only_if_nonzero() {
     let lab = Lab::new();
     let pin = dirty("m");
     let table = stdout_of(&mut map(&lab, &["dump", &pin, "--csv", "--sort", "key.a"]));

@@ -85,7 +85,7 @@ fn field() -> BoxedStrategy<(String, String, Vec<u8>)> {
 }
 
 #[test]
-fn layouts_of_all_kinds_are_written_as_c_stores_them_and_read_back() {
+fn random_layouts_are_stored_as_in_c() {
     let lab = Lab::new();
     let mut runner =
         TestRunner::new(Config { cases: 64, failure_persistence: None, ..Config::default() });
@@ -166,7 +166,7 @@ const TYPED: &[(&str, usize, usize)] = &[
 ];
 
 #[test]
-fn types_from_btf_are_read_as_bpftool_reads_them_and_written_back() {
+fn values_of_btf_types_agree_with_bpftool() {
     let lab = Lab::new();
     let object = fixture("types.bpf.o");
     bpftool(&[

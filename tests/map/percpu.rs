@@ -32,7 +32,7 @@ const MAPS: [&str; 3] = [
 ];
 
 #[test]
-fn a_cpu_that_there_is_not_and_a_map_without_cpus_are_refused() {
+fn unknown_cpu_and_map_without_cpus_are_refused() {
     let lab = Lab::new();
     let last = cpus().last().copied().unwrap();
     let range = format!("(they go from {} to {last})", cpus()[0]);
@@ -236,7 +236,7 @@ fn one_cpu_is_set_and_the_others_stay() {
 }
 
 #[test]
-fn a_key_that_is_absent_is_made_with_zeros_unless_it_must_be_present() {
+fn missing_key_is_created_with_zeros() {
     let lab = Lab::new();
     let first = cpus()[0];
     let map = MAPS[1];
@@ -285,7 +285,7 @@ fn adding_past_a_bound_names_the_cpu_and_changes_nothing() {
 }
 
 #[test]
-fn what_a_program_counts_on_each_cpu_is_read_by_cpu_and_summed() {
+fn program_counts_are_read_by_cpu_and_summed() {
     let lab = Lab::new();
     let object = fixture("percpu.bpf.o");
     bpftool(&[
@@ -349,7 +349,7 @@ fn what_a_program_counts_on_each_cpu_is_read_by_cpu_and_summed() {
 }
 
 #[test]
-fn struct_with_a_field_values_takes_back_the_values_of_every_cpu() {
+fn struct_with_a_field_values_round_trips() {
     let lab = Lab::new();
     let numbers: Vec<_> = cpus().iter().map(|cpu| format!("{{\"values\":{cpu}}}")).collect();
     let arrays: Vec<_> = cpus().iter().map(|cpu| format!("{{\"values\":[{cpu},7]}}")).collect();

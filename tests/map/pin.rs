@@ -6,7 +6,7 @@ use crate::needs;
 use std::path::Path;
 
 #[test]
-fn a_pin_is_made_only_where_a_pin_can_be_and_nothing_is() {
+fn pin_needs_a_free_path_on_bpffs() {
     let lab = Lab::new();
     let pin = lab.array("m", 1);
     let pin = pin.to_str().unwrap();
@@ -62,7 +62,7 @@ fn any_reference_can_be_pinned_and_the_pin_is_the_same_map() {
 }
 
 #[test]
-fn only_pins_of_maps_are_removed_unless_forced() {
+fn unpin_removes_other_pins_only_with_force() {
     let lab = Lab::new();
     let pin = lab.hash("m");
     let program = fds::pin_program("prog");
@@ -110,7 +110,7 @@ fn freeze_through_a_read_only_fd_is_refused() {
 }
 
 #[test]
-fn a_frozen_map_takes_no_more_values_and_freezing_again_is_no_error() {
+fn frozen_map_refuses_writes_and_may_be_frozen_again() {
     let lab = Lab::new();
     let pin = lab.hash("m");
     let pin = pin.to_str().unwrap();
@@ -125,7 +125,7 @@ fn a_frozen_map_takes_no_more_values_and_freezing_again_is_no_error() {
 }
 
 #[test]
-fn what_is_mapped_for_writing_cannot_be_frozen() {
+fn writably_mapped_map_cannot_be_frozen() {
     let lab = Lab::new();
     let pin = "/sys/fs/bpf/m";
     let spec = "m=array,value=8,entries=1,flags=MMAPABLE";
@@ -147,7 +147,7 @@ fn what_is_mapped_for_writing_cannot_be_frozen() {
 }
 
 #[test]
-fn a_created_map_is_pinned_as_it_was_specified() {
+fn created_map_is_pinned_as_specified() {
     let lab = Lab::new();
     for (spec, line) in [
         ("m=hush", "bpf-map: m=hush: \"hush\" is not a map type"),

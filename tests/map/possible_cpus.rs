@@ -66,7 +66,7 @@ fn covered_cpu_lists_change_no_result() {
 }
 
 #[test]
-fn per_cpu_maps_without_a_genuine_list_are_refused_and_still_handed_over() {
+fn per_cpu_maps_need_a_genuine_list_of_cpus() {
     let lab = Lab::new();
     cover(SYSFS_DIRECTORY, lab.dir.path());
     // Of the same file system, with the same header, but for online CPUs.
@@ -117,7 +117,7 @@ fn failure_to_compare_the_number_is_reported() {
 }
 
 #[test]
-fn a_guard_page_shows_how_many_values_an_element_has() {
+fn guard_page_shows_the_number_of_values() {
     let cpus = std::fs::read_to_string(SOFTIRQS).unwrap();
     let cpus = cpus.lines().next().unwrap().split_whitespace().count();
     for (kind, value_size) in [(5, 4), (6, 4), (10, 4), (5, 12), (6, 8), (6, 4096), (6, 20_000)] {

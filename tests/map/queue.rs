@@ -11,7 +11,7 @@ fn with(lab: &Lab, maps: &[&str], script: &str) -> Command {
 }
 
 #[test]
-fn an_empty_queue_exits_1_with_nothing_on_stdout() {
+fn empty_queue_exits_1_with_nothing_on_stdout() {
     let lab = Lab::new();
     for map in ["q=queue,value=u32,entries=2", "q=stack,value=u32,entries=2"] {
         for word in ["pop", "peek"] {
@@ -21,7 +21,7 @@ fn an_empty_queue_exits_1_with_nothing_on_stdout() {
 }
 
 #[test]
-fn a_queue_gives_the_first_and_a_stack_the_last() {
+fn queue_pops_the_first_and_stack_the_last() {
     let lab = Lab::new();
     let script = "bpf-map push q 1 -2 && bpf-map push q 0x3 && bpf-map peek q && bpf-map pop q && \
                   bpf-map pop q --json && bpf-map pop q";
@@ -32,7 +32,7 @@ fn a_queue_gives_the_first_and_a_stack_the_last() {
 }
 
 #[test]
-fn a_full_queue_says_how_many_went_in_and_force_drops_the_oldest() {
+fn full_queue_reports_the_count_and_force_drops_the_oldest() {
     let lab = Lab::new();
     for (kind, left) in [("queue", "2\n9\n"), ("stack", "9\n2\n")] {
         let map = format!("q={kind},value=u8,entries=2");
@@ -46,7 +46,7 @@ fn a_full_queue_says_how_many_went_in_and_force_drops_the_oldest() {
 }
 
 #[test]
-fn nothing_is_pushed_or_popped_where_an_argument_is_wrong() {
+fn wrong_argument_changes_nothing() {
     let lab = Lab::new();
     let map = "q=queue,value=struct{a: u8, b: u16},entries=4";
     let script = |line: &str| format!("bpf-map push q 'a=1 b=2' && {{ {line}; bpf-map peek q; }}");
@@ -71,7 +71,7 @@ fn nothing_is_pushed_or_popped_where_an_argument_is_wrong() {
 }
 
 #[test]
-fn a_bloom_filter_answers_by_its_status_alone() {
+fn bloom_filter_answers_by_exit_status() {
     let lab = Lab::new();
     let map = ["b=bloom_filter,value=ip4,entries=100"];
     let script = "bpf-map push b 10.0.0.1 10.0.0.2; for i in 1 2 3; do bpf-map has b 10.0.0.$i; echo $?; done";
@@ -83,7 +83,7 @@ fn a_bloom_filter_answers_by_its_status_alone() {
 }
 
 #[test]
-fn a_type_for_which_it_makes_no_sense_says_what_would_work() {
+fn unsuitable_type_is_refused_with_a_hint() {
     let lab = Lab::new();
     let maps = [
         "h=hash,key=4,value=4,entries=1",
@@ -116,7 +116,7 @@ fn a_type_for_which_it_makes_no_sense_says_what_would_work() {
 }
 
 #[test]
-fn a_descriptor_that_may_not_is_told() {
+fn missing_access_mode_is_reported() {
     let lab = Lab::new();
     let pin = "/sys/fs/bpf/q";
     bpftool(&["map", "create", pin, "type", "queue", "value", "4", "entries", "4", "name", "q"]);
@@ -144,7 +144,7 @@ fn a_descriptor_that_may_not_is_told() {
 }
 
 #[test]
-fn what_bpftool_enqueues_is_popped_and_the_other_way() {
+fn values_are_exchanged_with_bpftool() {
     let lab = Lab::new();
     let pin = "/sys/fs/bpf/q";
     bpftool(&["map", "create", pin, "type", "queue", "value", "4", "entries", "4", "name", "q"]);

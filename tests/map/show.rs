@@ -16,7 +16,7 @@ fn shown(lab: &Lab, words: &[&str]) -> Value {
 }
 
 #[test]
-fn what_cannot_be_shown_is_one_line() {
+fn failure_is_one_line() {
     let lab = Lab::new();
     for (map, line) in [
         ("/sys/fs/bpf/none", "bpf-map: /sys/fs/bpf/none: open pin: no such file or directory"),
@@ -74,7 +74,7 @@ fn all_of_the_specification_is_shown_and_agrees_with_bpftool() {
 }
 
 #[test]
-fn what_is_known_only_of_some_types_is_shown_for_those() {
+fn type_specific_fields_are_shown_for_their_types() {
     let lab = Lab::new();
     for (spec, field, want) in [
         ("bloom=bloom_filter,value=4,entries=8,extra=3", "map_extra", json!(3)),
@@ -121,7 +121,7 @@ fn per_cpu_map_shows_its_cpus_and_whether_values_are_sums() {
 }
 
 #[test]
-fn a_program_array_shows_its_slots_in_use_and_the_type_of_their_programs() {
+fn program_array_shows_used_slots_and_program_type() {
     let lab = Lab::new();
     let pin = made(&lab, "jumps=prog_array,entries=4");
     let prog = fds::pin_program("prog");
@@ -135,7 +135,7 @@ fn a_program_array_shows_its_slots_in_use_and_the_type_of_their_programs() {
 }
 
 #[test]
-fn btf_gives_the_layout_and_its_id_and_the_text_still_reads_as_notation() {
+fn layout_from_btf_is_shown_in_notation() {
     let lab = Lab::new();
     std::fs::create_dir("/sys/fs/bpf/maps").unwrap();
     let object = fixture("types.bpf.o");

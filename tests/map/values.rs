@@ -16,7 +16,7 @@ fn line(lab: &Lab, line: &str) -> Command {
 }
 
 #[test]
-fn a_value_that_is_none_is_refused_and_nothing_written() {
+fn malformed_value_is_refused_and_nothing_is_written() {
     let lab = Lab::new();
     let maps = [
         "u=array,value=u8,entries=1",
@@ -122,7 +122,7 @@ fn options_that_do_not_fit_are_usage_errors() {
 }
 
 #[test]
-fn a_condition_that_is_not_met_exits_1_and_writes_nothing() {
+fn unmet_condition_exits_1_and_writes_nothing() {
     let lab = Lab::new();
     for kind in ["hash", "lru_hash", "lpm_trie", "percpu_hash"] {
         let (key, one) = if kind == "lpm_trie" { ("lpm{ip4}", "10.0.0.0/8") } else { ("u32", "1") };
@@ -160,7 +160,7 @@ fn a_condition_that_is_not_met_exits_1_and_writes_nothing() {
 }
 
 #[test]
-fn the_default_stands_for_a_key_that_is_absent() {
+fn default_is_printed_for_a_missing_key() {
     let lab = Lab::new();
     let maps = ["h=hash,key=i32,value=u32,entries=4"];
     let script =
@@ -190,7 +190,7 @@ fn one_field_is_set_and_the_others_stay() {
 }
 
 #[test]
-fn a_trie_gives_the_longest_match_and_changes_only_the_prefix_that_was_named() {
+fn trie_reads_the_longest_match_and_writes_one_prefix() {
     let lab = Lab::new();
     // By the size of the data, without being told.
     let maps = ["t=lpm_trie,key=8,value=4,entries=4", "s=lpm_trie,key=20,value=1,entries=4"];
@@ -264,7 +264,7 @@ fn add_prints_the_new_value_and_refuses_what_does_not_fit() {
 }
 
 #[test]
-fn nothing_is_lost_when_many_add_in_memory_at_once() {
+fn concurrent_adds_in_mapped_memory_lose_nothing() {
     let lab = Lab::new();
     let maps = ["m=array,value=struct{a: u32, b: u16, c: u8:4},entries=1,flags=MMAPABLE"];
     let script = "for worker in 1 2 3 4; do
@@ -274,7 +274,7 @@ fn nothing_is_lost_when_many_add_in_memory_at_once() {
 }
 
 #[test]
-fn nothing_is_lost_of_what_others_count_at_full_speed() {
+fn add_loses_no_concurrent_count() {
     use std::os::fd::AsRawFd;
     use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
     let lab = Lab::new();
@@ -311,7 +311,7 @@ fn nothing_is_lost_of_what_others_count_at_full_speed() {
 }
 
 #[test]
-fn what_may_not_be_written_or_read_says_why() {
+fn missing_access_is_reported_with_its_reason() {
     let lab = Lab::new();
     let pin = lab.array("a", 1);
     let pin = pin.to_str().unwrap();
@@ -337,7 +337,7 @@ fn what_may_not_be_written_or_read_says_why() {
 }
 
 #[test]
-fn a_value_of_a_mebibyte_is_read_and_written_by_field() {
+fn value_of_1_mib_is_accessed_by_field() {
     let lab = Lab::new();
     let maps = ["m=array,value=1048576,entries=1", "t=array,value=char[1048576],entries=1"];
     let layout = "--value 'struct{n: u32, s: char[16], rest: hex[1048556]}'";
@@ -353,7 +353,7 @@ fn a_value_of_a_mebibyte_is_read_and_written_by_field() {
 }
 
 #[test]
-fn a_message_quotes_no_more_than_fits_a_screen_or_two() {
+fn message_quotes_long_values_in_part() {
     let lab = Lab::new();
     let pin = lab.array("hits", 1);
     let run = run(&mut lab.map(["set", pin.to_str().unwrap(), "0", &"9".repeat(100_000)]));

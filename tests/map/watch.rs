@@ -68,7 +68,7 @@ fn element(line: &Value, key: u64) -> Option<&Value> {
 }
 
 #[test]
-fn what_cannot_be_watched_is_one_line() {
+fn unwatchable_map_is_reported_in_one_line() {
     let lab = Lab::new();
     for (kind, cause) in [
         ("queue,value=4,entries=1", "a queue has no keys to watch (peek prints what is next)"),
@@ -113,7 +113,7 @@ fn what_cannot_be_watched_is_one_line() {
 }
 
 #[test]
-fn changes_are_seen_once_with_their_sign_and_new_and_gone_keys_are_told() {
+fn changes_are_printed_once_with_sign_and_key_events() {
     let lab = Lab::new();
     let pin = traffic(&lab);
     set(&lab, pin, "6", 40);
@@ -162,7 +162,7 @@ fn changes_are_seen_once_with_their_sign_and_new_and_gone_keys_are_told() {
 }
 
 #[test]
-fn a_line_an_interval_holds_seconds_and_a_cell_for_each_key_and_count_ends_it() {
+fn line_has_seconds_and_a_cell_for_each_key() {
     let lab = Lab::new();
     let pin = traffic(&lab);
     // Numbers are in order, not bytes or text.
@@ -196,7 +196,7 @@ fn a_line_an_interval_holds_seconds_and_a_cell_for_each_key_and_count_ends_it() 
 }
 
 #[test]
-fn changes_in_text_have_a_sign_and_new_and_gone_keys_a_word() {
+fn changes_in_text_mark_new_and_removed_keys() {
     let lab = Lab::new();
     let pin = traffic(&lab);
     set(&lab, pin, "6", 40);
@@ -269,7 +269,7 @@ fn per_cpu_values_are_summed_as_programs_count() {
 }
 
 #[test]
-fn a_reader_that_goes_ends_it_at_once_and_silently() {
+fn closed_pipe_ends_watch_silently() {
     let lab = Lab::new();
     let pin = traffic(&lab);
     // Not only when there is something to write, in an hour.
@@ -295,7 +295,7 @@ fn other_pipe() -> ChildStdout {
 }
 
 #[test]
-fn a_disk_that_is_full_is_a_failure() {
+fn full_disk_is_a_failure() {
     let lab = Lab::new();
     let pin = traffic(&lab);
     let run = run(&mut after("exec >/dev/full", &lab.map(["watch", pin])));
@@ -312,7 +312,7 @@ fn terminal(lab: &Lab, script: &str) -> Command {
 }
 
 #[test]
-fn on_a_terminal_each_reading_is_drawn_over_the_last_within_the_window() {
+fn terminal_is_redrawn_within_the_window() {
     let lab = Lab::new();
     let pin = traffic(&lab);
     for key in 1..=9 {

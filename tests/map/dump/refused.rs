@@ -49,7 +49,7 @@ fn options_that_make_no_sense_are_one_line_and_2() {
 }
 
 #[test]
-fn a_type_without_elements_to_go_through_says_what_would_work() {
+fn type_without_iteration_is_refused_with_a_hint() {
     let lab = Lab::new();
     for (words, refusing, hint) in [
         (
@@ -125,7 +125,7 @@ fn a_type_without_elements_to_go_through_says_what_would_work() {
 }
 
 #[test]
-fn a_descriptor_that_may_not_read_or_write_is_told() {
+fn missing_access_mode_of_an_fd_is_reported() {
     let lab = Lab::new();
     let pin = hash("m");
     set(&lab, &[&pin, "1", "10"]);
@@ -156,7 +156,7 @@ fn a_descriptor_that_may_not_read_or_write_is_told() {
 }
 
 #[test]
-fn a_full_disk_is_an_error_and_a_closed_pipe_is_none() {
+fn full_disk_is_an_error_and_closed_pipe_is_not() {
     let lab = Lab::new();
     let pin = lab.array("m", 200_000);
     let pin = pin.to_str().unwrap();

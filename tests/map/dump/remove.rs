@@ -4,7 +4,7 @@ use super::*;
 use crate::common::{Lab, bpftool, fails, run, stdout_of};
 
 #[test]
-fn del_deletes_what_is_there_and_tells_what_is_not() {
+fn del_removes_present_keys_and_reports_missing_ones() {
     let lab = Lab::new();
     let pin = hash("m");
     for key in ["1", "2", "3"] {

@@ -32,7 +32,7 @@ fn sorted_by_any_field_either_way_and_cut() {
 }
 
 #[test]
-fn the_highest_of_many_are_those_that_a_sort_finds() {
+fn top_prints_the_same_entries_as_sort() {
     let lab = Lab::new();
     let pin = create("m", "array key 4 value 4 entries 30000");
     let batch: String = (0..30_000u32).fold(String::new(), |mut text, n| {

@@ -105,7 +105,7 @@ fn replace_leaves_only_the_entries_of_the_file() {
 }
 
 #[test]
-fn if_absent_keeps_existing_entries() {
+fn if_absent_option_keeps_existing_entries() {
     let lab = Lab::new();
     let pin = lab.hash("h");
     let input = "{\"key\":1,\"value\":1}\n{\"key\":2,\"value\":2}\n{\"key\":2,\"value\":3}\n";

@@ -261,7 +261,7 @@ fn entry_that_stays_is_never_missing() {
 }
 
 #[test]
-fn without_room_for_both_as_many_as_needed_are_removed_first() {
+fn replace_in_a_full_map_removes_entries_first() {
     let lab = Lab::new();
     for flags in ["", ",flags=NO_PREALLOC"] {
         let pin = map(&lab, &unique("m"), &format!("hash,key=u32,value=u64,entries=5{flags}"));

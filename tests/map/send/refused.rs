@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 #[test]
-fn a_map_that_cannot_be_opened_is_told_before_anything_is_sent() {
+fn unopenable_map_is_reported_before_sending() {
     let lab = Lab::new();
     let path = lab.path("uds");
     let socket = receiver(&path);
@@ -100,7 +100,7 @@ fn names_and_numbers_that_a_transfer_cannot_have_are_refused() {
 }
 
 #[test]
-fn a_socket_that_takes_no_datagrams_is_an_error_that_says_why() {
+fn unusable_socket_is_an_error_with_its_reason() {
     let lab = Lab::new();
     let pin = lab.array("pinned", 1);
     let _stream = UnixListener::bind(lab.path("stream")).unwrap();
@@ -143,7 +143,7 @@ fn a_socket_that_takes_no_datagrams_is_an_error_that_says_why() {
 }
 
 #[test]
-fn who_may_not_write_to_the_socket_may_not_send() {
+fn sending_needs_write_permission_for_the_socket() {
     let lab = Lab::new();
     let path = lab.path("uds");
     let socket = receiver(&path);
@@ -205,7 +205,7 @@ fn receiver_that_disconnects_midway_is_an_error_with_a_count() {
 }
 
 #[test]
-fn a_slow_receiver_is_waited_for() {
+fn send_waits_for_a_slow_receiver() {
     let lab = Lab::new();
     unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace");
     std::fs::write("/proc/sys/net/unix/max_dgram_qlen", "1").expect("a short queue");

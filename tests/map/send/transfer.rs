@@ -90,7 +90,7 @@ fn datagram(total: u16, object: &str, process: u32, entries: &[[u32; 6]]) -> Vec
 }
 
 #[test]
-fn what_is_sent_is_tcs_format_byte_for_byte() {
+fn datagram_has_the_format_of_tc() {
     let lab = Lab::new();
     let path = lab.path("uds");
     let socket = receiver(&path);
@@ -191,7 +191,7 @@ fn inherited_fds_keep_their_access_and_new_ones_can_write() {
 }
 
 #[test]
-fn a_map_sent_read_only_cannot_be_written_where_it_arrives() {
+fn map_sent_read_only_cannot_be_written() {
     let lab = Lab::new();
     let (pin, socket) = (lab.array("pinned", 1), lab.path("uds"));
     let script = "bpf-map get $BPF_MAP0 0; bpf-map set $BPF_MAP0 0 1 2>&1; echo $?";
