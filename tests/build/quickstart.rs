@@ -4,7 +4,7 @@ use crate::common::*;
 use std::process::Command;
 
 #[test]
-fn quickstart_runs_a_command_that_reads_packets_being_counted_and_stdout_is_its_alone() {
+fn quickstart_runs_a_command_that_reads_packet_counts() {
     let script = format!("{}/scripts/quickstart", env!("CARGO_MANIFEST_DIR"));
     // Three pings more are at least three packets more; the far end pings too.
     let session = "bpf-map get packets 0 && ping -q -c 3 -i 0.2 192.0.2.2 >&2 && bpf-map get packets 0; exit 7";

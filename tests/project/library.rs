@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, AsRawFd};
 const HITS: [&str; 3] = ["--create", "hits=array,value=u64,entries=4", "--"];
 
 #[test]
-fn a_child_takes_its_map_by_name_or_number_and_counts() {
+fn child_finds_its_map_by_name_or_number() {
     let lab = Lab::new();
     let pin = lab.array("hits", 4);
     let pin = ["--create", "x=hash,key=4,value=8,entries=1", "--pin", pin.to_str().unwrap(), "--"];
@@ -31,7 +31,7 @@ fn a_child_takes_its_map_by_name_or_number_and_counts() {
 }
 
 #[test]
-fn what_the_library_does_not_give_out_is_an_error() {
+fn unavailable_map_is_an_error() {
     let lab = Lab::new();
     let counter = binary("counter");
     let twice = ["--create", "a=array,value=8,entries=1", "--create", "a=array,value=8,entries=1"];
@@ -62,7 +62,7 @@ fn what_the_library_does_not_give_out_is_an_error() {
 }
 
 #[test]
-fn what_is_wrong_in_the_environment_is_a_warning_and_the_rest_is_given_out() {
+fn malformed_variables_warn_and_others_are_used() {
     let lab = Lab::new();
     let counter = binary("counter");
     for (variables, warnings) in [

@@ -53,7 +53,7 @@ fn systemd_finds_nothing_wrong_with_the_units() {
 }
 
 #[test]
-fn the_services_expose_no_more_than_they_must() {
+fn services_are_confined() {
     for (service, exposure) in EXPOSURES {
         let path = format!("{}/systemd/{service}", env!("CARGO_MANIFEST_DIR"));
         let threshold = format!("--threshold={exposure}");
@@ -97,7 +97,7 @@ fn default_socket_of_bpf_map_is_that_of_the_units() {
 }
 
 #[test]
-fn the_pages_that_the_units_name_are_there() {
+fn man_pages_named_in_units_exist() {
     for unit in UNITS.map(shipped) {
         for page in settings(&unit, "Documentation").iter().flat_map(|pages| pages.split(' ')) {
             let name = page.strip_prefix("man:").unwrap().replace('(', ".").replace(')', "");
@@ -108,7 +108,7 @@ fn the_pages_that_the_units_name_are_there() {
 }
 
 #[test]
-fn what_the_service_asserts_is_what_it_uses() {
+fn asserted_paths_are_those_in_use() {
     let (service, socket) = (shipped(SERVICE), shipped(SOCKET));
     let rules = settings(&service, "AssertPathExists");
     let command = settings(&service, "ExecStart").concat();
@@ -122,7 +122,7 @@ fn what_the_service_asserts_is_what_it_uses() {
 }
 
 #[test]
-fn the_service_uses_no_option_that_the_agent_does_not_have() {
+fn options_in_the_service_exist() {
     let help = stdout_of(Command::new(binary("bpf-agent")).arg("--help"));
     let options: Vec<&str> = help.split_whitespace().filter(|w| w.starts_with("--")).collect();
     for command in settings(&shipped(SERVICE), "ExecStart") {
@@ -135,7 +135,7 @@ fn the_service_uses_no_option_that_the_agent_does_not_have() {
 }
 
 #[test]
-fn the_agent_understands_the_example_rules() {
+fn example_rules_are_accepted() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("rules");
     let text = shipped("bpf-agent.rules");
