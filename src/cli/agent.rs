@@ -37,6 +37,9 @@ const PROGRAM: &str = "bpf-agent";
 
 /// Runs the program; returns its exit status.
 pub fn main(startup: Startup, arguments: Vec<OsString>) -> u8 {
+    if exit::is_refused(PROGRAM) {
+        return exit::FAILED;
+    }
     exit::outlive_readers();
     // Before anything is opened, which could get one of their numbers.
     let listed = startup.listen_fds();

@@ -28,6 +28,9 @@ const PROGRAM: &str = "bpf-exec";
 
 /// Runs the program; returns its exit status, unless it became the command.
 pub fn main(startup: Startup, arguments: Vec<OsString>) -> u8 {
+    if exit::is_refused(PROGRAM) {
+        return exit::OWN;
+    }
     // Before anything is opened, while numbers are what they were at the start.
     let inheritance = inherited::open(&startup);
     let matches = match exit::parse(arguments::command(), PROGRAM, arguments, exit::OWN) {

@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::text::escape;
-use bpf_inherit::Errno;
+use bpf_inherit::{Errno, process::is_secure_execution};
 use clap::error::{ContextValue, ErrorKind};
 use clap::{ArgMatches, Command};
 use nix::sys::signal::{SigSet, Signal};
@@ -33,6 +33,16 @@ pub fn report(program: &str, message: impl Display) {
     }
     line.push('\n');
     let _ = std::io::stderr().write_all(line.as_bytes());
+}
+
+/// Whether the program must not run, which is then reported: it would open objects, files and
+/// sockets that the caller names with privileges that the caller does not have.
+pub fn is_refused(program: &str) -> bool {
+    let refused = is_secure_execution();
+    if refused {
+        report(program, "refused to run: set-user-ID, set-group-ID or file capabilities");
+    }
+    refused
 }
 
 /// Prints the error that ends a program, and what is certain to be its cause where much

@@ -91,6 +91,9 @@ const SUBCOMMANDS: [Subcommand; 26] = [
 
 /// Runs the program; returns its exit status.
 pub fn main(startup: Startup, arguments: Vec<OsString>) -> u8 {
+    if exit::is_refused(PROGRAM) {
+        return exit::FAILED;
+    }
     exit::outlive_readers();
     // Of the option parser only the part is built that is used.
     let named = arguments.get(1).and_then(|first| SUBCOMMANDS.iter().find(|s| *first == *s.name));

@@ -53,3 +53,10 @@ pub fn is_ignored(number: i32) -> bool {
     let asked = unsafe { libc::sigaction(number, std::ptr::null(), &raw mut action) };
     asked == 0 && action.sa_sigaction == libc::SIG_IGN
 }
+
+/// Whether the kernel gave this process privileges that its caller does not have, because the
+/// executable is set-user-ID or set-group-ID, or has file capabilities (AT_SECURE of getauxval(3)).
+pub fn is_secure_execution() -> bool {
+    // SAFETY: no pointers; it returns a number of the vector that the kernel made at exec.
+    (unsafe { libc::getauxval(libc::AT_SECURE) }) != 0
+}
