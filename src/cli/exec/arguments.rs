@@ -65,7 +65,8 @@ pub fn command() -> Command {
             option("bpffs", "DIR", "The bpffs root [default: $TC_BPF_MNT, else /sys/fs/bpf]"),
             flag("wait", "Wait until an agent has all names").requires("agent"),
             timeout::argument("How long --import and --agent may take [default: for ever]"),
-            option("socket-mode", "MODE", "Permissions of --import's socket [default: 0600]"),
+            option("socket-mode", "MODE", "Permissions of --import's socket [default: 0600]")
+                .requires("import"),
             option(
                 "from",
                 "USER",

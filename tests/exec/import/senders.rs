@@ -211,6 +211,8 @@ fn conflicting_from_and_socket_mode_are_usage_errors() {
     let lab = Lab::new();
     let before = lab.files();
     let bad = "not the name or the number of a user";
+    let no_import = "the following required arguments were not provided: \
+                     --import <[NAME=]PATH|fd:N> (see bpf-exec --help)";
     for (words, message) in [
         (
             "--from nosuch --import uds",
@@ -220,12 +222,9 @@ fn conflicting_from_and_socket_mode_are_usage_errors() {
         ("--from=-1 --import uds", format!("--from -1: {bad}")),
         ("--from=0,1 --import uds", "--from 0,1: no user \"0,1\" in /etc/passwd".into()),
         ("--from=4294967295 --import uds", "--from 4294967295: not a user id: out of range".into()),
-        (
-            "--from 0",
-            "the following required arguments were not provided: --import <[NAME=]PATH|fd:N> \
-             (see bpf-exec --help)"
-                .into(),
-        ),
+        ("--from 0", no_import.into()),
+        ("--socket-mode 0600", no_import.into()),
+        ("--socket-mode 0600 --agent uds", no_import.into()),
         (
             "--socket-mode 620 --import uds",
             "--socket-mode 0620: lets other users send to --import uds: name them with --from"
