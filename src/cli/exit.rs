@@ -6,9 +6,11 @@ use bpf_inherit::{Errno, process::is_secure_execution};
 use clap::error::{ContextValue, ErrorKind};
 use clap::{ArgMatches, Command};
 use nix::sys::signal::{SigSet, Signal};
+use nix::sys::statfs::{PROC_SUPER_MAGIC, statfs};
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::Write;
+use std::path::Path;
 
 /// bpf-exec: a failure of its own, usage included.
 pub const OWN: u8 = 125;
@@ -45,11 +47,16 @@ pub fn is_refused(program: &str) -> bool {
     refused
 }
 
-/// Prints the error that ends a program, and what is certain to be its cause where much
-/// else fails: the kinds of descriptors, for one, are told by /proc alone.
+/// Prints the error that ends a program. Without /proc/self, which alone shows the type of a file
+/// descriptor, much else fails, so the message says why that is missing.
 pub fn fail(program: &str, error: &anyhow::Error) {
-    let proc = std::path::Path::new("/proc/self").exists();
-    let hint = if proc { "" } else { " (/proc is not mounted)" };
+    let hint = match Path::new("/proc/self").exists() {
+        true => "",
+        false if statfs("/proc").is_ok_and(|stat| stat.filesystem_type() == PROC_SUPER_MAGIC) => {
+            " (/proc does not show this process: it is that of another PID namespace)"
+        }
+        false => " (/proc is not mounted)",
+    };
     report(program, format_args!("{error:#}{hint}"));
 }
 

@@ -256,3 +256,18 @@ fn environment_too_large_for_the_kernel_is_an_error() {
     let message = "echo: execute: the environment and arguments are too long";
     refused(&lab, &mut run_with(500), 125, message);
 }
+
+#[test]
+fn proc_of_another_pid_namespace_is_reported() {
+    let lab = Lab::new();
+    lab.array("map", 1);
+    // The PID namespace is a child that has ended: its /proc shows no process from outside.
+    const SCRIPT: &str = "unshare --pid --fork mount -t proc proc /proc && exec bpf-exec true";
+    let mut command = lab.exec(["--pin", "/sys/fs/bpf/map", "--", "unshare", "--mount"]);
+    fails(
+        command.args(["sh", "-c", SCRIPT]),
+        125,
+        "bpf-exec: BPF_MAP0: descriptor 64: identify: no such file or directory \
+         (/proc does not show this process: it is that of another PID namespace)",
+    );
+}
