@@ -48,9 +48,9 @@ impl Pin<'_> {
     }
 
     /// Opens what is pinned (BPF_OBJ_GET).
-    pub fn open(&self, access: AccessMode) -> Result<OwnedFd, Errno> {
+    pub fn open(&self, mode: AccessMode) -> Result<OwnedFd, Errno> {
         let path = CString::new(self.reachable().as_os_str().as_bytes());
-        obj_get(&path.map_err(|_| Errno::EINVAL)?, access)
+        obj_get(&path.map_err(|_| Errno::EINVAL)?, mode)
     }
 }
 

@@ -7,7 +7,7 @@ mod requests;
 pub use arguments::mode as socket_mode;
 
 use super::exit::{self, warn};
-use crate::handoff::launch::{self, Failure, Handed, Handover};
+use crate::handoff::launch::{self, HandedObject, Handover, LaunchError};
 use crate::handoff::lock;
 use crate::handoff::place::OpenFiles;
 use crate::map::typed::Layouts;
@@ -16,8 +16,8 @@ use crate::source::inherited;
 use crate::source::open::open_all;
 use crate::source::request::{Request, Settings, Source};
 use crate::text::escape;
-use arguments::{Plan, Show};
-use assemble::{assemble, keep, restrict_strays};
+use arguments::{Invocation, Show};
+use assemble::{assemble, keep_inherited, restrict_strays};
 use bpf_inherit::environ::{self, Scope};
 use bpf_inherit::inherited::Inheritance;
 use bpf_inherit::{ObjectKind, Startup};
@@ -37,21 +37,21 @@ pub fn main(startup: Startup, arguments: Vec<OsString>) -> u8 {
         Ok(matches) => matches,
         Err(status) => return status,
     };
-    let result = arguments::plan(&matches).and_then(|plan| {
+    let result = arguments::read_invocation(&matches).and_then(|invocation| {
         let inheritance = inheritance?;
         for warning in &inheritance.warnings {
             warn(PROGRAM, format_args!("{warning}{}", sudo_hint(warning)));
         }
-        run(plan, &startup, inheritance)
+        run(invocation, &startup, inheritance)
     });
     match result {
         Ok(()) => 0,
         Err(error) => {
             exit::fail(PROGRAM, &error);
-            match error.downcast_ref::<Failure>() {
-                Some(Failure::NotFound(_)) => exit::NOT_FOUND,
-                Some(Failure::CannotExecute(_)) => exit::CANNOT_EXECUTE,
-                Some(Failure::Own(_)) | None => exit::OWN,
+            match error.downcast_ref::<LaunchError>() {
+                Some(LaunchError::NotFound(_)) => exit::NOT_FOUND,
+                Some(LaunchError::CannotExecute(_)) => exit::CANNOT_EXECUTE,
+                Some(LaunchError::Own(_)) | None => exit::OWN,
             }
         }
     }
@@ -68,69 +68,69 @@ fn sudo_hint(warning: &str) -> &'static str {
     }
 }
 
-fn run(plan: Plan, startup: &Startup, inheritance: Inheritance) -> anyhow::Result<()> {
+fn run(invocation: Invocation, startup: &Startup, inheritance: Inheritance) -> anyhow::Result<()> {
     let limit = OpenFiles::raise();
     let mut layouts = Layouts::default();
-    let (inherited, scope, dropped) = match plan.clean {
+    let (inherited, scope, dropped) = match invocation.clean {
         true => {
             drop(inheritance);
-            let all = inherited::every(startup)?.into_iter().map(|(fd, _)| fd).collect();
+            let all = inherited::list_objects(startup)?.into_iter().map(|(fd, _)| fd).collect();
             (Vec::new(), Scope::Undeclared, all)
         }
         false => (inheritance.objects, inheritance.scope, Vec::new()),
     };
-    let kept = keep(inherited, &plan.settings, &mut layouts)?;
-    let replaced = match plan.settings.read_only && !plan.clean {
-        true => restrict_strays(startup, &kept, &plan.settings)?,
+    let kept = keep_inherited(inherited, &invocation.settings, &mut layouts)?;
+    let replaced = match invocation.settings.read_only && !invocation.clean {
+        true => restrict_strays(startup, &kept, &invocation.settings)?,
         false => Vec::new(),
     };
-    let requests = match plan.requests {
+    let requests = match invocation.requests {
         requests if requests.is_empty() && scope == Scope::Undeclared => {
-            vec![everything(&plan.settings)]
+            vec![all_pinned_maps(&invocation.settings)]
         }
         requests => requests,
     };
     if requests.is_empty() && kept.is_empty() {
-        let root = escape(plan.settings.bpffs.as_os_str().as_bytes());
+        let root = escape(invocation.settings.bpffs.as_os_str().as_bytes());
         let hint = format!("use --pin {root} for every pinned map");
         warn(PROGRAM, format_args!("nothing is handed over: {} ({hint})", scope.why_nothing()));
     }
     let mut report = |line| warn(PROGRAM, line);
-    let (groups, doubts) = open_all(&requests, &plan.settings, startup, &mut report)?;
+    let (groups, doubts) = open_all(&requests, &invocation.settings, startup, &mut report)?;
     for (request, _) in requests.iter().zip(&groups).filter(|(_, group)| group.is_empty()) {
-        warn(PROGRAM, request.source.nothing());
+        warn(PROGRAM, request.source.describe_empty());
     }
     let (objects, warnings) =
-        assemble(kept, &requests, groups, &mut layouts, plan.fd_base, &limit)?;
+        assemble(kept, &requests, groups, &mut layouts, invocation.fd_base, &limit)?;
     for warning in doubts.into_iter().chain(warnings).chain(objects.iter().filter_map(long_layout))
     {
         warn(PROGRAM, warning);
     }
     let rows = || objects.iter().map(row).collect::<Vec<Row>>();
-    match plan.show {
+    match invocation.show {
         Show::DryRun { json: true } => return exit::print(&output::document::json(&rows())),
         Show::DryRun { json: false } => {
             return exit::print(output::table::list(&rows()).as_bytes());
         }
-        Show::Table => exit::tell(&output::table::list(&rows())),
+        Show::Table => exit::print_to_stderr(&output::table::list(&rows())),
         Show::Nothing => {}
     }
-    if plan.lock
-        && let Some(reason) = lock::way_around()
+    if invocation.lock
+        && let Some(reason) = lock::find_bypass()
     {
         warn(PROGRAM, format_args!("--lock: {reason}"));
     }
     let used = requests.iter().filter_map(|request| request.source.used_fd()).collect();
-    let handover = Handover { objects, dropped, replaced, used, lock: plan.lock };
-    Err(launch::launch(startup, handover, plan.command, limit).into())
+    let handover = Handover { objects, dropped, replaced, used, lock: invocation.lock };
+    Err(launch::launch(startup, handover, invocation.command, limit).into())
 }
 
 /// Without a source and without a declared scope: every map pinned below the bpffs root.
-fn everything(settings: &Settings) -> Request {
+fn all_pinned_maps(settings: &Settings) -> Request {
     Request { name: None, source: Source::Pin(ObjectKind::Map, settings.bpffs.clone()) }
 }
 
-fn long_layout(Handed { claim, .. }: &Handed) -> Option<String> {
+fn long_layout(HandedObject { claim, .. }: &HandedObject) -> Option<String> {
     let length = claim.layout.as_ref()?.len();
     let variable = claim.variable();
     let too_long = length > environ::MAX_LAYOUT;
@@ -138,7 +138,7 @@ fn long_layout(Handed { claim, .. }: &Handed) -> Option<String> {
         .then(|| format!("{variable}: a layout of {length} bytes is left out of the environment"))
 }
 
-fn row(Handed { claim, layout_source, info, .. }: &Handed) -> Row {
+fn row(HandedObject { claim, layout_source, info, .. }: &HandedObject) -> Row {
     let layout = (claim.layout.clone(), *layout_source);
     Row::new(claim.index, claim.fd, claim.name.clone(), layout, info)
 }

@@ -66,7 +66,7 @@ pub fn warn(program: &str, message: impl Display) {
 }
 
 /// Prints text that is not a message to stderr.
-pub fn tell(text: &str) {
+pub fn print_to_stderr(text: &str) {
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 

@@ -18,7 +18,7 @@ pub fn argument(help: &'static str) -> Arg {
 }
 
 /// What was given; None where it was not.
-pub fn of(matches: &ArgMatches) -> anyhow::Result<Option<Duration>> {
+pub fn read(matches: &ArgMatches) -> anyhow::Result<Option<Duration>> {
     let Some(text) = matches.get_one::<OsString>("timeout") else { return Ok(None) };
     let seconds = text.to_str().and_then(|text| text.parse().ok());
     let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());

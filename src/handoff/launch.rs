@@ -15,18 +15,18 @@ use std::path::{Path, PathBuf};
 
 /// A map, program or link as it will be handed over.
 #[derive(Debug)]
-pub struct Handed {
+pub struct HandedObject {
     /// The variables that will name it, with its number.
     pub claim: Claim,
     /// Where the layout in it comes from; of a map.
     pub layout_source: LayoutSource,
     pub info: Info,
-    pub place: Place,
+    pub placement: Placement,
 }
 
 /// How a descriptor comes to be at its number.
 #[derive(Debug)]
-pub enum Place {
+pub enum Placement {
     /// It was inherited, and is there.
     Kept,
     /// It was inherited, and this one is to take its place.
@@ -39,7 +39,7 @@ pub enum Place {
 #[derive(Debug)]
 pub struct Handover {
     /// By class, then by rising index.
-    pub objects: Vec<Handed>,
+    pub objects: Vec<HandedObject>,
     /// Inherited descriptors that it does not get.
     pub dropped: Vec<InheritedFd>,
     /// Inherited descriptors that no variable names, and what takes their place.
@@ -51,7 +51,7 @@ pub struct Handover {
 
 /// Why the command did not start.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
+pub enum LaunchError {
     /// What comes before executing it failed.
     #[error(transparent)]
     Own(#[from] Error),
@@ -69,7 +69,7 @@ pub fn launch(
     handover: Handover,
     command: Vec<OsString>,
     limit: OpenFiles,
-) -> Failure {
+) -> LaunchError {
     let claims: Vec<Claim> = handover.objects.iter().map(|handed| handed.claim.clone()).collect();
     let inherited = activation::remove_used(startup.environment(), &handover.used);
     let environment = environ::build(inherited, &claims);
@@ -77,7 +77,7 @@ pub fn launch(
         .into_iter()
         .filter_map(|argument| CString::new(argument.into_vec()).ok()) // never holds a NUL
         .collect();
-    let placed = put_in_place(startup, handover.objects, handover.replaced, handover.dropped);
+    let placed = place_all(startup, handover.objects, handover.replaced, handover.dropped);
     if let Err(errno) = placed {
         return Error::new("descriptors", "place", errno).into();
     }
@@ -94,21 +94,21 @@ pub fn launch(
         Errno::E2BIG => {
             Error::new(name, EXECUTE, "the environment and arguments are too long").into()
         }
-        Errno::EACCES if found(name).is_some_and(|path| path.is_dir()) => {
-            Failure::CannotExecute(Error::new(name, EXECUTE, "a directory"))
+        Errno::EACCES if find_command(name).is_some_and(|path| path.is_dir()) => {
+            LaunchError::CannotExecute(Error::new(name, EXECUTE, "a directory"))
         }
-        Errno::ENOENT if found(name).is_some() => {
-            Failure::CannotExecute(Error::new(name, EXECUTE, "its interpreter was not found"))
+        Errno::ENOENT if find_command(name).is_some() => {
+            LaunchError::CannotExecute(Error::new(name, EXECUTE, "its interpreter was not found"))
         }
-        Errno::ENOENT => Failure::NotFound(Error::new(name, EXECUTE, "command not found")),
-        errno => Failure::CannotExecute(Error::new(name, EXECUTE, errno)),
+        Errno::ENOENT => LaunchError::NotFound(Error::new(name, EXECUTE, "command not found")),
+        errno => LaunchError::CannotExecute(Error::new(name, EXECUTE, errno)),
     }
 }
 
 const EXECUTE: &str = "execute";
 
 /// The file that execvp(3) found for a command, if there is one.
-fn found(name: &[u8]) -> Option<PathBuf> {
+fn find_command(name: &[u8]) -> Option<PathBuf> {
     let name = Path::new(OsStr::from_bytes(name));
     if name.as_os_str().as_bytes().contains(&b'/') {
         return name.exists().then(|| name.into());
@@ -117,18 +117,18 @@ fn found(name: &[u8]) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|directory| directory.join(name)).find(|path| path.is_file())
 }
 
-fn put_in_place(
+fn place_all(
     startup: &Startup,
-    objects: Vec<Handed>,
+    objects: Vec<HandedObject>,
     replaced: Vec<(InheritedFd, OwnedFd)>,
     dropped: Vec<InheritedFd>,
 ) -> Result<(), Errno> {
     let mut new: Vec<(Option<OwnedFd>, i32)> = Vec::new();
     for handed in objects {
-        match handed.place {
-            Place::Kept => {}
-            Place::Replaced(inherited, fd) => startup.replace(&inherited, fd)?,
-            Place::New(fd) => new.push((Some(fd), handed.claim.fd)),
+        match handed.placement {
+            Placement::Kept => {}
+            Placement::Replaced(inherited, fd) => startup.replace(&inherited, fd)?,
+            Placement::New(fd) => new.push((Some(fd), handed.claim.fd)),
         }
     }
     for (inherited, fd) in replaced {
@@ -138,5 +138,5 @@ fn put_in_place(
         startup.take(inherited)?; // and close it
     }
     let (fds, numbers): (Vec<_>, Vec<_>) = new.into_iter().unzip();
-    place::place(startup, fds, &numbers)
+    place::move_fds(startup, fds, &numbers)
 }

@@ -49,7 +49,7 @@ fn filter() -> Result<seccompiler::BpfProgram, seccompiler::BackendError> {
 
 /// Why the filter would not hold the command back, if it would not: root, or
 /// CAP_SYS_ADMIN, has ways around it.
-pub fn way_around() -> Option<&'static str> {
+pub fn find_bypass() -> Option<&'static str> {
     const CAP_SYS_ADMIN: u32 = 21;
     let uids = getresuid().ok()?;
     if uids.real.is_root() || uids.effective.is_root() || uids.saved.is_root() {

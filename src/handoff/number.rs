@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 pub type DeclaredIds = Vec<Option<u32>>;
 
 /// The place of a group, and the numbers of it that cannot be had.
-pub type Refused = (usize, BTreeSet<u32>);
+pub type Collisions = (usize, BTreeSet<u32>);
 
 /// Gives everything in every group a number of its own, in the groups' order.
 ///
@@ -14,7 +14,10 @@ pub type Refused = (usize, BTreeSet<u32>);
 /// come first; where some of a group are taken, or declared twice in it, the whole
 /// group counts as having declared none, and the second list has its place and those.
 /// All others get the lowest free number.
-pub fn assign(mut taken: BTreeSet<u32>, groups: &[DeclaredIds]) -> (Vec<Vec<u32>>, Vec<Refused>) {
+pub fn assign_numbers(
+    mut taken: BTreeSet<u32>,
+    groups: &[DeclaredIds],
+) -> (Vec<Vec<u32>>, Vec<Collisions>) {
     let mut refused = Vec::new();
     let mut honoured = Vec::new();
     for (place, group) in groups.iter().enumerate() {
@@ -63,9 +66,10 @@ mod tests {
         ];
         for (taken, groups, want, refused) in cases {
             let groups: Vec<DeclaredIds> = groups.iter().map(|g| g.to_vec()).collect();
-            let got = assign(taken.iter().copied().collect(), &groups);
+            let got = assign_numbers(taken.iter().copied().collect(), &groups);
             assert_eq!(got.0, want, "{groups:?}");
-            let refused: Vec<Refused> = refused.iter().map(|&(at, id)| (at, [id].into())).collect();
+            let refused: Vec<Collisions> =
+                refused.iter().map(|&(at, id)| (at, [id].into())).collect();
             assert_eq!(got.1, refused, "{groups:?}");
         }
     }

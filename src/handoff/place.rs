@@ -35,7 +35,11 @@ impl Drop for OpenFiles {
 
 /// The lowest numbers from `base` upwards that are free, one for each of `fds`. A number that one
 /// of `fds` has counts as free, since that is moved away.
-pub fn choose(base: RawFd, fds: &[BorrowedFd], limit: &OpenFiles) -> Result<Vec<RawFd>, Error> {
+pub fn choose_numbers(
+    base: RawFd,
+    fds: &[BorrowedFd],
+    limit: &OpenFiles,
+) -> Result<Vec<RawFd>, Error> {
     let own: BTreeSet<RawFd> = fds.iter().map(AsRawFd::as_raw_fd).collect();
     let is_free = |number: &RawFd| fd::is_closed(*number) || own.contains(number);
     let numbers: Vec<RawFd> = (base..=RawFd::MAX).filter(is_free).take(fds.len()).collect();
@@ -58,7 +62,7 @@ pub fn choose(base: RawFd, fds: &[BorrowedFd], limit: &OpenFiles) -> Result<Vec<
 ///
 /// A file descriptor of the list that has the number of another one, and is yet to be moved, is
 /// duplicated first, to free the number.
-pub fn place(
+pub fn move_fds(
     startup: &Startup,
     mut fds: Vec<Option<OwnedFd>>,
     numbers: &[RawFd],

@@ -2,7 +2,7 @@
 
 use super::connect::{connect_new, is_trusted, open_file};
 use crate::error::{Cause, Error};
-use crate::wire::tc::{Datagram, Entry, Header, TC_FDS};
+use crate::wire::tc::{Datagram, DeclaredMap, TC_FDS, TransferHeader};
 use bpf_inherit::Map;
 use bpf_inherit::{Errno, scm};
 use nix::sys::socket::{SockFlag, SockType};
@@ -24,14 +24,14 @@ const SEND: &str = "send";
 /// no replies.
 pub fn send(
     path: &Path,
-    header: Header,
+    header: TransferHeader,
     first: u32,
     maps: &[Map],
     any_owner: bool,
 ) -> Result<(), Error> {
     let socket = connect(path, any_owner)?;
     let ids = first..=u32::MAX;
-    let entries: Vec<Entry> = maps.iter().zip(ids).map(|(map, id)| entry(map, id)).collect();
+    let entries: Vec<DeclaredMap> = maps.iter().zip(ids).map(|(map, id)| entry(map, id)).collect();
     let datagrams = entries.chunks(TC_FDS).zip(maps.chunks(TC_FDS));
     for (at, (entries, maps)) in datagrams.enumerate() {
         let datagram = Datagram { header: header.clone(), entries: entries.to_vec() };
@@ -45,10 +45,10 @@ pub fn send(
 }
 
 /// The properties of a map that receivers check.
-fn entry(map: &Map, id: u32) -> Entry {
+fn entry(map: &Map, id: u32) -> DeclaredMap {
     let info = map.info();
-    Entry {
-        kind: info.map_type.0,
+    DeclaredMap {
+        map_type: info.map_type.0,
         key_size: info.key_size,
         value_size: info.value_size,
         max_entries: info.max_entries,

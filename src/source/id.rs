@@ -74,8 +74,8 @@ pub fn for_each(read_only: bool, mut visit: impl FnMut(Map)) -> SysResult<()> {
 }
 
 fn get(id: u32, read_only: bool) -> SysResult<Map> {
-    let access = if read_only { AccessMode::ReadOnly } else { AccessMode::ReadWrite };
-    Map::new(map_by_id(id, access)?)
+    let mode = if read_only { AccessMode::ReadOnly } else { AccessMode::ReadWrite };
+    Map::new(map_by_id(id, mode)?)
 }
 
 fn fail(

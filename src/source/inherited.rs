@@ -19,13 +19,13 @@ pub fn open(startup: &Startup) -> Result<Inheritance, Error> {
         Error::new(object, "identify", errno)
     })?;
     for Inherited { claim, info, .. } in &mut inheritance.objects {
-        settle(claim, info, &mut inheritance.warnings);
+        check_claim(claim, info, &mut inheritance.warnings);
     }
     Ok(inheritance)
 }
 
 /// Replaces a bad name, and removes a layout that does not fit.
-fn settle(claim: &mut Claim, info: &Info, warnings: &mut Vec<String>) {
+fn check_claim(claim: &mut Claim, info: &Info, warnings: &mut Vec<String>) {
     let variable = claim.variable();
     let mut warn = |warning: Option<String>| warnings.extend(warning);
     let foreign = claim.name.take().map(ForeignName::new);
@@ -43,7 +43,7 @@ fn settle(claim: &mut Claim, info: &Info, warnings: &mut Vec<String>) {
 }
 
 /// Every map, program and link that was inherited, declared or not, by ascending number.
-pub fn every(startup: &Startup) -> Result<Vec<(InheritedFd, ObjectKind)>, Error> {
+pub fn list_objects(startup: &Startup) -> Result<Vec<(InheritedFd, ObjectKind)>, Error> {
     let fail = |errno| Error::new("inherited descriptors", "list", errno);
     let mut found = Vec::new();
     for inherited in startup.fds().map_err(fail)? {

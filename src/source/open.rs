@@ -102,11 +102,11 @@ fn check_name(request: &Request, group: &Group) -> Result<(), Error> {
     let kind = request.source.kind();
     let number = count(group.len(), kind.map_or("object", ObjectKind::noun));
     let cause = format!("{} gives {number}, not one", request.source);
-    Err(Error::new(name, naming(kind), cause))
+    Err(Error::new(name, naming_operation(kind), cause))
 }
 
 /// The operation of giving an object a name.
-fn naming(kind: Option<ObjectKind>) -> &'static str {
+fn naming_operation(kind: Option<ObjectKind>) -> &'static str {
     match kind {
         Some(ObjectKind::Map) => "name a map",
         Some(ObjectKind::Program) => "name a program",

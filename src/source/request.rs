@@ -92,7 +92,7 @@ impl Source {
     }
 
     /// The warning that it gave no object.
-    pub fn nothing(&self) -> String {
+    pub fn describe_empty(&self) -> String {
         match self.kind() {
             Some(kind) => format!("{self}: no {} is pinned there", kind.noun()),
             None => format!("{self}: nothing is held there that may be read or written"),

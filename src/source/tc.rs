@@ -9,7 +9,7 @@ use crate::socket::endpoint::{Endpoint, inherit};
 use crate::text::{count, escape};
 use crate::wait::Limit;
 use crate::wait::Signals;
-use crate::wire::tc::{Datagram, ENTRY, Entry, HEADER, Header};
+use crate::wire::tc::{Datagram, DeclaredMap, ENTRY, HEADER, TransferHeader};
 use bpf_inherit::Errno;
 use bpf_inherit::Map;
 use bpf_inherit::Startup;
@@ -51,7 +51,7 @@ pub struct Import {
     /// The socket passed credentials before anything was queued, as far as that can be known.
     always_passed: bool,
     senders: Senders,
-    header: Option<Header>,
+    header: Option<TransferHeader>,
     /// Each with the declared id.
     maps: Vec<(Map, u32)>,
 }
@@ -171,12 +171,12 @@ fn close_without_linger(fds: &[OwnedFd]) {
 /// The map behind `fd`, if it is the one that `entry` describes.
 ///
 /// Flags are not compared: the kernel adds some of its own to certain types.
-fn check(entry: &Entry, fd: OwnedFd, place: &str) -> Result<Map, Cause> {
+fn check(entry: &DeclaredMap, fd: OwnedFd, place: &str) -> Result<Map, Cause> {
     let map = Map::identify(fd)?
         .map_err(|other| format!("{place} is {}, not a map", other.with_article()))?;
     let info = map.info();
     for (what, declared, real) in [
-        ("type", entry.kind, info.map_type.0),
+        ("type", entry.map_type, info.map_type.0),
         ("key size", entry.key_size, info.key_size),
         ("value size", entry.value_size, info.value_size),
         ("max entries", entry.max_entries, info.max_entries),

@@ -34,13 +34,13 @@ pub const TC_FDS: usize = 64;
 /// One datagram, as its sender described it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Datagram {
-    pub header: Header,
-    pub entries: Vec<Entry>,
+    pub header: TransferHeader,
+    pub entries: Vec<DeclaredMap>,
 }
 
 /// What every datagram of a transfer repeats.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Header {
+pub struct TransferHeader {
     /// Maps in the whole transfer, at least 1.
     pub total: u16,
     /// The object's name, up to its first NUL.
@@ -51,9 +51,9 @@ pub struct Header {
 
 /// What the sender declares of one map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct DeclaredMap {
     /// `enum bpf_map_type`.
-    pub kind: u32,
+    pub map_type: u32,
     pub key_size: u32,
     pub value_size: u32,
     pub max_entries: u32,
@@ -65,7 +65,7 @@ pub struct Entry {
 
 /// Why a datagram is refused.
 #[derive(Debug, Error, PartialEq, Eq)]
-pub enum Malformed {
+pub enum DatagramError {
     #[error("a datagram of {}, shorter than the header's {HEADER}", count(*.0, "byte"))]
     Short(usize),
     #[error("version {0}, where only {VERSION} is known")]
@@ -80,33 +80,37 @@ pub enum Malformed {
 
 impl Datagram {
     /// Reads a datagram that came with `fds` descriptors.
-    pub fn decode(bytes: &[u8], fds: usize) -> Result<Datagram, Malformed> {
+    pub fn decode(bytes: &[u8], fds: usize) -> Result<Datagram, DatagramError> {
         let Some((head, entries)) = bytes.split_at_checked(HEADER) else {
-            return Err(Malformed::Short(bytes.len()));
+            return Err(DatagramError::Short(bytes.len()));
         };
         let version = u16_at(head, 0);
         if version != VERSION {
-            return Err(Malformed::Version(version));
+            return Err(DatagramError::Version(version));
         }
         let total = u16_at(head, 2);
         if total == 0 {
-            return Err(Malformed::Empty);
+            return Err(DatagramError::Empty);
         }
         let want = HEADER + ENTRY * fds;
         if bytes.len() != want {
-            return Err(Malformed::Length { got: bytes.len(), fds, want });
+            return Err(DatagramError::Length { got: bytes.len(), fds, want });
         }
         if fds == 0 {
-            return Err(Malformed::NoDescriptors);
+            return Err(DatagramError::NoDescriptors);
         }
         let object = head[4..4 + OBJECT].split(|&b| b == 0).next().unwrap_or_default().to_vec();
-        let header = Header { total, object, st_dev: u64_at(head, 72), st_ino: u64_at(head, 80) };
-        Ok(Datagram { header, entries: entries.chunks_exact(ENTRY).map(Entry::decode).collect() })
+        let header =
+            TransferHeader { total, object, st_dev: u64_at(head, 72), st_ino: u64_at(head, 80) };
+        Ok(Datagram {
+            header,
+            entries: entries.chunks_exact(ENTRY).map(DeclaredMap::decode).collect(),
+        })
     }
 
     /// The bytes to send with a descriptor for each entry; of the object's name, what fits.
     pub fn encode(&self) -> Vec<u8> {
-        let Header { total, ref object, st_dev, st_ino } = self.header;
+        let TransferHeader { total, ref object, st_dev, st_ino } = self.header;
         let mut bytes = Vec::with_capacity(HEADER + ENTRY * self.entries.len());
         bytes.extend(VERSION.to_ne_bytes());
         bytes.extend(total.to_ne_bytes());
@@ -121,10 +125,10 @@ impl Datagram {
     }
 }
 
-impl Entry {
-    fn decode(bytes: &[u8]) -> Entry {
-        Entry {
-            kind: u32_at(bytes, 0),
+impl DeclaredMap {
+    fn decode(bytes: &[u8]) -> DeclaredMap {
+        DeclaredMap {
+            map_type: u32_at(bytes, 0),
             key_size: u32_at(bytes, 4),
             value_size: u32_at(bytes, 8),
             max_entries: u32_at(bytes, 12),
@@ -136,8 +140,8 @@ impl Entry {
     /// Without pinning and without an inner map, which say what tc is to do with an object
     /// file, not what the map is.
     fn words(&self) -> [u32; ENTRY / 4] {
-        let Entry { kind, key_size, value_size, max_entries, flags, id } = *self;
-        [kind, key_size, value_size, max_entries, flags, id, 0, 0, 0]
+        let DeclaredMap { map_type, key_size, value_size, max_entries, flags, id } = *self;
+        [map_type, key_size, value_size, max_entries, flags, id, 0, 0, 0]
     }
 }
 
@@ -186,7 +190,7 @@ mod tests {
 
     #[test]
     fn whatever_does_not_add_up_is_refused() {
-        use Malformed::*;
+        use DatagramError::*;
         for (bytes, fds, want) in [
             (vec![], 0, Short(0)),
             (vec![0; 87], 1, Short(87)),
@@ -201,9 +205,9 @@ mod tests {
     }
 
     prop_compose! {
-        fn entry()(words in any::<[u32; 6]>()) -> Entry {
-            let [kind, key_size, value_size, max_entries, flags, id] = words;
-            Entry { kind, key_size, value_size, max_entries, flags, id }
+        fn entry()(words in any::<[u32; 6]>()) -> DeclaredMap {
+            let [map_type, key_size, value_size, max_entries, flags, id] = words;
+            DeclaredMap { map_type, key_size, value_size, max_entries, flags, id }
         }
     }
 
@@ -214,7 +218,7 @@ mod tests {
             (st_dev, st_ino) in any::<(u64, u64)>(),
             entries in vec(entry(), 1..=TC_FDS),
         ) -> Datagram {
-            Datagram { header: Header { total, object, st_dev, st_ino }, entries }
+            Datagram { header: TransferHeader { total, object, st_dev, st_ino }, entries }
         }
     }
 

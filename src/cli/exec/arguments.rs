@@ -1,4 +1,4 @@
-//! The arguments of `bpf-exec`, and the plan that they make.
+//! The arguments of `bpf-exec`, and the invocation that they make.
 
 use super::requests::{self, fd_number, parse_requests};
 use crate::account::parse_user;
@@ -13,7 +13,7 @@ use std::os::unix::ffi::OsStrExt;
 
 /// What the command line asks for.
 #[derive(Debug)]
-pub struct Plan {
+pub struct Invocation {
     /// In the order of the command line.
     pub requests: Vec<Request>,
     pub settings: Settings,
@@ -89,13 +89,13 @@ pub fn command() -> Command {
         )
 }
 
-/// Makes the plan, or says which argument is wrong.
-pub fn plan(matches: &ArgMatches) -> anyhow::Result<Plan> {
+/// Makes the invocation, or says which argument is wrong.
+pub fn read_invocation(matches: &ArgMatches) -> anyhow::Result<Invocation> {
     let text = |name: &str| matches.get_one::<OsString>(name).map(OsString::as_os_str);
     let settings = Settings {
         read_only: matches.get_flag("read-only"),
         bpffs: choose_root(text("bpffs")),
-        timeout: timeout::of(matches)?,
+        timeout: timeout::read(matches)?,
         wait: matches.get_flag("wait"),
         socket_mode: text("socket-mode").map(mode).transpose()?.unwrap_or(0o600),
         from: matches.get_many("from").into_iter().flatten().map(user).collect::<Result<_, _>>()?,
@@ -109,7 +109,7 @@ pub fn plan(matches: &ArgMatches) -> anyhow::Result<Plan> {
     if settings.wait {
         requests::check_wait(&requests)?;
     }
-    Ok(Plan {
+    Ok(Invocation {
         requests,
         settings,
         lock: matches.get_flag("lock"),

@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::foreign::{ForeignName, Named};
-use crate::handoff::launch::{Handed, Place};
+use crate::handoff::launch::{HandedObject, Placement};
 use crate::handoff::number;
 use crate::handoff::place::{self, OpenFiles};
 use crate::map::typed::{LayoutSource, Layouts};
@@ -24,13 +24,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// of `requests` gave, which gets descriptor numbers from `base` upwards. Warnings tell of
 /// declared numbers that could not be taken.
 pub fn assemble(
-    kept: Vec<Handed>,
+    kept: Vec<HandedObject>,
     requests: &[Request],
     mut groups: Vec<Group>,
     layouts: &mut Layouts,
     base: i32,
     limit: &OpenFiles,
-) -> Result<(Vec<Handed>, Vec<String>), Error> {
+) -> Result<(Vec<HandedObject>, Vec<String>), Error> {
     let mut warnings = Vec::new();
     let mut chosen = Vec::new();
     for (Request { source, .. }, group) in requests.iter().zip(&mut groups) {
@@ -49,7 +49,7 @@ pub fn assemble(
     };
     let new: Vec<(Option<Vec<u8>>, Named)> = requests.iter().zip(groups).flat_map(given).collect();
     let fds: Vec<BorrowedFd> = new.iter().map(|(_, named)| named.object.as_fd()).collect();
-    let numbers = place::choose(base, &fds, limit)?;
+    let numbers = place::choose_numbers(base, &fds, limit)?;
     let mut all = kept;
     for (((given, named), fd), (layout, layout_source)) in new.into_iter().zip(numbers).zip(chosen)
     {
@@ -64,8 +64,8 @@ pub fn assemble(
             ForeignName::choose(given, named.name, kind, Some(index), info.name());
         warnings.extend(warning);
         let claim = Claim { kind, index, fd, id: Some(id), name, layout };
-        let place = Place::New(named.object.into());
-        all.push(Handed { claim, layout_source, info, place });
+        let placement = Placement::New(named.object.into());
+        all.push(HandedObject { claim, layout_source, info, placement });
     }
     all.sort_by_key(|handed| (handed.claim.kind, handed.claim.index));
     Ok((all, warnings))
@@ -96,7 +96,7 @@ fn choose_layout(
 /// The numbers of all new objects of a kind, in order, and warnings.
 fn assign_numbers(
     kind: ObjectKind,
-    kept: &[Handed],
+    kept: &[HandedObject],
     requests: &[Request],
     groups: &[Group],
 ) -> (Vec<u32>, Vec<String>) {
@@ -108,7 +108,7 @@ fn assign_numbers(
         of_kind.map(|(_, declared)| *declared).collect()
     };
     let declared: Vec<number::DeclaredIds> = groups.iter().map(declared).collect();
-    let (indices, refused) = number::assign(taken, &declared);
+    let (indices, refused) = number::assign_numbers(taken, &declared);
     let warnings = refused.iter().map(|(place, ids)| {
         let ids: Vec<String> = ids.iter().map(u32::to_string).collect();
         let source = &requests[*place].source;
@@ -122,37 +122,33 @@ fn assign_numbers(
 
 /// What was inherited as it is handed on: each map with its layout, and read-only if that is
 /// wanted, which is an error for anything else.
-pub fn keep(
+pub fn keep_inherited(
     inherited: Vec<Inherited>,
     settings: &Settings,
     layouts: &mut Layouts,
-) -> Result<Vec<Handed>, Error> {
+) -> Result<Vec<HandedObject>, Error> {
     let keep = |Inherited { mut claim, fd, info }: Inherited| {
         claim.id = Some(info.id());
         if settings.read_only {
             readonly::check_kind(claim.kind, claim.variable())?;
         }
-        let Info::Map(map, access) = info else {
+        let Info::Map(map, mode) = info else {
             let layout_source = LayoutSource::Size;
-            return Ok(Handed { claim, layout_source, info, place: Place::Kept });
+            return Ok(HandedObject { claim, layout_source, info, placement: Placement::Kept });
         };
         let mut layout_source = LayoutSource::Environment;
         if claim.layout.is_none() {
             (claim.layout, layout_source) = layouts.of(&map);
         }
         let reopened = match settings.read_only {
-            true => readonly::reopen(&map, access, claim.name.as_deref(), &settings.bpffs)?,
+            true => readonly::reopen(&map, mode, claim.name.as_deref(), &settings.bpffs)?,
             false => None,
         };
-        Ok(match reopened {
-            Some(reopened) => {
-                let place = Place::Replaced(fd, reopened.into());
-                Handed { claim, layout_source, info: Info::Map(map, AccessMode::ReadOnly), place }
-            }
-            None => {
-                Handed { claim, layout_source, info: Info::Map(map, access), place: Place::Kept }
-            }
-        })
+        let (placement, mode) = match reopened {
+            Some(reopened) => (Placement::Replaced(fd, reopened.into()), AccessMode::ReadOnly),
+            None => (Placement::Kept, mode),
+        };
+        Ok(HandedObject { claim, layout_source, info: Info::Map(map, mode), placement })
     };
     inherited.into_iter().map(keep).collect()
 }
@@ -160,11 +156,11 @@ pub fn keep(
 /// Inherited maps that no variable declares, with a read-only descriptor to take the place of each.
 pub fn restrict_strays(
     startup: &Startup,
-    known: &[Handed],
+    known: &[HandedObject],
     settings: &Settings,
 ) -> Result<Vec<(InheritedFd, OwnedFd)>, Error> {
     let mut strays = Vec::new();
-    for (fd, kind) in inherited::every(startup)? {
+    for (fd, kind) in inherited::list_objects(startup)? {
         let number = fd.number();
         if kind != ObjectKind::Map || known.iter().any(|handed| handed.claim.fd == number) {
             continue;
@@ -172,8 +168,8 @@ pub fn restrict_strays(
         let name = format!("descriptor {number}");
         let described =
             map_info(fd.as_fd()).and_then(|map| Ok((map, fd::access_mode(fd.as_fd())?)));
-        let (map, access) = described.map_err(|errno| Error::new(&name, "identify", errno))?;
-        let map = readonly::reopen(&map, access, Some(name.as_bytes()), &settings.bpffs)?;
+        let (map, mode) = described.map_err(|errno| Error::new(&name, "identify", errno))?;
+        let map = readonly::reopen(&map, mode, Some(name.as_bytes()), &settings.bpffs)?;
         strays.extend(map.map(|map| (fd, map.into())));
     }
     Ok(strays)

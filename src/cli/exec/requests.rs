@@ -212,17 +212,17 @@ pub fn decimal<T: std::str::FromStr>(text: &[u8], what: &str) -> anyhow::Result<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::exec::arguments::{command, plan};
+    use crate::cli::exec::arguments::{command, read_invocation};
 
     #[test]
     fn sources_keep_the_order_of_the_command_line() {
         let line =
             ["bpf-exec", "--id", "3", "--pin", "a=/x", "--id=4", "--pid", "1", "ls", "--pin"];
-        let plan = plan(&command().try_get_matches_from(line).unwrap()).unwrap();
+        let invocation = read_invocation(&command().try_get_matches_from(line).unwrap()).unwrap();
         let sources: Vec<String> =
-            plan.requests.iter().map(|r| format!("{:?}", r.source)).collect();
+            invocation.requests.iter().map(|r| format!("{:?}", r.source)).collect();
         assert_eq!(sources, ["Id(Map, 3)", "Pin(Map, \"/x\")", "Id(Map, 4)", "Process(1)"]);
-        assert_eq!(plan.command, ["ls", "--pin"]);
+        assert_eq!(invocation.command, ["ls", "--pin"]);
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub fn time_limit() -> Arg {
 
 /// A connection to the agent that the arguments name.
 pub fn connect(matches: &ArgMatches) -> anyhow::Result<Client<'static>> {
-    let limit = Limit::new(timeout::of(matches)?);
+    let limit = Limit::new(timeout::read(matches)?);
     let given = matches.get_one::<OsString>("socket");
     let socket = Socket::choose(given.map(OsString::as_os_str));
     Ok(Client::connect(socket, Bounds { limit, signals: None })?)

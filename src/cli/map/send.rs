@@ -8,7 +8,7 @@ use crate::cli::name::{check_name, split_name};
 use crate::handoff::place::OpenFiles;
 use crate::socket::send;
 use crate::text::{count, escape};
-use crate::wire::tc::{Header, MAX_OBJECT, TC_FDS};
+use crate::wire::tc::{MAX_OBJECT, TC_FDS, TransferHeader};
 use anyhow::{Context, anyhow, bail};
 use bpf_inherit::Map;
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
@@ -74,7 +74,7 @@ pub fn run(matches: &ArgMatches, session: &mut Session) -> anyhow::Result<u8> {
     // No object file has them. A process sends one transfer after the other, so its number
     // tells those apart that come at the same time.
     let (st_dev, st_ino) = (0, std::process::id().into());
-    let header = Header { total, object, st_dev, st_ino };
+    let header = TransferHeader { total, object, st_dev, st_ino };
     let any_owner = read_only || matches.get_flag("force");
     send::send(Path::new(socket), header, first, &maps, any_owner)?;
     Ok(0)

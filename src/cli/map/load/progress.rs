@@ -1,6 +1,6 @@
 //! The progress of a long load, on stderr if that is a terminal.
 
-use crate::cli::exit::tell;
+use crate::cli::exit::print_to_stderr;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
@@ -31,7 +31,7 @@ impl Progress {
         }
         self.due = Some(Instant::now() + PAUSE);
         self.written = true;
-        tell(&match total {
+        print_to_stderr(&match total {
             Some(total) => {
                 let percent = u128::from(at) * 100 / u128::from(total.max(1));
                 format!("{CLEAR}{what} {percent:>3} %")
@@ -43,7 +43,7 @@ impl Progress {
     /// Removes the line, before something else is printed.
     pub fn clear(&mut self) {
         if std::mem::take(&mut self.written) {
-            tell(CLEAR);
+            print_to_stderr(CLEAR);
         }
     }
 }
