@@ -1,6 +1,6 @@
-//! The scalars of fixed size: one row each for name, size and alignment.
+//! Scalar types of fixed size: name, size, alignment and class, one row for each.
 
-/// A scalar whose size is part of its name.
+/// A scalar type of fixed size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "each is the notation's word of the same name")]
 pub enum Atom {
@@ -26,27 +26,27 @@ pub enum Atom {
     Ptr,
 }
 
-/// What an atom's bytes are: decides how it is read, written and summed.
+/// The class of an atom, which decides how its bytes are parsed, printed and summed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AtomClass {
-    /// Unsigned integer in host byte order.
+    /// An unsigned integer in host byte order.
     Unsigned,
-    /// Two's complement integer in host byte order.
+    /// A two's complement integer in host byte order.
     Signed,
-    /// Unsigned integer in network byte order.
+    /// An unsigned integer in network byte order.
     Network,
-    /// IEEE 754 in host byte order.
+    /// An IEEE 754 number in host byte order.
     Float,
     /// One byte, 0 or 1.
     Bool,
-    /// An address in network byte order.
+    /// A network address (IPv4, IPv6 or MAC) in network byte order.
     Address,
-    /// An address in memory, in host byte order.
+    /// A memory address in host byte order.
     Pointer,
 }
 
 impl Atom {
-    /// Every atom, in the order in which the manual lists them.
+    /// All atoms, in the order of bpf-layout(7).
     pub const ALL: [Atom; 20] = [
         Atom::U8,
         Atom::U16,
@@ -70,8 +70,8 @@ impl Atom {
         Atom::Ptr,
     ];
 
-    // The kernel declares in6_addr over 32-bit words, so it aligns to 4 and not to 16; a MAC is six
-    // bytes. BPF aligns 64-bit integers to 8 whatever the host's own ABI says.
+    // in6_addr is declared over 32-bit words, so its alignment is 4 and not 16; a MAC address is
+    // an array of bytes. BPF aligns 64-bit integers to 8 bytes on all hosts.
     const fn properties(self) -> (&'static str, u8, u8, AtomClass) {
         match self {
             Atom::U8 => ("u8", 1, 1, AtomClass::Unsigned),
@@ -97,32 +97,32 @@ impl Atom {
         }
     }
 
-    /// The word that the notation uses.
+    /// Returns the name in the notation.
     pub const fn name(self) -> &'static str {
         self.properties().0
     }
 
-    /// Bytes taken.
+    /// Returns the size in bytes.
     pub const fn size(self) -> usize {
         self.properties().1 as usize
     }
 
-    /// Alignment in bytes.
+    /// Returns the alignment in bytes.
     pub const fn align(self) -> usize {
         self.properties().2 as usize
     }
 
-    /// How the bytes are to be understood.
+    /// Returns the class of the atom.
     pub const fn class(self) -> AtomClass {
         self.properties().3
     }
 
-    /// The atom that the notation calls `name`.
+    /// Returns the atom with this name in the notation.
     pub fn from_name(name: &str) -> Option<Atom> {
         Self::ALL.into_iter().find(|atom| atom.name() == name)
     }
 
-    /// The host-order integer of `size` bytes (1, 2, 4, 8, 16), if there is one.
+    /// Returns the host-order integer of `size` bytes (1, 2, 4, 8 or 16); None for other sizes.
     pub const fn integer_of_size(size: usize, signed: bool) -> Option<Atom> {
         Some(match (size, signed) {
             (1, false) => Atom::U8,
@@ -139,14 +139,17 @@ impl Atom {
         })
     }
 
-    /// Whether it is an integer of host byte order that can carry an enum or a bitfield: 8 bytes at most.
+    /// Reports whether enums and bitfields can be declared with this atom: a host-order integer of
+    /// at most 8 bytes.
     pub const fn is_carrier(self) -> bool {
         matches!(self.class(), AtomClass::Unsigned | AtomClass::Signed) && self.size() <= 8
     }
 
-    /// The smallest and the largest number that an integer of `bits` bits and this sign holds.
+    /// Returns the smallest and the largest value of an integer with the atom's signedness and a
+    /// width of `bits` bits.
     ///
-    /// The upper bound of `u128` does not fit and is given as `i128::MAX`; no caller narrows a u128.
+    /// The largest value of `u128` exceeds an `i128` and is returned as `i128::MAX`; no caller
+    /// uses the range of a `u128`.
     pub(super) const fn range(self, bits: u32) -> (i128, i128) {
         let signed = matches!(self.class(), AtomClass::Signed);
         match (signed, bits) {

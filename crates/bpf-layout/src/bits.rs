@@ -1,10 +1,13 @@
-//! Bitfields in memory: C numbers bits from a byte's low end on little-endian machines and from its
-//! high end on the others, and BTF follows.
+//! Access to bitfields in memory.
+//!
+//! C numbers the bits of a byte from the low end on little-endian machines and from the high end
+//! on big-endian machines; BTF uses the same numbers.
 
-/// The byte order of this machine, by which the kernel lays out bitfields.
+/// Whether this machine is big-endian.
 pub const BIG: bool = cfg!(target_endian = "big");
 
-/// The bytes that a field of `width` bits at `bit` touches, and how far it sits from their low end.
+/// Returns the bytes that a field of `width` bits at `bit` occupies, and the distance in bits from
+/// the low end of these bytes to the field.
 fn window(bit: u64, width: u8, big: bool) -> (std::ops::Range<usize>, u32) {
     let (first, head) = ((bit / 8) as usize, (bit % 8) as usize);
     let bytes = (head + usize::from(width)).div_ceil(8);
@@ -12,7 +15,7 @@ fn window(bit: u64, width: u8, big: bool) -> (std::ops::Range<usize>, u32) {
     (first..first + bytes, shift as u32)
 }
 
-// A field of 64 bits touches 9 bytes at most, so a u128 holds any window.
+// A field of 64 bits occupies at most 9 bytes, so a u128 holds every window.
 fn load_window(bytes: &[u8], big: bool) -> u128 {
     let mut word = [0; 16];
     if big {
@@ -28,19 +31,19 @@ fn mask(width: u8) -> u128 {
     (1 << width) - 1
 }
 
-/// The bits of one byte that a range of bit numbers covers, at most 0 to 8.
+/// Returns a mask for a range of bit numbers within one byte (0 to 8).
 pub fn byte_mask(bits: std::ops::Range<u64>, big: bool) -> u8 {
     let mask = ((1u16 << bits.end) - (1 << bits.start)) as u8;
     if big { mask.reverse_bits() } else { mask }
 }
 
-/// The `width` (1 to 64) bits at `bit`, unsigned.
+/// Reads `width` bits (1 to 64) at `bit`, as an unsigned number.
 pub fn read_bits(bytes: &[u8], bit: u64, width: u8, big: bool) -> u64 {
     let (range, shift) = window(bit, width, big);
     (load_window(&bytes[range], big) >> shift & mask(width)) as u64
 }
 
-/// Stores the low `width` (1 to 64) bits of `value` at `bit` and leaves their neighbours alone.
+/// Writes the low `width` bits (1 to 64) of `value` at `bit` and keeps all other bits.
 pub fn write_bits(bytes: &mut [u8], bit: u64, width: u8, value: u64, big: bool) {
     let (range, shift) = window(bit, width, big);
     let len = range.len();

@@ -1,44 +1,46 @@
-//! An index into a BTF blob: checks every offset once, so that what reads it afterwards need not.
+//! An index of a BTF blob. All offsets are checked once, when the index is built.
 //!
-//! The format is the kernel's Documentation/bpf/btf.rst. Meaning is given to it in `resolve`.
+//! The format is described in the kernel's Documentation/bpf/btf.rst. `resolve` converts BTF types
+//! to layouts.
 
 use super::text::quote_excerpt;
 
-/// Why a blob is not BTF, or why one of its types has no layout.
+/// The reason why a blob is not valid BTF, or why one of its types has no layout.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BtfError {
-    /// Shorter than a header, or than what the header announces.
+    /// The blob is shorter than its header, or than the header requires. The field is the offset
+    /// in bytes.
     #[error("btf is cut short at byte {0}")]
     Short(usize),
-    /// Something else, or of the other byte order.
+    /// The magic number is wrong: the blob is not BTF, or has the other byte order.
     #[error("not btf of this machine's byte order: magic {0:#06x}")]
     Magic(u16),
-    /// A version of the format that is not 1.
+    /// The version of the format is not 1.
     #[error("btf of unknown version {0}")]
     Version(u8),
-    /// A kind newer than this reader; its length is not known, so nothing after it can be found.
+    /// The kind of a type is unknown, so its length and the types after it are unknown, too.
     #[error("btf type {id} is of unknown kind {kind}")]
     Kind {
-        /// The type's number.
+        /// The id of the type.
         id: u32,
-        /// The kind, of which BTF_KIND_ENUM64 (19) is the last known.
+        /// The kind; BTF_KIND_ENUM64 (19) is the last known one.
         kind: u8,
     },
-    /// A reference to a type that is not there.
+    /// The id refers to no type.
     #[error("btf has no type {0}")]
     NoType(u32),
-    /// Typedefs and qualifiers that lead in circles, or nearly so.
+    /// A chain of typedefs and qualifiers is cyclic or longer than 64 references.
     #[error("btf type {0} refers to itself")]
     Loop(u32),
-    /// Not data: void, a function, a forward declaration. The name is escaped.
+    /// The type has no size: void, a function, a forward declaration.
     #[error("btf type {id} ({name}) has no size")]
     NoSize {
-        /// The type's number.
+        /// The id of the type.
         id: u32,
-        /// Its name, quoted.
+        /// The name of the type, quoted and escaped.
         name: String,
     },
-    /// Larger than [`super::MAX_SIZE`].
+    /// The type is larger than [`crate::MAX_SIZE`] bytes.
     #[error("btf type {0} is too large")]
     TooLarge(u32),
 }
@@ -65,26 +67,26 @@ pub(super) mod kind {
 
 const MAGIC: u16 = 0xeb9f;
 const HEADER: usize = 24;
-/// name_off, info, size or type.
+/// Bytes of the part that all types have: name_off, info, size or type.
 const COMMON: usize = 12;
 
-/// A BTF blob, indexed. Only offsets are kept: types are read when asked for.
+/// An indexed BTF blob. The index contains offsets only; types are decoded on access.
 pub struct Btf<'a> {
     types: &'a [u8],
     strings: &'a [u8],
-    /// Where each type begins in `types`; the first is type 1.
+    /// Offsets in `types`; the first entry is type 1.
     index: Vec<u32>,
 }
 
-/// One record of the type section.
+/// A record of the type section.
 #[derive(Clone, Copy)]
 pub(super) struct RawType<'a> {
     pub(super) name: u32,
     pub(super) kind: u8,
     pub(super) flag: bool,
-    /// A size in bytes, or the type referred to, by kind.
+    /// The size in bytes or the id of another type, depending on the kind.
     pub(super) size_or_type: u32,
-    /// What follows: members, enumerators, encoding.
+    /// The bytes after the common part: members, enumerators or encoding.
     pub(super) tail: &'a [u8],
 }
 
@@ -99,7 +101,7 @@ pub(super) fn entries<const N: usize>(tail: &[u8]) -> impl Iterator<Item = [u32;
         .map(|entry| std::array::from_fn(|word| u32_at(entry, word * 4).unwrap_or_default()))
 }
 
-/// Bytes that follow a type's common part.
+/// Returns the number of bytes after the common part of a type; None if the kind is unknown.
 fn tail_len(kind: u8, vlen: usize) -> Option<usize> {
     Some(match kind {
         kind::INT | kind::VAR | kind::DECL_TAG => 4,
@@ -112,8 +114,14 @@ fn tail_len(kind: u8, vlen: usize) -> Option<usize> {
 }
 
 impl<'a> Btf<'a> {
-    /// Indexes a blob as BPF_OBJ_GET_INFO_BY_FD returns it for a BTF descriptor, or as the `.BTF`
-    /// section of an object holds it. Split BTF, which leans on a base, is not understood.
+    /// Checks and indexes a blob: the data that BPF_OBJ_GET_INFO_BY_FD returns for a BTF file
+    /// descriptor, or the `.BTF` section of an object file. Split BTF, which requires a base, is
+    /// not supported.
+    ///
+    /// # Errors
+    ///
+    /// A blob that is truncated, of another byte order or version, or that contains a type of an
+    /// unknown kind, is refused.
     pub fn parse(blob: &'a [u8]) -> Result<Btf<'a>, BtfError> {
         let header = blob.first_chunk::<HEADER>().ok_or(BtfError::Short(blob.len()))?;
         let magic = u16::from_ne_bytes([header[0], header[1]]);
@@ -151,23 +159,24 @@ impl<'a> Btf<'a> {
         Ok(Btf { types, strings, index })
     }
 
-    /// How many types there are; ids run from 1 to this.
+    /// Returns the number of types. Ids begin at 1; id 0 is void.
     pub fn len(&self) -> u32 {
         self.index.len() as u32
     }
 
-    /// Whether there is no type but void.
+    /// Reports whether the blob contains no types.
     pub fn is_empty(&self) -> bool {
         self.index.is_empty()
     }
 
-    /// The name of type `id`, if it has one.
+    /// Returns the name of type `id`; None for nameless types and unknown ids.
     pub fn name(&self, id: u32) -> Option<&'a str> {
         let name = self.string(self.raw_type(id).ok()?.name);
         (!name.is_empty()).then_some(name)
     }
 
-    /// The type of this name, typedefs aside: reads them all, for `--type NAME` and for tests.
+    /// Returns the id of the first type with this name that is not a typedef or a tag. The search
+    /// is linear.
     pub fn find(&self, name: &str) -> Option<u32> {
         let is_data = |kind| !matches!(kind, kind::TYPEDEF | kind::DECL_TAG | kind::TYPE_TAG);
         (1..=self.len()).find(|id| {
@@ -190,7 +199,8 @@ impl<'a> Btf<'a> {
         Ok(RawType { name, kind, flag, size_or_type, tail })
     }
 
-    /// The string at `offset`: empty where it is missing, not ended, or not UTF-8. Names only label.
+    /// Returns the string at `offset`; empty if it is missing, not terminated or not UTF-8.
+    /// Strings are used as names only.
     pub(super) fn string(&self, offset: u32) -> &'a str {
         let from = self.strings.get(offset as usize..).unwrap_or_default();
         let end = from.iter().position(|byte| *byte == 0).unwrap_or(0);

@@ -4,7 +4,7 @@ use super::atom::Atom;
 use super::limits::{MAX_COST, TypeError, check_unique, is_identifier};
 use std::sync::Arc;
 
-/// An integer with names for some of its values.
+/// An integer type with names for some of its values.
 #[derive(PartialEq, Eq)]
 pub struct Enum {
     carrier: Atom,
@@ -13,7 +13,7 @@ pub struct Enum {
 }
 
 impl Enum {
-    /// An enum stored in `carrier`, with `names` in the order of declaration.
+    /// Builds an enum stored in `carrier`, with `names` in the order of declaration.
     pub(super) fn new(
         carrier: Atom,
         names: impl IntoIterator<Item = (Arc<str>, i128)>,
@@ -31,7 +31,7 @@ impl Enum {
             if !(min..=max).contains(value) {
                 return Err(TypeError::EnumRange { value: *value, carrier: carrier.name() });
             }
-            // ", NAME=-9223372036854775808"
+            // Longest form: ", NAME=-9223372036854775808".
             cost += name.len() + 23;
         }
         if cost > MAX_COST {
@@ -41,12 +41,12 @@ impl Enum {
         Ok(Enum { carrier, names, cost })
     }
 
-    /// The integer that is stored: 1 to 8 bytes, host byte order.
+    /// Returns the integer type that is stored: 1 to 8 bytes, host byte order.
     pub fn carrier(&self) -> Atom {
         self.carrier
     }
 
-    /// Names and numbers in the order of declaration. No name comes twice; a number may.
+    /// Returns names and values in the order of declaration. Names are unique; values may repeat.
     pub fn names(&self) -> impl Iterator<Item = (&str, i128)> {
         self.names.iter().map(|(name, value)| (&**name, *value))
     }
@@ -55,15 +55,15 @@ impl Enum {
         self.cost
     }
 
-    /// A name of `value`.
+    /// Returns the first name of `value`.
     pub fn name_of(&self, value: i128) -> Option<&str> {
-        // Most enums count from 0: look there before searching.
+        // The values of most enums count from 0, so the value is tried as an index first.
         let guess = usize::try_from(value).ok().and_then(|index| self.names.get(index));
         let found = guess.filter(|entry| entry.1 == value);
         found.or_else(|| self.names.iter().find(|entry| entry.1 == value)).map(|entry| &*entry.0)
     }
 
-    /// The number that `name` stands for.
+    /// Returns the value of `name`.
     pub fn value_of(&self, name: &str) -> Option<i128> {
         self.names.iter().find(|entry| &*entry.0 == name).map(|entry| entry.1)
     }

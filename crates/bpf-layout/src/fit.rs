@@ -1,5 +1,5 @@
-//! Finds the notation for a struct whose members' places are given: C's own rules where they lead
-//! there, padding and `packed` where they do not, raw bytes where nothing else fits.
+//! Expresses a struct whose member offsets are given: by the rules of C, else with explicit
+//! padding, else as a packed struct, else as raw bytes.
 
 use super::limits::{MAX_SIZE, TypeError, is_identifier};
 use super::types::{Member, MemberPart};
@@ -8,14 +8,15 @@ use super::{Record, Type};
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// A member and the bit at which it has to begin.
+/// A member and its required offset in bits.
 pub(super) struct PlacedMember {
     pub(super) name: Option<Arc<str>>,
     pub(super) part: MemberPart,
     pub(super) bit: u64,
 }
 
-/// A type of exactly `size` bytes with `placed` where they are; `hex[size]` if there is none.
+/// Returns a type of exactly `size` bytes whose members have the given offsets; `hex[size]` if the
+/// notation cannot express it.
 pub(super) fn fit_record(union: bool, mut placed: Vec<PlacedMember>, size: u32) -> Type {
     for packed in [false, true] {
         let kind = RecordKind { union, packed };
@@ -37,15 +38,15 @@ pub(super) fn fit_record(union: bool, mut placed: Vec<PlacedMember>, size: u32) 
     Type::Hex(size)
 }
 
-/// The members with padding between them; None if a member would land elsewhere.
+/// Returns the members with padding between them; None if a member would get another offset.
 fn arrange_members(kind: RecordKind, placed: &[PlacedMember], size: u32) -> Option<Vec<Member>> {
     let mut cursor = MemberCursor::new(kind);
     let mut members = Vec::with_capacity(placed.len());
     for PlacedMember { name, part, bit } in placed {
-        // A bitfield of what is no integer has no unit to be placed in.
+        // The width of a bitfield is undefined if its type is not an integer.
         part.check(name.is_some()).ok()?;
         let member = Member { name: name.clone(), part: part.clone() };
-        // Placed on trial; padding goes ahead only where the rules alone do not lead there.
+        // Padding is added only if the rules of C give another offset.
         let before = cursor.pos;
         if cursor.place(part) != *bit {
             cursor.pos = before;
@@ -69,7 +70,7 @@ fn arrange_members(kind: RecordKind, placed: &[PlacedMember], size: u32) -> Opti
     (cursor.size() * 8 == end && size as usize <= MAX_SIZE).then_some(members)
 }
 
-/// Padding from the cursor to `end`: bits up to a whole byte, then bytes, then bits.
+/// Adds padding up to `end`: bits up to a byte boundary, then bytes, then bits.
 fn push_padding(cursor: &mut MemberCursor, members: &mut Vec<Member>, end: u64) -> Option<()> {
     let gap = end.checked_sub(cursor.pos).filter(|gap| *gap > 0)?;
     let head = gap.min(cursor.pos.next_multiple_of(8) - cursor.pos);
@@ -88,7 +89,7 @@ fn push_padding(cursor: &mut MemberCursor, members: &mut Vec<Member>, end: u64) 
     Some(())
 }
 
-/// Gives every member a name of its own, nameless structs too: their fields may clash.
+/// Makes all names unique. Nameless structs get a name, because their fields may collide.
 fn rename_members(placed: &mut [PlacedMember]) {
     let mut taken = HashSet::new();
     for (index, member) in placed.iter_mut().enumerate() {
@@ -96,7 +97,8 @@ fn rename_members(placed: &mut [PlacedMember]) {
             Some(name) => Arc::clone(name),
             None => format!("anonymous_{index}").into(),
         };
-        // Each round costs one of the names given, so hostile names cannot make this quadratic.
+        // Each iteration consumes one of the given names, so hostile names cannot make the loop
+        // quadratic.
         let mut suffix = format!("_{index}");
         while !taken.insert(Arc::clone(&name)) {
             name = format!("{name}{suffix}").into();
@@ -106,7 +108,7 @@ fn rename_members(placed: &mut [PlacedMember]) {
     }
 }
 
-/// A name as the notation can say it: other characters become `_`, as in libbpf's skeletons.
+/// Converts a name to an identifier: other characters become `_`, as in skeletons of libbpf.
 pub(super) fn to_identifier(name: &str) -> Arc<str> {
     if is_identifier(name) {
         return name.into();
@@ -119,7 +121,7 @@ pub(super) fn to_identifier(name: &str) -> Arc<str> {
     fixed.into()
 }
 
-/// The members of a record as [`fit_record`] takes them: padding is left out.
+/// Returns the members of a record except padding, with their offsets in bits.
 pub(super) fn place_members(record: &Record) -> Vec<PlacedMember> {
     let mut cursor = MemberCursor::new(record.kind());
     let place = |member: &Member| PlacedMember {

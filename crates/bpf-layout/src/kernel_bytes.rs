@@ -1,11 +1,11 @@
-//! Bytes of a value that belong to the kernel: locks, timers and the like, which `resolve` makes
-//! structs without fields. User space neither reads nor writes them.
+//! The bytes of a value that belong to the kernel: locks, timers and similar structs, which
+//! `resolve` converts to structs without fields. User space neither reads nor writes them.
 
 use super::{Slot, Type};
 use std::ops::Range;
 
 impl Type {
-    /// The bytes that belong to the kernel, in the order of the type's members.
+    /// Returns the ranges of bytes that belong to the kernel, in the order of the members.
     pub fn kernel_bytes(&self) -> Vec<Range<usize>> {
         let mut ranges = Vec::new();
         collect_ranges(self.into(), &mut ranges);

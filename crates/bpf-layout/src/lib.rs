@@ -1,9 +1,24 @@
-//! What the bytes of a key or a value mean: owns the layout notation, the reading of BTF, and the
-//! codec between bytes and text. Pure: it opens nothing and makes no system call.
+//! The types of BPF map keys and values: a notation for layouts, a reader of BTF, and the conversion
+//! between bytes and text. The crate does no I/O and makes no system calls.
 //!
-//! A [`Layout`] comes from notation text (`"u32 -> u64".parse()`), from BTF ([`Btf::layout`]) or from
-//! sizes ([`Type::of_size`]). [`parse`] turns text into bytes, [`mod@print`] bytes into text; what is
-//! printed is what is parsed, and gives the same bytes, padding included.
+//! A [`Layout`] is parsed from the notation of bpf-layout(7) (`"u32 -> u64".parse()`); a [`Type`] is
+//! also read from BTF ([`Btf::layout`]) or derived from a size ([`Type::of_size`]). [`mod@parse`]
+//! converts text to bytes, [`mod@print`] converts bytes to text. Printed text parses to the same
+//! bytes, including padding.
+//!
+//! ```
+//! use bpf_layout::{Layout, parse, print};
+//!
+//! let layout: Layout = "ip4 -> struct{packets: u64, bytes: u64}".parse()?;
+//! let key = parse::value(layout.key.as_ref().expect("a key"), "192.0.2.1")?;
+//! assert_eq!(key, [192, 0, 2, 1]);
+//!
+//! let value = [7u64, 512].map(u64::to_ne_bytes).concat();
+//! let mut text = Vec::new();
+//! print::plain(&layout.value, &value[..], &mut text);
+//! assert_eq!(text, b"packets=7 bytes=512");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -42,11 +57,11 @@ pub use slot::Slot;
 pub use text::append_json_string;
 pub use types::{Array, Lpm, Member, MemberPart, Record, RecordKind, Type};
 
-/// The types of a map's keys and values.
+/// The types of the keys and values of a map.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// None for maps without keys: queues, stacks, bloom filters.
+    /// The type of the keys; None for maps without keys: queues, stacks and bloom filters.
     pub key: Option<Type>,
-    /// The value's type; of a per-CPU map, one CPU's.
+    /// The type of the values; for a per-CPU map, of the value of one CPU.
     pub value: Type,
 }

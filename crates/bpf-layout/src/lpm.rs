@@ -1,12 +1,13 @@
-//! Makes an LPM trie's key out of what BTF or a size alone says about it.
+//! Keys of LPM tries, recognised from a type that BTF or a size describes.
 
 use super::types::{MemberPart, Record};
 use super::{Atom, Lpm, Type, fit};
 
-/// The type of an LPM trie's key: `lpm{…}` in place of a struct of a 4-byte prefix length and data.
+/// Converts the type of an LPM trie's key to `lpm{…}`. `ty` is a struct of a 4-byte prefix length
+/// and data, or a type without structure.
 ///
-/// Data of 4 or 16 bytes without structure of its own is an address, whatever it was declared as. A
-/// type that has no such form comes back as it is.
+/// Data of 4 or 16 bytes without a structure of its own becomes an IPv4 or IPv6 address. A type
+/// that does not have the form of an LPM key is returned unchanged.
 pub fn to_lpm_key(ty: Type) -> Type {
     let data = match &ty {
         Type::Record(record) => key_data(record),
@@ -20,12 +21,13 @@ pub fn to_lpm_key(ty: Type) -> Type {
     data.and_then(|data| Type::lpm(address_type(&data).unwrap_or(data)).ok()).unwrap_or(ty)
 }
 
-/// What follows the prefix length, as a type of its own.
+/// Returns the part after the prefix length, as a type of its own.
 fn key_data(record: &Record) -> Option<Type> {
     const START: u64 = Lpm::HEADER as u64 * 8;
     let bytes = record.size().checked_sub(Lpm::HEADER)?;
     let mut placed = fit::place_members(record).into_iter();
-    // Kernel headers also nest the prefix length in a struct or a union: any 4 bytes will do.
+    // Some kernel headers nest the prefix length in a struct or a union, so any 4 bytes are
+    // accepted.
     let first = placed.next().filter(|first| first.part.size() == Some(Lpm::HEADER));
     if record.kind().union || first.is_none() {
         return None;
@@ -44,13 +46,14 @@ fn key_data(record: &Record) -> Option<Type> {
     }
 }
 
-/// The address that `ty` is a way to declare.
+/// Returns the address type of the same size, if `ty` is one of the usual declarations of an
+/// address.
 fn address_type(ty: &Type) -> Option<Type> {
     let plain = match ty {
         Type::Atom(Atom::Mac | Atom::F32 | Atom::F64 | Atom::Bool) => false,
         Type::Atom(_) | Type::Hex(_) => true,
         Type::Array(array) => matches!(array.elem(), Type::Atom(_) | Type::Hex(_)),
-        // A union of an address and its words, or a struct around it.
+        // A union of an address and its words, or a struct around the union.
         Type::Record(record) if record.kind().union || record.fields().len() == 1 => record
             .fields()
             .iter()

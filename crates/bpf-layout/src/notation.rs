@@ -1,5 +1,5 @@
-//! Notation text to a type and back. The grammar is in bpf-layout(7); it refuses what it does not know,
-//! and says at which column.
+//! The layout notation of bpf-layout(7): parsing and printing of types. Unknown input is refused
+//! with its column.
 
 mod display;
 mod grammar;

@@ -1,22 +1,23 @@
-//! Numbers apart from their bytes: those read out of a value, and those to be stored in one.
+//! Numbers independent of their bytes: those that are read from a value, and those that are stored
+//! in a value.
 
 use std::cmp::Ordering;
 use std::io::Write;
 use std::num::IntErrorKind;
 
-/// A number read out of a value.
+/// A number that was read from a value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Number {
-    /// Of an unsigned integer, a bool, an enum over one.
+    /// A value of an unsigned integer, a bool, a pointer, or an enum over an unsigned integer.
     Unsigned(u128),
-    /// Of a signed integer, an enum over one.
+    /// A value of a signed integer, or of an enum over a signed integer.
     Signed(i128),
-    /// Of an f32 or f64.
+    /// A value of an f32 or f64.
     Float(f64),
 }
 
 impl Number {
-    /// The nearest f64, for rates.
+    /// Returns the nearest f64.
     pub fn to_f64(self) -> f64 {
         match self {
             Number::Unsigned(n) => n as f64,
@@ -25,7 +26,7 @@ impl Number {
         }
     }
 
-    /// Appends it in decimal; a float as Rust writes it, `nan` and `inf` in lower case.
+    /// Appends the number in decimal; floats in their shortest form, or as `nan`, `inf` or `-inf`.
     pub fn print(self, out: &mut Vec<u8>) {
         match self {
             Number::Unsigned(n) => append_decimal(n, out),
@@ -34,7 +35,8 @@ impl Number {
         }
     }
 
-    /// Numeric order across kinds; floats in IEEE 754's total order, in which NaN stands outermost.
+    /// Compares numbers of all variants numerically; if one is a float, in the total order of IEEE
+    /// 754.
     pub fn compare(self, other: Number) -> Ordering {
         match (self, other) {
             (Number::Unsigned(a), Number::Unsigned(b)) => a.cmp(&b),
@@ -49,12 +51,12 @@ impl Number {
     }
 }
 
-/// A whole number has more than 128 bits.
+/// A whole number that has more than 128 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("more than 128 bits")]
 pub struct IntegerOverflow;
 
-/// A whole number of up to 128 bits and either sign.
+/// A whole number of up to 128 bits and a sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Integer {
     pub(crate) negative: bool,
@@ -74,7 +76,9 @@ impl From<u128> for Integer {
 }
 
 impl Integer {
-    /// Decimal, or 0x, 0o, 0b and digits; a minus sign may stand first. An error for a whole number of more than 128 bits.
+    /// Parses a decimal number, or digits after 0x, 0X, 0o or 0b, with an optional minus sign.
+    /// Returns None if `text` is not a whole number, and an error if the number has more than 128
+    /// bits.
     pub fn parse(text: &str) -> Option<Result<Integer, IntegerOverflow>> {
         let (negative, digits) = match text.strip_prefix('-') {
             Some(digits) => (true, digits),
@@ -86,7 +90,7 @@ impl Integer {
             Some("0b") => (&digits[2..], 2),
             _ => (digits, 10),
         };
-        // The standard parser takes a plus sign, which no printer writes.
+        // The parser of the standard library accepts a plus sign, which is never printed.
         let plain = digits.bytes().all(|byte| byte.is_ascii_alphanumeric());
         match u128::from_str_radix(digits, radix) {
             Ok(magnitude) if plain => Some(Ok(Integer { negative, magnitude })),
@@ -97,7 +101,7 @@ impl Integer {
         }
     }
 
-    /// The sum; None where it has more than 128 bits and a sign.
+    /// Returns the sum; None if the sum has more than 128 bits.
     pub fn checked_add(self, other: Integer) -> Option<Integer> {
         let (big, small) =
             if self.magnitude >= other.magnitude { (self, other) } else { (other, self) };
@@ -109,12 +113,14 @@ impl Integer {
     }
 }
 
-/// Appends an integer in decimal; the formatter would take most of the time of a dump.
+/// Appends an integer in decimal. itoa is used because the standard formatter would take most of
+/// the time of a dump.
 pub(super) fn append_decimal(number: impl itoa::Integer, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
-/// Appends the shortest text that reads as the same number; `nan`, `inf` and `-inf` for the others.
+/// Appends the shortest text that parses to the same number; `nan`, `inf` or `-inf` for other
+/// floats.
 pub fn append_float(number: f64, out: &mut Vec<u8>) {
     let _ = match number {
         n if n.is_nan() => write!(out, "nan"),

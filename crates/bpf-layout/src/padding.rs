@@ -1,63 +1,64 @@
-//! Padding: the bits of a struct or union that belong to none of its fields, as runs of bytes.
+//! Padding: the bits of a struct or union that belong to no field, as runs of bytes.
 //!
-//! Programs that do not clear a key leave stack bytes there, and the kernel compares them like any
-//! others: two keys may differ in nothing else.
+//! Programs that do not clear a key leave bytes of their stack in the padding. The kernel compares
+//! padding like any other byte, so two keys can differ in nothing else.
 
 use super::bits;
 
-/// A run of bytes that each have at least one bit of padding.
+/// A run of bytes that each contain at least one bit of padding.
 #[derive(Debug)]
 pub struct Gap {
-    /// Bytes from the start of the struct or union.
+    /// Offset of the run in bytes, from the start of the struct or union.
     at: usize,
     len: usize,
-    /// Bytes of the run that hold bits of fields, too: their place in the run, and the bits that are
-    /// padding.
+    /// Bytes of the run that also contain bits of fields: the index of the byte in the run, and a
+    /// mask of its padding.
     shared: Vec<(usize, u8)>,
 }
 
 impl Gap {
-    /// What the run is called: `@` and its offset in bytes.
+    /// Returns the name of the run: `@` and its offset in bytes.
     pub(super) fn name(&self) -> String {
         format!("@{}", self.at)
     }
 
-    /// Bytes from the start of the struct or union.
+    /// Returns the offset of the run in bytes, from the start of the struct or union.
     pub(super) fn offset(&self) -> usize {
         self.at
     }
 
-    /// Bytes in the run.
+    /// Returns the number of bytes.
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
-    /// The bits that are padding, a byte at a time.
+    /// Returns a mask of the padding for each byte.
     pub(super) fn masks(&self) -> impl Iterator<Item = u8> {
         let mut shared = self.shared.iter().peekable();
         (0..self.len).map(move |at| shared.next_if(|byte| byte.0 == at).map_or(0xff, |byte| byte.1))
     }
 
-    /// The run's bytes in a value whose struct or union begins at `base`; zeros for bits of fields.
+    /// Returns the bytes of the run in a value whose struct or union begins at byte `base`. Bits
+    /// of fields are zero.
     pub(super) fn bytes(&self, value: &[u8], base: usize) -> impl Iterator<Item = u8> {
         let run = &value[base + self.at..][..self.len];
         run.iter().zip(self.masks()).map(|(byte, mask)| byte & mask)
     }
 
-    /// Whether all of its bits are zero.
+    /// Reports whether all bits of the padding are zero.
     pub(super) fn is_zero(&self, value: &[u8], base: usize) -> bool {
         self.bytes(value, base).all(|byte| byte == 0)
     }
 
-    /// Adds the padding from one bit to another, which is not in front of what there is. False if a
-    /// byte lies between.
+    /// Extends the run by the padding between two bits, which follows the run. Returns false if a
+    /// byte without padding separates them.
     fn extend(&mut self, from: u64, to: u64) -> bool {
         let (first, end) = ((from / 8) as usize, to.div_ceil(8) as usize);
         if first > self.at + self.len {
             return false;
         }
         self.len = end - self.at;
-        // Only the first and the last byte can be shared.
+        // Only the first and the last byte can contain bits of fields.
         for byte in [first, end - 1] {
             let start = byte as u64 * 8;
             let bits = from.saturating_sub(start)..(to - start).min(8);
@@ -72,8 +73,8 @@ impl Gap {
     }
 }
 
-/// The padding of a struct or union of `size` bytes, in the order of its bytes. `taken` are the
-/// bits of each field: the first, and the one after the last.
+/// Returns the padding of a struct or union of `size` bytes, in the order of its bytes. `taken`
+/// contains the first bit and the bit after the last bit of each field.
 pub(super) fn find_gaps(taken: impl Iterator<Item = (u64, u64)>, size: usize) -> Box<[Gap]> {
     let mut taken: Vec<(u64, u64)> = taken.collect();
     taken.sort_unstable();
@@ -95,10 +96,11 @@ pub(super) fn find_gaps(taken: impl Iterator<Item = (u64, u64)>, size: usize) ->
 mod tests {
     use crate::tests::ty;
 
-    /// A run's offset and its masks.
+    /// The offset of a run and its masks.
     type ExpectedGap<'m> = (usize, &'m [u8]);
 
-    /// Each run's offset and its masks, as bits are numbered on little-endian machines.
+    /// Returns the offset and the masks of each run, with bits numbered as on little-endian
+    /// machines.
     fn gaps(notation: &str) -> Vec<(usize, Vec<u8>)> {
         let ty = ty(notation);
         let record = ty.as_record().expect("a struct");
@@ -116,13 +118,14 @@ mod tests {
             ("struct{a: u32, b: u32}", &[]),
             ("struct{a: u8:3, pad:2, b: u8:3}", &[(0, &[0b0001_1000])]),
             ("struct{a: u8:1, pad:2, b: u8:1, pad:2, c: u8:2}", &[(0, &[0b0011_0110])]),
-            // Neighbouring bytes are one run, whichever of their bits are padding.
+            // Adjacent bytes form one run, whichever of their bits are padding.
             ("struct{a: u8:4, b: u8:5}", &[(0, &[0xf0, 0xe0])]),
             ("struct{a: u16:3, b: u32}", &[(0, &[0xf8, 0xff, 0xff, 0xff])]),
             ("struct{a: u8:4, pad:4, b: u8, pad[1]}", &[(0, &[0xf0]), (2, &[0xff])]),
             ("union{a: u8, b: struct{c: u8, d: u16}, e: u8[3]}", &[]),
             ("union{a: u8, b: u32:12}", &[(1, &[0xf0, 0xff, 0xff])]),
-            // A nameless struct's padding is the outer one's; a named one's is its own.
+            // The padding of a nameless struct belongs to the outer struct; that of a named struct
+            // does not.
             ("struct{a: u8, struct{b: u8, c: u16}}", &[(1, &[0xff]), (3, &[0xff])]),
             ("struct{a: u16, b: struct{b: u8, c: u16}}", &[]),
         ];

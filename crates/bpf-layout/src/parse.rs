@@ -1,5 +1,5 @@
-//! Text to bytes: what `print` writes, and what people write instead. Refuses everything that it
-//! would have to guess: numbers out of range, unknown, missing and repeated fields.
+//! Text to bytes: the forms that `print` writes, and those that people write. Ambiguous input is
+//! refused: numbers out of range, and unknown, missing or duplicate fields.
 
 mod address;
 mod error;
@@ -19,24 +19,40 @@ pub use super::number::{Integer, IntegerOverflow};
 use super::{Slot, Type};
 use sink::Scratch;
 
-/// The bytes of one command-line argument, as long as the type.
+/// Parses a value into new bytes of the type's size.
 ///
-/// A scalar is itself, or in double quotes; an array is JSON; a struct is JSON or `name=value` words;
-/// all may be `hex:` and every byte. Padding is zeros.
+/// A scalar is written bare or in double quotes, an array as JSON, a struct as JSON or as
+/// `name=value` words. Each type also accepts `hex:` and the digits of all its bytes. Padding that
+/// is not given is zero.
+///
+/// # Errors
+///
+/// Malformed text, numbers out of range, and unknown, missing or duplicate fields are refused; the
+/// error contains the path of the field.
 pub fn value(ty: &Type, text: &str) -> Result<Vec<u8>, ValueError> {
     let mut bytes = vec![0; ty.size()];
     value_into(ty, text, &mut bytes)?;
     Ok(bytes)
 }
 
-/// As [`value`], into a buffer of the type's size, without allocating unless words or a union are read.
+/// Parses like [`value`] into a buffer of the type's size. Memory is allocated only for words and
+/// for unions.
+///
+/// # Errors
+///
+/// The errors are those of [`value`], and [`Problem::Size`] if the length of `out` is not the
+/// type's size. After an error, the contents of `out` are undefined.
 pub fn value_into(ty: &Type, text: &str, out: &mut [u8]) -> Result<(), ValueError> {
     let mut scratch = Scratch::default();
     let mut sink = scratch.value_sink(ty, out)?;
     words::parse_value(ty.into(), text, &mut sink)
 }
 
-/// Replaces one slot of a value, the whole of which is in `value`. On an error its bytes are undefined.
+/// Parses a part of a value and replaces it in `value`, which contains the whole value.
+///
+/// # Errors
+///
+/// The errors are those of [`value_into`]. After an error, the bytes of the slot are undefined.
 pub fn slot<'t>(what: impl Into<Slot<'t>>, text: &str, value: &mut [u8]) -> Result<(), ValueError> {
     let slot = what.into();
     let mut scratch = Scratch::default();
@@ -44,18 +60,26 @@ pub fn slot<'t>(what: impl Into<Slot<'t>>, text: &str, value: &mut [u8]) -> Resu
     words::parse_value(slot, text, &mut sink)
 }
 
-/// Reads one JSON value into a buffer of the type's size, and refuses what follows it.
+/// Parses one JSON value into a buffer of the type's size; text after the value is refused.
 ///
-/// Allocates nothing, except for unions and structs past some hundred fields or bytes.
+/// Memory is allocated only for values of more than 256 bytes that contain unions, and for structs with
+/// more than 256 fields.
+///
+/// # Errors
+///
+/// The errors are those of [`value_into`].
 pub fn json(ty: &Type, text: &str, out: &mut [u8]) -> Result<(), ValueError> {
     let mut scratch = Scratch::default();
     let mut sink = scratch.value_sink(ty, out)?;
     json::parse_text(ty.into(), text, &mut sink)
 }
 
-/// Stores a number in an integer, bool or enum, a bitfield included; for counting up and down.
+/// Stores a number in an integer, bool or enum, which may be a bitfield.
 ///
-/// A number out of range is refused and leaves the value as it was.
+/// # Errors
+///
+/// A type that is not an integer, a number out of range, and a buffer that is too short are
+/// refused; `value` is then unchanged.
 pub fn store_number<'t>(
     what: impl Into<Slot<'t>>,
     number: impl Into<Integer>,

@@ -1,43 +1,43 @@
-//! Finds a field by its path: `.a.b[2]`, as the command line and the words of a struct name it.
+//! Paths of fields, such as `.a.b[2]`, as used on the command line and in the words of a struct.
 
 use super::text::quote_excerpt;
 use super::types::{Field, Record};
 use super::{Atom, Gap, Lpm, Slot, Type};
 
-/// Why a path leads nowhere. Names are escaped already.
+/// The reason why a path selects no field. Names from the input are quoted and escaped.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
-    /// There is none of this name; those that there are follow.
+    /// The struct or union has no field of this name.
     #[error("no field {name}; there is {known}")]
     NoField {
-        /// The name asked for, quoted.
+        /// The name, quoted.
         name: String,
-        /// The names at this place, up to eight of them.
+        /// Up to eight names of fields that exist.
         known: String,
     },
-    /// No run of padding begins at this offset; those of the struct or union follow.
+    /// The struct or union has no run of padding of this name.
     #[error("no padding at {name} ({known})")]
     NoPadding {
-        /// The name asked for, quoted.
+        /// The name, quoted.
         name: String,
-        /// The names of the runs, up to eight of them.
+        /// Up to eight names of runs that exist.
         known: String,
     },
-    /// An index past the end, or into something that is no array.
+    /// The index is out of range, or the type is not an array.
     #[error("no element {index} in {ty}")]
     NoElement {
-        /// As it was written, quoted.
+        /// The index, quoted.
         index: String,
-        /// What was indexed.
+        /// A description of the indexed type.
         ty: String,
     },
-    /// A name after something that has no fields.
+    /// The type is not a struct or a union.
     #[error("{ty} has no fields")]
     NoFields {
-        /// What was asked.
+        /// A description of the type.
         ty: String,
     },
-    /// Not `.name` or `[index]`.
+    /// The path does not consist of `.name` and `[index]`. The field is the text, quoted.
     #[error("expected a path such as .name or .name[2], found {0}")]
     Syntax(String),
 }
@@ -45,10 +45,16 @@ pub enum PathError {
 static U32: Type = Type::Atom(Atom::U32);
 
 impl Type {
-    /// The place that `path` names: `.a.b[2]`, its first dot optional. An empty path, or `.`, is the whole.
+    /// Returns the slot that a path such as `.a.b[2]` selects. The first dot is optional; an empty
+    /// path and `.` select the whole value.
     ///
-    /// Fields of nameless structs and unions are named as in C, without a step of their own. An LPM
-    /// key has `prefixlen`, and `data` unless that is a struct, whose fields then follow directly.
+    /// Fields of nameless structs and unions belong to the outer struct, as in C. An LPM key has
+    /// the field `prefixlen` and, if its data is a struct, the fields of the data, else the field
+    /// `data`.
+    ///
+    /// # Errors
+    ///
+    /// Malformed paths, unknown names, and indexes out of range are refused.
     pub fn field(&self, path: &str) -> Result<Slot<'_>, PathError> {
         let mut slot = Slot::from(self);
         let mut rest = path.strip_prefix('.').unwrap_or(path);
@@ -105,7 +111,8 @@ fn find_child<'t>(slot: Slot<'t>, name: &str) -> Result<Slot<'t>, PathError> {
     }
 }
 
-/// The field called `name` and its index, looking first at `hint`: input mostly comes in order.
+/// Returns the field called `name` and its index. `hint` is tried first, because input mostly has
+/// the order of the fields.
 pub(super) fn find_field<'t>(
     record: &'t Record,
     name: &str,
@@ -118,7 +125,7 @@ pub(super) fn find_field<'t>(
     Some((index, &fields[index]))
 }
 
-/// The run of padding called `name`, as `@4`.
+/// Returns the run of padding with a name such as `@4`.
 pub(super) fn find_gap<'t>(record: &'t Record, name: &str) -> Result<&'t Gap, PathError> {
     let gaps = record.gaps();
     gaps.iter().find(|gap| gap.name() == name).ok_or_else(|| {
@@ -142,7 +149,7 @@ pub(super) fn no_field_error(record: &Record, name: &str) -> PathError {
     PathError::NoField { name: quote_excerpt(name).to_string(), known }
 }
 
-/// A type's notation, cut short where it is long.
+/// Returns a short description of a type for errors.
 pub(super) fn describe_type(ty: &Type) -> String {
     match ty {
         Type::Record(record) if record.kind().union => "a union".to_owned(),

@@ -1,5 +1,5 @@
-//! Bytes to text: plain words for shells, JSON, and cells of a table. Appends to a buffer that the
-//! caller reuses, so that a dump allocates nothing per value.
+//! Bytes to text: words, JSON, table cells and labels. Text is appended to a buffer of the caller,
+//! so printing a value does not allocate memory.
 
 mod change;
 mod column;

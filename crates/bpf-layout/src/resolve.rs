@@ -1,7 +1,7 @@
-//! BTF types to layouts: decides what each kind and each well-known name means.
+//! The conversion of BTF types to layouts: the meaning of each BTF kind and of well-known names.
 //!
-//! Bounds on depth, on chains and on the work as a whole keep a hostile blob from taking more than
-//! a few milliseconds; past a bound the rest is raw bytes, never an error.
+//! Limits on nesting, on chains of references and on the total work bound the time for a hostile
+//! blob to a few milliseconds. Parts beyond a limit become raw bytes and are not an error.
 
 mod chain;
 mod scalar;
@@ -13,8 +13,9 @@ use super::{Atom, MAX_COST, MAX_DEPTH, Type};
 use chain::{BareType, array_words};
 use scalar::{int_by_size, int_encoding, resolve_enum, resolve_int};
 
-/// Structs whose bytes are the kernel's own. In a map's value it reads most of them as zeros, and
-/// ignores them in an update (`struct btf_record`). As padding they need not be given.
+/// Structs whose contents belong to the kernel. A lookup returns zeros for most of them, and an
+/// update ignores them (`struct btf_record`). They become padding, so that they can be omitted in
+/// input.
 const KERNEL_STRUCTS: [&str; 12] = [
     "bpf_spin_lock",
     "bpf_res_spin_lock",
@@ -30,15 +31,20 @@ const KERNEL_STRUCTS: [&str; 12] = [
     "bpf_iter_num",
 ];
 
-/// Type tags of pointers that the kernel keeps in a map's value, as it keeps [`KERNEL_STRUCTS`] structs.
+/// Type tags of pointers in values that belong to the kernel, like [`KERNEL_STRUCTS`].
 const KERNEL_POINTER_TAGS: [&str; 4] = ["kptr", "kptr_untrusted", "percpu_kptr", "uptr"];
 
 impl Btf<'_> {
-    /// The layout of type `id`, of exactly as many bytes as BTF gives it.
+    /// Returns the layout of type `id`. Its size is the size of the BTF type.
     ///
-    /// What the notation cannot say (members that overlap) becomes `hex[n]` in its place, and what belongs
-    /// to the kernel (a lock) padding. A data section becomes a struct of its variables. Pointers are 8
-    /// bytes, as BPF has them.
+    /// Members that the notation cannot express, for example overlapping ones, become `hex[n]`;
+    /// structs that belong to the kernel, such as locks, become structs of padding. A data section
+    /// becomes a struct of its variables. Pointers have 8 bytes, as in BPF programs.
+    ///
+    /// # Errors
+    ///
+    /// An unknown id, a type without a size, a cyclic type, and a type larger than
+    /// [`crate::MAX_SIZE`] are refused.
     pub fn layout(&self, id: u32) -> Result<Type, BtfError> {
         Resolver { btf: self, spent: 0 }.resolve_type(id, 0)
     }
@@ -46,7 +52,7 @@ impl Btf<'_> {
 
 struct Resolver<'b, 'a> {
     btf: &'b Btf<'a>,
-    /// Members seen so far, as a share of [`MAX_COST`].
+    /// Cost of the members resolved so far, at most [`MAX_COST`].
     spent: usize,
 }
 
@@ -78,7 +84,7 @@ impl Resolver<'_, '_> {
             kind::PTR => Some(Type::Atom(Atom::Ptr)),
             _ => None,
         };
-        // Nothing may change a size: members behind it would move.
+        // A type of another size would move the members after it.
         Ok(ty.filter(|ty| ty.size() == size as usize).unwrap_or(Type::Hex(size)))
     }
 
@@ -92,7 +98,8 @@ impl Resolver<'_, '_> {
         Ok(Type::array(elem, len).ok())
     }
 
-    /// Whether a pointer belongs to the kernel: it points to a type with one of the tags [`KERNEL_POINTER_TAGS`].
+    /// Reports whether a pointer belongs to the kernel: whether it points to a type with one of
+    /// [`KERNEL_POINTER_TAGS`].
     fn is_kernel_pointer(&self, pointer: &RawType<'_>) -> bool {
         self.btf.raw_type(pointer.size_or_type).is_ok_and(|target| {
             target.kind == kind::TYPE_TAG
@@ -100,7 +107,7 @@ impl Resolver<'_, '_> {
         })
     }
 
-    /// clang marks plain `char` as a signed integer and leaves BTF_INT_CHAR alone: the name decides.
+    /// clang encodes plain `char` as a signed integer without BTF_INT_CHAR, so the name decides.
     fn is_char(&self, raw: &RawType<'_>) -> bool {
         raw.size_or_type == 1
             && (self.btf.string(raw.name) == "char" || int_encoding(raw).2 & 2 != 0)
@@ -126,7 +133,8 @@ impl Resolver<'_, '_> {
         Ok(Some(fit::fit_record(raw.kind == kind::UNION, placed, raw.size_or_type)))
     }
 
-    /// What a member at `bit` occupies, and how many bits later it begins; None if it has no words.
+    /// Returns the type or bitfield of a member at `bit`, and the number of bits between `bit` and
+    /// its first bit; None if the notation cannot express the member.
     fn resolve_member(
         &mut self,
         id: u32,
@@ -141,7 +149,7 @@ impl Resolver<'_, '_> {
         };
         let (offset, bits, _) =
             if bare.raw.kind == kind::INT { int_encoding(&bare.raw) } else { (0, 0, 0) };
-        // pahole wrote bitfields as integers of odd widths before struct members had one.
+        // pahole encoded bitfields as integers of odd widths before BTF had bitfield members.
         let odd = width == 0
             && bits != 0
             && (offset != 0 || bits != bare.raw.size_or_type.saturating_mul(8));
@@ -172,7 +180,7 @@ impl Resolver<'_, '_> {
                 Err(BtfError::NoSize { .. }) => return Ok(None),
                 Err(error) => return Err(error),
             };
-            // A flexible array with an initialiser takes more room than its type.
+            // A flexible array with an initialiser is larger than its type.
             let ty = if ty.size() == size as usize { ty } else { Type::Hex(size) };
             placed.push(PlacedMember {
                 name: Some(fit::to_identifier(name)),
@@ -184,7 +192,7 @@ impl Resolver<'_, '_> {
     }
 }
 
-/// A struct of padding alone.
+/// Returns a struct that contains only padding.
 fn kernel_padding(size: u32) -> Type {
     fit::fit_record(false, Vec::new(), size)
 }

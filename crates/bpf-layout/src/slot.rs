@@ -1,4 +1,4 @@
-//! A place in a value: the type that is there, and from which bit on. Reads numbers out of it.
+//! Slots: parts of a value with their type and offset. Slots read numbers from values.
 
 use super::atom::{Atom, AtomClass};
 use super::number::Number;
@@ -10,9 +10,9 @@ use std::cmp::Ordering;
 #[derive(Clone, Copy, Debug)]
 pub struct Slot<'t> {
     pub(super) ty: &'t Type,
-    /// Bits from the value's start; whole bytes unless it is a bitfield.
+    /// Offset in bits from the start of the value; a multiple of 8 unless the slot is a bitfield.
     pub(super) bit: u64,
-    /// The width in bits, of a bitfield.
+    /// The width of a bitfield in bits; None for other slots.
     pub(super) width: Option<u8>,
 }
 
@@ -23,17 +23,17 @@ impl<'t> From<&'t Type> for Slot<'t> {
 }
 
 impl<'t> Slot<'t> {
-    /// What is there; of a bitfield, the type it was declared with.
+    /// Returns the type; of a bitfield, the declared type.
     pub fn ty(&self) -> &'t Type {
         self.ty
     }
 
-    /// Bytes from the value's start to the first byte that it touches.
+    /// Returns the offset of the first byte that contains a part of the slot.
     pub fn offset(&self) -> usize {
         (self.bit / 8) as usize
     }
 
-    /// Bytes touched, from [`Slot::offset`] on.
+    /// Returns the number of bytes from [`Slot::offset`] on that contain a part of the slot.
     pub fn len(&self) -> usize {
         match self.width {
             Some(width) => (self.bit % 8 + u64::from(width)).div_ceil(8) as usize,
@@ -41,22 +41,23 @@ impl<'t> Slot<'t> {
         }
     }
 
-    /// Whether it takes no bytes, as a flexible array does.
+    /// Reports whether the slot has no bytes, as a flexible array member does.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The width in bits, of a bitfield.
+    /// Returns the width of a bitfield in bits; None for other slots.
     pub fn width(&self) -> Option<u8> {
         self.width
     }
 
-    /// Its bytes within a value, which must be as long as the slot's type says.
+    /// Returns the bytes of the slot. Panics if `value` is shorter than the type that contains the
+    /// slot.
     pub fn bytes<'b>(&self, value: &'b [u8]) -> &'b [u8] {
         &value[self.offset()..self.offset() + self.len()]
     }
 
-    /// Whether all its bits in a value are zero.
+    /// Reports whether all bits of the slot are zero. Panics if `value` is shorter than the type.
     pub fn is_zero(&self, value: &[u8]) -> bool {
         match self.width {
             Some(width) => bits::read_bits(value, self.bit, width, bits::BIG) == 0,
@@ -68,7 +69,7 @@ impl<'t> Slot<'t> {
         Slot { ty: &field.ty, bit: self.bit + field.bit, width: field.width }
     }
 
-    /// The element at `index` of an array, whose elements are of type `elem`.
+    /// Returns the slot of the element at `index`, if this slot is an array of `elem`.
     pub fn element(&self, elem: &'t Type, index: usize) -> Slot<'t> {
         Slot { ty: elem, bit: self.bit + (elem.size() * index) as u64 * 8, width: None }
     }
@@ -77,7 +78,8 @@ impl<'t> Slot<'t> {
         self.ty.as_record()
     }
 
-    /// The integer that carries it, and its width in bits; None for what is no integer.
+    /// Returns the integer type that stores the slot, and its width in bits; None for types
+    /// without one.
     pub(super) fn integer(&self) -> Option<(Atom, u32)> {
         let atom = match self.ty {
             Type::Atom(atom) if !matches!(atom.class(), AtomClass::Float | AtomClass::Address) => {
@@ -89,7 +91,8 @@ impl<'t> Slot<'t> {
         Some((atom, self.width.map_or(atom.size() as u32 * 8, u32::from)))
     }
 
-    /// The number stored; None for text, addresses, raw bytes, arrays and structs.
+    /// Returns the number in the slot; None for text, addresses, raw bytes, arrays and structs.
+    /// Panics if `value` is shorter than the type.
     pub fn number(&self, value: &[u8]) -> Option<Number> {
         if let Type::Atom(Atom::F32) = self.ty {
             return Some(Number::Float(
@@ -113,7 +116,8 @@ impl<'t> Slot<'t> {
         Some(Number::Signed((raw << unused) as i128 >> unused))
     }
 
-    /// The order of two values by this slot: numbers by size, all else bytewise.
+    /// Compares two values by this slot: numbers numerically, other types bytewise. Panics if a
+    /// value is shorter than the type.
     pub fn compare(&self, a: &[u8], b: &[u8]) -> Ordering {
         match (self.number(a), self.number(b)) {
             (Some(a), Some(b)) => a.compare(b),
@@ -122,7 +126,7 @@ impl<'t> Slot<'t> {
     }
 }
 
-/// An integer of 1 to 16 bytes, of host or network byte order.
+/// Reads an integer of 1 to 16 bytes in host or network byte order.
 fn read_unsigned(bytes: &[u8], network: bool) -> u128 {
     match (bytes, network) {
         (&[a], _) => a.into(),

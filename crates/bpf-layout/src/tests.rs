@@ -1,4 +1,4 @@
-//! Properties of the room as a whole; tables of examples stand in the files that they are about.
+//! Tests of the whole crate. Tests of one module are in its file.
 
 mod arbitrary;
 mod hostile;
@@ -10,19 +10,19 @@ mod round_trip;
 mod sums;
 mod values;
 
-/// A type from its notation; the tests' own notation is right.
+/// Parses the notation of a test.
 pub(super) fn ty(text: &str) -> super::Type {
     text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
-/// What the plain form of `bytes` is.
+/// Returns the plain form of `bytes`.
 pub(super) fn plain(ty: &super::Type, bytes: &[u8]) -> String {
     let mut out = Vec::new();
     super::print::plain(ty, bytes, &mut out);
     String::from_utf8(out).expect("printed text is UTF-8")
 }
 
-/// What the JSON form of `bytes` is.
+/// Returns the JSON form of `bytes`.
 pub(super) fn json(ty: &super::Type, bytes: &[u8]) -> String {
     let mut out = Vec::new();
     super::print::json(ty, bytes, &mut out);

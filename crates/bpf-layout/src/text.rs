@@ -1,10 +1,10 @@
-//! Untrusted bytes made fit for a terminal and for one line.
+//! Escaping of untrusted text for terminals, errors and JSON.
 
 use std::fmt::{self, Write};
 
-/// Escapes what could break a line or steer a terminal: control characters,
-/// marks that change the direction of writing, and bytes that are not UTF-8
-/// (as `\xNN`). A backslash is doubled, so that the result can be read back.
+/// Escapes characters that could break a line or control a terminal: control characters, marks
+/// that change the direction of writing, and bytes that are not UTF-8 (as `\xNN`). A backslash is
+/// doubled, so the escaping is reversible.
 pub fn escape(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -34,15 +34,17 @@ fn push_escaped(out: &mut String, c: char) {
     }
 }
 
-/// Whether a terminal or a reader could be misled by `c`: control characters, and those that
-/// reorder or hide text (bidirectional controls, line separators, zero width, tags).
+/// Reports whether `c` could mislead a terminal or a reader: control characters, and characters
+/// that reorder or hide text (bidirectional controls, line separators, zero-width characters,
+/// tags).
 pub fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// [`escape`]d, in double quotes: for what could be empty or look like the words around it.
+/// Escapes text as [`escape`] does and adds double quotes, for text that may be empty or contain
+/// spaces.
 pub fn quote(text: impl AsRef<[u8]>) -> String {
     format!("\"{}\"", escape(text.as_ref()))
 }
@@ -57,12 +59,12 @@ pub fn append_hex(bytes: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Appends `text` as a JSON string, quotes included, with everything unsafe escaped.
+/// Appends `text` as a JSON string with quotes; all unsafe characters are escaped.
 pub fn append_json_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     let mut plain = 0;
     for (at, c) in text.char_indices() {
-        // ASCII letters are by far the most: one comparison for them.
+        // Fast path: most text is printable ASCII.
         if matches!(c, ' '..='~') && c != '"' && c != '\\' || !c.is_ascii() && !is_unsafe(c) {
             continue;
         }
@@ -86,12 +88,12 @@ pub fn append_json_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// Untrusted text for an error: quoted, escaped, and cut after 40 characters.
+/// Quotes untrusted text for an error: escaped as JSON, and truncated after 40 characters.
 pub fn quote_excerpt(text: &str) -> Excerpt<'_> {
     Excerpt(text)
 }
 
-/// See [`quote_excerpt`].
+/// The text that [`quote_excerpt`] quotes.
 pub struct Excerpt<'a>(&'a str);
 
 impl fmt::Display for Excerpt<'_> {

@@ -1,7 +1,8 @@
-//! The model of a layout: what a key or value is made of, with sizes known once built.
+//! The definitions of types, and their sizes, alignments and costs.
 //!
-//! Every constructor keeps three bounds (bytes, nesting, cost), so that whoever walks a [`Type`] may
-//! recurse and add up sizes without checks, even when a hostile program wrote the BTF.
+//! Each constructor (`types/build.rs`) enforces the limits of `limits.rs`, so code that walks a
+//! [`Type`] may recurse and add sizes without checks, even if the BTF comes from a hostile
+//! program.
 
 mod build;
 mod record;
@@ -13,18 +14,19 @@ use super::enumeration::Enum;
 use super::padding::Gap;
 use std::sync::Arc;
 
-/// What some bytes mean. Cheap to clone; size and alignment are computed once, when it is built.
+/// The type of a key, of a value or of a part of one. Cloning is cheap: the parts are shared.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Type {
     /// A scalar of fixed size.
     Atom(Atom),
-    /// Text of at most so many bytes, padded with NUL bytes and not necessarily ended by one.
+    /// Text of at most this number of bytes, padded with NUL bytes; text of full length has no
+    /// NUL.
     Char(u32),
-    /// So many bytes without known meaning.
+    /// This number of bytes with an unknown type.
     Hex(u32),
     /// Elements of one type.
     Array(Arc<Array>),
-    /// An integer whose values have names.
+    /// An integer with named values.
     Enum(Arc<Enum>),
     /// A struct or a union.
     Record(Arc<Record>),
@@ -32,7 +34,7 @@ pub enum Type {
     Lpm(Arc<Lpm>),
 }
 
-/// `elem[len]`.
+/// An array: `elem[len]`.
 #[derive(PartialEq, Eq)]
 pub struct Array {
     elem: Type,
@@ -40,85 +42,90 @@ pub struct Array {
 }
 
 impl Array {
-    /// The type of an element.
+    /// Returns the type of the elements.
     pub fn elem(&self) -> &Type {
         &self.elem
     }
 
-    /// How many elements.
+    /// Returns the number of elements.
     pub fn len(&self) -> usize {
         self.len as usize
     }
 
-    /// Whether it has no elements, as a flexible array member has.
+    /// Reports whether the array has no elements, as a flexible array member does.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 }
 
-/// `struct bpf_lpm_trie_key` (linux/bpf.h): a prefix length in bits, host byte order, then the data.
+/// The key of an LPM trie, `struct bpf_lpm_trie_key` of linux/bpf.h: a prefix length in bits (32
+/// bits, host byte order), then the data.
 #[derive(PartialEq, Eq)]
 pub struct Lpm {
     data: Type,
-    // Where the data is a struct, the whole key as one: prefixlen, then the data's fields.
+    // The whole key as one struct (prefixlen, then the fields of the data), if the data is a
+    // struct.
     record: Option<Type>,
 }
 
 impl Lpm {
-    /// Bytes before the data. The kernel matches from here on, so no padding may follow.
+    /// Offset of the data in bytes. The kernel compares all bytes after the prefix length, so no
+    /// padding can follow the prefix length.
     pub const HEADER: usize = 4;
 
-    /// The type of the data, which starts [`Lpm::HEADER`] bytes in whatever its alignment.
+    /// Returns the type of the data, which begins at byte [`Lpm::HEADER`] whatever its alignment.
     pub fn data(&self) -> &Type {
         &self.data
     }
 
-    /// The longest prefix in bits.
+    /// Returns the length of the longest prefix, in bits.
     pub fn max_prefix(&self) -> u32 {
         self.data.size() as u32 * 8
     }
 }
 
-/// Which of the four kinds of record.
+/// Whether a [`Record`] is a struct or a union, and whether it is packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordKind {
-    /// Members share their first byte.
+    /// The record is a union: all members begin at offset 0.
     pub union: bool,
-    /// Members are not aligned.
+    /// The record is packed: members are not aligned.
     pub packed: bool,
 }
 
-/// What one member of a struct or union occupies.
+/// The type or the padding of one member of a struct or union.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MemberPart {
-    /// A whole type.
+    /// A field with a type of its own.
     Field(Type),
-    /// So many bits of an integer, bool or enum.
+    /// A bitfield: an integer, bool or enum, and the width in bits (1 to 64).
     Bits(Type, u8),
-    /// So many bytes without a name, from the next whole byte on.
+    /// Padding of this number of bytes, from the next byte boundary on.
     Pad(u32),
-    /// So many bits without a name.
+    /// Padding of this number of bits.
     PadBits(u32),
 }
 
-/// A member as the notation writes it.
+/// A member of a struct or union, as declared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// None for padding, and for a struct or union whose fields count as the outer one's.
+    /// The member's name; None for padding, and for a struct or union whose fields count as fields
+    /// of the outer one.
     pub name: Option<Arc<str>>,
-    /// What it occupies.
+    /// The member's type or padding.
     pub part: MemberPart,
 }
 
-/// A field by its name, those of nameless members included.
+/// A field of a struct or union. The fields of nameless members count as fields of the outer
+/// record.
 pub struct Field {
     pub(crate) name: Arc<str>,
     pub(crate) ty: Type,
-    /// Bits from the record's start.
+    /// Offset of the field in bits, from the start of the record.
     pub(crate) bit: u64,
-    /// The width in bits, of a bitfield.
+    /// Width of a bitfield in bits; None for other fields.
     pub(crate) width: Option<u8>,
-    /// Number of its first leaf, counted from the record's.
+    /// Index of the field's first leaf among the leaves of the record (see [`Type::leaves`]).
     pub(crate) leaf: usize,
 }
 
@@ -137,7 +144,7 @@ pub struct Record {
 }
 
 impl Type {
-    /// Bytes taken, trailing padding included.
+    /// Returns the size in bytes, including trailing padding.
     pub fn size(&self) -> usize {
         match self {
             Type::Atom(atom) => atom.size(),
@@ -149,7 +156,8 @@ impl Type {
         }
     }
 
-    /// Alignment in bytes, as C on BPF has it; text, raw bytes and LPM keys have none (1).
+    /// Returns the alignment in bytes, as in C for BPF. Text, raw bytes and LPM keys have
+    /// alignment 1.
     pub fn align(&self) -> usize {
         match self {
             Type::Atom(atom) => atom.align(),
@@ -169,7 +177,8 @@ impl Type {
         }
     }
 
-    /// A bound on the length of the notation and, times a constant, on the memory taken.
+    /// Returns a bound on the length of the notation in bytes; the memory that the type uses is
+    /// proportional to the bound.
     pub(super) fn cost(&self) -> usize {
         match self {
             Type::Atom(_) => 4,
@@ -181,7 +190,8 @@ impl Type {
         }
     }
 
-    /// How many `name=value` words it takes as a member: a struct's add up, all else is one.
+    /// Returns the number of leaves: a struct has the leaves of all its fields; any other type is
+    /// one leaf. The plain form prints a `name=value` word for each leaf.
     pub(super) fn leaves(&self) -> usize {
         match self {
             Type::Record(record) => record.leaves,
@@ -190,7 +200,7 @@ impl Type {
         }
     }
 
-    /// Whether two fields may share bits, that is, whether there is a union in it.
+    /// Reports whether two fields can share bits, which requires a union in the type.
     pub(super) fn overlaps(&self) -> bool {
         match self {
             Type::Array(array) => array.elem.overlaps(),
@@ -200,7 +210,8 @@ impl Type {
         }
     }
 
-    /// The record whose fields make up this type's words: a struct, a union, an LPM key over one.
+    /// Returns the record whose fields are the words of this type: of a struct, of a union, or of
+    /// an LPM key whose data is a struct.
     pub(super) fn as_record(&self) -> Option<&Record> {
         match self {
             Type::Record(record) => Some(record),

@@ -1,4 +1,4 @@
-//! A type as notation text: one line, canonical, and the inverse of parsing.
+//! Types as notation text: one line in canonical form, which parses to the same type.
 
 use crate::{Array, Atom, Enum, Layout, Member, MemberPart, Record, RecordKind, Type};
 use std::fmt::{Debug, Display, Formatter, Result};
@@ -32,7 +32,7 @@ impl Display for Type {
     }
 }
 
-/// As in C the outermost dimension comes first, so `char[2][16]` are two texts of 16 bytes.
+/// The outermost dimension is first, as in C: `char[2][16]` is two texts of 16 bytes.
 fn write_array(array: &Array, f: &mut Formatter<'_>) -> Result {
     let mut elem = array.elem();
     while let Type::Array(inner) = elem {

@@ -1,4 +1,4 @@
-//! The grammar of bpf-layout(7), as a recursive descent.
+//! The grammar of bpf-layout(7), as a recursive-descent parser.
 
 use super::tokens::{NotationError, NotationParser, ParseResult};
 use crate::Layout;
@@ -122,7 +122,7 @@ impl NotationParser<'_> {
         self.with_column(start, Type::enumeration(carrier, names))
     }
 
-    /// A comma, or nothing before the closing brace.
+    /// Parses a comma; the comma is optional before the closing brace.
     fn parse_separator(&mut self) -> ParseResult<()> {
         if self.eat(",") || self.skip_blanks().starts_with('}') {
             return Ok(());
@@ -155,7 +155,7 @@ impl NotationParser<'_> {
         self.skip_blanks();
         let start = self.at;
         let name = self.take_name(EXPECTED)?;
-        // pad, struct, union and packed are names as well: what follows decides.
+        // pad, struct, union and packed are valid names as well; the next character decides.
         match (name, self.skip_blanks().chars().next()) {
             ("pad", Some('[')) => {
                 self.eat("[");
@@ -185,7 +185,8 @@ impl NotationParser<'_> {
         }
     }
 
-    /// Whether a digit follows the colon, so that `pad: u32` stays a field of that name.
+    /// Reports whether a digit follows the colon; otherwise, as in `pad: u32`, pad is the name of
+    /// a field.
     fn is_bit_padding(&mut self) -> bool {
         let after = self.skip_blanks().trim_start_matches(':').trim_start();
         after.starts_with(|c: char| c.is_ascii_digit())

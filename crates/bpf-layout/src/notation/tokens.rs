@@ -1,34 +1,34 @@
-//! The words and numbers of a notation text, and errors with their column.
+//! The tokens of a notation text, and errors with a column.
 
 use crate::limits::{MAX_DEPTH, TypeError, is_identifier};
 use crate::text::quote_excerpt;
 
-/// Why a text is not a layout. The column counts characters from 1.
+/// The reason why a text is not a layout. Columns count characters from 1.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotationError {
-    /// Something else should stand here. `found` is escaped already.
+    /// An unexpected token.
     #[error("column {column}: expected {expected}, found {found}")]
     Syntax {
-        /// Where.
+        /// Column of the token.
         column: usize,
-        /// What could stand there.
+        /// The tokens that are allowed.
         expected: &'static str,
-        /// What stands there instead.
+        /// The token that was found, quoted and escaped, or "the end".
         found: String,
     },
-    /// It reads well, but there can be no such type.
+    /// The syntax is correct, but the type cannot be built.
     #[error("column {column}: {error}")]
     Type {
-        /// Where the type or name begins.
+        /// Column at which the type or the name begins.
         column: usize,
-        /// Which rule it breaks.
+        /// The reason.
         error: TypeError,
     },
 }
 
 pub(super) type ParseResult<T> = Result<T, NotationError>;
 
-/// A text, and how much of it is read.
+/// A notation text and the current position.
 pub(super) struct NotationParser<'t> {
     text: &'t str,
     pub(super) at: usize,
@@ -45,7 +45,7 @@ impl<'t> NotationParser<'t> {
         rest
     }
 
-    /// The name or number that comes next, empty if none does.
+    /// Returns the name or number at the current position; empty if there is none.
     pub(super) fn peek_word(&mut self) -> &'t str {
         let rest = self.skip_blanks();
         let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
@@ -84,7 +84,7 @@ impl<'t> NotationParser<'t> {
         built.map_err(|error| NotationError::Type { column: self.column(at), error })
     }
 
-    /// Before any recursion: the text may be hostile, and the stack is finite.
+    /// Called before every recursion: hostile text must not overflow the stack.
     pub(super) fn check_depth(&self, depth: u32) -> ParseResult<()> {
         self.with_column(self.at, if depth > MAX_DEPTH { Err(TypeError::TooDeep) } else { Ok(()) })
     }
@@ -98,7 +98,7 @@ impl<'t> NotationParser<'t> {
         Ok(word)
     }
 
-    /// A decimal or 0x number of at most `max`.
+    /// Parses a decimal or 0x number of at most `max`.
     pub(super) fn take_number(&mut self, max: u64, expected: &'static str) -> ParseResult<u64> {
         let word = self.peek_word();
         let value = match word.strip_prefix("0x") {

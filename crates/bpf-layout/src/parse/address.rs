@@ -1,4 +1,4 @@
-//! Addresses and the prefixes of LPM keys.
+//! Parsing of network addresses and of keys of LPM tries.
 
 use super::error::Problem;
 use super::hex;
@@ -7,7 +7,7 @@ use crate::number::Integer;
 use crate::{Atom, Lpm, Type};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// The bytes of an address, and how many.
+/// Parses an address; returns its bytes and their number.
 pub(super) fn parse_address(atom: Atom, text: &str) -> Option<([u8; 16], usize)> {
     let mut bytes = [0; 16];
     match atom {
@@ -25,10 +25,11 @@ pub(super) fn parse_address(atom: Atom, text: &str) -> Option<([u8; 16], usize)>
     Some((bytes, atom.size()))
 }
 
-/// An LPM key: `ADDRESS/LEN`, a bare address for its full length, or `LEN:hex`. None if it is neither.
+/// Parses an LPM key: `ADDRESS/LEN`, an address without a length (the full length), or `LEN:hex`.
+/// Returns None if the text has another form.
 ///
-/// Bits beyond the prefix are kept. The kernel ignores them when it matches and returns them when it
-/// lists, and what it lists has to be readable.
+/// Bits beyond the prefix are kept. The kernel ignores them in comparisons but returns them when
+/// keys are listed, and listed keys must be accepted as input.
 pub(super) fn parse_prefix(
     lpm: &Lpm,
     text: &str,

@@ -1,82 +1,82 @@
-//! Why a text is no value of its type: what is wrong, and in which field.
+//! Errors of values: the problem, and the path of the field that has the problem.
 
 use crate::path::PathError;
 use crate::text::quote_excerpt;
 use std::fmt;
 
-/// What is wrong. All text in it is escaped.
+/// The reason why a text is not a value of a type. All parts of the input are escaped.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
-    /// A number too small or too large for its type.
+    /// A number is out of range for its type.
     #[error("{number} is out of range for {ty} ({min} to {max})")]
     Range {
         /// The number, in decimal.
         number: String,
-        /// The type's notation.
+        /// The notation of the type.
         ty: String,
-        /// The least that fits.
+        /// The smallest allowed number.
         min: String,
-        /// The most that fits.
+        /// The largest allowed number.
         max: String,
     },
-    /// Something of another form.
+    /// The text has the wrong form.
     #[error("expected {expected}, found {found}")]
     Expected {
-        /// What could stand here.
+        /// The form that the type requires.
         expected: String,
-        /// What does, quoted.
+        /// The text that was found, quoted.
         found: String,
     },
-    /// Text too long for a char array.
+    /// A text is longer than the char array.
     #[error("{len} bytes of text do not fit char[{max}]")]
     TooLong {
-        /// Bytes given.
+        /// Length of the text in bytes.
         len: usize,
-        /// Bytes there are.
+        /// Length of the array in bytes.
         max: u32,
     },
-    /// `hex:` with another number of digits than two a byte.
+    /// The number of hex digits is not twice the number of bytes.
     #[error("expected {expected} hex digits, found {found}")]
     HexLen {
-        /// Two a byte of the type.
+        /// The required number of digits.
         expected: usize,
-        /// Those given.
+        /// The number of digits found.
         found: usize,
     },
-    /// A path that leads nowhere.
+    /// The path of a field is invalid.
     #[error(transparent)]
     Path(#[from] PathError),
-    /// A field that was not given.
+    /// A field is missing. The text is "missing", or lists the members of a union.
     #[error("{0}")]
     Missing(String),
-    /// A field given twice.
+    /// A field is given twice.
     #[error("given twice")]
     Duplicate,
-    /// Members of a union that were both given, with different bytes.
+    /// Two members of a union are given with different bytes.
     #[error("differs from another member of the same union")]
     Disagree,
-    /// An array of another length.
+    /// The number of array elements is wrong.
     #[error("expected {expected} elements, found {found}")]
     Length {
-        /// Elements there are.
+        /// The required number of elements.
         expected: usize,
-        /// Elements given, one more than expected where there are too many.
+        /// The number of elements found; one more than required if there are too many.
         found: usize,
     },
-    /// Text that is not JSON, and where.
+    /// The text is not valid JSON.
     #[error("json: {message} at column {column}")]
     Json {
-        /// The parser's words.
+        /// The message of the JSON parser.
         message: String,
-        /// Bytes from the start of the line, from 1.
+        /// Column in bytes, from 1.
         column: usize,
     },
-    /// A buffer that is not as long as the type: a mistake of the caller's.
+    /// The length of the caller's buffer is not the size of the type.
     #[error("the value has {found} bytes, its layout {expected}")]
     Size {
-        /// The type's size in bytes.
+        /// The size of the type in bytes.
         expected: usize,
-        /// The buffer's.
+        /// The length of the buffer in bytes.
         found: usize,
     },
 }
@@ -87,7 +87,7 @@ impl Problem {
     }
 }
 
-/// A [`Problem`], and the path of the field that has it.
+/// A [`Problem`] and the path of the field that has the problem.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ValueError {
     path: String,
@@ -95,17 +95,17 @@ pub struct ValueError {
 }
 
 impl ValueError {
-    /// The field's path without its leading dot; empty for the value as a whole.
+    /// Returns the path of the field without a leading dot; empty for the whole value.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// What is wrong there.
+    /// Returns the problem.
     pub fn problem(&self) -> &Problem {
         &self.problem
     }
 
-    /// The same in a field called `name`, or in an element if that is `[index]`.
+    /// Prefixes the path with the name of an outer field, or with `[index]` for an element.
     pub(super) fn within(mut self, name: &str) -> ValueError {
         let dot = if self.path.is_empty() || self.path.starts_with('[') { "" } else { "." };
         self.path = format!("{name}{dot}{}", self.path);

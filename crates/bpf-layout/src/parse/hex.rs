@@ -1,10 +1,10 @@
-//! Bytes written as two hex digits each.
+//! Parsing of bytes in hexadecimal.
 
 use super::error::Problem;
 use super::sink::Sink;
 use crate::Gap;
 
-/// Exactly `size` bytes of two hex digits each.
+/// Stores exactly `size` bytes, which are given as two hex digits each.
 pub(super) fn store_bytes(
     digits: &str,
     at: usize,
@@ -15,7 +15,8 @@ pub(super) fn store_bytes(
     bytes.try_for_each(|(index, byte)| sink.store_bytes(at + index, &[byte]))
 }
 
-/// Stores a run of padding: `hex:` and its digits, for the struct or union that begins at `base`.
+/// Stores a run of padding, which is given as `hex:` and digits. `base` is the offset of the
+/// struct or union in bytes.
 pub(super) fn store_padding(
     base: usize,
     gap: &Gap,

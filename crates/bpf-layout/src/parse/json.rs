@@ -1,4 +1,4 @@
-//! JSON straight into bytes, directed by the type: no tree of values is built on the way.
+//! JSON to bytes, directed by the type, without an intermediate tree.
 
 mod member;
 mod node;
@@ -11,16 +11,17 @@ use member::{JsonState, check_complete};
 use node::JsonNode;
 use serde::de::{DeserializeSeed, Deserializer, Error};
 
-/// Reads one value from any deserializer into a slot of a buffer: for a line that holds several.
+/// A serde seed that parses one value into a part of a buffer, for documents that contain several
+/// values.
 ///
-/// The buffer must reach to the end of the slot; on an error the slot's bytes are undefined.
+/// The buffer must contain the whole slot. After an error, the bytes of the slot are undefined.
 pub struct SlotSeed<'a> {
     slot: Slot<'a>,
     out: &'a mut [u8],
 }
 
 impl<'a> SlotSeed<'a> {
-    /// To read a value of a type, or of a part of it, into `out`.
+    /// Creates a seed that parses a value of a type, or of a part of the type, into `out`.
     pub fn new(what: impl Into<Slot<'a>>, out: &'a mut [u8]) -> SlotSeed<'a> {
         SlotSeed { slot: what.into(), out }
     }
@@ -38,7 +39,7 @@ impl<'de> DeserializeSeed<'de> for SlotSeed<'_> {
     }
 }
 
-/// Reads all of `text`.
+/// Parses all of `text` as one value.
 pub(super) fn parse_text(
     slot: Slot<'_>,
     text: &str,
@@ -52,10 +53,10 @@ pub(super) fn parse_text(
 }
 
 fn syntax_problem(error: &serde_json::Error) -> Problem {
-    // The position is said once, and without a line: there is one.
+    // The message without its position: the column is reported separately, and there is one line.
     let message = error.to_string();
     let cut = message.rfind(" at line ").unwrap_or(message.len());
-    // It may quote the text, which may be long.
+    // The message may quote input of any length.
     let cut = message.char_indices().nth(100).map_or(cut, |(at, _)| at.min(cut));
     Problem::Json {
         message: message[..cut].replace("EOF while", "end of text while"),

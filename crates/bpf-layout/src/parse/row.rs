@@ -1,4 +1,4 @@
-//! A table's rows: the header is checked once, then each row is read cell by cell.
+//! Parsing of table rows: the header is checked once, then each row is parsed cell by cell.
 
 use super::error::{Problem, ValueError};
 use super::given::GivenLeaves;
@@ -8,7 +8,7 @@ use super::words;
 use crate::Type;
 use crate::print::{Column, all_columns};
 
-/// The columns of one type, in a table's order.
+/// The columns of a type in the order of a table header.
 pub struct RowReader<'t> {
     ty: &'t Type,
     columns: Vec<Column<'t>>,
@@ -16,10 +16,13 @@ pub struct RowReader<'t> {
 }
 
 impl<'t> RowReader<'t> {
-    /// Looks up a header's names as [`all_columns`] gives them, in any order: each once, and no field
-    /// missing. Padding that has no column is zero.
+    /// Resolves the names of a header. The names are those of [`all_columns`], in any order.
+    /// Padding without a column is zero. A type that is not a struct has one column with an empty
+    /// name.
     ///
-    /// A type that is no struct has one column, which is found by the empty name.
+    /// # Errors
+    ///
+    /// Unknown and duplicate names and missing fields are refused.
     pub fn new<'n>(
         ty: &'t Type,
         names: impl IntoIterator<Item = &'n str>,
@@ -33,7 +36,7 @@ impl<'t> RowReader<'t> {
             if found.iter().any(|column| column.name == name) {
                 return Err(ValueError::from(Problem::Duplicate).within(name));
             }
-            // Fields come first, in the order of their leaves.
+            // Columns of fields precede those of padding and have the order of the leaves.
             if known[at].gap.is_none() {
                 given.mark(at..at + 1);
             }
@@ -47,7 +50,12 @@ impl<'t> RowReader<'t> {
         Ok(RowReader { ty, columns: found, scratch: Scratch::default() })
     }
 
-    /// Reads one row's cells, in the header's order, into a buffer as long as the type.
+    /// Parses the cells of a row, in the order of the header, into a buffer of the type's size.
+    ///
+    /// # Errors
+    ///
+    /// The errors are those of [`super::value_into`], and [`Problem::Length`] if the number of
+    /// cells is wrong.
     pub fn read<'c>(
         &mut self,
         cells: impl IntoIterator<Item = &'c str>,
@@ -61,7 +69,7 @@ impl<'t> RowReader<'t> {
                 .ok_or(Problem::Length { expected: self.columns.len(), found: index })?;
             let read = match column.gap {
                 None => words::parse_word(column.slot, cell, &mut sink),
-                // No padding that is not zero.
+                // An empty cell is zero padding.
                 Some(_) if cell.is_empty() => Ok(()),
                 Some(gap) => {
                     let base = column.slot.offset();

@@ -1,4 +1,4 @@
-//! One scalar, text or LPM key from text; one number from a number.
+//! Parsing of scalars, text and LPM keys, and storing of numbers.
 
 use super::address::{parse_address, parse_prefix};
 use super::error::Problem;
@@ -9,7 +9,7 @@ use crate::number::{Integer, IntegerOverflow};
 use crate::path::describe_type;
 use crate::{Enum, Slot, Type};
 
-/// Stores a number, which must fit.
+/// Stores a number; a number out of range is an error.
 pub(super) fn store_integer(
     slot: Slot<'_>,
     number: Integer,
@@ -42,7 +42,7 @@ pub(super) fn store_integer(
     }
 }
 
-/// How far an integer of so many bits goes below zero and above it.
+/// Returns the largest magnitudes of a negative and of a positive integer with this width.
 fn integer_bounds(atom: Atom, bits: u32) -> (u128, u128) {
     let all = u128::MAX >> (128 - bits);
     match atom.class() {
@@ -62,7 +62,7 @@ fn out_of_range(slot: Slot<'_>, (atom, bits): (Atom, u32), number: String) -> Pr
     }
 }
 
-/// Stores the whole number that `text` says; None if it is none.
+/// Parses and stores a whole number; returns None if `text` is not a whole number.
 fn store_whole_number(
     slot: Slot<'_>,
     text: &str,
@@ -70,7 +70,7 @@ fn store_whole_number(
 ) -> Option<Result<(), Problem>> {
     Some(match (Integer::parse(text)?, slot.integer()) {
         (Err(IntegerOverflow), Some(integer)) => {
-            // Enough digits to recognise the number.
+            // 64 digits are enough to recognise the number.
             let shown =
                 text.get(..64).map_or_else(|| text.to_owned(), |start| format!("{start}..."));
             Err(out_of_range(slot, integer, shown))
@@ -88,7 +88,7 @@ pub(super) fn store_float(slot: Slot<'_>, number: f64, sink: &mut Sink<'_>) -> R
         }
         Type::Atom(Atom::F32) => sink.store_bytes(slot.offset(), &(number as f32).to_ne_bytes()),
         Type::Atom(Atom::F64) => sink.store_bytes(slot.offset(), &number.to_ne_bytes()),
-        // What a reader of JSON makes of a whole number beyond 64 bits.
+        // JSON readers convert whole numbers beyond 64 bits to floats.
         _ => match slot.integer() {
             Some(integer) if number.abs() >= (1u64 << 63) as f64 => {
                 Err(out_of_range(slot, integer, format!("{number:e}")))
@@ -98,7 +98,7 @@ pub(super) fn store_float(slot: Slot<'_>, number: f64, sink: &mut Sink<'_>) -> R
     }
 }
 
-/// That a number is none of a float type: only `inf` itself is infinite.
+/// Returns the error for a finite number that is out of range of a float type.
 fn float_out_of_range(slot: Slot<'_>, number: &str) -> Problem {
     let (min, max) = match slot.ty {
         Type::Atom(Atom::F32) => (format!("{:e}", f32::MIN), format!("{:e}", f32::MAX)),
@@ -107,7 +107,7 @@ fn float_out_of_range(slot: Slot<'_>, number: &str) -> Problem {
     Problem::Range { number: number.into(), ty: describe_type(slot.ty), min, max }
 }
 
-/// A value that is one text: a scalar, or all bytes of anything.
+/// Stores a value that is one text: a scalar, or `hex:` and all bytes of any type.
 pub(super) fn store_text(
     slot: Slot<'_>,
     text: &str,
@@ -122,7 +122,7 @@ pub(super) fn store_text(
     }
 }
 
-/// Stores what `text` says; `literal` text is never `hex:`.
+/// Parses and stores a scalar. The prefix `hex:` has no special meaning in `literal` text.
 fn store_scalar(
     slot: Slot<'_>,
     text: &str,
@@ -175,7 +175,7 @@ fn store_scalar(
     }
 }
 
-// One NaN for the word, whatever bits the parser gives it.
+// `nan` always stores the same bits, whatever NaN the parser returns.
 fn canonical32(number: f32) -> f32 {
     if number.is_nan() { f32::from_bits(0x7fc0_0000) } else { number }
 }
@@ -193,7 +193,7 @@ fn store_chars(text: &str, max: u32, at: usize, sink: &mut Sink<'_>) -> Result<(
     sink.store_zeros(at + len, max as usize - len)
 }
 
-/// What a slot takes, for errors.
+/// Returns the form of input that a type requires, for errors.
 pub(super) fn expected_form(slot: Slot<'_>) -> String {
     match slot.ty {
         Type::Enum(e) => enum_names(e),

@@ -1,13 +1,13 @@
-//! The buffer that parsed bytes go into. Where there are unions it remembers which bits were given,
-//! so that members given side by side must agree on the bits that they share, and on no others.
+//! The buffer that receives parsed bytes. For unions it records the bits that were given, so that
+//! members of a union may be given together if they agree on their common bits.
 
 use super::error::Problem;
 use crate::{Gap, Slot, Type, bits};
 
-/// Room for the marks of a small value; larger ones are allocated.
+/// Size in bytes up to which the marks are not allocated.
 const INLINE: usize = 256;
 
-/// Owns what a [`Sink`] needs beside the buffer.
+/// The memory for the marks of a [`Sink`], which can be reused.
 pub(super) struct Scratch {
     small: [u8; INLINE],
     large: Vec<u8>,
@@ -21,12 +21,12 @@ impl Default for Scratch {
 
 pub(super) struct Sink<'b> {
     bytes: &'b mut [u8],
-    /// A bit for each bit of `bytes`; empty where nothing can overlap.
+    /// A mark for each bit of `bytes`; empty if no fields overlap.
     given: &'b mut [u8],
 }
 
 impl Scratch {
-    /// A sink over `bytes`, which are a value of `ty` and no more, all set to zeros.
+    /// Returns a sink for a whole value of type `ty` and sets `bytes` to zero.
     pub(super) fn value_sink<'b>(
         &'b mut self,
         ty: &Type,
@@ -38,7 +38,7 @@ impl Scratch {
         }
     }
 
-    /// A sink over the slot's part of a value `bytes`; that part is set to zeros.
+    /// Returns a sink for one slot of the value in `bytes` and sets the slot to zero.
     pub(super) fn slot_sink<'b>(
         &'b mut self,
         slot: Slot<'_>,
@@ -66,7 +66,7 @@ impl Scratch {
 }
 
 impl<'b> Sink<'b> {
-    /// A sink over a slot without unions, whose old bytes stay until they are replaced.
+    /// Returns a sink for a slot without unions; the old bytes are kept until they are replaced.
     pub(super) fn over(slot: Slot<'_>, bytes: &'b mut [u8]) -> Result<Sink<'b>, Problem> {
         let end = slot.offset() + slot.len();
         match bytes.len() {
@@ -92,7 +92,7 @@ impl<'b> Sink<'b> {
         Ok(())
     }
 
-    /// Stores zeros, which are there already unless a union's other member wrote.
+    /// Stores zeros. The bytes are zero already, unless another member of a union was given.
     pub(super) fn store_zeros(&mut self, at: usize, len: usize) -> Result<(), Problem> {
         if self.given.is_empty() {
             return Ok(());
@@ -100,7 +100,8 @@ impl<'b> Sink<'b> {
         (at..at + len).try_for_each(|at| self.store_bytes(at, &[0]))
     }
 
-    /// Stores a run of padding of the struct or union that begins at `base`. Bits of fields stay.
+    /// Stores a run of padding of the struct or union that begins at byte `base`. Bits of fields
+    /// are kept.
     pub(super) fn store_padding(
         &mut self,
         base: usize,
@@ -120,7 +121,7 @@ impl<'b> Sink<'b> {
         Ok(())
     }
 
-    /// Stores the low bits of `value` in a bitfield.
+    /// Stores the low `width` bits of `value` in a bitfield.
     pub(super) fn store_bits(&mut self, bit: u64, width: u8, value: u64) -> Result<(), Problem> {
         if !self.given.is_empty() {
             let old = bits::read_bits(self.bytes, bit, width, bits::BIG);

@@ -1,4 +1,4 @@
-//! An argument of the command line: a scalar, JSON, raw bytes, or `name=value` words.
+//! Parsing of command-line arguments: scalars, JSON, raw bytes and `name=value` words.
 
 use super::error::{Problem, ValueError};
 use super::given::GivenLeaves;
@@ -13,7 +13,7 @@ use std::borrow::Cow;
 
 const BLANK: [char; 4] = [' ', '\t', '\n', '\r'];
 
-/// Any value in any of its forms.
+/// Parses a value of any type in any form.
 pub(super) fn parse_value(
     slot: Slot<'_>,
     text: &str,
@@ -33,7 +33,7 @@ pub(super) fn parse_value(
     parse_word(slot, text, sink)
 }
 
-/// What is no struct: after `name=`, in a cell, or alone.
+/// Parses the value of a word or of a table cell.
 pub(super) fn parse_word(
     slot: Slot<'_>,
     text: &str,
@@ -46,7 +46,7 @@ pub(super) fn parse_word(
     }
 }
 
-/// The text of a JSON string.
+/// Returns the text of a JSON string.
 fn unquote(text: &str) -> Result<Cow<'_, str>, Problem> {
     if let Some(inside) = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'))
         && !inside.contains(['"', '\\'])
@@ -107,15 +107,15 @@ fn parse_words(
     given.check_complete(record)
 }
 
-/// What a word may name.
+/// The target of a word.
 enum WordTarget<'t> {
-    /// A field, and the number of its first leaf.
+    /// A field, and the index of its first leaf.
     Field(Slot<'t>, usize),
-    /// Padding of this struct or union.
+    /// A run of padding, and the struct or union that contains it.
     Padding(Slot<'t>, &'t Gap),
 }
 
-/// The field or the padding of a dotted name.
+/// Finds the field or the run of padding with a dotted name.
 fn find_target<'t>(
     slot: Slot<'t>,
     record: &'t Record,
@@ -134,7 +134,7 @@ fn find_target<'t>(
         let (index, field) = find_field(record, step, guess)
             .ok_or_else(|| Problem::from(no_field_error(record, step)))?;
         if outermost {
-            // The fields of an inner struct come one after the other.
+            // The fields of an inner struct are usually given one after the other.
             *hint = if steps.peek().is_some() { index } else { index + 1 };
             outermost = false;
         }
@@ -149,7 +149,8 @@ fn find_target<'t>(
     Ok(WordTarget::Field(slot, leaf))
 }
 
-/// Bytes that the value at the start of `text` takes: to the closing quote or bracket, else to a blank.
+/// Returns the length in bytes of the value at the start of `text`: up to the closing quote or
+/// bracket, else up to a blank.
 fn value_extent(text: &str) -> usize {
     let bytes = text.as_bytes();
     if !matches!(bytes.first(), Some(b'"' | b'[' | b'{')) {

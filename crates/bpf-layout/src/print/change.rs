@@ -1,11 +1,11 @@
-//! What changed between two values, number by number, in a form that prints like a single value.
+//! Differences between two values, field by field, which print like a value.
 
 use super::leaf::Style;
 use super::percpu::is_summable;
 use super::values::{PaddingValue, Values};
 use crate::{Gap, Number, Slot};
 
-/// The difference of two values, to be printed as one: null for what is no number to count with.
+/// The difference between two values. Fields that are not numbers print as null.
 #[derive(Clone, Copy)]
 pub struct Change<'v, V: ?Sized> {
     before: &'v V,
@@ -14,12 +14,13 @@ pub struct Change<'v, V: ?Sized> {
 }
 
 impl<'v, V: Values + ?Sized> Change<'v, V> {
-    /// From `before` to `after`; negative where it went down.
+    /// Creates the difference `after` - `before`.
     pub fn new(before: &'v V, after: &'v V) -> Self {
         Change { before, after, seconds: None }
     }
 
-    /// The same for each of so many seconds, which are more than 0, to three decimals.
+    /// Divides all differences by `seconds`, which must be greater than 0, and rounds to three
+    /// decimals.
     pub fn per_second(self, seconds: f64) -> Self {
         Change { seconds: Some(seconds), ..self }
     }
@@ -49,7 +50,7 @@ impl<V: Values + ?Sized> Values for Change<'_, V> {
     }
 }
 
-/// Exact where 128 bits with a sign hold it.
+/// Subtracts exactly if the result fits an i128, else as floats.
 fn subtract(before: Number, after: Number) -> Number {
     let exact = match (before, after) {
         (Number::Unsigned(a), Number::Unsigned(b)) => {

@@ -1,4 +1,4 @@
-//! The columns of a table: a field or a run of padding each.
+//! The columns of a table. A column is a field or a run of padding.
 
 use super::forms::{cell, label, word};
 use super::leaf::Style;
@@ -6,29 +6,30 @@ use super::values::Values;
 use crate::types::Record;
 use crate::{Gap, Slot};
 
-/// A column of a table: a word of the plain form.
+/// A column of a table, which corresponds to a word of the plain form.
 #[derive(Clone, Debug)]
 pub struct Column<'t> {
-    /// The field's path without its leading dot; empty for the one column of a type without fields.
+    /// The path of the field without a leading dot; empty if the type has no fields. Names of
+    /// padding end in `@` and its offset in bytes.
     pub name: String,
-    /// The field; of padding, its struct or union.
+    /// The field; for padding, the struct or union that contains the padding.
     pub slot: Slot<'t>,
-    /// Which padding of the struct or union, if it is not a field.
+    /// The run of padding; None for a field.
     pub gap: Option<&'t Gap>,
 }
 
 impl Column<'_> {
-    /// Appends the column's cell: see [`cell`]. That of padding is empty if the padding is zero.
+    /// Appends the cell of the column as [`cell`] does. Zero padding has an empty cell.
     pub fn cell<V: Values + ?Sized>(&self, values: &V, out: &mut Vec<u8>) {
         self.print(Style::Cell, values, out);
     }
 
-    /// Appends the column's word: see [`word`]. That of padding is empty if the padding is zero.
+    /// Appends the cell in the form of [`word`]. Zero padding is empty.
     pub fn word<V: Values + ?Sized>(&self, values: &V, out: &mut Vec<u8>) {
         self.print(Style::Word, values, out);
     }
 
-    /// Appends what a label says: see [`label`]. That of padding is empty if the padding is zero.
+    /// Appends the cell in the form of [`label`]. Zero padding is empty.
     pub fn label<V: Values + ?Sized>(&self, values: &V, out: &mut Vec<u8>) {
         self.print(Style::Label, values, out);
     }
@@ -48,7 +49,7 @@ impl Column<'_> {
     }
 }
 
-/// The fields of a type: one column a word of the plain form, so an array is a single one, of JSON.
+/// Returns a column for each field of a type. An array is one column, in JSON.
 pub fn columns<'t>(what: impl Into<Slot<'t>>) -> Vec<Column<'t>> {
     let slot = what.into();
     let mut columns = Vec::new();
@@ -59,7 +60,7 @@ pub fn columns<'t>(what: impl Into<Slot<'t>>) -> Vec<Column<'t>> {
     columns
 }
 
-/// As [`columns`], and after them those of padding, wherever a value may have any.
+/// Returns the columns of fields, followed by those of padding.
 pub fn all_columns<'t>(what: impl Into<Slot<'t>>) -> Vec<Column<'t>> {
     let slot = what.into();
     let mut all = columns(slot);

@@ -5,15 +5,16 @@ use super::values::Values;
 use crate::types::Record;
 use crate::{Atom, Slot, Type};
 
-/// Appends JSON without spaces: integers of all sizes as numbers, structs as objects, the rest as
-/// strings. Text that is not UTF-8, or that begins with `hex:`, is `"hex:…"` of all its bytes, and so
-/// is padding that is not zero, in the member `"@OFFSET"` of its struct.
+/// Appends a value as JSON without spaces: integers of all sizes as numbers, structs as objects,
+/// arrays as arrays, other types as strings. Text that is not UTF-8 or begins with `hex:` is
+/// printed as `"hex:…"` with all its bytes, and so is non-zero padding, as the member `"@OFFSET"`
+/// of its struct.
 pub fn json<'t, V: Values + ?Sized>(what: impl Into<Slot<'t>>, values: &V, out: &mut Vec<u8>) {
     append_tree(what.into(), values, out);
 }
 
-/// Appends a scalar bare, a struct as `name=value` words with dotted names, an array as JSON. Padding
-/// that is not zero is a word, `@OFFSET=hex:…`.
+/// Appends a value in the plain form: a scalar bare, a struct as `name=value` words with dotted
+/// names, an array as JSON. Non-zero padding is the word `@OFFSET=hex:…`.
 pub fn plain<'t, V: Values + ?Sized>(what: impl Into<Slot<'t>>, values: &V, out: &mut Vec<u8>) {
     let slot = what.into();
     match (slot.record(), slot.ty) {
@@ -26,8 +27,8 @@ pub fn plain<'t, V: Values + ?Sized>(what: impl Into<Slot<'t>>, values: &V, out:
     }
 }
 
-/// Appends text for a line of several values: like [`plain`], but a scalar is quoted like the value of
-/// a word.
+/// Appends a value in the form of [`plain`], except that a scalar is quoted if necessary, so that
+/// several values can follow each other on a line.
 pub fn word<'t, V: Values + ?Sized>(what: impl Into<Slot<'t>>, values: &V, out: &mut Vec<u8>) {
     let slot = what.into();
     match (slot.record(), slot.ty) {
@@ -36,7 +37,8 @@ pub fn word<'t, V: Values + ?Sized>(what: impl Into<Slot<'t>>, values: &V, out: 
     }
 }
 
-/// Appends one column's cell: like [`plain`], but text with spaces, and empty text, go unquoted.
+/// Appends a value for a table cell, in the form of [`plain`], except that text is not quoted if
+/// it is empty or contains spaces.
 pub fn cell<'t, V: Values + ?Sized>(what: impl Into<Slot<'t>>, values: &V, out: &mut Vec<u8>) {
     let slot = what.into();
     match slot.ty {
@@ -46,8 +48,9 @@ pub fn cell<'t, V: Values + ?Sized>(what: impl Into<Slot<'t>>, values: &V, out: 
     }
 }
 
-/// Appends what a label of a metric says: like [`cell`], but text that a terminal should not get is
-/// `hex:…` of all its bytes, and so is an array of bytes, six of which are printed as a MAC address.
+/// Appends a value for a label of a metric, in the form of [`cell`], except that text with unsafe
+/// characters is `hex:…`, an array of six bytes is a MAC address, and other arrays of bytes are
+/// `hex:…`.
 pub fn label<'t, V: Values + ?Sized>(what: impl Into<Slot<'t>>, values: &V, out: &mut Vec<u8>) {
     let slot = what.into();
     match slot.ty {
@@ -90,7 +93,7 @@ fn append_tree<V: Values + ?Sized>(slot: Slot<'_>, values: &V, out: &mut Vec<u8>
     }
 }
 
-/// The names on the way to a field, innermost first: a list on the stack.
+/// The names of the outer fields as a list on the stack, innermost first.
 struct NamePrefix<'p> {
     outer: Option<&'p NamePrefix<'p>>,
     name: &'p str,
@@ -135,7 +138,7 @@ fn append_words<V: Values + ?Sized>(
     }
 }
 
-/// Begins a word: all of it but the value.
+/// Appends a space, if necessary, the name and `=`.
 fn begin_word(prefix: Option<&NamePrefix<'_>>, name: &str, start: usize, out: &mut Vec<u8>) {
     if out.len() > start {
         out.push(b' ');

@@ -1,4 +1,4 @@
-//! One scalar, text or LPM key as text, quoted as its surroundings need.
+//! Scalars, text and LPM keys as text, quoted as the context requires.
 
 use crate::atom::{Atom, AtomClass};
 use crate::number::{append_decimal, append_float};
@@ -7,29 +7,29 @@ use crate::{Lpm, Number, Slot, Type};
 use std::io::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// Where the text will stand.
+/// The context of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
-    /// In JSON.
+    /// A JSON document.
     Json,
-    /// After `name=`, with other words behind it.
+    /// The value of a word, which other words may follow.
     Word,
-    /// Alone.
+    /// A value that is alone on its line.
     Bare,
-    /// In a table, whose format does its own quoting.
+    /// A table cell; the table format adds its own quotes.
     Cell,
-    /// In a label, which nobody reads back.
+    /// A label, which is not parsed again.
     Label,
 }
 
-/// Printed if the CPUs do not agree, or a sum is too large.
+/// Appends the text for values that differ between CPUs, and for sums that are too large.
 pub(super) fn append_null(style: Style, out: &mut Vec<u8>) {
     out.extend_from_slice(if style == Style::Json { b"null" } else { b"-" });
 }
 
 pub(super) fn append_leaf(slot: Slot<'_>, value: &[u8], style: Style, out: &mut Vec<u8>) {
     match slot.ty {
-        // What counters are made of, ahead of everything that can carry a number.
+        // Fast path: most counters are u64 or u32.
         Type::Atom(Atom::U64) if slot.width.is_none() => {
             let word = slot.bytes(value).first_chunk();
             append_decimal(word.map_or(0, |word| u64::from_ne_bytes(*word)), out);
@@ -63,10 +63,11 @@ pub(super) fn append_leaf(slot: Slot<'_>, value: &[u8], style: Style, out: &mut 
             AtomClass::Bool => match slot.number(value) {
                 Some(Number::Unsigned(0)) => out.extend_from_slice(b"false"),
                 Some(Number::Unsigned(1)) => out.extend_from_slice(b"true"),
-                // Compilers take other bytes for either; the number at least comes back as it was.
+                // Compilers interpret other values as either, so the number is printed and reads
+                // back.
                 number => number.into_iter().for_each(|number| number.print(out)),
             },
-            // As a string in JSON: many readers would round it.
+            // A string in JSON, because many readers would round the number.
             AtomClass::Pointer => append_quoted(style, out, |out| {
                 if let Some(Number::Unsigned(number)) = slot.number(value) {
                     // Writing to a Vec cannot fail.
@@ -90,7 +91,7 @@ pub(super) fn append_leaf(slot: Slot<'_>, value: &[u8], style: Style, out: &mut 
     }
 }
 
-/// Quotes what needs no escapes, in JSON only.
+/// Appends text that needs no escaping; in JSON, with quotes.
 fn append_quoted(style: Style, out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>)) {
     let quotes: &[u8] = if style == Style::Json { b"\"" } else { b"" };
     out.extend_from_slice(quotes);
@@ -105,13 +106,13 @@ fn append_bytes(bytes: &[u8], style: Style, out: &mut Vec<u8>) {
     });
 }
 
-/// Text up to its trailing NULs; all bytes in hex where it would not come back as it was.
+/// Appends text without its trailing NULs, or all bytes as `hex:` if the text would not read back.
 fn append_text(bytes: &[u8], style: Style, out: &mut Vec<u8>) {
     let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     let Ok(text) = std::str::from_utf8(&bytes[..end]) else {
         return append_bytes(bytes, style, out);
     };
-    // Alone, - is printed if the CPUs of a per-CPU map do not agree.
+    // An unquoted `-` indicates that the CPUs of a per-CPU map differ.
     let literal = !text.starts_with("hex:");
     let is_dash = text == "-" && !matches!(style, Style::Cell);
     let bare = match style {
@@ -161,14 +162,15 @@ fn append_ip4(ip: Ipv4Addr, out: &mut Vec<u8>) {
     }
 }
 
-/// `10.0.0.0/8`, or `LEN:hex` of what is no address; host bits show as they are stored.
+/// Appends `10.0.0.0/8`, or `LEN:hex` if the data is not an address. Host bits are printed as
+/// stored.
 fn append_prefix(lpm: &Lpm, bytes: &[u8], out: &mut Vec<u8>) {
     let Some((len, data)) = bytes.split_first_chunk::<{ Lpm::HEADER }>() else {
         return;
     };
     let len = u32::from_ne_bytes(*len);
     if len > lpm.max_prefix() {
-        // The kernel keeps no such key; should one come from elsewhere, its bytes are all there is.
+        // The kernel refuses such keys; other sources may contain them.
         return append_bytes(bytes, Style::Bare, out);
     }
     match lpm.data() {
@@ -204,19 +206,20 @@ fn append_floating(slot: Slot<'_>, value: &[u8], style: Style, out: &mut Vec<u8>
     match (canonical, number.is_finite()) {
         (true, true) => append_float(number, out),
         (true, false) => append_quoted(style, out, |out| append_float(number, out)),
-        // A NaN may carry bits of its own.
+        // The payload of a NaN is significant.
         (false, _) => append_bytes(bytes, style, out),
     }
 }
 
-/// The NaN that `nan` is read as.
+/// The NaN that `nan` parses to.
 const NAN64: u64 = 0x7ff8_0000_0000_0000;
 const NAN32: u32 = 0x7fc0_0000;
 
 fn append_f32(number: f32, out: &mut Vec<u8>) {
     let start = out.len();
     let _ = write!(out, "{number:?}");
-    // JSON readers go by way of f64, and rounding twice may end elsewhere: then all digits.
+    // JSON readers parse numbers as f64. If rounding to f32 then gives another number, all digits
+    // of the f64 are printed.
     let text = std::str::from_utf8(&out[start..]).unwrap_or_default();
     if text.parse::<f64>().is_ok_and(|wide| wide as f32 != number) {
         out.truncate(start);

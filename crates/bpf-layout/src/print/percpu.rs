@@ -1,15 +1,15 @@
-//! Sums over CPUs, field by field, in a form that prints like a single value.
+//! Sums over CPUs, field by field, which print like a value.
 
 use super::leaf::{self, Style, append_null};
 use super::values::{PaddingValue, Values};
 use crate::atom::AtomClass;
 use crate::{Gap, Number, Slot, Type, bits};
 
-/// One value of each CPU, to be printed as one.
+/// The values of all CPUs, printed as one.
 ///
-/// Integers add up in 128 bits and floats as f64. Text, addresses, enums, bools, bitfields of one
-/// bit and raw bytes are printed if all CPUs agree, else as null in JSON and `-` in text; so is a
-/// sum beyond 128 bits.
+/// Integers are added in 128 bits, floats as f64. Text, addresses, enums, bools, bitfields of one
+/// bit and raw bytes are printed if all CPUs agree, else as null in JSON and `-` in text. A sum of
+/// more than 128 bits is printed as null or `-`, too.
 #[derive(Clone, Copy)]
 pub struct PerCpu<'b> {
     slots: &'b [u8],
@@ -17,18 +17,19 @@ pub struct PerCpu<'b> {
 }
 
 impl<'b> PerCpu<'b> {
-    /// The buffer that a lookup in a per-CPU map fills: a value every `stride` bytes, one a possible
-    /// CPU. The kernel's stride is the value's size rounded up to 8; less than the type's size panics.
+    /// Wraps the buffer of a lookup in a per-CPU map, which contains a value for each possible
+    /// CPU, `stride` bytes apart. The kernel's stride is the size of the value rounded up to 8
+    /// bytes. Printing panics if the stride is less than the size of the type.
     pub fn new(slots: &'b [u8], stride: usize) -> PerCpu<'b> {
         PerCpu { slots, stride: stride.max(1) }
     }
 
-    /// Each CPU's value, trailing bytes of its slot included.
+    /// Returns the value of each CPU, including the bytes up to the stride.
     pub fn each(self) -> impl Iterator<Item = &'b [u8]> {
         self.slots.chunks_exact(self.stride)
     }
 
-    /// A CPU's value, if all agree in this slot.
+    /// Returns the value of the first CPU, if all CPUs agree in this slot.
     fn agreed_value(&self, slot: Slot<'_>) -> Option<&'b [u8]> {
         let mut each = self.each();
         let first = each.next()?;
@@ -51,7 +52,7 @@ fn is_dash(slot: Slot<'_>, value: &[u8]) -> bool {
     matches!(slot.ty, Type::Char(_)) && text.starts_with(b"-") && text[1..].iter().all(|b| *b == 0)
 }
 
-/// Whether it is a number to count with, and not a flag.
+/// Reports whether values are added: numbers, but not flags of one bit.
 pub(super) fn is_summable(slot: Slot<'_>) -> bool {
     let class = match slot.ty {
         Type::Atom(atom) if slot.width != Some(1) => atom.class(),
@@ -60,7 +61,7 @@ pub(super) fn is_summable(slot: Slot<'_>) -> bool {
     matches!(class, AtomClass::Unsigned | AtomClass::Signed | AtomClass::Network | AtomClass::Float)
 }
 
-/// Whether [`PerCpu`] prints sums in a value, or in a part of one: whether there is a number in it.
+/// Reports whether a type, or a part of a type, contains numbers that [`PerCpu`] adds.
 pub fn has_sums<'t>(what: impl Into<Slot<'t>>) -> bool {
     let slot = what.into();
     match (slot.record(), slot.ty) {
@@ -73,7 +74,8 @@ pub fn has_sums<'t>(what: impl Into<Slot<'t>>) -> bool {
 impl Values for PerCpu<'_> {
     fn leaf(&self, slot: Slot<'_>, style: Style, out: &mut Vec<u8>) {
         let mut each = self.each();
-        // In a table, too, text that is - is not what is printed if CPUs differ.
+        // The text `-` is quoted in tables as well, because an unquoted `-` indicates that CPUs
+        // differ.
         let print = |value: &[u8], out: &mut Vec<u8>| match style {
             Style::Cell if is_dash(slot, value) => leaf::append_leaf(slot, value, Style::Bare, out),
             style => leaf::append_leaf(slot, value, style, out),

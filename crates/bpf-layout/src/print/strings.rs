@@ -1,14 +1,14 @@
-//! Values whose wide integers are strings in JSON, for readers that take all numbers for f64.
+//! Values whose wide integers are JSON strings, for readers that parse all numbers as f64.
 
 use super::leaf::Style;
 use super::values::{PaddingValue, Values};
 use crate::{Gap, Number, Slot};
 
-/// Bits of a whole number that an f64 holds exactly.
+/// The width of the largest integers that an f64 represents exactly, in bits.
 const EXACT: u32 = 53;
 
-/// Prints like the values in it, but integers whose type has more than 53 bits as JSON strings,
-/// whatever they are: a reader finds one type in a field.
+/// Prints integers with more than 53 bits as strings in JSON. The type decides and not the number,
+/// so a field always has the same JSON type.
 #[derive(Clone, Copy)]
 pub struct WideIntegersAsStrings<'v, V: ?Sized>(pub &'v V);
 
@@ -17,7 +17,7 @@ impl<V: Values + ?Sized> Values for WideIntegersAsStrings<'_, V> {
         let start = out.len();
         self.0.leaf(slot, style, out);
         let is_wide = slot.integer().is_some_and(|(_, bits)| bits > EXACT);
-        // Names are strings already, and null stays what it is.
+        // Names of enums are strings already, and null remains null.
         let is_number = matches!(out.get(start), Some(b'0'..=b'9' | b'-'));
         if style == Style::Json && is_wide && is_number {
             out.insert(start, b'"');

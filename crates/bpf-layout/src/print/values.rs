@@ -1,21 +1,23 @@
-//! What can be printed: the trait, its implementation for bytes, and padding.
+//! The trait of everything that can be printed, its implementation for bytes, and padding.
 
 use super::leaf::{self, Style, append_null};
 use crate::text;
 use crate::{Gap, Number, Slot};
 
-/// What can be printed: one value's bytes, or the sum over CPUs of several ([`PerCpu`]).
+/// A value that can be printed: the bytes of one value, the sum of several
+/// ([`PerCpu`](super::PerCpu)), or a difference ([`Change`](super::Change)).
 ///
-/// Bytes must be at least as long as the type, or the call panics: check `value_size` once.
+/// The methods panic if the bytes are shorter than the type.
 pub trait Values {
-    /// Appends one scalar, text, or LPM key.
+    /// Appends a scalar, a text or an LPM key.
     #[doc(hidden)]
     fn leaf(&self, slot: Slot<'_>, style: Style, out: &mut Vec<u8>);
 
-    /// The number in `slot`; None where there is none.
+    /// Returns the number in `slot`; None if the slot is not a number.
     fn number(&self, slot: Slot<'_>) -> Option<Number>;
 
-    /// A run of padding in the struct or union that begins at byte `base`; None if it is zero.
+    /// Returns a run of padding of the struct or union that begins at byte `base`; None if it is
+    /// zero.
     #[doc(hidden)]
     fn padding(&self, base: usize, gap: &Gap) -> Option<PaddingValue>;
 }
@@ -30,7 +32,7 @@ impl Values for [u8] {
     }
 
     fn padding(&self, base: usize, gap: &Gap) -> Option<PaddingValue> {
-        // Nearly always: then nothing is allocated.
+        // Padding is zero in most values, so nothing is allocated for them.
         if gap.is_zero(self, base) {
             return None;
         }
@@ -38,12 +40,12 @@ impl Values for [u8] {
     }
 }
 
-/// The bytes of a run of padding that is not zero.
+/// A run of padding that is not zero.
 #[derive(Debug)]
 pub enum PaddingValue {
-    /// Zeros in place of bits that belong to fields.
+    /// The bytes; bits of fields are zero.
     Bytes(Vec<u8>),
-    /// Of several CPUs, whose bytes differ.
+    /// The padding differs between CPUs.
     Mixed,
 }
 

@@ -4,16 +4,16 @@ use crate::atom::Atom;
 use crate::btf::{Btf, BtfError, RawType, entries, kind};
 use crate::limits::MAX_SIZE;
 
-/// The kernel allows chains of 32 (MAX_RESOLVE_DEPTH); vmlinux stays below 10.
+/// The kernel allows chains of 32 (MAX_RESOLVE_DEPTH); the longest chain in vmlinux is below 10.
 const MAX_CHAIN: usize = 64;
-/// BPF is a 64-bit machine, whatever the host is.
+/// Pointers of BPF programs have 8 bytes on every host.
 const POINTER: u32 = 8;
 
 /// A type behind its typedefs and qualifiers.
 pub(super) struct BareType<'a> {
     pub(super) id: u32,
     pub(super) raw: RawType<'a>,
-    /// The network byte order that a typedef on the way told.
+    /// The atom of a typedef such as `__be16` in the chain.
     pub(super) network: Option<Atom>,
 }
 
@@ -44,7 +44,7 @@ impl<'a> Btf<'a> {
         Err(BtfError::Loop(start))
     }
 
-    /// Bytes that type `id` takes.
+    /// Returns the size of type `id` in bytes.
     pub(super) fn byte_size(&self, start: u32) -> Result<u32, BtfError> {
         let (mut id, mut count) = (start, 1u64);
         for _ in 0..MAX_CHAIN {
@@ -71,7 +71,7 @@ impl<'a> Btf<'a> {
     }
 }
 
-/// Element type, index type, length.
+/// Returns the id of the element type, the id of the index type, and the length of an array.
 pub(super) fn array_words(raw: &RawType<'_>) -> [u32; 3] {
     entries::<3>(raw.tail).next().unwrap_or_default()
 }

@@ -1,11 +1,11 @@
-//! BTF's integers and enums, whose encodings depend on the compiler's age.
+//! BTF integers and enums, whose encoding depends on the version of the compiler.
 
 use crate::btf::{Btf, RawType, entries, kind};
 use crate::{Atom, Type, fit};
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// An enum, of 32 or 64 bits; the cost of its names is added to `spent`.
+/// Resolves an enum of 32 or 64 bits and adds the cost of its names to `spent`.
 pub(super) fn resolve_enum(btf: &Btf<'_>, raw: &RawType<'_>, spent: &mut usize) -> Option<Type> {
     let wide = raw.kind == kind::ENUM64;
     let size = raw.size_or_type as usize;
@@ -17,14 +17,15 @@ pub(super) fn resolve_enum(btf: &Btf<'_>, raw: &RawType<'_>, spent: &mut usize) 
     } else {
         entries::<2>(raw.tail).map(|[name, low]| (name, word(low, 0))).collect()
     };
-    // Compilers before clang 15 did not say that an enum is signed. A small negative number
-    // does: flags that reach the top bit are rarely all ones above.
+    // clang before version 15 does not mark enums as signed. A small negative value indicates a
+    // signed enum, because flags that use the top bit rarely have all upper bits set.
     let looks_negative =
         |v: &(u32, u64)| !wide && (v.1 as u32 as i32) < 0 && (v.1 as u32 as i32) >= -4096;
     let signed = raw.flag || entries.iter().any(looks_negative);
     let carrier = Atom::integer_of_size(size, signed).filter(|atom| atom.is_carrier())?;
     if size == 8 && !wide {
-        // clang before 15 cut the numbers of a 64-bit enum: its names would lie.
+        // clang before version 15 truncates the values of 64-bit enums, so the names would be
+        // wrong.
         return Some(Type::Atom(carrier));
     }
     let (min, max) = carrier.range(size as u32 * 8);
@@ -36,7 +37,8 @@ pub(super) fn resolve_enum(btf: &Btf<'_>, raw: &RawType<'_>, spent: &mut usize) 
             (true, false) => i128::from(value as u32 as i32),
             (false, _) => i128::from(value),
         };
-        // Cut by an old compiler, or said twice: the number alone will do.
+        // Names with truncated values and duplicate names are omitted; their values print as
+        // numbers.
         let name = fit::to_identifier(btf.string(name));
         if (min..=max).contains(&value) && taken.insert(Arc::clone(&name)) {
             *spent += name.len() + 24;
@@ -46,13 +48,13 @@ pub(super) fn resolve_enum(btf: &Btf<'_>, raw: &RawType<'_>, spent: &mut usize) 
     Type::enumeration(carrier, names).ok()
 }
 
-/// Offset in bits, width in bits, encoding (1 signed, 2 char, 4 bool).
+/// Returns offset and width in bits, and the encoding (1 signed, 2 char, 4 bool).
 pub(super) fn int_encoding(raw: &RawType<'_>) -> (u32, u32, u32) {
     let [word] = entries::<1>(raw.tail).next().unwrap_or_default();
     (word >> 16 & 0xff, word & 0xff, word >> 24 & 0xf)
 }
 
-/// An integer, of the byte order that `network` says; None where its width is odd.
+/// Resolves an integer, in network byte order if `network` has its size; None if its width is odd.
 pub(super) fn resolve_int(raw: &RawType<'_>, network: Option<Atom>) -> Option<Type> {
     let (offset, bits, _) = int_encoding(raw);
     if offset != 0 || bits != raw.size_or_type.checked_mul(8)? {
@@ -64,7 +66,7 @@ pub(super) fn resolve_int(raw: &RawType<'_>, network: Option<Atom>) -> Option<Ty
     }
 }
 
-/// An integer or bool by its size and encoding, whatever its width.
+/// Returns the integer or bool of this size and encoding; the width is ignored.
 pub(super) fn int_by_size(raw: &RawType<'_>) -> Option<Type> {
     let (_, _, encoding) = int_encoding(raw);
     match (raw.size_or_type, encoding) {

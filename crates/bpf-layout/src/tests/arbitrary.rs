@@ -1,4 +1,4 @@
-//! Types and bytes for properties.
+//! Strategies for arbitrary types and bytes.
 
 use crate::{Atom, Member, MemberPart, Record, RecordKind, Type};
 use proptest::collection::vec;
@@ -41,7 +41,7 @@ fn bits() -> impl Strategy<Value = MemberPart> {
     })
 }
 
-/// Names are given afterwards, so that none comes twice, nameless structs' fields included.
+/// Names contain the index of the member, so names of one record are unique.
 fn record(part: impl Strategy<Value = Type> + 'static) -> impl Strategy<Value = Type> {
     let part = prop_oneof![
         6 => part.prop_map(MemberPart::Field),
@@ -55,7 +55,8 @@ fn record(part: impl Strategy<Value = Type> + 'static) -> impl Strategy<Value = 
                 let is_pad = matches!(part, MemberPart::Pad(_) | MemberPart::PadBits(_));
                 let is_nameless =
                     matches!(part, MemberPart::Field(Type::Record(_))) && nameless < 80;
-                // Depth makes names differ between a struct and the nameless one in it.
+                // The depth distinguishes the names of a struct from those of a nameless struct in
+                // it.
                 let depth = if let MemberPart::Field(ty) = &part { ty.depth() } else { 0 };
                 let name = (!is_pad && !is_nameless)
                     .then(|| format!("f{index}_{depth}_{nameless}").into());
@@ -63,13 +64,13 @@ fn record(part: impl Strategy<Value = Type> + 'static) -> impl Strategy<Value = 
             };
             let members = parts.into_iter().enumerate().map(member).collect();
             let kind = RecordKind { union: union < 64, packed };
-            // Two nameless members may still clash: then there is no such type.
+            // Two nameless members can still have equal names; such a record is invalid.
             Record::build(kind, members).unwrap_or(Type::Atom(Atom::U16))
         },
     )
 }
 
-/// Any type but an LPM key, a few levels deep.
+/// Any type except an LPM key, up to four levels deep.
 fn data() -> impl Strategy<Value = Type> {
     scalar().prop_recursive(4, 32, 6, |inner| {
         prop_oneof![
@@ -88,7 +89,8 @@ pub fn types() -> impl Strategy<Value = Type> {
     ]
 }
 
-/// A type and bytes of its size: often noise, sometimes the zeros, ones and letters of real values.
+/// A type and bytes of its size: random bytes, mixed with zeros, ones and letters as in real
+/// values.
 pub fn values() -> impl Strategy<Value = (Type, Vec<u8>)> {
     types().prop_flat_map(|ty| {
         let size = ty.size();

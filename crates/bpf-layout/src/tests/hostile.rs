@@ -1,4 +1,4 @@
-//! Blobs and texts made to do harm: an answer or an error, soon, and never a panic.
+//! Hostile blobs and texts: the result is a value or an error, in short time, without a panic.
 
 use crate::{Btf, Layout, Type, parse};
 use proptest::prelude::*;
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 const NASTY: &[u8] =
     include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/nasty.btf"));
 
-/// A blob of `types` (words of 32 bits) and `strings`.
+/// Builds a blob from `types` (32-bit words) and `strings`.
 fn blob(types: &[u32], strings: &[u8]) -> Vec<u8> {
     let header = [24, 0, types.len() as u32 * 4, types.len() as u32 * 4, strings.len() as u32];
     let mut blob = 0xeb9fu16.to_ne_bytes().to_vec();
@@ -23,29 +23,29 @@ fn info(kind: u32, vlen: u32) -> u32 {
 #[test]
 fn typedef_cycle_is_refused() {
     let blob = blob(&[1, info(8, 0), 2, 1, info(8, 0), 1], b"\0t\0");
-    let btf = Btf::parse(&blob).expect("it reads well");
+    let btf = Btf::parse(&blob).expect("valid BTF");
     assert_eq!(btf.layout(1).unwrap_err().to_string(), "btf type 1 refers to itself");
 }
 
 #[test]
 fn self_containing_struct_resolves() {
-    // Two members of its own type, so that each level doubles the work.
+    // Two members of the struct's own type double the work at each level.
     let blob = blob(&[1, info(4, 2), 0, 3, 1, 0, 5, 1, 0], b"\0s\0a\0b\0");
-    let btf = Btf::parse(&blob).expect("it reads well");
+    let btf = Btf::parse(&blob).expect("valid BTF");
     assert!(btf.layout(1).is_ok_and(|ty| ty.size() == 0));
 }
 
 #[test]
 fn self_containing_array_is_refused() {
     let blob = blob(&[0, info(3, 0), 0, 1, 1, 2], b"\0");
-    let btf = Btf::parse(&blob).expect("it reads well");
+    let btf = Btf::parse(&blob).expect("valid BTF");
     assert!(btf.layout(1).is_err());
 }
 
 #[test]
 fn huge_array_of_empty_structs_has_no_size() {
     let blob = blob(&[0, info(4, 0), 0, 0, info(3, 0), 0, 1, 1, u32::MAX], b"\0");
-    let btf = Btf::parse(&blob).expect("it reads well");
+    let btf = Btf::parse(&blob).expect("valid BTF");
     assert_eq!(btf.layout(2), Ok(Type::Hex(0)));
 }
 
@@ -54,7 +54,7 @@ fn oversized_array_is_refused() {
     let int = [0, info(1, 0), 8, 64];
     let array = [0, info(3, 0), 0, 1, 1, u32::MAX];
     let blob = blob(&[&int[..], &array[..]].concat(), b"\0");
-    let btf = Btf::parse(&blob).expect("it reads well");
+    let btf = Btf::parse(&blob).expect("valid BTF");
     assert_eq!(btf.layout(2).unwrap_err().to_string(), "btf type 2 is too large");
 }
 
@@ -71,7 +71,7 @@ fn duplicate_member_names_resolve_quickly() {
 fn invalid_member_names_become_identifiers() {
     let types = [0, info(1, 0), 4, 32, 0, info(4, 3), 12, 1, 1, 0, 5, 1, 32, 9, 1, 64];
     let blob = blob(&types, b"\0a.b\0a-b\0\x31\x1b\0");
-    let btf = Btf::parse(&blob).expect("it reads well");
+    let btf = Btf::parse(&blob).expect("valid BTF");
     assert_eq!(
         btf.layout(2).map(|ty| ty.to_string()).as_deref(),
         Ok("struct{a_b: u32, a_b_1: u32, _1_: u32}")
@@ -81,7 +81,7 @@ fn invalid_member_names_become_identifiers() {
 #[test]
 fn duplicate_enum_name_keeps_the_first_value() {
     let blob = blob(&[0, info(6, 3), 4, 1, 0, 1, 5, 3, 7], b"\0A\0B\0");
-    let btf = Btf::parse(&blob).expect("it reads well");
+    let btf = Btf::parse(&blob).expect("valid BTF");
     assert_eq!(btf.layout(1).map(|ty| ty.to_string()).as_deref(), Ok("enum{A, B=7}"));
 }
 
@@ -89,7 +89,7 @@ fn duplicate_enum_name_keeps_the_first_value() {
 fn overlapping_members_become_raw_bytes() {
     let types = [0, info(1, 0), 4, 32, 0, info(4, 2), 8, 1, 1, 0, 3, 1, 16];
     let blob = blob(&types, b"\0a\0b\0");
-    let btf = Btf::parse(&blob).expect("it reads well");
+    let btf = Btf::parse(&blob).expect("valid BTF");
     assert_eq!(btf.layout(2), Ok(Type::Hex(8)));
 }
 
@@ -97,7 +97,7 @@ fn overlapping_members_become_raw_bytes() {
 fn misaligned_member_keeps_its_offset() {
     let types = [0, info(1, 0), 1, 8, 0, info(1, 0), 4, 32, 0, info(4, 2), 8, 1, 1, 0, 3, 2, 16];
     let blob = blob(&types, b"\0a\0b\0");
-    let btf = Btf::parse(&blob).expect("it reads well");
+    let btf = Btf::parse(&blob).expect("valid BTF");
     let text = btf.layout(3).map(|ty| ty.to_string());
     assert_eq!(text.as_deref(), Ok("packed struct{a: u8, pad[1], b: u32, pad[2]}"));
 }
@@ -113,7 +113,7 @@ fn bitfield_of_a_struct_becomes_raw_bytes() {
     let flag = 1 << 31;
     let types = [0, info(4, 0), 0, 0, info(4, 1) | flag, 4, 1, 1, 3 << 24];
     let blob = blob(&types, b"\0a\0");
-    let btf = Btf::parse(&blob).expect("it reads well");
+    let btf = Btf::parse(&blob).expect("valid BTF");
     assert_eq!(btf.layout(2), Ok(Type::Hex(4)));
 }
 
@@ -122,10 +122,10 @@ fn only_kernel_pointers_become_padding() {
     for (tag, layout) in
         [(&b"\0kptr\0p\0"[..], "struct{p: struct{pad[8]}}"), (b"\0user\0p\0", "struct{p: ptr}")]
     {
-        // int; type tag; pointer to it; struct with that pointer.
+        // Type 1: int, 2: type tag, 3: pointer to the tag, 4: struct with the pointer.
         let types = [0, info(1, 0), 4, 32, 1, info(18, 0), 1, 0, info(2, 0), 2];
         let blob = blob(&[&types[..], &[0, info(4, 1), 8, 6, 3, 0]].concat(), tag);
-        let btf = Btf::parse(&blob).expect("it reads well");
+        let btf = Btf::parse(&blob).expect("valid BTF");
         assert_eq!(btf.layout(4).map(|ty| ty.to_string()).as_deref(), Ok(layout));
     }
 }

@@ -1,4 +1,4 @@
-//! Against real BTF: the running kernel's, and a program's that gathers awkward types.
+//! Real BTF: that of the running kernel, and that of a program with unusual types.
 
 use crate::{Btf, Type, to_lpm_key};
 
@@ -6,7 +6,7 @@ const NASTY: &[u8] =
     include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/nasty.btf"));
 
 fn nasty(name: &str) -> Type {
-    let btf = Btf::parse(NASTY).expect("clang's own");
+    let btf = Btf::parse(NASTY).expect("BTF of clang");
     let id = btf.find(name).unwrap_or_else(|| panic!("no type {name}"));
     btf.layout(id).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
@@ -52,7 +52,7 @@ fn c_types_resolve_to_their_notation() {
             48,
         ),
         ("wide", "struct{a: u8, b: u128, c: i128}", 48),
-        // clang 14 cuts the numbers of the last one, so its names are left out.
+        // clang 14 truncates the values of the last enum, so its names are omitted.
         (
             "enums",
             &format!(
@@ -85,7 +85,7 @@ fn lpm_key_types_are_recognised_by_size_and_shape() {
         (Type::of_size(8), "lpm{ip4}"),
         (Type::of_size(20), "lpm{ip6}"),
         (Type::of_size(10), "lpm{hex[6]}"),
-        // No room for data, or none of the right form: as it was.
+        // Types without data, or of another form, are unchanged.
         (Type::of_size(4), "u32"),
         (nasty("bpf_lpm_trie_key"), "struct{prefixlen: u32, data: u8[0]}"),
         (nasty("holes"), "struct{a: u8, b: u64, c: u8}"),
@@ -101,7 +101,7 @@ fn lpm_key_types_are_recognised_by_size_and_shape() {
 
 #[test]
 fn functions_and_void_have_no_size() {
-    let btf = Btf::parse(NASTY).expect("clang's own");
+    let btf = Btf::parse(NASTY).expect("BTF of clang");
     assert_eq!(btf.layout(0).unwrap_err().to_string(), "btf type 0 (\"void\") has no size");
     let prog = btf.find("prog").expect("the program");
     assert_eq!(
@@ -129,7 +129,7 @@ fn malformed_btf_header_is_refused() {
     assert!(Btf::parse(&NASTY[..NASTY.len() - 1]).is_err());
 }
 
-/// The blob's types, read straight from it: id, kind, and where each begins.
+/// Decodes the types independently of the crate: id, kind and offset.
 fn walk(blob: &[u8]) -> Vec<(u32, u32, usize)> {
     let word = |at: usize| u32::from_ne_bytes(blob[at..at + 4].try_into().expect("four bytes"));
     let (mut at, mut types) = (word(4) as usize + word(8) as usize, Vec::new());
@@ -150,7 +150,7 @@ fn walk(blob: &[u8]) -> Vec<(u32, u32, usize)> {
     types
 }
 
-/// The sizes of integers, structs, unions, enums, sections and floats.
+/// Returns the sizes of integers, structs, unions, enums, sections and floats.
 fn sizes(blob: &[u8]) -> Vec<(u32, usize)> {
     let size =
         |at: usize| u32::from_ne_bytes(blob[at + 8..at + 12].try_into().expect("four bytes"));
@@ -159,7 +159,7 @@ fn sizes(blob: &[u8]) -> Vec<(u32, usize)> {
     sized.map(|(id, _, at)| (id, size(at) as usize)).collect()
 }
 
-/// Where the structs and unions begin.
+/// Returns ids and offsets of structs and unions.
 fn records(blob: &[u8]) -> impl Iterator<Item = (u32, usize)> {
     let types = walk(blob).into_iter().filter(|(_, kind, _)| matches!(kind, 4 | 5));
     types.map(|(id, _, at)| (id, at))
@@ -170,7 +170,7 @@ fn kernel_types_keep_size_and_notation() {
     let path = "/sys/kernel/btf/vmlinux";
     let blob = std::fs::read(path)
         .unwrap_or_else(|error| panic!("{path}: {error}; needs CONFIG_DEBUG_INFO_BTF"));
-    let btf = Btf::parse(&blob).expect("the kernel's own");
+    let btf = Btf::parse(&blob).expect("BTF of the kernel");
     let sizes = sizes(&blob);
     assert!(sizes.len() > 5_000, "{}", sizes.len());
     for (id, size) in sizes {
@@ -181,16 +181,16 @@ fn kernel_types_keep_size_and_notation() {
     }
 }
 
-/// A member's name, its first bit, and its width (0: no bitfield).
+/// The name, the first bit and the width (0 for non-bitfields) of a member.
 type BtfMember = (String, u32, u32);
 
-/// Structs and unions with their members, read straight from the blob.
+/// Decodes structs, unions and their members independently of the crate.
 fn members(blob: &[u8]) -> Vec<(u32, Vec<BtfMember>)> {
     let word = |at: usize| u32::from_ne_bytes(blob[at..at + 4].try_into().expect("four bytes"));
     let strings = word(4) as usize + word(16) as usize;
     let name = |offset: u32| {
         let text = &blob[strings + offset as usize..];
-        let end = text.iter().position(|byte| *byte == 0).expect("an ended string");
+        let end = text.iter().position(|byte| *byte == 0).expect("a terminated string");
         String::from_utf8_lossy(&text[..end]).into_owned()
     };
     let mut all = Vec::new();
@@ -211,11 +211,11 @@ fn kernel_members_keep_their_bit_offsets() {
     let path = "/sys/kernel/btf/vmlinux";
     let blob = std::fs::read(path)
         .unwrap_or_else(|error| panic!("{path}: {error}; needs CONFIG_DEBUG_INFO_BTF"));
-    let btf = Btf::parse(&blob).expect("the kernel's own");
+    let btf = Btf::parse(&blob).expect("BTF of the kernel");
     let (mut checked, mut raw) = (0, 0);
     for (id, members) in members(&blob) {
         let ty = btf.layout(id).unwrap_or_else(|error| panic!("{id}: {error}"));
-        // Locks, timers and their like are padding.
+        // Structs that belong to the kernel, such as locks, are padding.
         let fields =
             ty.as_record().filter(|record| !record.fields().is_empty() || members.is_empty());
         let Some(record) = fields else {
@@ -229,6 +229,6 @@ fn kernel_members_keep_their_bit_offsets() {
             checked += 1;
         }
     }
-    // Those, and addresses, are a few dozen.
+    // Only structs of the kernel and addresses are skipped.
     assert!(checked > 50_000 && raw < 100, "{checked} {raw}");
 }

@@ -1,4 +1,4 @@
-//! The notation's words, C's rules of placement, and the errors.
+//! The notation: keywords, placement of members, paths and errors.
 
 use super::ty;
 use crate::{Layout, Slot, Type};
@@ -45,7 +45,7 @@ fn free_form_notation_prints_canonically() {
         ("lpm { ip6 }", "lpm{ip6}"),
         ("struct{}", "struct{}"),
         ("enum:u64{}[3]", "enum:u64{}[3]"),
-        // Its own words may be names of fields.
+        // Keywords are valid names of fields.
         (
             "struct{pad: u8, struct: u8, union: u8, packed: u8, u8: u8}",
             "struct{pad: u8, struct: u8, union: u8, packed: u8, u8: u8}",

@@ -1,4 +1,4 @@
-//! Padding with non-zero bits: words, members of objects and columns.
+//! Padding that is not zero: words, members of objects and columns.
 
 use super::{json, plain, ty};
 use crate::parse::value;
@@ -52,7 +52,8 @@ fn nonzero_padding_prints_and_reads_back() {
         assert_eq!(value(&ty, words).as_deref(), Ok(bytes), "{words}");
         assert_eq!(value(&ty, object).as_deref(), Ok(bytes), "{object}");
     }
-    // In any order, with a struct given whole, and with bits of fields, which stay.
+    // Padding in any order, together with a whole struct, and with bits of fields, which are
+    // ignored.
     let inner = ty("struct{a: u16, b: struct{c: u8, d: u16}}");
     for text in
         ["b.@1=hex:09 b={\"c\":2,\"d\":771} a=257", "b={\"@1\":\"hex:09\",\"c\":2,\"d\":771} a=257"]

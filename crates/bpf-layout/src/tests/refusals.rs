@@ -1,4 +1,4 @@
-//! What people write that is no value, and what they get told.
+//! Refused input and its error messages.
 
 use super::ty;
 use crate::parse::{self, value};
@@ -108,7 +108,7 @@ fn malformed_values_are_refused_in_one_line() {
         ),
         (or, "{\"x\":1,\"u\":{\"a\":1,\"a\":1}}", "u.a: given twice"),
         ("union{a: u8:4, b: u8:4}", "a=1 b=2", "b: differs from another member of the same union"),
-        // The text's NULs are given, too.
+        // The NUL bytes after the text are given, too.
         (
             "union{a: u8[2], b: char[2]}",
             "a=[120,5] b=x",

@@ -1,4 +1,4 @@
-//! What is printed is read as the same bytes, padding included; what is shown is read as the same type.
+//! Printed text parses to the same bytes, padding included, and printed notation to the same type.
 
 use super::arbitrary::{types, values};
 use super::{json, plain};
@@ -7,7 +7,7 @@ use crate::{Slot, Type, parse, print};
 use proptest::prelude::*;
 use serde::de::DeserializeSeed;
 
-/// Marks the bits that belong to a field.
+/// Marks the bits that belong to fields.
 fn mark(slot: Slot<'_>, marks: &mut [u8]) {
     match (slot.ty(), slot.record(), slot.width()) {
         (_, Some(record), _) => {
@@ -21,7 +21,7 @@ fn mark(slot: Slot<'_>, marks: &mut [u8]) {
     }
 }
 
-/// The bytes with zeros for their padding.
+/// Returns the bytes with zero padding.
 fn without_padding(ty: &Type, bytes: &[u8]) -> Vec<u8> {
     let mut marks = vec![0; bytes.len()];
     mark(ty.into(), &mut marks);
@@ -37,7 +37,8 @@ fn cells(ty: &Type, bytes: &[u8]) -> Vec<(String, String)> {
     print::all_columns(ty).iter().map(cell).collect()
 }
 
-/// Whether an object in it has a member for padding. Text may begin with `@`, too.
+/// Reports whether an object contains padding. Only names of members are checked, because text may
+/// begin with `@`, too.
 fn has_padding(value: &serde_json::Value) -> bool {
     use serde_json::Value::{Array, Object};
     match value {
@@ -78,7 +79,7 @@ proptest! {
         prop_assert_eq!(&back, &bytes, "{} {}", ty, text);
         back.fill(0x55);
         let mut deserializer = serde_json::Deserializer::from_str(&text);
-        parse::SlotSeed::new(&ty, &mut back).deserialize(&mut deserializer).expect("the same text");
+        parse::SlotSeed::new(&ty, &mut back).deserialize(&mut deserializer).expect("printed text");
         prop_assert_eq!(&back, &bytes);
     }
 
@@ -97,7 +98,7 @@ proptest! {
 
     #[test]
     fn zero_padding_is_omitted((ty, bytes) in values()) {
-        // What is padding in one member of a union may be data in another.
+        // Padding of one member of a union can be data of another member.
         prop_assume!(!ty.overlaps());
         let bytes = without_padding(&ty, &bytes);
         let object: serde_json::Value = serde_json::from_str(&json(&ty, &bytes)).expect("JSON");
@@ -109,7 +110,7 @@ proptest! {
 
     #[test]
     fn padding_input_keeps_fields((ty, bytes) in values(), noise in any::<u64>()) {
-        // Every bit of a word of padding set, those of fields among them.
+        // Sets all padding bits, and bits of fields in the same bytes.
         for column in print::all_columns(&ty) {
             let Some(gap) = column.gap else { continue };
             let digits = format!("{noise:016x}").repeat(gap.len() / 8 + 1);
@@ -117,7 +118,7 @@ proptest! {
             let mut sum = plain(&ty, &without_padding(&ty, &bytes));
             let prefix = column.name.rsplit_once('.').map_or(String::new(), |(outer, _)| format!("{outer}."));
             sum.push_str(&format!(" {prefix}{word}"));
-            // In a union another member may have those bits.
+            // In a union, another member can contain these bits.
             let Ok(read) = parse::value(&ty, &sum) else {
                 prop_assert!(ty.overlaps(), "{} {}", ty, sum);
                 continue;
@@ -130,7 +131,7 @@ proptest! {
     fn columns_are_settable_by_their_path((ty, bytes) in values()) {
         let mut back = vec![0; ty.size()];
         for (name, text) in cells(&ty, &bytes).into_iter().filter(|(name, _)| !name.contains('@')) {
-            let slot = ty.field(&name).expect("its own name");
+            let slot = ty.field(&name).expect("path of the column");
             parse::slot(slot, &text, &mut back)
                 .map_err(|error| TestCaseError::fail(format!("{ty} {name}={text}: {error}")))?;
             let mut again = Vec::new();
@@ -161,7 +162,7 @@ proptest! {
         let mut out = Vec::new();
         print::json(&ty, &one, &mut out);
         let text = String::from_utf8(out).expect("printed text is UTF-8");
-        // A NaN's own bits do not survive adding.
+        // Adding does not preserve the payload of a NaN.
         if !bytes.is_empty() && !json(&ty, &bytes).contains("hex:") && !ty.to_string().contains("f32") {
             prop_assert_eq!(text, json(&ty, &bytes));
         }

@@ -1,16 +1,16 @@
-//! Values of several CPUs printed as one.
+//! Sums over the values of several CPUs.
 
 use super::ty;
 use crate::Type;
 use crate::parse::value;
 use crate::print::{self, PerCpu};
 
-/// The JSON of `texts`, one for each CPU, summed.
+/// Returns the sum of `texts`, one for each CPU, as JSON.
 fn sum(ty: &str, texts: &[&str]) -> String {
     printed(ty, texts, |ty, sum, out| print::json(ty, sum, out))
 }
 
-/// What `print` makes of the sum of `texts`; slots are rounded up to 8 bytes as the kernel does.
+/// Prints the sum of `texts`. Values are padded to 8 bytes, as in the kernel.
 fn printed(ty_text: &str, texts: &[&str], print: impl Fn(&Type, &PerCpu, &mut Vec<u8>)) -> String {
     let ty = ty(ty_text);
     let stride = ty.size().next_multiple_of(8);

@@ -1,4 +1,4 @@
-//! What people write, and what they get printed.
+//! Input forms of values, and their printed form.
 
 use super::{json, plain, ty};
 use crate::parse::{self, value};
@@ -74,7 +74,7 @@ fn lpm_prefixes_parse_to_length_and_address() {
     let table = [
         ("lpm{ip4}", "10.0.0.0/8", key(8, &[10, 0, 0, 0])),
         ("lpm{ip4}", "10.0.0.1", key(32, &[10, 0, 0, 1])),
-        // Host bits stay: the kernel keeps them, too.
+        // Host bits are kept, as in the kernel.
         ("lpm{ip4}", "10.1.2.3/8", key(8, &[10, 1, 2, 3])),
         ("lpm{ip4}", "8:0a000000", key(8, &[10, 0, 0, 0])),
         ("lpm{hex[2]}", "9:ff80", key(9, &[0xff, 0x80])),
@@ -106,7 +106,7 @@ fn union_members_with_equal_bytes_are_accepted() {
     let or = ty("struct{union{a: u32, b: u8[4], c: struct{d: u8, e: u16}}}");
     let bytes = value(&or, "a=0x01010101").expect("one member");
     assert_eq!(value(&or, &plain(&or, &bytes)), Ok(bytes.clone()));
-    // The byte between d and e is padding in one member and data in the others.
+    // The byte between d and e is padding of one member and data of the others.
     assert_eq!(plain(&or, &bytes), "a=16843009 b=[1,1,1,1] c.d=1 c.e=257 c.@1=hex:01");
     assert_eq!(value(&or, "c.d=1 c.e=257 b=[1,9,1,1]").map(|bytes| bytes[1]), Ok(9));
 }
@@ -167,11 +167,11 @@ fn scalars_print_in_their_input_form() {
 
 #[test]
 fn f32_text_survives_rounding_through_f64() {
-    // Its shortest text, 7.038531e-26, is its neighbour when rounded twice.
+    // The shortest text, 7.038531e-26, is the adjacent f32 after rounding twice.
     let (ty, bytes) = (ty("f32"), 0x15ae_43fdu32.to_ne_bytes());
     let text = json(&ty, &bytes);
     let mut back = [0; 4];
-    parse::json(&ty, &text, &mut back).expect("its own text");
+    parse::json(&ty, &text, &mut back).expect("printed text");
     assert_eq!(back, bytes, "{text}");
     assert_eq!(value(&ty, &text).as_deref(), Ok(&bytes[..]));
 }

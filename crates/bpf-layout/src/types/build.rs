@@ -1,4 +1,5 @@
-//! Checked construction of types: sizes, nesting, notation length and names.
+//! Construction of types; it refuses types that exceed the limits of `limits.rs` or break the
+//! rules for names.
 
 use super::record::MemberCursor;
 use super::{Array, Field, Lpm, Member, MemberPart, Record, RecordKind, Type};
@@ -9,7 +10,8 @@ use crate::padding;
 use std::sync::Arc;
 
 impl Type {
-    /// What a size alone tells: 1, 2, 4, 8 bytes are a host-order unsigned integer, others are hex.
+    /// Returns the type that is assumed if only the size is known: a host-order unsigned integer
+    /// for 1, 2, 4 and 8 bytes, `hex[bytes]` for other sizes.
     pub fn of_size(bytes: u32) -> Type {
         match bytes {
             1 | 2 | 4 | 8 => {
@@ -19,7 +21,12 @@ impl Type {
         }
     }
 
-    /// `len` elements of `elem`.
+    /// Builds an array of `len` elements of type `elem`.
+    ///
+    /// # Errors
+    ///
+    /// Elements of size 0, and an array that exceeds [`MAX_SIZE`], [`MAX_DEPTH`] or [`MAX_COST`],
+    /// are refused.
     pub fn array(elem: Type, len: u32) -> Result<Type, TypeError> {
         if elem.size() == 0 && len > 0 {
             return Err(TypeError::EmptyElement);
@@ -36,7 +43,13 @@ impl Type {
         Ok(Type::Array(Arc::new(Array { elem, len })))
     }
 
-    /// An enum stored in `carrier`, with `names` in the order of declaration.
+    /// Builds an enum stored in `carrier`, with `names` in the order of declaration.
+    ///
+    /// # Errors
+    ///
+    /// A carrier that is not a host-order integer of 1 to 8 bytes, an invalid or duplicate name, a
+    /// value that is out of range for the carrier, and a notation longer than [`MAX_COST`] are
+    /// refused.
     pub fn enumeration(
         carrier: Atom,
         names: impl IntoIterator<Item = (Arc<str>, i128)>,
@@ -44,7 +57,11 @@ impl Type {
         Ok(Type::Enum(Arc::new(Enum::new(carrier, names)?)))
     }
 
-    /// The key of an LPM trie over `data`.
+    /// Builds the key of an LPM trie with the given data.
+    ///
+    /// # Errors
+    ///
+    /// A key that exceeds [`MAX_SIZE`], [`MAX_DEPTH`] or [`MAX_COST`] is refused.
     pub fn lpm(data: Type) -> Result<Type, TypeError> {
         if data.size() > MAX_SIZE - Lpm::HEADER {
             return Err(TypeError::TooLarge);
@@ -62,7 +79,7 @@ impl Type {
 }
 
 impl MemberPart {
-    /// Whether there can be such a member, with or without a name.
+    /// Checks that a member with this type or padding may exist, named or nameless.
     pub(crate) fn check(&self, named: bool) -> Result<(), TypeError> {
         match self {
             MemberPart::Field(Type::Record(_)) => Ok(()),
@@ -94,7 +111,12 @@ impl MemberPart {
 }
 
 impl Record {
-    /// A struct or union of `members`, in order.
+    /// Builds a struct or union of `members`, placed in this order by the rules of C for BPF.
+    ///
+    /// # Errors
+    ///
+    /// Invalid or duplicate names, members that may not be nameless, invalid bitfields, empty
+    /// padding, and a record that exceeds [`MAX_SIZE`], [`MAX_DEPTH`] or [`MAX_COST`] are refused.
     pub fn build(kind: RecordKind, members: Vec<Member>) -> Result<Type, TypeError> {
         let mut cursor = MemberCursor::new(kind);
         let (mut depth, mut cost, mut leaves, mut overlaps) = (0, 16, 0, kind.union);
@@ -128,7 +150,7 @@ impl Record {
                     });
                 }
                 (None, Type::Record(inner)) => {
-                    // Charged again at each level, for the flattened copy's memory.
+                    // The copies of a nameless member's fields take memory at each level.
                     cost += 16 * inner.fields.len();
                     fields.extend(inner.fields.iter().map(|field| Field {
                         name: Arc::clone(&field.name),
@@ -163,7 +185,8 @@ impl Record {
         })))
     }
 
-    /// An LPM key over a struct, as one struct. Fails where a field is called prefixlen, too.
+    /// Builds the struct of an LPM key: prefixlen, then the fields of `data`. A field of `data`
+    /// that is named prefixlen is an error.
     fn lpm(data: Type) -> Result<Type, TypeError> {
         let prefix = Member {
             name: Some("prefixlen".into()),

@@ -1,16 +1,17 @@
-//! Structs and unions: their members, and where C on BPF puts them.
+//! Structs and unions: accessors, and the placement of members by the rules of C for BPF.
 
 use super::{Field, Member, MemberPart, Record, RecordKind};
 use crate::padding::Gap;
 
 impl Field {
-    /// The bits that it takes, from the record's start: the first, and the one after the last.
+    /// Returns the field's first bit and the bit after its last bit, from the start of the record.
     pub(crate) fn bits(&self) -> (u64, u64) {
         (self.bit, self.bit + self.width.map_or(self.ty.size() as u64 * 8, u64::from))
     }
 }
 
-// Not derived: comparing the flattened fields as well would double the work at every level.
+// Not derived: the flattened fields repeat the members, and comparing both would double the work
+// at every level of nesting.
 impl PartialEq for Record {
     fn eq(&self, other: &Self) -> bool {
         self.kind == other.kind && self.members == other.members
@@ -20,7 +21,7 @@ impl PartialEq for Record {
 impl Eq for Record {}
 
 impl MemberPart {
-    /// Bytes taken; None where it counts in bits.
+    /// Returns the size in bytes; None for bitfields and for padding in bits.
     pub(crate) fn size(&self) -> Option<usize> {
         match self {
             MemberPart::Field(ty) => Some(ty.size()),
@@ -38,32 +39,32 @@ impl MemberPart {
 }
 
 impl Record {
-    /// Struct or union, packed or not.
+    /// Reports whether the record is a struct or a union, and whether it is packed.
     pub fn kind(&self) -> RecordKind {
         self.kind
     }
 
-    /// The members as written, padding included.
+    /// Returns the members as declared, including padding.
     pub fn members(&self) -> &[Member] {
         &self.members
     }
 
-    /// The fields by name, with those of nameless members in their place.
+    /// Returns the fields; those of a nameless member are in the place of the member.
     pub(crate) fn fields(&self) -> &[Field] {
         &self.fields
     }
 
-    /// The runs of bytes with bits that no field has.
+    /// Returns the runs of bytes that contain padding.
     pub(crate) fn gaps(&self) -> &[Gap] {
         &self.gaps
     }
 
-    /// Bytes taken, trailing padding included.
+    /// Returns the size in bytes, including trailing padding.
     pub fn size(&self) -> usize {
         self.size
     }
 
-    /// Alignment in bytes.
+    /// Returns the alignment in bytes.
     pub fn align(&self) -> usize {
         self.align
     }
@@ -73,12 +74,14 @@ impl Record {
     }
 }
 
-/// Places members one after the other, by the rules of C on BPF (the System V ABI's bitfields).
+/// Places members one after the other by the rules of C for BPF; bitfields follow the System V
+/// ABI.
 pub(crate) struct MemberCursor {
     kind: RecordKind,
-    /// Where the next member may start, in bits; the end so far, of a union.
+    /// Offset of the next member in bits, before alignment; of a union, the end of the longest
+    /// member.
     pub(crate) pos: u64,
-    /// In bytes, the strictest so far.
+    /// The largest alignment of the members so far, in bytes.
     pub(crate) align: usize,
 }
 
@@ -87,7 +90,7 @@ impl MemberCursor {
         MemberCursor { kind, pos: 0, align: 1 }
     }
 
-    /// Puts the next member, and says at which bit.
+    /// Places the next member and returns its offset in bits.
     pub(crate) fn place(&mut self, part: &MemberPart) -> u64 {
         let align = if self.kind.packed { 1 } else { part.align() };
         self.align = self.align.max(align);
@@ -98,7 +101,7 @@ impl MemberCursor {
             }
             MemberPart::Bits(ty, width) => {
                 let (unit, width) = (ty.size() as u64 * 8, u64::from(*width));
-                // A bitfield may not straddle a unit of its own type, except in a packed struct.
+                // A bitfield does not cross the boundary of its type, except in a packed struct.
                 let straddles = !self.kind.packed && from % unit + width > unit;
                 (if straddles { from.next_multiple_of(unit) } else { from }, width)
             }
@@ -109,7 +112,7 @@ impl MemberCursor {
         at
     }
 
-    /// The record's size in bytes if it ended here.
+    /// Returns the size of the record in bytes, if no further member follows.
     pub(crate) fn size(&self) -> u64 {
         self.pos.next_multiple_of(self.align as u64 * 8) / 8
     }

@@ -1,5 +1,5 @@
-//! The state that the visitors of one JSON value share, and the members of its objects: names of
-//! fields, and padding.
+//! The members of JSON objects (names of fields, and padding), and the state that all visitors of
+//! one value share.
 
 use crate::parse::error::{Problem, ValueError};
 use crate::parse::given::GivenLeaves;
@@ -11,7 +11,7 @@ use crate::{Gap, Slot};
 use serde::de::{DeserializeSeed, Deserializer, Error, Visitor};
 use std::fmt;
 
-/// Checks that no field of a struct was left out, once all of it was read.
+/// Checks that no field is missing, after all of a value was parsed.
 pub(super) fn check_complete<E: Error>(
     slot: Slot<'_>,
     state: &mut JsonState<'_, '_>,
@@ -22,11 +22,11 @@ pub(super) fn check_complete<E: Error>(
     }
 }
 
-/// What all nodes of one value share.
+/// The state that all nodes of one value share.
 pub(super) struct JsonState<'s, 'b> {
     pub(super) sink: &'s mut Sink<'b>,
     pub(super) given: &'s mut GivenLeaves,
-    /// The error with its path, which serde's error types cannot carry.
+    /// The error with its path; the error types of serde cannot contain a path.
     pub(super) failed: &'s mut Option<ValueError>,
 }
 
@@ -42,14 +42,14 @@ impl JsonState<'_, '_> {
     }
 }
 
-/// What a key of an object names.
+/// The member that a key of an object names.
 pub(super) enum ObjectMember<'t> {
     /// The field with this index.
     Field(usize),
     Padding(&'t Gap),
 }
 
-/// A key of an object, looked up where it stands.
+/// Parses a key of an object and finds the member.
 pub(super) struct MemberSeed<'k, 's, 'b, 't> {
     pub(super) record: &'t Record,
     pub(super) hint: usize,
@@ -86,7 +86,7 @@ impl<'t> Visitor<'_> for MemberSeed<'_, '_, '_, 't> {
     }
 }
 
-/// The value of a run of padding.
+/// Parses the value of a run of padding.
 pub(super) struct PaddingSeed<'k, 's, 'b, 't> {
     pub(super) gap: &'t Gap,
     pub(super) base: usize,

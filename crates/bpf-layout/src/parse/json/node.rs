@@ -1,4 +1,4 @@
-//! One JSON value after the other, as serde visits them.
+//! The serde visitor that parses JSON values of any type.
 
 use super::member::{JsonState, MemberSeed, ObjectMember, PaddingSeed, check_complete};
 use crate::atom::Atom;
@@ -12,10 +12,10 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 
-/// One value of any type, wherever it stands.
+/// A value of any type, at any depth.
 pub(super) struct JsonNode<'n, 's, 'b, 't> {
     pub(super) slot: Slot<'t>,
-    /// Number of its first leaf in `state.given`.
+    /// Index of the first leaf in `state.given`.
     pub(super) leaf: usize,
     pub(super) state: &'n mut JsonState<'s, 'b>,
 }
@@ -25,7 +25,7 @@ impl<'de> DeserializeSeed<'de> for JsonNode<'_, '_, '_, '_> {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         match self.slot.ty {
-            // serde_json takes numbers past 64 bits for floats, and if told otherwise no strings.
+            // serde_json converts numbers beyond 64 bits to floats; a raw value keeps all digits.
             Type::Atom(Atom::U128 | Atom::I128) => {
                 self.wide(<&RawValue>::deserialize(deserializer)?.get())
             }
@@ -55,7 +55,7 @@ impl JsonNode<'_, '_, '_, '_> {
         self.stored(stored)
     }
 
-    /// A number of up to 128 bits, or a string in place of one, as it is written.
+    /// Parses a number of up to 128 bits, or a string that contains one.
     fn wide<E: Error>(self, json: &str) -> Result<(), E> {
         match json.bytes().next() {
             Some(b'"') => {
@@ -115,7 +115,7 @@ impl<'de> Visitor<'de> for JsonNode<'_, '_, '_, '_> {
         let Type::Array(array) = self.slot.ty else {
             return Err(self.unexpected("an array"));
         };
-        // Elements are structs of their own, so they have fields of their own to be complete.
+        // Each element that is a struct must have all its fields.
         let mut given = GivenLeaves::new(array.elem());
         let JsonState { sink, failed, .. } = &mut *self.state;
         let mut state = JsonState { sink, given: &mut given, failed };
