@@ -39,7 +39,7 @@ fn missing_key_exits_1_and_wrong_argument_2() {
         ("get o /1", 2, "o: key : expected a whole number (u32), found \"\""),
         ("get o x/1", 2, "o: key x: expected a whole number (u32), found \"x\""),
         ("get o -1", 2, "o: key -1: -1 is out of range for u32 (0 to 4294967295)"),
-        ("get h 123456789", 2, "h: key 123456789: 9 bytes of text do not fit char[8]"),
+        ("get h 123456789", 2, "h: key 123456789: text of 9 bytes is too long for char[8]"),
         ("set o 0/1 5", 1, "o: no key 0"),
         ("add o 0/1 5", 1, "o: no key 0"),
         ("add o 0 5", 2, "o: add: the values of an array_of_maps are no numbers to count"),

@@ -156,11 +156,11 @@ fn padding_that_is_wrong_is_refused_and_nothing_written() {
     let before = bytes(&pin);
     let key = "a=1 b=2 in.c=3 in.d=4";
     for (padding, message) in [
-        ("@2=hex:0000", "no padding at \"@2\" (padding: @1)"),
+        ("@2=hex:0000", "no padding at \"@2\"; padding: @1"),
         ("@1=hex:0000", "@1: expected 6 hex digits, found 4"),
         ("@1=aa00bb", "@1: expected hex: and its digits, found \"aa00bb\""),
         ("@1=", "@1: expected hex: and its digits, found \"\""),
-        ("in.@4=hex:00", "no padding at \"@4\" (padding: @3)"),
+        ("in.@4=hex:00", "no padding at \"@4\"; padding: @3"),
         ("@1=hex:aa00bb @1=hex:aa00bb", "@1: given twice"),
     ] {
         let key = format!("{key} {padding}");

@@ -165,8 +165,8 @@ fn fields_and_labels_are_chosen_and_renamed() {
 fn choices_that_are_wrong_are_one_line_and_2() {
     let lab = Lab::new();
     let pin = create(&lab, "flows", FLOWS, &[FLOW]);
-    let fields = r#"no field "none"; there is packets, rxBytes, state, sizes, comm"#;
-    let keys = r#"no field "none"; there is ip, port, mac, dev"#;
+    let fields = r#"no field "none"; fields: packets, rxBytes, state, sizes, comm"#;
+    let keys = r#"no field "none"; fields: ip, port, mac, dev"#;
     for (option, want) in [
         ("--fields=none", format!("{pin}: --prometheus: --fields: none: {fields}")),
         ("--fields=comm", format!("{pin}: --prometheus: --fields: comm: no number")),

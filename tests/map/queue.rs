@@ -57,7 +57,7 @@ fn wrong_argument_changes_nothing() {
         ),
         ("bpf-map push q 'a=5'", "value a=5: b: missing"),
         ("bpf-map push q ''", "value : a: missing"),
-        ("bpf-map pop q .c", "no field \"c\"; there is a, b"),
+        ("bpf-map pop q .c", "no field \"c\"; fields: a, b"),
     ] {
         let run = run(&mut with(&lab, &[map], &script(line)));
         assert_eq!((run.status, run.stdout.as_str()), (0, "a=1 b=2\n"), "{line}");

@@ -95,10 +95,10 @@ fn unwatchable_map_is_reported_in_one_line() {
             &["256"][..],
             "bpf-map: /sys/fs/bpf/proto: key 256: 256 is out of range for u8 (0 to 255)",
         ),
-        (&[".nope"], "bpf-map: /sys/fs/bpf/proto: no field \"nope\"; there is packets, name"),
+        (&[".nope"], "bpf-map: /sys/fs/bpf/proto: no field \"nope\"; fields: packets, name"),
         (
             &["--sort", "nope"],
-            "bpf-map: /sys/fs/bpf/proto: no field \"nope\"; there is packets, name",
+            "bpf-map: /sys/fs/bpf/proto: no field \"nope\"; fields: packets, name",
         ),
     ] {
         fails(&mut watch(words), 2, line);

@@ -10,16 +10,16 @@ use super::text::quote_excerpt;
 pub enum BtfError {
     /// The blob is shorter than its header, or than the header requires. The field is the offset
     /// in bytes.
-    #[error("btf is cut short at byte {0}")]
+    #[error("btf is truncated at byte {0}")]
     Short(usize),
     /// The magic number is wrong: the blob is not BTF, or has the other byte order.
-    #[error("not btf of this machine's byte order: magic {0:#06x}")]
+    #[error("not btf in this machine's byte order: magic {0:#06x}")]
     Magic(u16),
     /// The version of the format is not 1.
-    #[error("btf of unknown version {0}")]
+    #[error("unsupported btf version {0}")]
     Version(u8),
     /// The kind of a type is unknown, so its length and the types after it are unknown, too.
-    #[error("btf type {id} is of unknown kind {kind}")]
+    #[error("btf type {id} has the unknown kind {kind}")]
     Kind {
         /// The id of the type.
         id: u32,

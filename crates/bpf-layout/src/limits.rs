@@ -28,10 +28,10 @@ pub enum TypeError {
     #[error("a name must be a C identifier")]
     BadName,
     /// Two fields of a record, or two names of an enum, are equal.
-    #[error("the name {0} is used twice")]
+    #[error("duplicate name {0}")]
     DuplicateName(Arc<str>),
     /// A member without a name is not a struct or a union.
-    #[error("only a struct or a union may go without a name")]
+    #[error("a member must have a name unless it is a struct or a union")]
     Nameless,
     /// The width of a bitfield is 0, or larger than its type.
     #[error("a bitfield of {carrier} is 1 to {max} bits wide")]
@@ -51,7 +51,7 @@ pub enum TypeError {
     #[error("an enum must be u8 to u64 or i8 to i64")]
     BadEnum,
     /// A value of an enum is out of range for its carrier.
-    #[error("{value} does not fit an enum of {carrier}")]
+    #[error("{value} is out of range for an enum of {carrier}")]
     EnumRange {
         /// The value.
         value: i128,

@@ -8,7 +8,7 @@ use super::{Atom, Gap, Lpm, Slot, Type};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
     /// The struct or union has no field of this name.
-    #[error("no field {name}; there is {known}")]
+    #[error("no field {name}; fields: {known}")]
     NoField {
         /// The name, quoted.
         name: String,
@@ -16,7 +16,7 @@ pub enum PathError {
         known: String,
     },
     /// The struct or union has no run of padding of this name.
-    #[error("no padding at {name} ({known})")]
+    #[error("no padding at {name}; {known}")]
     NoPadding {
         /// The name, quoted.
         name: String,
@@ -131,7 +131,7 @@ pub(super) fn find_gap<'t>(record: &'t Record, name: &str) -> Result<&'t Gap, Pa
     gaps.iter().find(|gap| gap.name() == name).ok_or_else(|| {
         let names: Vec<String> = gaps.iter().take(9).map(Gap::name).collect();
         let known = match names.as_slice() {
-            [] => "it has no padding".to_owned(),
+            [] => "padding: none".to_owned(),
             [first @ .., _] if names.len() == 9 => format!("padding: {}, ...", first.join(", ")),
             all => format!("padding: {}", all.join(", ")),
         };

@@ -29,7 +29,7 @@ fn options_that_make_no_sense_are_one_line_and_2() {
         (&["--sort", "key.x"], format!("{pin}: --sort: key: u32 has no fields")),
         (
             &["--top", "1", "key.x", "--key=struct{a: u16, b: u16}"],
-            format!("{pin}: --top: key: no field \"x\"; there is a, b"),
+            format!("{pin}: --top: key: no field \"x\"; fields: a, b"),
         ),
         (&["--per-cpu"], format!("{pin}: --per-cpu: a hash has one value for all CPUs")),
         (&["--cpu", "0"], format!("{pin}: --cpu: a hash has one value for all CPUs")),

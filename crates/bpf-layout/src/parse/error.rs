@@ -28,7 +28,7 @@ pub enum Problem {
         found: String,
     },
     /// A text is longer than the char array.
-    #[error("{len} bytes of text do not fit char[{max}]")]
+    #[error("text of {len} bytes is too long for char[{max}]")]
     TooLong {
         /// Length of the text in bytes.
         len: usize,
@@ -72,7 +72,7 @@ pub enum Problem {
         column: usize,
     },
     /// The length of the caller's buffer is not the size of the type.
-    #[error("the value has {found} bytes, its layout {expected}")]
+    #[error("the value has {found} bytes, but its layout has {expected}")]
     Size {
         /// The size of the type in bytes.
         expected: usize,

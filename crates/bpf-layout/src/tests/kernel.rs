@@ -115,17 +115,19 @@ fn functions_and_void_have_no_size() {
 fn malformed_btf_header_is_refused() {
     assert_eq!(
         Btf::parse(b"").err().map(|e| e.to_string()).as_deref(),
-        Some("btf is cut short at byte 0")
+        Some("btf is truncated at byte 0")
     );
     let mut other = NASTY.to_vec();
     other.swap(0, 1);
     assert!(
         Btf::parse(&other)
-            .is_err_and(|error| error.to_string().starts_with("not btf of this machine's"))
+            .is_err_and(|error| error.to_string().starts_with("not btf in this machine's"))
     );
     let mut other = NASTY.to_vec();
     other[2] = 2;
-    assert!(Btf::parse(&other).is_err_and(|error| error.to_string() == "btf of unknown version 2"));
+    assert!(
+        Btf::parse(&other).is_err_and(|error| error.to_string() == "unsupported btf version 2")
+    );
     assert!(Btf::parse(&NASTY[..NASTY.len() - 1]).is_err());
 }
 

@@ -97,8 +97,8 @@ fn notation_errors_report_column_and_expected_token() {
         ("struct{a: u8", "column 13: expected \",\" or \"}\", found the end"),
         ("struct{1a: u8}", "column 8: expected a field's name, padding or \"}\", found \"1a\""),
         ("struct{é: u8}", "column 8: expected a field's name, padding or \"}\", found \"é\""),
-        ("struct{a: u8, a: u8}", "column 1: the name a is used twice"),
-        ("struct{a: u8, union{b: u8, a: u8}}", "column 1: the name a is used twice"),
+        ("struct{a: u8, a: u8}", "column 1: duplicate name a"),
+        ("struct{a: u8, union{b: u8, a: u8}}", "column 1: duplicate name a"),
         ("struct{a: u8:9}", "column 1: a bitfield of u8 is 1 to 8 bits wide"),
         ("struct{a: u8:0}", "column 1: a bitfield of u8 is 1 to 8 bits wide"),
         (
@@ -109,9 +109,9 @@ fn notation_errors_report_column_and_expected_token() {
         ("struct{pad:0}", "column 1: padding must have a size"),
         ("packed u32", "column 8: expected \"struct\" or \"union\", found \"u32\""),
         ("enum:f32{A}", "column 6: expected u8 to u64 or i8 to i64, found \"f32\""),
-        ("enum:u8{A=256}", "column 1: 256 does not fit an enum of u8"),
-        ("enum{A=-1}", "column 1: -1 does not fit an enum of u32"),
-        ("enum{A, A}", "column 1: the name A is used twice"),
+        ("enum:u8{A=256}", "column 1: 256 is out of range for an enum of u8"),
+        ("enum{A=-1}", "column 1: -1 is out of range for an enum of u32"),
+        ("enum{A, A}", "column 1: duplicate name A"),
         ("lpm{}", "column 5: expected a type, found \"}\""),
     ];
     for (text, message) in table {
@@ -153,14 +153,14 @@ fn field_paths_select_fields_and_elements() {
         assert_eq!((slot.offset(), slot.len()), (offset, len), "{path}");
     }
     let table = [
-        (".x", "no field \"x\"; there is a, b, c, f"),
+        (".x", "no field \"x\"; fields: a, b, c, f"),
         (".a.x", "u8 has no fields"),
         (".c.d[3]", "no element \"3\" in an array of 3"),
         (".c.d[-1]", "no element \"-1\" in an array of 3"),
         (".a[0]", "no element \"0\" in u8"),
         (".c.", "expected a path such as .name or .name[2], found \".c.\""),
         (".c.d[1", "expected a path such as .name or .name[2], found \"[1\""),
-        ("..a", "no field \"\"; there is a, b, c, f"),
+        ("..a", "no field \"\"; fields: a, b, c, f"),
     ];
     for (path, message) in table {
         assert_eq!(ty.field(path).unwrap_err().to_string(), message, "{path}");

@@ -75,7 +75,7 @@ fn malformed_values_are_refused_in_one_line() {
         ("lpm{ip4}", "10.0.0/8", "expected an IPv4 prefix such as 10.0.0.0/8, found \"10.0.0/8\""),
         ("mac", "aa:bb:cc:dd:ee", "expected a MAC address, found \"aa:bb:cc:dd:ee\""),
         ("mac", "aa:bb:cc:dd:ee:+f", "expected a MAC address, found \"aa:bb:cc:dd:ee:+f\""),
-        ("char[2]", "abc", "3 bytes of text do not fit char[2]"),
+        ("char[2]", "abc", "text of 3 bytes is too long for char[2]"),
         ("char[2]", "\"a", "expected text in double quotes, found \"\\\"a\""),
         ("bool", "yes", "expected true or false, found \"yes\""),
         ("enum{PASS, DROP}", "pass", "expected one of PASS, DROP, a number, found \"pass\""),
@@ -86,7 +86,7 @@ fn malformed_values_are_refused_in_one_line() {
         (ab, "", "a: missing"),
         (ab, "a=1", "b: missing"),
         (ab, "a=1 b=2 a=1", "a: given twice"),
-        (ab, "a=1 c=2", "no field \"c\"; there is a, b"),
+        (ab, "a=1 c=2", "no field \"c\"; fields: a, b"),
         (ab, "a=1 b", "expected name=value, found \"b\""),
         (ab, "a=1 b=300", "b: 300 is out of range for u8 (0 to 255)"),
         (ab, "a.x=1 b=2", "u8 has no fields"),
@@ -94,7 +94,7 @@ fn malformed_values_are_refused_in_one_line() {
         (ab, "a=\"1\"b=2", "a: expected a space, found \"b=2\""),
         (ab, "{\"a\":1}", "b: missing"),
         (ab, "{\"a\":1,\"b\":2,\"a\":1}", "a: given twice"),
-        (ab, "{\"a\":1,\"b\":2,\"c\":3}", "no field \"c\"; there is a, b"),
+        (ab, "{\"a\":1,\"b\":2,\"c\":3}", "no field \"c\"; fields: a, b"),
         (ab, "{\"a\":1,\"b\":null}", "b: expected a whole number (u8), found null"),
         (ab, "{\"a\":1,\"b\":1e2}", "b: expected a whole number (u8), found \"100\""),
         (ab, "{\"a\":1,\"b\":2} x", "json: trailing characters at column 15"),
@@ -120,17 +120,17 @@ fn malformed_values_are_refused_in_one_line() {
             "a=[{\"b\":[1,256]}]",
             "a[0].b[1]: 256 is out of range for u8 (0 to 255)",
         ),
-        (ab, "a=1 b=2 @1=hex:00", "no padding at \"@1\" (it has no padding)"),
+        (ab, "a=1 b=2 @1=hex:00", "no padding at \"@1\"; padding: none"),
         (pad, "a=1 b=2 @1=hex:00", "@1: expected 6 hex digits, found 2"),
         (pad, "a=1 b=2 @1=hex:0000zz", "@1: expected hex digits, found \"z\""),
-        (pad, "a=1 b=2 @2=hex:0000", "no padding at \"@2\" (padding: @1)"),
-        (pad, "a=1 b=2 @01=hex:000000", "no padding at \"@01\" (padding: @1)"),
-        (pad, "a=1 b=2 @1.x=hex:000000", "no field \"@1\"; there is a, b"),
+        (pad, "a=1 b=2 @2=hex:0000", "no padding at \"@2\"; padding: @1"),
+        (pad, "a=1 b=2 @01=hex:000000", "no padding at \"@01\"; padding: @1"),
+        (pad, "a=1 b=2 @1.x=hex:000000", "no field \"@1\"; fields: a, b"),
         (pad, "a=1 b=2 @1=hex:000000 @1=hex:000001", "@1: given twice"),
         (pad, "@1=hex:000000", "a: missing"),
         (pad, "{\"a\":1,\"b\":2,\"@1\":\"hex:00\"}", "@1: expected 6 hex digits, found 2"),
         (pad, "{\"a\":1,\"b\":2,\"@1\":\"hex:000000\",\"@1\":\"hex:000000\"}", "@1: given twice"),
-        (pad, "{\"a\":1,\"b\":2,\"@9\":\"hex:00\"}", "no padding at \"@9\" (padding: @1)"),
+        (pad, "{\"a\":1,\"b\":2,\"@9\":\"hex:00\"}", "no padding at \"@9\"; padding: @1"),
         (
             pad,
             "{\"a\":1,\"b\":2,\"@1\":0}",
@@ -178,7 +178,7 @@ fn table_with_wrong_header_or_row_is_refused() {
 
 #[test]
 fn buffer_of_the_wrong_size_is_refused() {
-    let message = "the value has 3 bytes, its layout 4";
+    let message = "the value has 3 bytes, but its layout has 4";
     assert_eq!(
         parse::value_into(&ty("u32"), "1", &mut [0; 3]).map_err(|e| e.to_string()),
         Err(message.to_owned())
