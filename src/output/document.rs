@@ -1,6 +1,6 @@
 //! A whole JSON document: a line for each member of the outermost array or object.
 
-use bpf_layout::append_json_string;
+use bpf_layout::text::append_json_string;
 use serde::{Serialize, Serializer};
 use serde_json::ser::Formatter;
 use std::io::{Result, Write};

@@ -37,7 +37,7 @@ impl<'t> Separated<'t> {
     ) -> Separated<'t> {
         let (key, value) = named(key, value, per_cpu);
         let choose_fields = |columns: Vec<Column<'t>>| -> Vec<TableColumn<'t>> {
-            let choice = |column: Column<'t>| TableColumn { used: column.gap.is_none(), column };
+            let choice = |column: Column<'t>| TableColumn { used: !column.is_padding(), column };
             columns.into_iter().map(choice).collect()
         };
         let (key, value) = (choose_fields(key), choose_fields(value));

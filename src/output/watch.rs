@@ -142,7 +142,7 @@ pub fn line(frame: &Frame, out: &mut Vec<u8>) {
         }
         for column in &columns {
             let [value, delta, rate] = cells(frame, entry, column, Column::word);
-            if column.gap.is_some() && value.is_empty() {
+            if column.is_padding() && value.is_empty() {
                 continue;
             }
             out.push(b' ');

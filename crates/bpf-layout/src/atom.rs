@@ -47,7 +47,7 @@ pub enum AtomClass {
 
 impl Atom {
     /// All atoms, in the order of bpf-layout(7).
-    pub const ALL: [Atom; 20] = [
+    pub(crate) const ALL: [Atom; 20] = [
         Atom::U8,
         Atom::U16,
         Atom::U32,
@@ -108,7 +108,7 @@ impl Atom {
     }
 
     /// Returns the alignment in bytes.
-    pub const fn align(self) -> usize {
+    pub(crate) const fn align(self) -> usize {
         self.properties().2 as usize
     }
 
@@ -118,12 +118,12 @@ impl Atom {
     }
 
     /// Returns the atom with this name in the notation.
-    pub fn from_name(name: &str) -> Option<Atom> {
+    pub(crate) fn from_name(name: &str) -> Option<Atom> {
         Self::ALL.into_iter().find(|atom| atom.name() == name)
     }
 
     /// Returns the host-order integer of `size` bytes (1, 2, 4, 8 or 16); None for other sizes.
-    pub const fn integer_of_size(size: usize, signed: bool) -> Option<Atom> {
+    pub(crate) const fn integer_of_size(size: usize, signed: bool) -> Option<Atom> {
         Some(match (size, signed) {
             (1, false) => Atom::U8,
             (2, false) => Atom::U16,
@@ -141,7 +141,7 @@ impl Atom {
 
     /// Reports whether enums and bitfields can be declared with this atom: a host-order integer of
     /// at most 8 bytes.
-    pub const fn is_carrier(self) -> bool {
+    pub(crate) const fn is_carrier(self) -> bool {
         matches!(self.class(), AtomClass::Unsigned | AtomClass::Signed) && self.size() <= 8
     }
 
@@ -150,7 +150,7 @@ impl Atom {
     ///
     /// The largest value of `u128` exceeds an `i128` and is returned as `i128::MAX`; no caller
     /// uses the range of a `u128`.
-    pub(super) const fn range(self, bits: u32) -> (i128, i128) {
+    pub(crate) const fn range(self, bits: u32) -> (i128, i128) {
         let signed = matches!(self.class(), AtomClass::Signed);
         match (signed, bits) {
             (true, 128) => (i128::MIN, i128::MAX),

@@ -4,7 +4,7 @@
 //! on big-endian machines; BTF uses the same numbers.
 
 /// Whether this machine is big-endian.
-pub const BIG: bool = cfg!(target_endian = "big");
+pub(crate) const BIG: bool = cfg!(target_endian = "big");
 
 /// Returns the bytes that a field of `width` bits at `bit` occupies, and the distance in bits from
 /// the low end of these bytes to the field.
@@ -32,19 +32,19 @@ fn mask(width: u8) -> u128 {
 }
 
 /// Returns a mask for a range of bit numbers within one byte (0 to 8).
-pub fn byte_mask(bits: std::ops::Range<u64>, big: bool) -> u8 {
+pub(crate) fn byte_mask(bits: std::ops::Range<u64>, big: bool) -> u8 {
     let mask = ((1u16 << bits.end) - (1 << bits.start)) as u8;
     if big { mask.reverse_bits() } else { mask }
 }
 
 /// Reads `width` bits (1 to 64) at `bit`, as an unsigned number.
-pub fn read_bits(bytes: &[u8], bit: u64, width: u8, big: bool) -> u64 {
+pub(crate) fn read_bits(bytes: &[u8], bit: u64, width: u8, big: bool) -> u64 {
     let (range, shift) = window(bit, width, big);
     (load_window(&bytes[range], big) >> shift & mask(width)) as u64
 }
 
 /// Writes the low `width` bits (1 to 64) of `value` at `bit` and keeps all other bits.
-pub fn write_bits(bytes: &mut [u8], bit: u64, width: u8, value: u64, big: bool) {
+pub(crate) fn write_bits(bytes: &mut [u8], bit: u64, width: u8, value: u64, big: bool) {
     let (range, shift) = window(bit, width, big);
     let len = range.len();
     let old = load_window(&bytes[range.clone()], big) & !(mask(width) << shift);

@@ -14,7 +14,7 @@ pub struct Enum {
 
 impl Enum {
     /// Builds an enum stored in `carrier`, with `names` in the order of declaration.
-    pub(super) fn new(
+    pub(crate) fn new(
         carrier: Atom,
         names: impl IntoIterator<Item = (Arc<str>, i128)>,
     ) -> Result<Enum, TypeError> {
@@ -51,7 +51,7 @@ impl Enum {
         self.names.iter().map(|(name, value)| (&**name, *value))
     }
 
-    pub(super) fn cost(&self) -> usize {
+    pub(crate) fn cost(&self) -> usize {
         self.cost
     }
 
@@ -64,7 +64,7 @@ impl Enum {
     }
 
     /// Returns the value of `name`.
-    pub fn value_of(&self, name: &str) -> Option<i128> {
+    pub(crate) fn value_of(&self, name: &str) -> Option<i128> {
         self.names.iter().find(|entry| &*entry.0 == name).map(|entry| entry.1)
     }
 }

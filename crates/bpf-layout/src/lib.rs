@@ -50,11 +50,9 @@ pub use enumeration::Enum;
 pub use limits::{MAX_COST, MAX_DEPTH, MAX_SIZE, TypeError, is_identifier};
 pub use lpm::to_lpm_key;
 pub use notation::NotationError;
-pub use number::Number;
-pub use padding::Gap;
+pub use number::{Integer, IntegerOverflow, Number};
 pub use path::PathError;
 pub use slot::Slot;
-pub use text::append_json_string;
 pub use types::{Array, Lpm, Member, MemberPart, Record, RecordKind, Type};
 
 /// The types of the keys and values of a map.

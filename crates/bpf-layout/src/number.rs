@@ -115,13 +115,13 @@ impl Integer {
 
 /// Appends an integer in decimal. itoa is used because the standard formatter would take most of
 /// the time of a dump.
-pub(super) fn append_decimal(number: impl itoa::Integer, out: &mut Vec<u8>) {
+pub(crate) fn append_decimal(number: impl itoa::Integer, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 /// Appends the shortest text that parses to the same number; `nan`, `inf` or `-inf` for other
 /// floats.
-pub fn append_float(number: f64, out: &mut Vec<u8>) {
+pub(crate) fn append_float(number: f64, out: &mut Vec<u8>) {
     let _ = match number {
         n if n.is_nan() => write!(out, "nan"),
         n => write!(out, "{n:?}"),

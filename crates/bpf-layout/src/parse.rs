@@ -15,8 +15,7 @@ pub use error::{Problem, ValueError};
 pub use json::SlotSeed;
 pub use row::RowReader;
 
-pub use super::number::{Integer, IntegerOverflow};
-use super::{Slot, Type};
+use super::{Integer, Slot, Type};
 use sink::Scratch;
 
 /// Parses a value into new bytes of the type's size.

@@ -1,8 +1,9 @@
 //! Paths of fields, such as `.a.b[2]`, as used on the command line and in the words of a struct.
 
+use super::padding::Gap;
 use super::text::quote_excerpt;
 use super::types::{Field, Record};
-use super::{Atom, Gap, Lpm, Slot, Type};
+use super::{Atom, Lpm, Slot, Type};
 
 /// The reason why a path selects no field. Names from the input are quoted and escaped.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

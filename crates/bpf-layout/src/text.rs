@@ -50,7 +50,7 @@ pub fn quote(text: impl AsRef<[u8]>) -> String {
 }
 
 /// Appends two lower-case hex digits for each byte.
-pub fn append_hex(bytes: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn append_hex(bytes: &[u8], out: &mut Vec<u8>) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     out.reserve(bytes.len() * 2);
     for byte in bytes {
@@ -89,12 +89,12 @@ pub fn append_json_string(text: &str, out: &mut Vec<u8>) {
 }
 
 /// Quotes untrusted text for an error: escaped as JSON, and truncated after 40 characters.
-pub fn quote_excerpt(text: &str) -> Excerpt<'_> {
+pub(crate) fn quote_excerpt(text: &str) -> Excerpt<'_> {
     Excerpt(text)
 }
 
 /// The text that [`quote_excerpt`] quotes.
-pub struct Excerpt<'a>(&'a str);
+pub(crate) struct Excerpt<'a>(&'a str);
 
 impl fmt::Display for Excerpt<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

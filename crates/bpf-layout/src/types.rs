@@ -118,7 +118,7 @@ pub struct Member {
 
 /// A field of a struct or union. The fields of nameless members count as fields of the outer
 /// record.
-pub struct Field {
+pub(crate) struct Field {
     pub(crate) name: Arc<str>,
     pub(crate) ty: Type,
     /// Offset of the field in bits, from the start of the record.

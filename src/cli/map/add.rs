@@ -11,9 +11,9 @@ use crate::cli::exit::{self, Output};
 use crate::text::escape;
 use anyhow::{anyhow, bail};
 use bpf_inherit::mmap::Mapped;
-use bpf_layout::parse::{self, Integer};
+use bpf_layout::parse;
 use bpf_layout::print::{self, PerCpu, Values};
-use bpf_layout::{AtomClass, Number, Slot, Type};
+use bpf_layout::{AtomClass, Integer, IntegerOverflow, Number, Slot, Type};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -117,7 +117,7 @@ fn countable<'t>(target: &'t Target, path: Option<&OsStr>) -> anyhow::Result<Slo
 }
 
 /// A whole number, with either sign before it.
-fn parse_amount(text: &OsStr) -> Option<Result<Integer, parse::IntegerOverflow>> {
+fn parse_amount(text: &OsStr) -> Option<Result<Integer, IntegerOverflow>> {
     let text = text.to_str()?;
     let plain =
         text.strip_prefix('+').filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));

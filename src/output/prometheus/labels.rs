@@ -99,7 +99,7 @@ impl<'t> Labels<'t> {
                 false => label.column.label(key, &mut cell),
             }
             // Keys may differ in their padding alone, and each is a series of its own.
-            if label.column.gap.is_none() || !cell.is_empty() {
+            if !label.column.is_padding() || !cell.is_empty() {
                 append(&label.name, &cell, text);
             }
         }

@@ -2,7 +2,7 @@
 
 use super::error::Problem;
 use super::sink::Sink;
-use crate::Gap;
+use crate::padding::Gap;
 
 /// Stores exactly `size` bytes, which are given as two hex digits each.
 pub(super) fn store_bytes(

@@ -2,7 +2,8 @@
 //! members of a union may be given together if they agree on their common bits.
 
 use super::error::Problem;
-use crate::{Gap, Slot, Type, bits};
+use crate::padding::Gap;
+use crate::{Slot, Type, bits};
 
 /// Size in bytes up to which the marks are not allocated.
 const INLINE: usize = 256;

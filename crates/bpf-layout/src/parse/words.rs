@@ -6,9 +6,10 @@ use super::hex;
 use super::json;
 use super::scalar::store_text;
 use super::sink::Sink;
+use crate::padding::Gap;
 use crate::path::{PathError, find_field, find_gap, no_field_error};
 use crate::types::Record;
-use crate::{Gap, Slot, Type};
+use crate::{Slot, Type};
 use std::borrow::Cow;
 
 const BLANK: [char; 4] = [' ', '\t', '\n', '\r'];

@@ -3,7 +3,8 @@
 use super::leaf::Style;
 use super::percpu::is_summable;
 use super::values::{PaddingValue, Values};
-use crate::{Gap, Number, Slot};
+use crate::padding::Gap;
+use crate::{Number, Slot};
 
 /// The difference between two values. Fields that are not numbers print as null.
 #[derive(Clone, Copy)]

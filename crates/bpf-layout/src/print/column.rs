@@ -3,8 +3,9 @@
 use super::forms::{cell, label, word};
 use super::leaf::Style;
 use super::values::Values;
+use crate::Slot;
+use crate::padding::Gap;
 use crate::types::Record;
-use crate::{Gap, Slot};
 
 /// A column of a table, which corresponds to a word of the plain form.
 #[derive(Clone, Debug)]
@@ -15,10 +16,15 @@ pub struct Column<'t> {
     /// The field; for padding, the struct or union that contains the padding.
     pub slot: Slot<'t>,
     /// The run of padding; None for a field.
-    pub gap: Option<&'t Gap>,
+    pub(crate) gap: Option<&'t Gap>,
 }
 
 impl Column<'_> {
+    /// Reports whether the column is a run of padding and not a field.
+    pub fn is_padding(&self) -> bool {
+        self.gap.is_some()
+    }
+
     /// Appends the cell of the column as [`cell`] does. Zero padding has an empty cell.
     pub fn cell<V: Values + ?Sized>(&self, values: &V, out: &mut Vec<u8>) {
         self.print(Style::Cell, values, out);

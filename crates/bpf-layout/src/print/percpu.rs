@@ -3,7 +3,8 @@
 use super::leaf::{self, Style, append_null};
 use super::values::{PaddingValue, Values};
 use crate::atom::AtomClass;
-use crate::{Gap, Number, Slot, Type, bits};
+use crate::padding::Gap;
+use crate::{Number, Slot, Type, bits};
 
 /// The values of all CPUs, printed as one.
 ///

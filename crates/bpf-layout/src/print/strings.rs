@@ -2,7 +2,8 @@
 
 use super::leaf::Style;
 use super::values::{PaddingValue, Values};
-use crate::{Gap, Number, Slot};
+use crate::padding::Gap;
+use crate::{Number, Slot};
 
 /// The width of the largest integers that an f64 represents exactly, in bits.
 const EXACT: u32 = 53;

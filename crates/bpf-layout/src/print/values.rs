@@ -1,13 +1,14 @@
 //! The trait of everything that can be printed, its implementation for bytes, and padding.
 
 use super::leaf::{self, Style, append_null};
+use crate::padding::Gap;
 use crate::text;
-use crate::{Gap, Number, Slot};
+use crate::{Number, Slot};
 
 /// A value that can be printed: the bytes of one value, the sum of several
 /// ([`PerCpu`](super::PerCpu)), or a difference ([`Change`](super::Change)).
 ///
-/// The methods panic if the bytes are shorter than the type.
+/// Only this crate implements the trait. The methods panic if the bytes are shorter than the type.
 pub trait Values {
     /// Appends a scalar, a text or an LPM key.
     #[doc(hidden)]

@@ -50,7 +50,7 @@ impl Type {
     /// A carrier that is not a host-order integer of 1 to 8 bytes, an invalid or duplicate name, a
     /// value that is out of range for the carrier, and a notation longer than [`MAX_COST`] are
     /// refused.
-    pub fn enumeration(
+    pub(crate) fn enumeration(
         carrier: Atom,
         names: impl IntoIterator<Item = (Arc<str>, i128)>,
     ) -> Result<Type, TypeError> {
@@ -62,7 +62,7 @@ impl Type {
     /// # Errors
     ///
     /// A key that exceeds [`MAX_SIZE`], [`MAX_DEPTH`] or [`MAX_COST`] is refused.
-    pub fn lpm(data: Type) -> Result<Type, TypeError> {
+    pub(crate) fn lpm(data: Type) -> Result<Type, TypeError> {
         if data.size() > MAX_SIZE - Lpm::HEADER {
             return Err(TypeError::TooLarge);
         }
@@ -117,7 +117,7 @@ impl Record {
     ///
     /// Invalid or duplicate names, members that may not be nameless, invalid bitfields, empty
     /// padding, and a record that exceeds [`MAX_SIZE`], [`MAX_DEPTH`] or [`MAX_COST`] are refused.
-    pub fn build(kind: RecordKind, members: Vec<Member>) -> Result<Type, TypeError> {
+    pub(crate) fn build(kind: RecordKind, members: Vec<Member>) -> Result<Type, TypeError> {
         let mut cursor = MemberCursor::new(kind);
         let (mut depth, mut cost, mut leaves, mut overlaps) = (0, 16, 0, kind.union);
         let mut fields = Vec::with_capacity(members.len());

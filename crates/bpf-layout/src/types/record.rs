@@ -60,13 +60,8 @@ impl Record {
     }
 
     /// Returns the size in bytes, including trailing padding.
-    pub fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         self.size
-    }
-
-    /// Returns the alignment in bytes.
-    pub fn align(&self) -> usize {
-        self.align
     }
 
     pub(crate) fn leaves(&self) -> usize {

@@ -1,13 +1,14 @@
 //! The members of JSON objects (names of fields, and padding), and the state that all visitors of
 //! one value share.
 
+use crate::Slot;
+use crate::padding::Gap;
 use crate::parse::error::{Problem, ValueError};
 use crate::parse::given::GivenLeaves;
 use crate::parse::hex;
 use crate::parse::sink::Sink;
 use crate::path::{find_field, find_gap, no_field_error};
 use crate::types::Record;
-use crate::{Gap, Slot};
 use serde::de::{DeserializeSeed, Deserializer, Error, Visitor};
 use std::fmt;
 
