@@ -11,5 +11,6 @@ mod import;
 mod objects;
 mod reuse;
 mod scope;
+mod secure_execution;
 mod sources;
 mod walk;

@@ -1,8 +1,6 @@
 //! Executables that would give their callers privileges refuse to run.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use nix::mount::{MsFlags, mount};
 use std::ffi::CString;
 use std::fs::{self, Permissions};
