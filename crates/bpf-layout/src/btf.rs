@@ -1,6 +1,6 @@
 //! An index of a BTF blob. All offsets are checked once, when the index is built.
 //!
-//! The format is described in the kernel's Documentation/bpf/btf.rst. `resolve` converts BTF types
+//! The format is described in the kernel's Documentation/bpf/btf.rst. `resolver` converts BTF types
 //! to layouts.
 
 use super::text::quote_excerpt;

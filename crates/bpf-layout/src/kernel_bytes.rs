@@ -1,5 +1,5 @@
 //! The bytes of a value that belong to the kernel: locks, timers and similar structs, which
-//! `resolve` converts to structs without fields. User space neither reads nor writes them.
+//! `resolver` converts to structs without fields. User space neither reads nor writes them.
 
 use super::{Slot, Type};
 use std::ops::Range;

@@ -27,7 +27,6 @@ mod atom;
 mod bits;
 mod btf;
 mod enumeration;
-mod fit;
 mod kernel_bytes;
 mod limits;
 mod lpm;
@@ -36,8 +35,9 @@ mod number;
 mod padding;
 pub mod parse;
 mod path;
+mod placement;
 pub mod print;
-mod resolve;
+mod resolver;
 mod slot;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! Keys of LPM tries, recognised from a type that BTF or a size describes.
 
 use super::types::{MemberPart, Record};
-use super::{Atom, Lpm, Type, fit};
+use super::{Atom, Lpm, Type, placement};
 
 /// Converts the type of an LPM trie's key to `lpm{…}`. `ty` is a struct of a 4-byte prefix length
 /// and data, or a type without structure.
@@ -25,7 +25,7 @@ pub fn to_lpm_key(ty: Type) -> Type {
 fn key_data(record: &Record) -> Option<Type> {
     const START: u64 = Lpm::HEADER as u64 * 8;
     let bytes = record.size().checked_sub(Lpm::HEADER)?;
-    let mut placed = fit::place_members(record).into_iter();
+    let mut placed = placement::place_members(record).into_iter();
     // Some kernel headers nest the prefix length in a struct or a union, so any 4 bytes are
     // accepted.
     let first = placed.next().filter(|first| first.part.size() == Some(Lpm::HEADER));
@@ -42,7 +42,7 @@ fn key_data(record: &Record) -> Option<Type> {
             MemberPart::Field(ty) => Some(ty.clone()),
             _ => None,
         },
-        _ => Some(fit::fit_record(false, rest, bytes as u32)),
+        _ => Some(placement::fit_record(false, rest, bytes as u32)),
     }
 }
 

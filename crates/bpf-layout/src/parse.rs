@@ -3,7 +3,7 @@
 
 mod address;
 mod error;
-mod given;
+mod given_leaves;
 mod hex;
 mod json;
 mod row;

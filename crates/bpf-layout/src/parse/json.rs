@@ -4,7 +4,7 @@ mod member;
 mod node;
 
 use super::error::{Problem, ValueError};
-use super::given::GivenLeaves;
+use super::given_leaves::GivenLeaves;
 use super::sink::{Scratch, Sink};
 use crate::Slot;
 use member::{JsonState, check_complete};

@@ -1,7 +1,7 @@
 //! Parsing of table rows: the header is checked once, then each row is parsed cell by cell.
 
 use super::error::{Problem, ValueError};
-use super::given::GivenLeaves;
+use super::given_leaves::GivenLeaves;
 use super::hex;
 use super::sink::Scratch;
 use super::words;

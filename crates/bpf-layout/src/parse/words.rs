@@ -1,7 +1,7 @@
 //! Parsing of command-line arguments: scalars, JSON, raw bytes and `name=value` words.
 
 use super::error::{Problem, ValueError};
-use super::given::GivenLeaves;
+use super::given_leaves::GivenLeaves;
 use super::hex;
 use super::json;
 use super::scalar::store_text;
@@ -76,27 +76,27 @@ fn parse_words(
         let Some(after) = after.strip_prefix('=') else {
             return Err(Problem::expected("name=value", name).into());
         };
-        let place = find_target(slot, record, name, &mut hint)?;
-        let here = |problem: Problem| ValueError::from(problem).within(name);
+        let target = find_target(slot, record, name, &mut hint)?;
+        let with_name = |problem: Problem| ValueError::from(problem).within(name);
         let (value, after) = after.split_at(value_extent(after));
         if !after.is_empty() && !after.starts_with(BLANK) {
-            return Err(here(Problem::expected("a space", after)));
+            return Err(with_name(Problem::expected("a space", after)));
         }
         rest = after.trim_start_matches(BLANK);
-        let (field, leaf) = match place {
+        let (field, leaf) = match target {
             WordTarget::Field(field, leaf) => (field, leaf),
             WordTarget::Padding(outer, gap) => {
                 if padding.contains(&name) {
-                    return Err(here(Problem::Duplicate));
+                    return Err(with_name(Problem::Duplicate));
                 }
                 padding.push(name);
-                hex::store_padding(outer.offset(), gap, value, sink).map_err(here)?;
+                hex::store_padding(outer.offset(), gap, value, sink).map_err(with_name)?;
                 continue;
             }
         };
         let leaves = leaf..leaf + field.ty.leaves();
         if given.any_marked(leaves.clone()) {
-            return Err(here(Problem::Duplicate));
+            return Err(with_name(Problem::Duplicate));
         }
         let read = match (field.record(), value.bytes().next()) {
             (Some(_), Some(b'{')) => json::parse_text(field, value, sink),

@@ -4,7 +4,7 @@
 use crate::Slot;
 use crate::padding::Gap;
 use crate::parse::error::{Problem, ValueError};
-use crate::parse::given::GivenLeaves;
+use crate::parse::given_leaves::GivenLeaves;
 use crate::parse::hex;
 use crate::parse::sink::Sink;
 use crate::path::{find_field, find_gap, no_field_error};

@@ -4,7 +4,7 @@ use super::member::{JsonState, MemberSeed, ObjectMember, PaddingSeed, check_comp
 use crate::atom::Atom;
 use crate::number::Integer;
 use crate::parse::error::{Problem, ValueError};
-use crate::parse::given::GivenLeaves;
+use crate::parse::given_leaves::GivenLeaves;
 use crate::parse::scalar;
 use crate::{Slot, Type};
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
@@ -27,7 +27,7 @@ impl<'de> DeserializeSeed<'de> for JsonNode<'_, '_, '_, '_> {
         match self.slot.ty {
             // serde_json converts numbers beyond 64 bits to floats; a raw value keeps all digits.
             Type::Atom(Atom::U128 | Atom::I128) => {
-                self.wide(<&RawValue>::deserialize(deserializer)?.get())
+                self.parse_wide(<&RawValue>::deserialize(deserializer)?.get())
             }
             _ => deserializer.deserialize_any(self),
         }
@@ -35,7 +35,8 @@ impl<'de> DeserializeSeed<'de> for JsonNode<'_, '_, '_, '_> {
 }
 
 impl JsonNode<'_, '_, '_, '_> {
-    fn stored<E: Error>(self, stored: Result<(), Problem>) -> Result<(), E> {
+    /// Marks the leaves of the value as given, if the value was stored.
+    fn finish<E: Error>(self, stored: Result<(), Problem>) -> Result<(), E> {
         match stored {
             Ok(()) => {
                 self.state.given.mark(self.leaf..self.leaf + self.slot.ty.leaves());
@@ -45,18 +46,18 @@ impl JsonNode<'_, '_, '_, '_> {
         }
     }
 
-    fn integer<E: Error>(self, number: impl Into<Integer>, float: f64) -> Result<(), E> {
+    fn store_integer<E: Error>(self, number: impl Into<Integer>, float: f64) -> Result<(), E> {
         let stored = match self.slot.ty {
             Type::Atom(Atom::F32 | Atom::F64) => {
                 scalar::store_float(self.slot, float, self.state.sink)
             }
             _ => scalar::store_integer(self.slot, number.into(), self.state.sink),
         };
-        self.stored(stored)
+        self.finish(stored)
     }
 
     /// Parses a number of up to 128 bits, or a string that contains one.
-    fn wide<E: Error>(self, json: &str) -> Result<(), E> {
+    fn parse_wide<E: Error>(self, json: &str) -> Result<(), E> {
         match json.bytes().next() {
             Some(b'"') => {
                 let text: Cow<'_, str> = serde_json::from_str(json).map_err(E::custom)?;
@@ -84,27 +85,27 @@ impl<'de> Visitor<'de> for JsonNode<'_, '_, '_, '_> {
 
     fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
         match self.slot.ty {
-            Type::Atom(Atom::Bool) => self.integer(u128::from(value), 0.0),
+            Type::Atom(Atom::Bool) => self.store_integer(u128::from(value), 0.0),
             _ => Err(self.unexpected(if value { "true" } else { "false" })),
         }
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
-        self.integer(u128::from(value), value as f64)
+        self.store_integer(u128::from(value), value as f64)
     }
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {
-        self.integer(i128::from(value), value as f64)
+        self.store_integer(i128::from(value), value as f64)
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
         let stored = scalar::store_float(self.slot, value, self.state.sink);
-        self.stored(stored)
+        self.finish(stored)
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
         let stored = scalar::store_text(self.slot, text, false, self.state.sink);
-        self.stored(stored)
+        self.finish(stored)
     }
 
     fn visit_unit<E: Error>(self) -> Result<(), E> {
@@ -137,7 +138,7 @@ impl<'de> Visitor<'de> for JsonNode<'_, '_, '_, '_> {
             let found = array.len() + 1;
             return Err(state.keep_error(Problem::Length { expected: array.len(), found }));
         }
-        self.stored(Ok(()))
+        self.finish(Ok(()))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {

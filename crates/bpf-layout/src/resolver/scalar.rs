@@ -1,7 +1,7 @@
 //! BTF integers and enums, whose encoding depends on the version of the compiler.
 
 use crate::btf::{Btf, RawType, entries, kind};
-use crate::{Atom, Type, fit};
+use crate::{Atom, Type, placement};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ pub(super) fn resolve_enum(btf: &Btf<'_>, raw: &RawType<'_>, spent: &mut usize) 
         };
         // Names with truncated values and duplicate names are omitted; their values print as
         // numbers.
-        let name = fit::to_identifier(btf.string(name));
+        let name = placement::to_identifier(btf.string(name));
         if (min..=max).contains(&value) && taken.insert(Arc::clone(&name)) {
             *spent += name.len() + 24;
             names.push((name, value));

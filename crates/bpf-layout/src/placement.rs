@@ -2,9 +2,7 @@
 //! padding, else as a packed struct, else as raw bytes.
 
 use super::limits::{MAX_SIZE, TypeError, is_identifier};
-use super::types::{Member, MemberPart};
-use super::types::{MemberCursor, RecordKind};
-use super::{Record, Type};
+use super::types::{Member, MemberCursor, MemberPart, Record, RecordKind, Type};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -43,7 +41,7 @@ fn arrange_members(kind: RecordKind, placed: &[PlacedMember], size: u32) -> Opti
     let mut cursor = MemberCursor::new(kind);
     let mut members = Vec::with_capacity(placed.len());
     for PlacedMember { name, part, bit } in placed {
-        // The width of a bitfield is undefined if its type is not an integer.
+        // A bitfield has a storage unit only if its type is an integer.
         part.check(name.is_some()).ok()?;
         let member = Member { name: name.clone(), part: part.clone() };
         // Padding is added only if the rules of C give another offset.

@@ -7,7 +7,7 @@ mod chain;
 mod scalar;
 
 use super::btf::{Btf, BtfError, RawType, entries, kind};
-use super::fit::{self, PlacedMember};
+use super::placement::{self, PlacedMember};
 use super::types::MemberPart;
 use super::{Atom, MAX_COST, MAX_DEPTH, Type};
 use chain::{BareType, array_words};
@@ -126,11 +126,11 @@ impl Resolver<'_, '_> {
             let name = match (name, &part) {
                 ("", MemberPart::Field(Type::Record(_))) => None,
                 ("", _) => Some(format!("anonymous_{index}").into()),
-                (name, _) => Some(fit::to_identifier(name)),
+                (name, _) => Some(placement::to_identifier(name)),
             };
             placed.push(PlacedMember { name, part, bit: u64::from(bit) + shift });
         }
-        Ok(Some(fit::fit_record(raw.kind == kind::UNION, placed, raw.size_or_type)))
+        Ok(Some(placement::fit_record(raw.kind == kind::UNION, placed, raw.size_or_type)))
     }
 
     /// Returns the type or bitfield of a member at `bit`, and the number of bits between `bit` and
@@ -183,16 +183,16 @@ impl Resolver<'_, '_> {
             // A flexible array with an initialiser is larger than its type.
             let ty = if ty.size() == size as usize { ty } else { Type::Hex(size) };
             placed.push(PlacedMember {
-                name: Some(fit::to_identifier(name)),
+                name: Some(placement::to_identifier(name)),
                 part: MemberPart::Field(ty),
                 bit: u64::from(offset) * 8,
             });
         }
-        Ok(Some(fit::fit_record(false, placed, raw.size_or_type)))
+        Ok(Some(placement::fit_record(false, placed, raw.size_or_type)))
     }
 }
 
 /// Returns a struct that contains only padding.
 fn kernel_padding(size: u32) -> Type {
-    fit::fit_record(false, Vec::new(), size)
+    placement::fit_record(false, Vec::new(), size)
 }
