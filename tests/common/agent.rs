@@ -173,7 +173,7 @@ pub struct Record {
 #[derive(Debug, Default)]
 pub struct Answer {
     pub status: u8,
-    /// Of a status that is not 0.
+    /// The reason, if the status is not 0.
     pub reason: String,
     pub records: Vec<Record>,
     pub fds: Vec<OwnedFd>,
@@ -203,7 +203,7 @@ pub fn names(records: &[Record]) -> Vec<&str> {
     records.iter().map(|record| record.name.as_str()).collect()
 }
 
-/// A string as it stands in a packet.
+/// A string as a packet contains it.
 pub fn string(text: impl AsRef<[u8]>) -> Vec<u8> {
     let text = text.as_ref();
     [&(text.len() as u32).to_ne_bytes(), text].concat()
@@ -242,7 +242,7 @@ impl Client {
         Ok(Client::of(socket))
     }
 
-    /// A socket that is connected already. A test that waits for what does not come fails, and
+    /// A socket that is connected already. A test that waits for a packet in vain fails, and
     /// does not hang.
     pub fn of(socket: OwnedFd) -> Client {
         let patience = TimeVal::seconds(30);
@@ -281,7 +281,7 @@ impl Client {
         message.msg_controllen = size_of_val(&control) as _;
         // A time limit on the socket makes a call that is interrupted fail (signal(7)).
         let length = loop {
-            // SAFETY: message leads to live buffers.
+            // SAFETY: message refers to live buffers.
             let length =
                 unsafe { libc::recvmsg(self.fd(), &raw mut message, libc::MSG_CMSG_CLOEXEC) };
             if length >= 0 || Errno::last() != Errno::EINTR {
@@ -361,7 +361,7 @@ impl Client {
         done(self.ask(PUT, flags, &strings(&[name, layout]), &[fd.as_fd()]))
     }
 
-    /// All that there is, as it is told of, and as it is handed out: kind, id and access mode.
+    /// Every stored object: its record, and the kind, id and access mode of the returned fd.
     #[track_caller]
     pub fn held(&self) -> Vec<(Record, (String, u32, i32))> {
         let fd = |r: &Record| what_is(&self.get(&[&r.name], 0).fds[0]);
@@ -390,7 +390,7 @@ impl Client {
     }
 }
 
-/// What is left of a packet.
+/// The rest of a packet.
 struct Bytes<'a>(&'a [u8]);
 
 impl Bytes<'_> {

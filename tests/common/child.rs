@@ -1,4 +1,4 @@
-//! How a command is started, to the last detail, and what it is while it runs, as /proc tells it.
+//! How a command is started, in every detail, and its state in /proc while it runs.
 
 use super::Run;
 use super::open_fds::OpenFds;
@@ -100,11 +100,11 @@ fn open_null(number: RawFd) -> std::io::Result<()> {
 /// Strings, and the pointers to them that execve(2) takes, ended by a null pointer.
 struct Strings {
     pointers: Vec<*const libc::c_char>,
-    /// Keeps alive what the pointers lead to.
+    /// Keeps the strings of the pointers alive.
     _strings: Vec<CString>,
 }
 
-// SAFETY: the pointers lead to the strings beside them, which nobody changes.
+// SAFETY: the pointers refer to the strings beside them, which do not change.
 unsafe impl Send for Strings {}
 // SAFETY: as above.
 unsafe impl Sync for Strings {}
@@ -125,7 +125,7 @@ impl Strings {
     }
 }
 
-/// A command that has been executed, and runs until it is told to end.
+/// A command that has been executed, and runs until the test ends it.
 pub struct Running {
     child: Child,
 }
@@ -137,7 +137,7 @@ impl Running {
         start.apply(command);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("started");
-        // Where it has failed nobody reads: what it said is told below.
+        // If the command has failed no process reads the pipe: its messages are reported below.
         let _ = child.stdin.as_mut().expect("a pipe").write_all(b"\n");
         let mut answer = [0];
         let answered = child.stdout.as_mut().expect("a pipe").read_exact(&mut answer);
@@ -175,7 +175,7 @@ impl Running {
         OpenFds::of(self.pid())
     }
 
-    /// A field of what /proc tells of one of its descriptors.
+    /// A field of the fdinfo of one of its descriptors.
     pub fn fdinfo(&self, number: RawFd, field: &str) -> String {
         field_of(&self.read(&format!("fdinfo/{number}")), field)
     }

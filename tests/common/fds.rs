@@ -1,4 +1,4 @@
-//! Maps that a test holds by itself, what their descriptors let one do, and pins of what is no map.
+//! Maps that a test holds by itself, the access that their fds give, and pins of other objects.
 
 use super::{BPFFS, bpftool, fixture};
 use nix::errno::Errno;
@@ -13,7 +13,7 @@ const NASTY_BTF: &str =
 /// `BPF_MAP_TYPE_ARRAY`.
 pub const ARRAY: u32 = 2;
 
-/// A new array of one u32 to u64, which lives as long as somebody holds it.
+/// A new array of one u32 to u64, which exists until its last fd is closed.
 pub fn new_map(name: &str) -> OwnedFd {
     const BPF_MAP_CREATE: libc::c_long = 0;
     /// `union bpf_attr` for MAP_CREATE, up to the name.
@@ -41,7 +41,7 @@ pub fn new_map(name: &str) -> OwnedFd {
         unused: 0,
     };
     attr.name[..name.len()].copy_from_slice(name.as_bytes());
-    // SAFETY: attr is as long as is said, and has no pointers.
+    // SAFETY: attr has the given length, and no pointers.
     let fd =
         unsafe { libc::syscall(libc::SYS_bpf, BPF_MAP_CREATE, &raw const attr, size_of::<Attr>()) };
     assert!(fd >= 0, "a map (are you root?): {}", std::io::Error::last_os_error());
@@ -60,11 +60,11 @@ pub fn new_struct_ops(name: &str) -> Option<OwnedFd> {
     let mut types = dump["types"].as_array().expect("types").iter();
     let found = types.find(|ty| ty["kind"] == "STRUCT" && ty["name"] == name)?;
     let number = |field: &str| found[field].as_u64().expect("a number") as u32;
-    // The kernel wants BTF of the programs too, of which any will do.
+    // The kernel needs BTF of the programs too; any BTF is accepted.
     let blob = std::fs::read(NASTY_BTF).expect("a fixture");
     let load = [blob.as_ptr() as u64, 0, blob.len() as u64];
     let system_call = |command: libc::c_long, attr: *const u8, size: usize| {
-        // SAFETY: attr is as long as is said, and leads to what outlives the call.
+        // SAFETY: attr has the given length, and its pointers are valid during the call.
         let fd = unsafe { libc::syscall(libc::SYS_bpf, command, attr, size) };
         assert!(fd >= 0, "bpf command {command}: {}", std::io::Error::last_os_error());
         // SAFETY: the kernel has just made it for us.
@@ -86,7 +86,7 @@ pub fn id_of(map: impl AsFd) -> u32 {
     id.expect("a map").trim().parse().expect("a number")
 }
 
-/// What a descriptor of bpf(2) leads to: the kind, the kernel's id, and the access mode of
+/// The object that a descriptor refers to: its kind, the kernel's id, and the access mode of
 /// the descriptor.
 pub fn what_is(fd: impl AsFd) -> (String, u32, i32) {
     let number = fd.as_fd().as_raw_fd();
@@ -107,7 +107,7 @@ pub fn pin_program(name: &str) -> PathBuf {
     pin
 }
 
-/// The kernel's id of a pinned program (`prog`) or link (`link`), as bpftool tells it.
+/// The kernel's id of a pinned program (`prog`) or link (`link`), as bpftool prints it.
 pub fn id_of_pinned(kind: &str, pin: &Path) -> String {
     let json = bpftool(&["-j", kind, "show", "pinned", pin.to_str().expect("UTF-8")]);
     let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
@@ -131,7 +131,7 @@ pub fn lookup(map: impl AsFd) -> nix::Result<u64> {
     lookup_at(map, 0)
 }
 
-/// Of another element.
+/// Likewise, of another element.
 pub fn lookup_at(map: impl AsFd, key: u32) -> nix::Result<u64> {
     element(map, 1, key, 0)
 }
@@ -156,7 +156,7 @@ fn element(map: impl AsFd, command: libc::c_long, key: u32, mut value: u64) -> n
         value: &raw mut value as u64,
         flags: 0,
     };
-    // SAFETY: attr leads to a key and a value of the sizes that the map has.
+    // SAFETY: attr refers to a key and a value of the sizes that the map has.
     let done = unsafe { libc::syscall(libc::SYS_bpf, command, &raw const attr, size_of::<Attr>()) };
     Errno::result(done).map(|_| value)
 }

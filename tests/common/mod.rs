@@ -34,7 +34,7 @@ pub const BPFFS: &str = "/sys/fs/bpf";
 pub const NOBODY: [&str; 4] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
 
 /// A test's own surroundings. The mount namespace belongs to the test's thread,
-/// and goes with it, and so does every pin.
+/// and ends with it, and so does every pin.
 pub struct Lab {
     /// A directory for sockets and files, world-accessible.
     pub dir: tempfile::TempDir,
@@ -156,7 +156,7 @@ impl Lab {
     /// The path of a built binary that every user can reach, wherever the build is.
     pub fn reachable(&self, name: &str) -> String {
         let example = binary(name).parent() != binary("bpf-exec").parent();
-        // Goes with the mount namespace.
+        // The kernel removes it with the mount namespace.
         let (here, none) = (Path::new("/mnt"), None::<&str>);
         if !here.join("bpf-exec").exists() {
             let built = binary("bpf-exec");
@@ -307,7 +307,7 @@ pub fn unique(stem: &str) -> String {
     format!("{stem}_{:x}_{count}", std::process::id())
 }
 
-/// The id of a pinned map, as bpftool tells it.
+/// The id of a pinned map, as bpftool prints it.
 pub fn map_id(pin: &Path) -> u32 {
     let json = bpftool(&[
         OsStr::new("-j"),
@@ -320,7 +320,7 @@ pub fn map_id(pin: &Path) -> u32 {
     json["id"].as_u64().expect("an id") as u32
 }
 
-/// A descriptor of our own for what is pinned, by bpf(2) itself: BPF_OBJ_GET is 7.
+/// A descriptor of the pinned object, by bpf(2) itself: BPF_OBJ_GET is 7.
 pub fn open_pin(pin: &Path) -> OwnedFd {
     open_pin_with(pin, 0)
 }
@@ -335,7 +335,7 @@ pub fn open_pin_with(pin: &Path, file_flags: u32) -> OwnedFd {
     }
     let path = CString::new(pin.as_os_str().as_bytes()).expect("no NUL");
     let attr = Attr { pathname: path.as_ptr() as u64, bpf_fd: 0, file_flags };
-    // SAFETY: attr leads to a string that outlives the call.
+    // SAFETY: attr refers to a string that outlives the call.
     let fd = unsafe { libc::syscall(libc::SYS_bpf, 7, &raw const attr, size_of::<Attr>()) };
     assert!(fd >= 0, "{}: {}", pin.display(), std::io::Error::last_os_error());
     // SAFETY: the kernel has just made it for us.
@@ -353,8 +353,8 @@ pub fn map_exists(id: u32) -> bool {
         .success()
 }
 
-/// Waits until `condition` holds: for what the kernel does in its own time and
-/// tells nobody of, such as freeing a map. Fails after a minute, which is long enough for an
+/// Waits until `condition` holds: for actions of the kernel that it delays and does not
+/// announce, such as freeing a map. Fails after a minute, which is long enough for an
 /// emulated machine.
 #[track_caller]
 pub fn eventually(what: &str, condition: impl FnMut() -> bool) {

@@ -22,7 +22,7 @@ pub fn receiver(path: &Path) -> UnixDatagram {
     socket
 }
 
-/// One message and its descriptors; None where there is none.
+/// One message and its descriptors; None if no message is queued.
 pub fn receive(socket: &UnixDatagram) -> Option<(Vec<u8>, Vec<OwnedFd>)> {
     let (mut bytes, mut control) = (vec![0; 1 << 16], cmsg_space!([RawFd; 253]));
     let mut parts = [IoSliceMut::new(&mut bytes)];

@@ -11,11 +11,11 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
-/// What is declared of one map: type, key size, value size, max entries, flags,
+/// The declaration of one map: type, key size, value size, max entries, flags,
 /// id, pinning, inner id, inner index.
 pub type Entry = [u32; 9];
 
-/// A datagram under construction; whatever is wrong with it is sent as it is.
+/// A datagram under construction, which is sent unchecked.
 #[derive(Clone, Debug)]
 pub struct Datagram {
     pub version: u16,
@@ -67,7 +67,7 @@ pub fn send(path: &Path, bytes: &[u8], fds: &[BorrowedFd]) {
     assert_eq!(sent.expect("sent"), bytes.len());
 }
 
-/// A process of its own that sends what it was given, one message each time it is told to.
+/// A separate process that sends its messages, one for each call of [`Sender::send`].
 pub struct Sender {
     pub pid: Pid,
     tell: OwnedFd,
@@ -109,7 +109,7 @@ impl Message {
         (header.msg_iov, header.msg_iovlen) = (&raw mut part, 1);
         (header.msg_control, header.msg_controllen) =
             (self.control.as_mut_ptr().cast(), self.length as _);
-        // SAFETY: header leads to live buffers.
+        // SAFETY: header refers to live buffers.
         Errno::result(unsafe { libc::sendmsg(socket, &raw const header, 0) }).map(drop)
     }
 }

@@ -77,7 +77,7 @@ impl Traced {
     }
 
     /// Hides the kernel's shared page of functions from a process that has just been executed:
-    /// then it asks for the time by a system call, where it can be told another one.
+    /// then it reads the time by a system call, whose result can be changed.
     pub fn hide_vdso(&self) {
         const IGNORE: i64 = 1;
         let info = ptrace::syscall_info(self.pid).expect("a stop");

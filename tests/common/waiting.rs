@@ -35,7 +35,7 @@ impl Waiting {
         kill(Pid::from_raw(self.child().id() as i32), signal).expect("a signal sent");
     }
 
-    /// Its end, which must come by itself.
+    /// Waits for its end, without a signal to it.
     #[track_caller]
     pub fn output(mut self) -> Output {
         eventually("the end", || self.child().try_wait().expect("a child").is_some());

@@ -208,7 +208,7 @@ const ROOT_WARNING: &str =
     "bpf-exec: warning: --lock: the command starts as root, which the filter does not hold back\n";
 
 /// Runs the probe `way` on a map pinned for it, below `options`, as a user without
-/// privileges but for CAP_BPF, so that nothing is refused for the want of that.
+/// privileges but for CAP_BPF, so that no operation is refused for lack of it.
 /// It is the child of a child, after which the lines of its status are given.
 fn probe_as_nobody(lab: &Lab, options: &[&str], way: &[&str]) -> Run {
     let pin = lab.hash("probed");
@@ -241,7 +241,7 @@ fn lock_permits_element_operations_only() {
         // Whether it is locked, and the answers to writing, freezing, making and pinning, reopening.
         for (options, locked, [writes, freezing, making, reopening]) in [
             (&[][..], false, ["ok", "ok", "ok", "ok"]),
-            // A read-only descriptor alone can be pinned and opened anew for writing.
+            // A read-only descriptor alone can be pinned and reopened for writing.
             (&["-r"], false, ["EPERM", "EPERM", "ok", "ok"]),
             (&["--lock"], true, ["ok", "EPERM", "EPERM", "ENOENT"]),
             (&["-r", "--lock"], true, ["EPERM", "EPERM", "EPERM", "ENOENT"]),

@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 
 const NOTHING: Run = Run { status: 0, stdout: String::new(), stderr: String::new() };
 
-/// So many `--create` options, for maps named `m0`, `m1` and so on.
+/// N `--create` options, for maps named `m0`, `m1` and so on.
 fn create(count: usize) -> Vec<String> {
     let option = |i| format!("--create=m{i}=array,value=4,entries=1");
     (0..count).map(option).collect()
@@ -370,7 +370,7 @@ fn closed_standard_streams_stay_closed() {
             running.kill();
         }
     }
-    // What cannot be told is a failure where it is data, and none where it is not.
+    // Output that cannot be written is a failure if it is data, otherwise not.
     for (closed, words, status) in [
         (1, &["--dry-run"][..], 125),
         (1, &["--help"], 125),

@@ -1,4 +1,4 @@
-//! A scope that the environment declares, be it empty, is never widened to all maps.
+//! A scope that the environment declares, even an empty one, is never widened to all maps.
 
 use crate::common::*;
 

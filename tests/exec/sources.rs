@@ -49,7 +49,7 @@ fn values_are_exchanged_with_bpftool() {
     assert!(Path::new(pin).exists());
 }
 
-/// What env(1) tells of the contract, below bpf-exec with `words`.
+/// The variables of the contract that env(1) prints below bpf-exec with `words`.
 #[track_caller]
 fn handed_over(lab: &Lab, words: &[&str]) -> Vec<String> {
     let environment = stdout_of(&mut lab.exec([words, &["--", "env"]].concat()));
@@ -155,7 +155,7 @@ fn maps_of_a_process_keep_its_names_and_layouts() {
     assert!(!lab.path("ran").exists());
 }
 
-/// What each type needs to be told; the kernel takes them all.
+/// The words that each type needs; the kernel accepts them all.
 const TYPES: [(&str, &str); 32] = [
     ("hash", "key=4,value=4,entries=8"),
     ("array", "value=4,entries=8"),
@@ -243,7 +243,7 @@ fn new_map_is_as_specified() {
             ["4", "4", "1", "0x480"],
             None,
         ),
-        // Of the descriptor, not of the map.
+        // RDONLY is a flag of the descriptor, not of the map.
         ("array,value=4,entries=1,flags=RDONLY", ["4", "4", "1", "0x0"], None),
         ("hash,key=4,value=4,entries=1,numa=0", ["4", "4", "1", "0x4"], None),
     ] {

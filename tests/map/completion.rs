@@ -3,7 +3,7 @@
 use crate::common::*;
 use std::process::Stdio;
 
-/// What may complete the last of some words, without the descriptions.
+/// The candidates for the last of some words, without the descriptions.
 fn candidates(lab: &Lab, words: &[&str]) -> Vec<String> {
     let below = ["--create", "hits=array,value=struct{a: u32, b: ip4},entries=1", "--", "bpf-map"];
     let text = stdout_of(&mut lab.exec([&below[..], &["complete", "--"], words].concat()));

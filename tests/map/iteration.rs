@@ -1,4 +1,4 @@
-//! Walks over maps that others change meanwhile: each key once, none missing that stayed, and an end.
+//! Walks over maps with concurrent writers: each key once, no stable key missing, and an end.
 
 use crate::common::{BPFFS, Lab, run, stdout_of, unique};
 use bpf_inherit::AccessMode;
@@ -44,7 +44,7 @@ fn key(kind: u32, n: u32) -> Vec<u8> {
     }
 }
 
-/// Deletes keys and writes them again until it is told to stop; returns how often it did so.
+/// Deletes keys and writes them again until `stop` is set; returns how often it did so.
 fn churn(map: &Map, keys: &[Vec<u8>], value: &[u8], stop: &AtomicBool, rounds: &AtomicU64) {
     while !stop.load(Ordering::Relaxed) {
         for key in keys {
@@ -68,7 +68,7 @@ fn ours(lab: &Lab, subcommand: &str, kind: u32, pin: &Path) -> std::process::Com
     command
 }
 
-/// Calls `check` time and again with a map of which the even keys stay and the odd ones come and go.
+/// Calls `check` repeatedly with a map whose even keys stay while odd ones are added and removed.
 fn under_churn(stable: u32, churned: u32, mut check: impl FnMut(u32, &Path)) {
     for (kind, key_size, value_size, flags) in CHURNED {
         let (map, pin) = create(kind, key_size, value_size, 4 * (stable + churned), flags);
@@ -81,7 +81,7 @@ fn under_churn(stable: u32, churned: u32, mut check: impl FnMut(u32, &Path)) {
         }
         let (stop, rounds) = (AtomicBool::new(false), AtomicU64::new(0));
         std::thread::scope(|scope| {
-            // Ended on a panic too, or the scope would wait for ever.
+            // Ended on a panic too, or the scope would never end.
             struct Stop<'s>(&'s AtomicBool);
             impl Drop for Stop<'_> {
                 fn drop(&mut self) {

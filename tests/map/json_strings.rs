@@ -38,7 +38,7 @@ fn wide_integers_are_strings_in_every_command() {
         assert_eq!(frame["elements"][0]["value"], object());
     }
     assert_eq!(parsed(&["dump", "--jsonl", "--json-strings", &pin]), element);
-    // Without the option they are numbers, as ever.
+    // Without the option they are numbers.
     let number = BIG.parse::<u64>().expect("a number");
     assert_eq!(parsed(&["get", "--json", &pin, BIG])["n"], json!(number));
 }

@@ -295,7 +295,7 @@ fn every_type_works_or_says_what_it_is_and_what_would_work() {
 fn check_rows(wanted: impl Fn(&str) -> bool) {
     let lab = Lab::new();
     lab.array("inner", 1);
-    // A file of our own, for storage that is kept on an inode.
+    // A file of the test, for storage that is kept on an inode.
     let file = lab.path("file");
     std::fs::write(&file, "").unwrap();
     for Row(kind, rest, lines) in ROWS.iter().filter(|row| wanted(row.0)) {
@@ -374,7 +374,7 @@ fn stack_trace_is_an_array_of_addresses() {
     // BPF_PROG_TEST_RUN, which is 10, with nothing but the program.
     let mut attr = [0u32; 20];
     attr[0] = program.as_raw_fd() as u32;
-    // SAFETY: attr is as long as the kernel is told, and holds no pointers.
+    // SAFETY: attr has the given length, and holds no pointers.
     let done = unsafe { libc::syscall(libc::SYS_bpf, 10, attr.as_mut_ptr(), size_of_val(&attr)) };
     assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
     let pin = "/sys/fs/bpf/m/stacks";

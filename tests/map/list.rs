@@ -59,7 +59,7 @@ fn all_maps_are_those_of_bpftool_with_their_pins_and_flags() {
     let flagged = of(map_id(path.as_ref()));
     assert_eq!(flagged["flags"], serde_json::json!(["NO_PREALLOC", "RDONLY_PROG"]));
     assert_eq!(flagged["name"], flags[..flags.len().min(15)]);
-    // Other tests make maps meanwhile: those that bpftool sees before and after are here.
+    // Other tests create maps concurrently: those that bpftool lists before and after are here.
     let ids = |json: String| -> Vec<u64> {
         rows(&json).iter().map(|row| row["id"].as_u64().unwrap()).collect()
     };

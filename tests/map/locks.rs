@@ -226,7 +226,7 @@ fn concurrent_access_reads_no_torn_value() {
         let words = object["words"].as_array().expect("words");
         assert!(words.iter().all(|word| *word == words[0]), "{object}");
     };
-    // Until the writer ends, but not for ever.
+    // Until the writer ends, and within a bound.
     let mut rounds = 0;
     while rounds < 200 && writer.try_wait().expect("bpftool").is_none() {
         for map in [&slots, &table] {

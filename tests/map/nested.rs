@@ -183,14 +183,14 @@ fn set_in_an_unheld_program_array_warns_of_the_loss() {
     );
     let set = ["set", pin, "0", "prog:/sys/fs/bpf/prog"];
     stdout_of(&mut lab.map(set));
-    // By id, and pinned: somebody holds it.
+    // By id, and pinned: the pin holds it.
     let by_id = format!("id:{}", map_id(pin.as_ref()));
     stdout_of(&mut lab.map(["set", &by_id, "1", "prog:/sys/fs/bpf/prog"]));
     // The shell holds it.
     let create = ["--create", "j=prog_array,entries=2", "--"];
     let script = "bpf-map set j 1 prog:/sys/fs/bpf/prog; bpf-map get j 1 >/dev/null";
     stdout_of(lab.exec(create).args(["sh", "-c", script]));
-    // Nobody does.
+    // No process holds it.
     let run = run(lab.exec(create).args(["bpf-map", "set", "j", "1", "prog:/sys/fs/bpf/prog"]));
     let warning = "bpf-map: warning: j: no pin and no other process was found that holds the map: \
                    the kernel clears its entries when bpf-map ends\n";

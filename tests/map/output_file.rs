@@ -50,7 +50,7 @@ fn new_file_has_the_owner_and_the_permissions_of_the_old_one() {
     let mut old = String::new();
     reader.read_to_string(&mut old).unwrap();
     assert_eq!(old, "old");
-    // Whoever cannot keep the owner does not replace the file.
+    // A user who cannot keep the owner does not replace the file.
     set_permissions(&pin, Permissions::from_mode(0o666)).unwrap();
     set_permissions(BPFFS, Permissions::from_mode(0o755)).unwrap();
     let map = lab.reachable("bpf-map");

@@ -23,7 +23,7 @@ fn dirty(name: &str) -> String {
     pin
 }
 
-/// All bytes of a map, as bpftool tells them.
+/// All bytes of a map, as bpftool prints them.
 fn bytes(pin: &str) -> Vec<String> {
     let json = bpftool(&["-j", "map", "dump", "pinned", pin]);
     let all: Vec<serde_json::Value> = serde_json::from_str(&json).expect("JSON");

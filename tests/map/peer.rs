@@ -136,7 +136,7 @@ fn random_layouts_are_stored_as_in_c() {
         for json in [&[][..], &["--json"]] {
             let text = stdout_of(lab.map(["get", &pin, &key_text]).args(layouts).args(json));
             let text = text.trim_end_matches('\n');
-            // Of a text and a float there is more than one way to write it.
+            // Texts and floats can be written in more than one way.
             if json.is_empty() && !value_layout.contains("f64") && !value_layout.contains("char") {
                 prop_assert_eq!(text, &value_text[..]);
             }

@@ -334,7 +334,7 @@ fn program_counts_are_read_by_cpu_and_summed() {
         stdout_of(&mut lab.map(["get", sizes, "64", ".bytes"])),
         format!("{}\n", 64 * total)
     );
-    // What we write is where the program, and bpftool, find it.
+    // The program and bpftool find the written values.
     let cpu = *cpus().iter().find(|&&cpu| count(cpu) > 0).unwrap();
     stdout_of(&mut lab.map(["set", hits, "0", "1000", "--cpu", &cpu.to_string()]));
     let json = bpftool(&["-j", "map", "lookup", "pinned", hits, "key", "0", "0", "0", "0"]);

@@ -52,7 +52,7 @@ fn any_reference_can_be_pinned_and_the_pin_is_the_same_map() {
         assert_eq!(stdout_of(&mut lab.exec(words)), "", "{reference}");
         assert_eq!(map_id(path.as_ref()), id, "{reference}");
     }
-    // Also by way of a descriptor that may only read.
+    // Also through a read-only descriptor.
     let words = ["-r", "--pin", &given, "--", "bpf-map", "pin", "m", "/sys/fs/bpf/read"];
     assert_eq!(stdout_of(&mut lab.exec(words)), "");
     // Below a relative path.

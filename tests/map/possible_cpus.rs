@@ -69,7 +69,7 @@ fn covered_cpu_lists_change_no_result() {
 fn per_cpu_maps_need_a_genuine_list_of_cpus() {
     let lab = Lab::new();
     cover(SYSFS_DIRECTORY, lab.dir.path());
-    // Of the same file system, with the same header, but for online CPUs.
+    // A file of the same file system, with the same header, but for online CPUs.
     cover(SOFTIRQS, "/proc/interrupts");
     let create = |script: &str| {
         lab.exec(["--create", "p=percpu_array,value=u64,entries=1", "--", "sh", "-c", script])

@@ -89,7 +89,7 @@ fn names_end_as_their_type_does() {
         let want = format!("# HELP {want} {about}\n# TYPE {want} {kind}\n{want}{{key=\"1\"}} 7\n");
         assert_eq!(text, want, "{name} {value}");
     }
-    // A name that is given, too; and what makes a name unique stands in front of the end.
+    // A given name, too; and a disambiguating part precedes the suffix.
     let pin = create(&lab, "m", "hash,key=u32,value=u64,entries=1", &[("1", "7")]);
     let named = |name: &str, kind: &str, value: &str| {
         let options = ["--name", name, "--type", kind, "--value", value];
@@ -246,7 +246,7 @@ fn labels_that_two_elements_share_are_an_error() {
     );
     let run = run(&mut lab.map(&words));
     assert_eq!((run.status, run.stderr.as_str()), (2, line.as_str()));
-    // What was printed before is still what Prometheus reads.
+    // Lines that were printed already remain valid for Prometheus.
     lint(&run.stdout);
     assert_eq!(samples(&run.stdout).len(), 1);
     fails(lab.map(&words).args(["-o", "flows.prom"]), 2, line.trim_end());
@@ -297,7 +297,7 @@ fn arrays_that_are_left_out_are_reported() {
     let warning = format!("bpf-map: warning: {pin}: arrays are left out: {left_out}\n");
     assert_eq!((run.status, run.stderr.as_str()), (0, warning.as_str()));
     assert_eq!(samples(&run.stdout), ["m_n{key=\"0\"} 7"]);
-    // Whoever chooses misses nothing.
+    // No warning is printed if the fields are chosen.
     let options = ["--fields", "rows[1],slots[299]"];
     let text = metrics(&lab, &[&[pin.as_str()], &types(&spec)[..], &options].concat());
     let want = ["m_rows_1_x{key=\"0\"} 3", "m_rows_1_y{key=\"0\"} 4", "m_slots_299{key=\"0\"} 0"];
@@ -324,7 +324,7 @@ fn several_maps_are_one_text() {
          # HELP b_packets x \\\\ y\\nz\n# TYPE b_packets gauge\nb_packets{key=\"1\"} 3\n\
          # HELP b_map x \\\\ y\\nz\n# TYPE b_map gauge\nb_map{key=\"1\"} 4\n"
     );
-    // Metrics of one name stand together, and a label says which map it is.
+    // Metrics of one name are adjacent, and a label identifies the map.
     let options = ["--name=flows", "--fields=packets", "--type=counter"];
     let text = metrics(&lab, &[&[a.as_str(), &b], &types[..], &options].concat());
     assert_eq!(

@@ -1,4 +1,4 @@
-//! Maps whose values the kernel returns to nobody are refused before anything is printed; and cgroup
+//! Maps whose values the kernel never returns are refused before anything is printed; and cgroup
 //! storage, whose number of entries is 0, is loaded like any other map.
 
 use crate::common::child::Start;
@@ -88,7 +88,7 @@ fn write_only_descriptor_is_refused_before_any_output() {
     }
 }
 
-/// A cgroup that goes with the test, and the program that is attached to it.
+/// A cgroup that is removed after the test, and the program that is attached to it.
 struct Cgroup(PathBuf, String);
 
 impl Cgroup {

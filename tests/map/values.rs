@@ -192,7 +192,7 @@ fn one_field_is_set_and_the_others_stay() {
 #[test]
 fn trie_reads_the_longest_match_and_writes_one_prefix() {
     let lab = Lab::new();
-    // By the size of the data, without being told.
+    // By the size of the data, without an option.
     let maps = ["t=lpm_trie,key=8,value=4,entries=4", "s=lpm_trie,key=20,value=1,entries=4"];
     let script = "bpf-map set t 10.0.0.0/8 1; bpf-map set t 10.1.0.0/16 2; bpf-map get t 10.1.2.3 10.2.2.3 10.1.0.0/12
         bpf-map add t 10.2.0.0/16 5; echo $?; bpf-map set t 10.2.0.0/16 . 5; echo $?

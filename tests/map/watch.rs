@@ -287,7 +287,7 @@ fn closed_pipe_ends_watch_silently() {
     assert_eq!(stderr, "");
 }
 
-/// The output of a command that has none, to stand in for another.
+/// The output of a command that prints nothing, in place of another.
 fn other_pipe() -> ChildStdout {
     let mut child = Command::new("true").stdout(Stdio::piped()).spawn().unwrap();
     child.wait().unwrap();

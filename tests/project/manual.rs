@@ -1,4 +1,4 @@
-//! The manual pages, held against the programs: the examples here, the options in `options`.
+//! The manual pages, compared with the programs: the examples here, the options in `options`.
 //!
 //! In EXAMPLES, each block between .EX and .EE has commands after `# `, and below each the lines
 //! that it prints.

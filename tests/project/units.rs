@@ -139,9 +139,9 @@ fn example_rules_are_accepted() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("rules");
     let text = shipped("bpf-agent.rules");
-    // As it is shipped it allows nobody anything.
+    // The shipped file permits nothing.
     assert!(text.lines().all(|line| line.starts_with('#')), "{text}");
-    // A rule stands behind its `#` at once, a comment behind a space.
+    // A rule follows its `#` at once, a comment follows a space.
     let is_rule = |line: &&str| line.contains(':') && !line.starts_with(' ');
     let rules: Vec<&str> =
         text.lines().filter_map(|line| line.strip_prefix('#')).filter(is_rule).collect();

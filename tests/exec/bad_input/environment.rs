@@ -125,7 +125,7 @@ fn malformed_inherited_variables_warn() {
 fn fd_closed_by_sudo_is_reported_with_a_hint() {
     let lab = Lab::new();
     lab.array("map", 1);
-    // What counts is what the parent is called; the shell does not exec the last command here.
+    // The name of the parent decides; the shell does not exec the last command here.
     let script = format!("#!/bin/sh\n'{}' echo ran; exit $?\n", binary("bpf-exec").display());
     for (parent, hint) in
         [("sudo", " (sudo closes descriptors: put it outside, sudo bpf-exec …)"), ("other", "")]
@@ -245,7 +245,7 @@ fn environment_too_large_for_the_kernel_is_an_error() {
     let (bytes, maps) = stdout.trim().split_once('\n').unwrap();
     assert!(bytes.parse::<usize>().unwrap() > 1 << 20, "{stdout}");
     assert_eq!(maps, "1");
-    // What bpf-exec itself can be started with, but not with 500 layouts more.
+    // bpf-exec itself can be started with these, but no command with 500 more layouts.
     let filler = LIMIT - 100_000;
     let run_with = |maps: usize| {
         let mut command = lab.exec(std::iter::repeat_n(one, maps).chain(["--", "echo", "ran"]));

@@ -1,4 +1,4 @@
-//! What is wrong on the command line, in the environment or in the surroundings,
+//! Malformed command lines and environments, and unusable surroundings,
 //! the socket of `--import` aside: status, message, and nothing left behind.
 
 mod environment;

@@ -89,7 +89,7 @@ fn programs_links_and_symbolic_links_are_skipped() {
     symlink("/sys/fs/bpf/elsewhere/other", "/sys/fs/bpf/all/to-map").unwrap();
     symlink("none", "/sys/fs/bpf/all/to-nothing").unwrap();
     symlink("/sys/fs/bpf/all", lab.path("to-all")).unwrap();
-    // What is named outright is followed.
+    // A symbolic link that is named itself is followed.
     for path in ["/sys/fs/bpf/all", "to-all", "/sys/fs/bpf/all/map"] {
         for options in [&[][..], &["-r"]] {
             let environment = stdout_of(lab.exec(options).args(["--pin", path, "--", "env"]));

@@ -35,7 +35,7 @@ fn unexecutable_command_is_126_and_missing_one_127() {
         let mut command = lab.exec(["--pin", "/sys/fs/bpf/map", "--", name]);
         refused(&lab, command.env("PATH", &path), status, &format!("{name}: execute: {cause}"));
     }
-    // $SHELL, where no command is given.
+    // $SHELL, if no command is given.
     let mut command = lab.exec(["--pin", "/sys/fs/bpf/map"]);
     refused(&lab, command.env("SHELL", "/none/sh"), 127, "/none/sh: execute: command not found");
 }
@@ -102,7 +102,7 @@ fn closed_standard_streams_stay_closed() {
             assert_eq!(stdout_of(&mut after(&closing, &command)), "", "{closing}");
             assert_eq!(std::fs::read_to_string(&out).unwrap(), states, "{closing}");
         }
-        // The failure is told where there is a stderr, and nowhere else.
+        // The failure is reported on stderr if that is open, and on no other fd.
         let before = lab.files();
         let command = lab.exec(["--pin", "/sys/fs/bpf/map", "--pin", "none", "--", "echo", "ran"]);
         let stderr = match closed.contains(&2) {

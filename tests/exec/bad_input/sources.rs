@@ -31,7 +31,7 @@ fn ambiguous_name_is_refused() {
             own_failure(&lab, &[argument], &format!("--{option} {shown}={value}: {reason}"));
         }
     }
-    // NAME= is split off only where no slash stands before the first =, and nothing after that.
+    // NAME= is recognised only if no slash precedes the first `=`; the rest is not split.
     for path in ["a/b=/sys/fs/bpf/map", "./a=/sys/fs/bpf/map"] {
         own_failure(
             &lab,
@@ -104,7 +104,7 @@ fn long_unknown_or_ambiguous_kernel_name_is_an_error() {
     own_failure(&lab, &["--name", long], &too_long);
     own_failure(&lab, &["--name", most], &format!("{most}: {find}: no map has this name"));
     own_failure(&lab, &["--name", ""], &format!("\"\": {find}: an empty name"));
-    // A part of a name is no name.
+    // A part of a name is not found.
     let maps = [new_map("bad_input_twice"), new_map("bad_input_twice"), new_map("bad_input_onc")];
     let mut ids = [id_of(&maps[0]), id_of(&maps[1])];
     ids.sort();

@@ -147,7 +147,7 @@ fn socket_shut_down_for_reading_ends_the_import() {
         let map = new_map("queued");
         send(&lab, "in", &map);
         socket.shutdown(how).unwrap();
-        // What is queued arrives nevertheless.
+        // Queued datagrams arrive nevertheless.
         assert_eq!(stdout_of(with_fd_3(&mut import(&lab, &["echo", "ran"]), &socket)), "ran\n");
         let mut command = lab.exec(["--import", "fd:3", "true"]);
         let shut_down = "bpf-exec: fd:3: import: the socket was shut down for reading";

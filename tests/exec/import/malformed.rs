@@ -13,7 +13,7 @@ type Message<'a> = (Vec<u8>, Vec<BorrowedFd<'a>>);
 
 type Case = (&'static str, for<'a> fn(&'a [OwnedFd]) -> Vec<Message<'a>>, &'static str);
 
-/// A datagram that tells the truth about `maps`, but for what `edit` does to it.
+/// A datagram that describes `maps` correctly, except for the changes of `edit`.
 fn made(maps: &[OwnedFd], edit: impl FnOnce(&mut Datagram)) -> Message<'_> {
     let mut datagram = Datagram::of((0..maps.len() as u32).map(entry).collect());
     edit(&mut datagram);
@@ -44,7 +44,7 @@ fn second(maps: &[OwnedFd], edit: fn(&mut Datagram)) -> Vec<Message<'_>> {
     vec![first, second]
 }
 
-/// What is sent, given three maps; and the cause told, with `ID` for the id of the first.
+/// The messages to send, given three maps; and the reported cause, with `ID` for the first id.
 const HOSTILE: [Case; 28] = [
     ("empty", |_| vec![(vec![], vec![])], "a datagram of 0 bytes, shorter than the header's 88"),
     ("1 byte", |_| vec![(vec![1], vec![])], "a datagram of 1 byte, shorter than the header's 88"),

@@ -15,7 +15,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::process::Command;
 
-/// For what must not wait: where it does, the test fails in place of hanging.
+/// For imports that must not wait: if one does, the test fails instead of hanging.
 const LIMIT: &str = "--timeout=10";
 
 /// Prints `n descriptor map-id name` for each BPF_MAP<n>, by rising n, then the count.
@@ -37,7 +37,7 @@ fn maps(count: usize) -> Vec<OwnedFd> {
     (0..count).map(|_| new_map("sent")).collect()
 }
 
-/// What is true of a map that [`new_map`] made, with the id declared for it.
+/// The declaration of a map that [`new_map`] made, with this id.
 fn entry(id: u32) -> Entry {
     [ARRAY, 4, 8, 1, 0, id, 0, 0, 0]
 }

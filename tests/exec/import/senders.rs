@@ -112,7 +112,7 @@ fn import_of_a_user_accepts_that_user_and_root_alone() {
 #[test]
 fn only_users_in_from_may_send() {
     let lab = Lab::new();
-    // A file of the test's own, in which alice exists; it goes with the mount namespace.
+    // A private file, in which alice exists; it is removed with the mount namespace.
     std::fs::write(lab.path("passwd"), "root:x:0:0::/:\nalice:x:1001:1001::/:\n").unwrap();
     let none = None::<&str>;
     mount(Some(&lab.path("passwd")), "/etc/passwd", none, MsFlags::MS_BIND, none).unwrap();
@@ -415,7 +415,7 @@ fn descriptors_of_senders_processes_are_closed() {
     std::fs::set_permissions(lab.path("in"), PermissionsExt::from_mode(0o666)).unwrap();
     let (on, size) = (1i32, size_of::<i32>() as libc::socklen_t);
     let value = (&raw const on).cast();
-    // SAFETY: value leads to size bytes.
+    // SAFETY: value refers to size bytes.
     let set = unsafe {
         libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, SO_PASSPIDFD, value, size)
     };

@@ -59,7 +59,7 @@ fn duplicate_or_taken_ids_are_renumbered_with_a_warning() {
     let (pin, socket) = (lab.array("pinned", 1), lab.path("uds"));
     let (pin, id) = (pin.to_str().unwrap(), map_id(&pin));
     let outer = ["--pin", pin, "--", "bpf-exec"];
-    // What is before --import, the ids sent, the number and descriptor of each, those warned of.
+    // Options before --import, the ids sent, the number and descriptor of each, those warned of.
     type Case<'a> = (&'a [&'a str], &'a [u32], &'a [(u32, i32)], &'a str);
     let cases: [Case; 5] = [
         (&[], &[5, 5], &[(0, 64), (1, 65)], "5"),

@@ -127,7 +127,7 @@ fn directory_gives_all_objects_of_the_kind_in_order() {
     assert_eq!(names(&["--prog", "/sys/fs/bpf/all"]), ["a", "deep", "z"]);
     assert_eq!(names(&["--link", "/sys/fs/bpf/all"]), ["link", "y"]);
     assert_eq!(names(&["--pin", "/sys/fs/bpf/all"]), ["array"]);
-    // What is named outright is followed.
+    // A symbolic link that is named itself is followed.
     assert_eq!(names(&["--prog", "/sys/fs/bpf/all/to-other"]), ["to-other"]);
     for (option, dir, noun, number) in [
         ("--prog", "all", "program", 3),
@@ -241,9 +241,9 @@ fn library_finds_programs_and_links_by_name_and_number() {
         let want = Run { status, stdout: stdout.into(), stderr: stderr.into() };
         assert_eq!(run(command.arg(&objects).args(words)), want, "{words:?}");
     }
-    // The same name is no matter among other classes.
+    // The same name may be used by another object kind.
     assert_eq!(stdout_of(lab.exec(sources).arg(&objects).args(["read", "x"])), "read\n");
-    // What is wrong in the environment is a warning, and the rest is given out.
+    // A malformed variable causes a warning, and the others are used.
     let mut command = lab.exec(sources);
     command.args(["env", "BPF_PROG1=64", "BPF_LINK0=900"]).arg(&objects).args(["run", "0"]);
     let warnings = "objects: warning: BPF_LINK0: descriptor 900 is closed, dropped\n";

@@ -6,7 +6,7 @@ use crate::common::*;
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// What bpftool knows of the pinned program and link: their ids, and what the link attaches.
+/// The ids of the pinned program and link, and of the link's program, from bpftool.
 fn ids() -> [u32; 3] {
     let [prog, link] = [("prog", PROG), ("link", LINK)]
         .map(|(kind, pin)| id_of_pinned(kind, Path::new(pin)).parse().expect("a number"));
@@ -77,7 +77,7 @@ fn bpf_map_lists_inherited_programs_and_links_below_the_maps() {
     let below = |more: &[&str], words: &[&str]| {
         stdout_of(&mut lab.exec([&sources[..], more, &["--", "bpf-map"], words].concat()))
     };
-    // Where no map is inherited, what is inherited is all that is listed.
+    // If no map is inherited, only the inherited programs and links are listed.
     assert_eq!(below(&[], &[]), tables(other));
     let json: Value = serde_json::from_str(&below(&[], &["list", "--json"])).unwrap();
     assert_eq!(json, json!(objects(other)));
@@ -94,7 +94,7 @@ fn bpf_map_lists_inherited_programs_and_links_below_the_maps() {
     assert!(maps.iter().all(|row| row["kind"] == "map"));
     assert!(maps.iter().any(|row| row["pins"] == json!([MAP])));
     assert_eq!(ours, objects(other));
-    // A user who may see no map sees what was inherited all the same.
+    // A user who may see no map still sees the inherited objects.
     let program = lab.reachable("bpf-map");
     let words = [&["--"], &NOBODY[..], &[&program, "list", "--all"]].concat();
     assert_eq!(stdout_of(&mut lab.exec([&sources[..], &words].concat())), tables(other));

@@ -1,4 +1,4 @@
-//! Programs and links: every source of them, how they reach the command, and what tells of them.
+//! Programs and links: their sources, how they reach the command, and what lists them.
 
 mod handed_over;
 mod listed;
@@ -28,7 +28,7 @@ fn chmod(path: impl AsRef<Path>, mode: u32) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// What env(1) tells of the contract, below bpf-exec with `words`.
+/// The variables of the contract that env(1) prints below bpf-exec with `words`.
 #[track_caller]
 fn handed_over(lab: &Lab, words: &[&str]) -> Vec<String> {
     let environment = stdout_of(&mut lab.exec([words, &["--", "env"]].concat()));

@@ -67,7 +67,7 @@ fn malformed_inherited_variables_warn() {
             &[],
             &[],
         ),
-        // What really is one is kept, whatever is wrong with the count.
+        // A real object is kept, even if the count is wrong.
         (
             &["BPF_PROG9=0"],
             open_pin(&prog).into(),
@@ -80,7 +80,7 @@ fn malformed_inherited_variables_warn() {
             &["BPF_NUM_LINKS is 7 (found 1 link)"],
             &["BPF_NUM_LINKS=1", "BPF_LINK2=0", "BPF_LINK2_NAME=x"],
         ),
-        // Only maps have layouts: this variable is somebody else's.
+        // Only maps have layouts: this variable is not part of the contract.
         (
             &["BPF_NUM_PROGS=1", "BPF_PROG3=0", "BPF_PROG3_LAYOUT=mine"],
             open_pin(&prog).into(),
@@ -149,7 +149,7 @@ fn user_gets_what_the_pin_permissions_allow() {
         // A link's descriptor has no access but read-write.
         ("--link", &link, 0o444, Some("permission denied")),
         ("--link", &link, 0o666, None),
-        // What may be read is told for what it is.
+        // The type of a readable object is reported.
         ("--link", &map, 0o444, Some("a BPF map, not a link")),
         ("--link", &prog, 0o444, Some("a BPF program, not a link")),
         ("--prog", &map, 0o444, Some("a BPF map, not a program")),
@@ -185,7 +185,7 @@ fn read_only_refuses_declared_programs_and_links() {
         (&["-r", "--pin", MAP, "--prog", &by_id], format!("{object}: {program}")),
         (&["-r", "--link", BPFFS], format!("{BPFFS}: {linked}")),
         (&["-r", "--dry-run", "--link", LINK], format!("{LINK}: {linked}")),
-        // Told before anybody is waited for.
+        // Reported before the wait begins.
         (&["-r", "--import", "socket", "--prog", PROG], format!("{PROG}: {program}")),
         (&["--prog", PROG, "--", "bpf-exec", "-r"], format!("BPF_PROG0: {program}")),
         (&["--link", LINK, "--", "bpf-exec", "-r", "--pin", MAP], format!("BPF_LINK0: {linked}")),
@@ -193,7 +193,7 @@ fn read_only_refuses_declared_programs_and_links() {
         refused(&lab, words, &message);
     }
     let outer = ["--prog", PROG, "--link", LINK, "--pin", MAP, "--"];
-    // Dropped ones are no matter; their numbers count as taken all the same.
+    // Dropped variables have no effect; their numbers still count as taken.
     let clean = ["bpf-exec", "-r", "--clean", "--pin", MAP];
     let map = ["BPF_NUM_MAPS=1", "BPF_MAP0=67", "BPF_MAP0_NAME=map"];
     assert_eq!(handed_over(&lab, &[&outer[..], &clean].concat()), map);

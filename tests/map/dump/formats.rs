@@ -140,7 +140,7 @@ fn prometheus_names_and_numbers_are_its_own() {
             format!("x:y_on{{{labels}}} 1"),
         ]
     );
-    // Each metric's lines stand together, under one TYPE.
+    // The lines of each metric are adjacent, after one TYPE.
     assert_eq!(got.lines().filter(|line| line.starts_with("# TYPE")).count(), 5);
 }
 
@@ -259,7 +259,7 @@ fn bpftool_sees_the_same_bytes() {
         assert_eq!(ours, theirs, "{name}");
         assert_eq!(ours.len(), 40, "{name}");
         assert_eq!(stdout_of(&mut lab.map(["count", &pin])), "40\n");
-        // And what is gone for us is gone for bpftool.
+        // Keys that bpf-map removes are missing for bpftool.
         stdout_of(&mut lab.map(["clear", &pin]));
         let left: Value =
             serde_json::from_str(&bpftool(&["-j", "map", "dump", "pinned", &pin])).unwrap();

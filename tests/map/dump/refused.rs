@@ -103,7 +103,7 @@ fn type_without_iteration_is_refused_with_a_hint() {
         }
         std::fs::remove_file(&pin).unwrap();
     }
-    // What is empty, and can be gone through, is empty.
+    // An empty map that can be iterated has no lines.
     for words in [
         "prog_array key 4 value 4 entries 4",
         "devmap key 4 value 4 entries 4",

@@ -76,7 +76,7 @@ fn long_load_shows_progress_on_a_terminal_only() {
     assert_eq!(held(&pin), [(1, 1)]);
 }
 
-/// Tells whether `reading` was written to a terminal by now.
+/// Whether `reading` has been written to a terminal by now.
 fn screen(master: OwnedFd) -> impl FnMut() -> bool {
     use nix::fcntl::{FcntlArg, OFlag, fcntl};
     fcntl(&master, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();

@@ -114,7 +114,7 @@ fn column_that_key_and_value_have_is_refused_without_a_prefix() {
         let mut command = load(&lab, "--csv", &pin, input);
         fails(command.args(["--key", layout, "--value", layout]), 2, &error);
     }
-    // What dump prints goes back to where it was.
+    // The output of dump is loaded into the same map.
     let both = ["--key", layout, "--value", layout, "/sys/fs/bpf/s"];
     for value in ["a=3 b=4", "a=3 b=4 @5=hex:010203"] {
         for key in ["a=1 b=2 @5=hex:040506", "a=1 b=2"] {

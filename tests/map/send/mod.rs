@@ -11,7 +11,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::Command;
 
-/// What tells a child of its maps: `n map-id` for each BPF_MAP<n>, by rising n, then the count.
+/// Prints the inherited maps: `n map-id` for each BPF_MAP<n>, by rising n, then the count.
 const REPORT: &str = r#"
 env | grep '^BPF_MAP[0-9]*=' | while IFS='=' read -r variable fd; do
     echo "${variable#BPF_MAP} $(sed -n 's/^map_id:[[:space:]]*//p' /proc/self/fdinfo/$fd)"

@@ -22,7 +22,7 @@ fn refused(socket: &str) -> String {
     )
 }
 
-/// A socket of the other user, which everybody can write to.
+/// A socket of the other user, which is writable by all users.
 fn others(path: &Path) -> UnixDatagram {
     let socket = receiver(path);
     std::fs::set_permissions(path, PermissionsExt::from_mode(0o666)).unwrap();
@@ -84,7 +84,7 @@ fn owner_that_a_fuse_server_reports_is_not_believed() {
          (--read-only or --force sends nevertheless)"
     );
     fails(&mut lab.map(["send", &pin, "fuse/uds"]), 2, &line);
-    // No socket was bound: whoever connects is refused by the kernel.
+    // No socket was bound: the kernel refuses connections.
     let line = format!("{connect} nobody listens there any more");
     fails(&mut lab.map(["send", "--force", &pin, "fuse/uds"]), 2, &line);
     nix::mount::umount2(&lab.path("fuse"), nix::mount::MntFlags::MNT_DETACH).unwrap();

@@ -1,4 +1,4 @@
-//! What arrives: maps, numbers, access modes, and the bytes.
+//! The received maps: their numbers, access modes, and the bytes of the datagrams.
 
 use super::*;
 use crate::common::fds::*;
@@ -52,7 +52,7 @@ fn all_maps_arrive_with_their_numbers_and_values() {
         let [_, mut command] = receivers(&lab, &socket, script);
         let waiting = Waiting::start(&mut command, &[&socket]);
         let mut send = lab.map(["send", "--first-id=5"]);
-        // The soft limit is no bound.
+        // The soft limit is raised.
         let mut send = wrapped(&["prlimit", "--nofile=32:"], send.args(&references).arg("uds"));
         let sent = run(&mut send);
         let stderr = match count > 64 {
