@@ -1,9 +1,9 @@
-//! What works instead, for a map type of which an operation is not possible.
+//! Alternatives to the operations that a map type does not support.
 
 use bpf_inherit::MapType;
 use bpf_inherit::map_type::{Keys, Values};
 
-/// What works instead of a walk over all entries; None if they can be walked.
+/// The alternative to a walk over all entries; None if they can be walked.
 pub fn walking(map_type: MapType) -> Option<&'static str> {
     let by_keys = match map_type.keys()? {
         Keys::Absent => None,
@@ -42,7 +42,7 @@ pub fn walking(map_type: MapType) -> Option<&'static str> {
     })
 }
 
-/// What works instead of clearing a map; None if it can be cleared.
+/// The alternative to clearing a map; None if it can be cleared.
 pub fn clearing(map_type: MapType) -> Option<&'static str> {
     match map_type.values()? {
         Values::Members => Some("entries cannot be removed: recreate the map"),

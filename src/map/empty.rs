@@ -1,4 +1,5 @@
-//! Empties a map: what was in it at the start goes, what others add meanwhile may stay.
+//! Clears a map. Entries that were in it at the start are deleted; those that concurrent writers add
+//! may stay.
 
 use super::scan::Scan;
 use bpf_inherit::Map;
@@ -6,14 +7,16 @@ use bpf_inherit::MapType;
 use bpf_inherit::batch::Cursor;
 use bpf_inherit::{Errno, Result};
 
-/// Elements that are deleted or written at a time, if they are small.
+/// Entries that are deleted or written at a time, if they are small.
 const CHUNK: usize = 4096;
 /// Bytes that are deleted or written at a time, if they are large.
 const MAX_BYTES: usize = 1 << 20;
 
-/// Deletes every element; zeroes every slot of an array, on all CPUs; pops all of a queue.
+/// Deletes every entry; writes zeroes to every slot of an array, on all CPUs; pops all values of a
+/// queue.
 ///
-/// It ends whoever adds at what speed, and what was there when it began is gone then.
+/// It ends however fast concurrent writers add entries, and then no entry that was there at its
+/// start is left.
 pub fn clear(map: &Map) -> Result<()> {
     let kind = map.info().map_type;
     if kind.is_queue() {
@@ -34,7 +37,7 @@ fn chunk(map: &Map) -> usize {
     (MAX_BYTES / (map.key_len() + map.value_len()).max(1)).clamp(1, CHUNK)
 }
 
-/// A queue had no more than its capacity at the start.
+/// Pops as many values as a queue can have had at the start.
 fn pop_all(map: &Map) -> Result<()> {
     let mut value = vec![0; map.value_len()];
     for _ in 0..map.info().max_entries {
@@ -77,7 +80,7 @@ fn delete_slots(map: &Map) -> Result<()> {
     for slot in 0..map.info().max_entries {
         match map.delete(&slot.to_ne_bytes()) {
             Ok(_) => {}
-            // What a sockmap answers for an empty slot.
+            // The error of a sockmap for an empty slot.
             Err(Errno::EINVAL) if map.info().map_type == MapType::SOCKMAP => {}
             Err(errno) => return Err(errno),
         }
@@ -85,7 +88,7 @@ fn delete_slots(map: &Map) -> Result<()> {
     Ok(())
 }
 
-/// Bucket by bucket, each once.
+/// Deletes the entries of each bucket of a hash once.
 fn delete_buckets(map: &Map) -> Result<()> {
     let chunk = chunk(map);
     let mut keys = vec![0; chunk * map.key_len()];
@@ -104,8 +107,8 @@ fn delete_buckets(map: &Map) -> Result<()> {
     }
 }
 
-/// Each key that a walk gives. That the walk stands on a key which it deletes is no
-/// harm: the kernel starts over, with what is left.
+/// Deletes each key that a walk returns. If the walk cannot continue from the key that was deleted,
+/// the kernel starts over with the remaining keys.
 fn delete_keys(map: &Map) -> Result<()> {
     let mut scan = Scan::new(map)?.keys_only();
     while let Some(chunk) = scan.next()? {
@@ -113,7 +116,7 @@ fn delete_keys(map: &Map) -> Result<()> {
         while !keys.is_empty() {
             let done = match map.delete_batch(keys) {
                 Ok(()) => break,
-                // Somebody else was faster.
+                // Another process has deleted it.
                 Err((done, Errno::ENOENT)) => done + 1,
                 Err((_, Errno::UnknownErrno | Errno::EOPNOTSUPP)) => {
                     map.delete(&keys[..map.key_len()])?;

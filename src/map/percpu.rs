@@ -1,28 +1,28 @@
-//! The possible CPUs, and the place of each one's value in an element of a per-CPU map.
+//! The possible CPUs, and the index of each CPU's value in an entry of a per-CPU map.
 
 use bpf_inherit::Map;
 use bpf_inherit::cpus::CpusError;
 
-/// The CPUs that the kernel may ever bring up, by rising number.
+/// The CPUs that the kernel may ever bring up, by ascending number.
 ///
 /// The kernel copies one value for each of them, in this order and without gaps
-/// (`bpf_percpu_array_copy` in `kernel/bpf/arraymap.c`). So where the list has holes, as
-/// `0-3,8`, a CPU's number is not its place: CPU 8 is the fifth.
+/// (`bpf_percpu_array_copy` in `kernel/bpf/arraymap.c`). If the list has holes, as `0-3,8`, the
+/// number of a CPU is not the index of its value: CPU 8 is the fifth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cpus(&'static [u32]);
 
 impl Cpus {
-    /// Those of a per-CPU map.
+    /// The CPUs of a per-CPU map.
     pub fn of(map: &Map) -> Result<Cpus, CpusError> {
         map.cpus().map(Cpus)
     }
 
-    /// Their numbers, rising.
+    /// Their numbers, in ascending order.
     pub fn numbers(&self) -> &'static [u32] {
         self.0
     }
 
-    /// The place of CPU `number` among the values; None where it is not possible.
+    /// The index of the value of CPU `number`; None if the CPU is not possible.
     pub fn place(&self, number: u32) -> Option<usize> {
         self.0.binary_search(&number).ok()
     }
@@ -33,8 +33,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn place_of_a_cpu_is_its_rank() {
-        // As of 0-2,8: a list with a hole.
+    fn index_of_a_cpu_is_its_rank() {
+        // 0-2,8: a list with a hole.
         let cpus = Cpus(&[0, 1, 2, 8]);
         for (number, place) in [(0, Some(0)), (2, Some(2)), (8, Some(3)), (3, None), (9, None)] {
             assert_eq!(cpus.place(number), place, "{number}");

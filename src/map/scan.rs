@@ -1,9 +1,9 @@
-//! Every element of a map, once, whoever else adds and deletes meanwhile.
+//! A walk over all entries of a map: each once, even if other processes add and delete entries.
 //!
-//! A mappable array is read from memory; what knows batches is read in batches, which
-//! are grown where a bucket does not fit; anything else is stepped through key by key.
-//! Where the kernel may start over, because the key it stood at is gone, the keys seen
-//! are remembered, and the walk is bounded. A trie is walked until there is no news.
+//! A mappable array is read from memory. Types with batches are read in batches, whose buffers grow
+//! if a bucket does not fit; other types are read key by key. The kernel may start over if the
+//! current key was deleted; then the keys are recorded, and the number of steps is limited. A trie
+//! is walked until no key is new.
 
 mod passes;
 mod seen;
@@ -17,9 +17,9 @@ use passes::Passes;
 use seen::Seen;
 use steps::{Budget, Steps};
 
-/// Elements that are asked for at a time, if they are small.
+/// Entries that are read at a time, if they are small.
 const CHUNK: usize = 4096;
-/// Bytes of keys and values that are asked for at a time, if they are large.
+/// Bytes of keys and values that are read at a time, if they are large.
 const MAX_BYTES: usize = 1 << 20;
 
 /// A walk over a map.
@@ -38,7 +38,7 @@ pub struct Scan<'m> {
 
 #[derive(Debug)]
 enum Way<'m> {
-    /// Through this descriptor, from the element `next` on.
+    /// From memory, by this file descriptor, from the entry at index `next` on.
     Memory {
         map: &'m Map,
         next: usize,
@@ -47,7 +47,7 @@ enum Way<'m> {
     Keys(Steps),
 }
 
-/// Some elements: keys and values one after the other.
+/// Some entries: keys and values one after the other.
 #[derive(Clone, Copy, Debug)]
 pub struct Chunk<'a> {
     keys: &'a [u8],
@@ -57,7 +57,7 @@ pub struct Chunk<'a> {
 }
 
 impl<'a> Chunk<'a> {
-    /// How many.
+    /// The number of entries.
     pub fn len(&self) -> usize {
         self.keys.len() / self.key_len
     }
@@ -74,13 +74,16 @@ impl<'a> Chunk<'a> {
 }
 
 impl<'m> Scan<'m> {
-    /// Starts a walk. EINVAL for a map without keys.
+    /// Starts a walk.
+    ///
+    /// # Errors
+    /// EINVAL for a map without keys.
     pub fn new(map: &'m Map) -> Result<Scan<'m>> {
         Scan::through(map, None)
     }
 
-    /// As [`Scan::new`], with a read-write descriptor for the same map: without one the
-    /// kernel lets nobody map an array, even for reading.
+    /// As [`Scan::new`], with a read-write file descriptor of the same map, which the kernel requires
+    /// for mapping an array, even for reading.
     pub fn through(map: &'m Map, writable: Option<&'m Map>) -> Result<Scan<'m>> {
         if map.key_len() == 0 || map.value_len() == 0 {
             return Err(Errno::EINVAL);
@@ -104,18 +107,21 @@ impl<'m> Scan<'m> {
         })
     }
 
-    /// Whether `map` can be read from memory through this descriptor.
+    /// Whether `map` can be read from memory by this file descriptor.
     pub fn maps(map: &Map) -> bool {
         Mapped::part(map, 0, 1, false).is_ok()
     }
 
-    /// Gives keys whose values cannot be read too, with what was in the buffer as the value.
+    /// Returns also keys whose values cannot be read, with undefined values.
     pub fn keys_only(self) -> Scan<'m> {
         Scan { keys_only: true, ..self }
     }
 
-    /// The next elements; None at the end. EAGAIN where the map changes so fast that the
-    /// kernel started over time and again: elements may be missing.
+    /// The next entries; None at the end.
+    ///
+    /// # Errors
+    /// EAGAIN if the map changes so fast that the kernel started over repeatedly: entries may be
+    /// missing.
     pub fn next(&mut self) -> Result<Option<Chunk<'_>>> {
         while !self.done {
             let count = match self.read() {
@@ -144,7 +150,7 @@ impl<'m> Scan<'m> {
         Ok(None)
     }
 
-    /// Goes on key by key.
+    /// Continues key by key.
     fn step(&mut self) {
         self.way = Way::Keys(Steps::default());
         let info = self.map.info();
@@ -152,7 +158,7 @@ impl<'m> Scan<'m> {
         self.budget = Budget::new(info.max_entries);
     }
 
-    /// Fills the buffers; how many elements they have now.
+    /// Fills the buffers; returns the number of entries in them.
     fn read(&mut self) -> Result<usize> {
         let (key_len, value_len) = (self.map.key_len(), self.map.value_len());
         match &mut self.way {
@@ -178,7 +184,7 @@ impl<'m> Scan<'m> {
                     self.done = batch.end;
                     return Ok(batch.count);
                 }
-                // Only where the kernel can start over; no walk over buckets needs a bound.
+                // Only if the kernel can start over: a walk over buckets needs no limit.
                 if !self.budget.take(batch.count.max(1)) && !batch.end {
                     self.step();
                 }
@@ -197,10 +203,10 @@ impl<'m> Scan<'m> {
                     self.done = true;
                     return Ok(0);
                 }
-                // One that is gone by now, or a slot that is empty, is passed over.
+                // A key that was deleted since, and an empty slot, are skipped.
                 match self.map.lookup(key, value) {
                     Ok(found) => Ok(usize::from(found)),
-                    // A sockhash has keys, and socket cookies only where a value has 8 bytes.
+                    // A sockhash has keys, and socket cookies only if a value has 8 bytes.
                     Err(Errno::ENOSPC | Errno::EOPNOTSUPP | Errno::UnknownErrno)
                         if self.keys_only && self.seen.can_repeat() =>
                     {
@@ -212,7 +218,7 @@ impl<'m> Scan<'m> {
         }
     }
 
-    /// Of the first `count` elements keeps those that were not given before.
+    /// Removes those of the first `count` entries that were returned before.
     fn forget_repeated(&mut self, count: usize) -> usize {
         let (key_len, value_len) = (self.map.key_len(), self.map.value_len());
         let mut kept = 0;
@@ -227,7 +233,7 @@ impl<'m> Scan<'m> {
     }
 }
 
-/// Moves pieces of `len` bytes, one every `stride`, close together.
+/// Removes the padding between pieces of `len` bytes, one every `stride` bytes.
 fn pack(bytes: &mut [u8], stride: usize, len: usize, pieces: std::ops::Range<usize>) {
     for at in pieces {
         bytes.copy_within(at * stride..at * stride + len, at * len);

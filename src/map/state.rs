@@ -1,21 +1,22 @@
-//! What a map's descriptor tells beside its specification, by way of /proc (`bpf_map_show_fdinfo`).
+//! The state of a map beside its specification, from /proc/self/fdinfo (`bpf_map_show_fdinfo` in
+//! `kernel/bpf/syscall.c`).
 
 use bpf_inherit::Map;
 use bpf_inherit::{Result, fd};
 use std::os::fd::AsFd;
 
-/// What changes during a map's life, and what bpf(2) does not tell.
+/// Properties of a map that may change, and those that bpf(2) does not report.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct State {
-    /// No longer to be written by way of bpf(2).
+    /// Whether bpf(2) can no longer write it.
     pub frozen: bool,
     /// Bytes of memory.
     pub memlock: u64,
-    /// A parameter of the type's own, such as a bloom filter's number of hash functions.
+    /// A parameter that depends on the type, such as the number of hash functions of a bloom filter.
     pub extra: u64,
-    /// The number of the type of program that a program array holds, once it holds one.
+    /// The program type of a program array (`enum bpf_prog_type`), once it has had a program.
     pub owner: Option<u32>,
-    /// Whether those programs are compiled.
+    /// Whether the programs of a program array are compiled.
     pub owner_jited: Option<bool>,
 }
 
@@ -52,7 +53,7 @@ mod tests {
     use super::State;
 
     #[test]
-    fn fields_are_read_in_any_order_and_others_are_passed_over() {
+    fn fields_are_read_in_any_order() {
         let text = "pos:\t0\nflags:\t02000002\nmap_type:\t3\nmap_extra:\t0x1f\nmemlock:\t344\n\
                     frozen:\t1\nowner_prog_type:\t3\nowner_jited:\t0\nodd\nnew:\tx\n";
         let want = State {

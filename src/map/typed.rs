@@ -1,4 +1,4 @@
-//! The layout of a map's keys and values, from the BTF that the kernel has of the map.
+//! The layout of a map's keys and values, from the BTF that the kernel has for the map.
 
 use bpf_inherit::MapType;
 use bpf_inherit::bpf::{MapInfo, btf_by_id};
@@ -12,7 +12,7 @@ use std::fmt;
 /// The kernel's own BTF, which every user may read.
 const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
-/// Layouts from BTF, each BTF object fetched once.
+/// Layouts from BTF. Each BTF object is fetched once.
 #[derive(Debug, Default)]
 pub struct Layouts {
     blobs: BTreeMap<BtfObject, SysResult<Vec<u8>>>,
@@ -45,7 +45,7 @@ impl BtfObject {
     }
 }
 
-/// Where a layout comes from; the best source first.
+/// The source of a layout, from the most to the least reliable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LayoutSource {
     /// The command line.
@@ -55,7 +55,7 @@ pub enum LayoutSource {
     Btf,
     /// The sizes of key and value: the map has no BTF.
     Size,
-    /// The sizes, of a map that has BTF which cannot be read: what is printed may be wrong.
+    /// The sizes, of a map with BTF that cannot be read: the printed text may be wrong.
     Guess,
 }
 
@@ -78,7 +78,7 @@ impl Serialize for LayoutSource {
     }
 }
 
-/// Why the BTF that a map has gives no layout.
+/// Why the BTF of a map gives no layout.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unreadable {
     Errno(Errno),
@@ -97,8 +97,8 @@ impl fmt::Display for Unreadable {
 }
 
 impl Layouts {
-    /// The layout that BTF has of a map, in the layout notation, if there is one that can be
-    /// read; and the source of the layout that the map has then.
+    /// The layout of a map from BTF, in the layout notation, if BTF can be read; and the source of the
+    /// layout that the map has then.
     pub fn of(&mut self, info: &MapInfo) -> (Option<Vec<u8>>, LayoutSource) {
         match self.read(info) {
             Ok(Some(layout)) => (Some(layout.to_string().into_bytes()), LayoutSource::Btf),
@@ -107,12 +107,12 @@ impl Layouts {
         }
     }
 
-    /// The layout that BTF has of a map, if it can be read.
+    /// The layout of a map from BTF, if BTF can be read.
     pub fn layout(&mut self, info: &MapInfo) -> Option<Layout> {
         self.read(info).ok().flatten()
     }
 
-    /// The layout that BTF has of a map; None if the map has no BTF. Reading BTF needs
+    /// The layout of a map from BTF; None if the map has no BTF. Reading BTF requires
     /// CAP_SYS_ADMIN.
     ///
     /// The type ids of a kernel module begin after those of vmlinux: a struct_ops map of a
@@ -126,7 +126,7 @@ impl Layouts {
         let value = btf.layout(value).map_err(malformed)?;
         let key = match info.key_size {
             0 => None,
-            // Maps of global data, and struct_ops maps, have BTF for the value alone.
+            // Maps of global data, and struct_ops maps, have BTF for the value only.
             size if info.btf_key_type_id == 0 => Some(Type::of_size(size)),
             _ => Some(btf.layout(info.btf_key_type_id).map_err(malformed)?),
         };
@@ -140,7 +140,7 @@ impl Layouts {
     }
 }
 
-/// The layout that the sizes alone give.
+/// The layout that follows from the sizes.
 pub fn by_sizes(info: &MapInfo) -> Layout {
     let key = (info.key_size > 0).then(|| Type::of_size(info.key_size));
     Layout {
@@ -152,7 +152,7 @@ pub fn by_sizes(info: &MapInfo) -> Layout {
 /// BPF_F_STACK_BUILD_ID.
 const STACK_BUILD_ID: u32 = 1 << 5;
 
-/// The type of a map's values by the map's type and size alone.
+/// The type of a map's values that follows from the map's type and size.
 ///
 /// Stack traces are addresses, or `struct bpf_stack_build_id` (linux/bpf.h), up to the first zero.
 fn value_of_size(info: &MapInfo) -> Type {
@@ -160,14 +160,14 @@ fn value_of_size(info: &MapInfo) -> Type {
         MapType::STACK_TRACE if info.flags & STACK_BUILD_ID != 0 => {
             "struct{status: i32, build_id: hex[20], union{offset: u64, ip: u64}}"
         }
-        // One address is a number.
+        // A single address is a number.
         MapType::STACK_TRACE if info.value_size > 8 => "u64",
         _ => return Type::of_size(info.value_size),
     };
     let frame = frame.parse().unwrap_or(Type::Hex(8));
     let frames = info.value_size / frame.size() as u32;
     let trace = Type::array(frame, frames).ok();
-    // The kernel makes none of another size.
+    // The kernel creates no map with another size.
     let trace = trace.filter(|trace| trace.size() == info.value_size as usize);
     trace.unwrap_or_else(|| Type::of_size(info.value_size))
 }
@@ -184,9 +184,9 @@ pub fn parse_for(text: &[u8], info: &MapInfo) -> Result<Layout, String> {
 pub fn check_sizes(layout: &Layout, info: &MapInfo) -> Result<(), String> {
     let key = layout.key.as_ref().map_or(0, Type::size);
     let value = layout.value.size();
-    for (what, told, real) in [("key", key, info.key_size), ("value", value, info.value_size)] {
-        if told != real as usize {
-            return Err(format!("layout: a {what} of {told} bytes, where the map's is {real}"));
+    for (what, given, real) in [("key", key, info.key_size), ("value", value, info.value_size)] {
+        if given != real as usize {
+            return Err(format!("layout: a {what} of {given} bytes, where the map's is {real}"));
         }
     }
     Ok(())

@@ -1,18 +1,18 @@
-//! How full a map is.
+//! How many entries a map has.
 
 use super::scan::Scan;
 use bpf_inherit::Map;
 use bpf_inherit::{Errno, Result};
 
-/// How many elements, or of a map of slots how many that are used. None where that cannot be told:
-/// an array is always full, a queue or a ring buffer has no keys to count, and of some types
-/// the kernel lets nobody read the elements.
+/// The number of entries; of a map of slots, the number of slots that are in use. None if they cannot
+/// be counted: every slot of an array has a value, a queue or a ring buffer has no keys, and the
+/// kernel does not return the entries of some types.
 pub fn used(map: &Map) -> Result<Option<u64>> {
     if map.info().map_type.is_filled() || map.key_len() == 0 {
         return Ok(None);
     }
     let refused = |errno| {
-        // What a sockmap answers where its values have no room for a cookie is ENOSPC.
+        // ENOSPC is the error of a sockmap whose values have no room for a cookie.
         matches!(
             errno,
             Errno::EOPNOTSUPP | Errno::UnknownErrno | Errno::EINVAL | Errno::ENOSPC | Errno::EPERM

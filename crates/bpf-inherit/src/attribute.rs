@@ -1,7 +1,7 @@
 //! The commands of bpf(2), and their attributes: one structure per command or group of commands
 //! with the same fields, laid out as in `union bpf_attr` of `include/uapi/linux/bpf.h`.
 //!
-//! The kernel takes attributes of any size and reads what is missing at the end as zeroes, so each
+//! The kernel accepts attributes of any size and reads missing bytes at the end as zeroes, so each
 //! structure ends with the last field that is used here. A pointer is the address in a `u64`.
 
 use crate::{Errno, Result, check};

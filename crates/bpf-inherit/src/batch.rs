@@ -17,7 +17,7 @@ pub struct Cursor<'m> {
     started: bool,
 }
 
-/// What one call returned.
+/// The result of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Batch {
     /// Entries in the buffers.

@@ -72,7 +72,7 @@ pub struct MapSpec<'a> {
     pub max_entries: u32,
     /// `BPF_F_*`.
     pub flags: u32,
-    /// What depends on the type, such as the number of hash functions of a bloom filter.
+    /// A parameter that depends on the type, such as the number of hash functions of a bloom filter.
     pub extra: u64,
     /// The NUMA node to allocate memory on; used only with `BPF_F_NUMA_NODE`.
     pub numa_node: u32,

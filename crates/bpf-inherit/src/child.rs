@@ -121,7 +121,7 @@ fn with_raised_limit<T>(open: impl FnOnce() -> Result<T, Errno>) -> Result<T, Er
 /// No file descriptor that the variables name has an owner in this process: the variables are those
 /// that the process was started with by a program that handed the file descriptors over, nothing
 /// else has taken them, and this is called at most once. A variable may hold a stale number, which
-/// meanwhile belongs to a file that this process opened. The call takes only numbers that are not
+/// now belongs to a file that this process opened. The call takes only numbers that are not
 /// close-on-exec, so it is sufficient that it comes first in `main`.
 ///
 /// # Errors
@@ -132,7 +132,7 @@ pub unsafe fn from_env() -> Result<InheritedObjects, InheritError> {
         if is_free(number) {
             return Err(Mismatch::Closed);
         }
-        // SAFETY: it is open, and nothing in the process closes it meanwhile.
+        // SAFETY: it is open, and nothing in the process closes it during this call.
         check(unsafe { BorrowedFd::borrow_raw(number) }, claim.kind, claim.id)?;
         // SAFETY: the caller promises that it has no owner. It is taken once, because it is
         // close-on-exec from here on.

@@ -215,12 +215,12 @@ impl MapType {
         self.row().is_some_and(|row| row.traits.contains(&property))
     }
 
-    /// What its keys are; None for a type that the table does not have.
+    /// The kind of its keys; None for a type that the table does not have.
     pub fn keys(self) -> Option<Keys> {
         self.row().map(|row| row.keys)
     }
 
-    /// What its values are; None for a type that the table does not have.
+    /// The kind of its values; None for a type that the table does not have.
     pub fn values(self) -> Option<Values> {
         self.row().map(|row| row.values)
     }

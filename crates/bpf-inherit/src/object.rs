@@ -10,11 +10,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// those of programs and links have no access modes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Info {
-    /// Of a map.
+    /// A map, and the access mode of its file descriptor.
     Map(MapInfo, AccessMode),
-    /// Of a program.
+    /// A program.
     Program(ProgramInfo),
-    /// Of a link.
+    /// A link.
     Link(LinkInfo),
 }
 
@@ -83,13 +83,13 @@ impl Object {
         }))
     }
 
-    /// A file descriptor that the caller knows to be a program.
+    /// Takes a file descriptor that the caller has checked to be a program.
     pub fn program(fd: OwnedFd) -> Result<Object> {
         let info = program_info(fd.as_fd())?;
         Ok(Object::Program(fd, info))
     }
 
-    /// A file descriptor that the caller knows to be a link.
+    /// Takes a file descriptor that the caller has checked to be a link.
     pub fn link(fd: OwnedFd) -> Result<Object> {
         let info = link_info(fd.as_fd())?;
         Ok(Object::Link(fd, info))

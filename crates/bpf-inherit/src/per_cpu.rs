@@ -33,7 +33,7 @@ impl Map {
     pub fn has_values_for(&self, cpus: usize) -> Result<Option<bool>> {
         let mut key = vec![0; self.key_len()];
         let mut attributes = self.element(&[], key.as_mut_ptr() as u64, 0);
-        // SAFETY: the value's pointer leads to as many bytes as the map's key size.
+        // SAFETY: the value's pointer refers to as many bytes as the map's key size.
         match unsafe { call(Command::MapGetNextKey, &mut attributes) } {
             Ok(_) => {}
             Err(Errno::ENOENT | Errno::EPERM) => return Ok(None),

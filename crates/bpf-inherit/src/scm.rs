@@ -124,7 +124,7 @@ fn receive_into(
     message.msg_iovlen = 1;
     message.msg_control = control.as_mut_ptr().cast();
     message.msg_controllen = space as _;
-    // SAFETY: message leads to one live buffer of payload and one of control data.
+    // SAFETY: message refers to one live buffer of payload and one of control data.
     let length = match unsafe {
         libc::recvmsg(socket.as_raw_fd(), &raw mut message, libc::MSG_CMSG_CLOEXEC | flags)
     } {
@@ -215,7 +215,7 @@ pub fn send(socket: BorrowedFd, payload: &[u8], fds: &[BorrowedFd]) -> Result<()
         }
     }
     loop {
-        // SAFETY: message leads to live buffers, which the kernel only reads.
+        // SAFETY: message refers to live buffers, which the kernel only reads.
         match unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, libc::MSG_NOSIGNAL) } {
             -1 if Errno::last() == Errno::EINTR => {}
             -1 => return Err(Errno::last()),

@@ -56,7 +56,7 @@ pub unsafe fn enter(
 /// left it.
 fn hold_standard_streams() {
     for standard in (0..=2).filter(|&number| is_free(number)) {
-        // The lowest free number is the one that was checked. What fails here fails later too.
+        // The lowest free number is the one that was checked. An error here recurs later.
         if let Ok(fd) = open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()) {
             debug_assert_eq!(fd.as_raw_fd(), standard);
             let _ = fd.into_raw_fd(); // stays open until exec

@@ -1,13 +1,13 @@
-//! When a trie has been walked often enough.
+//! How often a trie is walked.
 //!
-//! The kernel steps through a trie without a lock. Where a node is replaced while it goes up
-//! from there (trie_get_next_key() compares a parent's child with the node it came from), it
-//! takes that for the right branch, and passes over the one it has not been in. So one walk
-//! may miss keys that were there all the time, beside one that comes and goes.
+//! The kernel walks a trie without a lock. If a node is replaced while the walk returns from it
+//! (trie_get_next_key() compares a parent's child with the node it came from), the kernel takes the
+//! new node for the right branch, and skips the branch that it has not visited. So one walk may miss
+//! keys that were present all the time, if another key is deleted and added concurrently.
 
-/// Walks without news that are enough, however much the trie changes.
+/// The walks without a new key that are enough, however much the trie changes.
 const QUIET: u32 = 4;
-/// Walks that are enough even if each of them has news.
+/// The walks that are enough even if each of them has a new key.
 const MOST: u32 = 16;
 
 /// Counts walks over one trie.
@@ -20,14 +20,14 @@ pub struct Passes {
 }
 
 impl Passes {
-    /// In the present walk the kernel gave so many keys, of which so many are new.
+    /// Adds to the keys that the kernel returned in the present walk, and to those that are new.
     pub fn count(&mut self, given: usize, fresh: usize) {
         self.given += given;
         self.fresh += fresh;
     }
 
-    /// The present walk is at its end; `known` keys were given so far. Whether it was the last:
-    /// it gave just what was known, or several had no news.
+    /// Ends a walk; `known` keys were returned so far. Returns whether it was the last: it returned
+    /// exactly the known keys, or several walks had no new key.
     pub fn end(&mut self, known: usize) -> bool {
         let calm = self.fresh == 0 && self.given == known;
         self.quiet = if self.fresh == 0 { self.quiet + 1 } else { 0 };
@@ -41,7 +41,7 @@ impl Passes {
 mod tests {
     use super::*;
 
-    /// How many walks it takes, of which each gives so many keys, so many of them new.
+    /// The number of walks, if each returns `(keys, new keys)`.
     fn walks(each: &[(usize, usize)]) -> usize {
         let (mut passes, mut known) = (Passes::default(), 0);
         for (n, &(given, fresh)) in
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trie_at_rest_is_walked_twice_and_a_restless_one_until_there_is_no_news() {
+    fn trie_is_walked_until_no_key_is_new() {
         assert_eq!(walks(&[(100, 100), (100, 0)]), 2);
         assert_eq!(walks(&[(0, 0)]), 1, "an empty one");
         assert_eq!(walks(&[(99, 99), (100, 1), (100, 0)]), 3);

@@ -1,37 +1,37 @@
-//! Which keys a walk has given, for types over which the kernel may start again.
+//! The keys that a walk has returned, for types whose walk the kernel may start over.
 
 use bpf_inherit::MapType;
 use std::collections::HashSet;
 
-/// What was given.
+/// The keys that were returned.
 #[derive(Debug)]
 pub enum Seen {
-    /// The kernel gives every key once.
+    /// Not recorded: the kernel returns every key once.
     Once,
-    /// These; it may give them again.
+    /// These, which the kernel may return again.
     Set(HashSet<Box<[u8]>>),
 }
 
 impl Seen {
-    /// For a walk in batches. A trie's cursor is a key, and the kernel starts over where
-    /// that was deleted; the others' is a bucket or an index.
+    /// For a walk in batches. The cursor of a trie is a key, and the kernel starts over if that key
+    /// was deleted; other cursors are a bucket or an index.
     pub fn of_batches(kind: MapType) -> Seen {
         if kind == MapType::LPM_TRIE { Seen::Set(HashSet::new()) } else { Seen::Once }
     }
 
-    /// From here on the walk goes key by key.
+    /// Continues the walk key by key.
     pub fn in_steps(&mut self, kind: MapType) {
         if !self.can_repeat() && !kind.is_walked_by_index() {
             *self = Seen::Set(HashSet::new());
         }
     }
 
-    /// Whether a key may be given again.
+    /// Whether a key may be returned again.
     pub fn can_repeat(&self) -> bool {
         !matches!(self, Seen::Once)
     }
 
-    /// How many keys are remembered.
+    /// The number of recorded keys.
     pub fn len(&self) -> usize {
         match self {
             Seen::Once => 0,
@@ -39,11 +39,11 @@ impl Seen {
         }
     }
 
-    /// Adds a key; false where it was given before.
+    /// Records a key; false if it was returned before.
     pub fn add(&mut self, key: &[u8]) -> bool {
         match self {
             Seen::Once => true,
-            // Looked up first: most repetitions come in long rows, and need no copy.
+            // Looked up first: most repetitions follow each other, and need no copy.
             Seen::Set(keys) => !keys.contains(key) && keys.insert(key.into()),
         }
     }
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_set_gives_a_key_once_and_an_index_is_never_asked_about() {
+    fn repeated_keys_are_recognized() {
         let mut seen = Seen::Once;
         seen.in_steps(MapType(7));
         assert!(!seen.can_repeat());

@@ -1,24 +1,24 @@
-//! A walk from key to key. The kernel starts over at the first key if the key that it is
-//! asked to continue from was deleted.
+//! A walk from key to key. The kernel starts over at the first key if the key to continue from was
+//! deleted.
 
 use super::seen::Seen;
 use bpf_inherit::{Errno, Result};
 
-/// How often the same key is asked for again when the kernel started over: a writer that
-/// replaces a key by deleting and adding it does so within microseconds.
+/// How often a call is repeated after the kernel started over: a writer that replaces a key by
+/// deleting and adding it does so within microseconds.
 const RETRIES: usize = 8;
 
-/// How many steps a walk may yet take.
+/// The number of steps that a walk may still take.
 #[derive(Debug)]
 pub struct Budget(u64);
 
 impl Budget {
-    /// For a map of so many entries: more steps are only possible by starting over.
+    /// For a map of `max_entries` entries: more steps are possible only by starting over.
     pub fn new(max_entries: u32) -> Budget {
         Budget(64 * u64::from(max_entries) + 4096)
     }
 
-    /// Takes some; false where they were the last.
+    /// Takes `steps` steps; false if they were the last.
     pub fn take(&mut self, steps: usize) -> bool {
         self.0 = self.0.saturating_sub(steps as u64);
         self.0 > 0
@@ -33,13 +33,16 @@ pub struct Steps {
 }
 
 impl Steps {
-    /// Puts the next key that was not seen into `key`; false at the end. EAGAIN once the
-    /// budget is spent. `next_key` is [`Map::next_key`] of the map.
+    /// Writes the next key that was not seen to `key`; false at the end. `next_key` is
+    /// [`Map::next_key`] of the map.
     ///
-    /// A walk that cannot continue from its last key starts over and skips what was seen, so
-    /// the end is reached only by a walk over all keys that stay.
+    /// A walk that cannot continue from its last key starts over and skips the keys that were seen,
+    /// so the end is reached only after all keys that stay in the map.
     ///
-    /// [`Map::next_key`]: bpf_inherit::map::Map::next_key
+    /// # Errors
+    /// EAGAIN if the budget is used up.
+    ///
+    /// [`Map::next_key`]: bpf_inherit::Map::next_key
     pub fn next(
         &mut self,
         mut next_key: impl FnMut(Option<&[u8]>, &mut [u8]) -> Result<bool>,
@@ -79,22 +82,22 @@ mod tests {
 
     const KEYS: u8 = 100;
 
-    /// What becomes of a key at the moment that it is asked to go on from.
-    enum Fate {
-        Stays,
-        /// It is gone, and comes back at once.
-        Blinks,
-        Goes,
+    /// The change of a key when the walk is to continue from it.
+    enum Change {
+        Unchanged,
+        /// It is deleted and added again.
+        Replaced,
+        Deleted,
     }
 
-    /// Walks over a hash of all keys below [`KEYS`]. What was found, and how the walk ended.
-    fn walk(mut fate: impl FnMut(u8) -> Fate) -> (Vec<u8>, Result<()>) {
+    /// Walks over a hash of all keys below [`KEYS`]. Returns the keys, and the end of the walk.
+    fn walk(mut change: impl FnMut(u8) -> Change) -> (Vec<u8>, Result<()>) {
         let mut present = [true; KEYS as usize];
-        let mut ask = |from: Option<&[u8]>, key: &mut [u8]| {
+        let mut next_key = |from: Option<&[u8]>, key: &mut [u8]| {
             let mut from = from.map(|from| from[0]).filter(|from| present[usize::from(*from)]);
-            match from.map(|key| (key, fate(key))) {
-                Some((_, Fate::Blinks)) => from = None,
-                Some((key, Fate::Goes)) => (present[usize::from(key)], from) = (false, None),
+            match from.map(|key| (key, change(key))) {
+                Some((_, Change::Replaced)) => from = None,
+                Some((key, Change::Deleted)) => (present[usize::from(key)], from) = (false, None),
                 _ => {}
             }
             let next = (from.map_or(0, |from| from + 1)..KEYS).find(|k| present[usize::from(*k)]);
@@ -105,7 +108,7 @@ mod tests {
         let (mut steps, mut budget) = (Steps::default(), Budget::new(KEYS.into()));
         let (mut found, mut key) = (Vec::new(), [0]);
         loop {
-            match steps.next(&mut ask, &mut seen, &mut budget, &mut key) {
+            match steps.next(&mut next_key, &mut seen, &mut budget, &mut key) {
                 Ok(true) => found.push(key[0]),
                 Ok(false) => return (found, Ok(())),
                 Err(errno) => return (found, Err(errno)),
@@ -114,29 +117,30 @@ mod tests {
     }
 
     #[test]
-    fn every_key_is_found_where_each_is_gone_half_of_the_time() {
+    fn keys_that_are_replaced_half_of_the_time_are_found() {
         let mut state = 1u32;
         let (found, end) = walk(|_| {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            if state >> 31 == 0 { Fate::Blinks } else { Fate::Stays }
+            if state >> 31 == 0 { Change::Replaced } else { Change::Unchanged }
         });
         assert_eq!((found, end), ((0..KEYS).collect(), Ok(())));
     }
 
     #[test]
-    fn keys_that_go_for_good_hide_no_other() {
-        let (found, end) = walk(|key| if key % 3 == 1 { Fate::Goes } else { Fate::Stays });
+    fn deleted_keys_hide_no_other() {
+        let (found, end) =
+            walk(|key| if key % 3 == 1 { Change::Deleted } else { Change::Unchanged });
         assert_eq!((found, end), ((0..KEYS).collect(), Ok(())));
     }
 
     #[test]
-    fn a_key_that_nobody_can_go_on_from_ends_the_walk_with_an_error() {
-        let mut asked = 0;
+    fn walk_that_cannot_continue_ends_with_an_error() {
+        let mut calls = 0;
         let (found, end) = walk(|key| {
-            asked += 1;
-            if key >= 50 { Fate::Blinks } else { Fate::Stays }
+            calls += 1;
+            if key >= 50 { Change::Replaced } else { Change::Unchanged }
         });
         assert_eq!((found, end), ((0..=50).collect(), Err(Errno::EAGAIN)));
-        assert!(asked < 64 * 100 + 4096 + 100, "{asked}");
+        assert!(calls < 64 * 100 + 4096 + 100, "{calls}");
     }
 }
