@@ -1,0 +1,136 @@
+//! `bpf-map batch`: subcommands from a file or a pipe, a line each, in one process.
+//!
+//! Each line is answered by one line, so that whoever writes one and waits for the answer
+//! gets it; what prints tables and whole maps prints as it does alone.
+
+mod quick;
+
+use crate::cli::exit::{self, ReaderGone};
+use crate::cli::map::lines::Lines;
+use crate::cli::map::session::Session;
+use anyhow::{anyhow, bail};
+use clap::error::ErrorKind;
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use quick::Cache;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+/// Bytes of a line: enough for a value of 1 MiB in any notation.
+const LINE: usize = 64 << 20;
+/// Subcommands that print as many lines as they do alone.
+const MANY: [&str; 6] = ["list", "show", "keys", "dump", "watch", "completion"];
+/// Those after which a reference may lead to another map.
+const RENAMING: [&str; 3] = ["pin", "unpin", "create"];
+
+pub fn arguments(command: Command) -> Command {
+    command.args([
+        Arg::new("FILE")
+            .help("The file [default: standard input]")
+            .value_parser(value_parser!(OsString)),
+        Arg::new("keep-going")
+            .long("keep-going")
+            .help("Do not stop at a line that fails")
+            .action(ArgAction::SetTrue),
+    ])
+}
+
+pub fn run(matches: &ArgMatches, session: &mut Session) -> anyhow::Result<u8> {
+    if session.out.line.is_some() {
+        bail!("batch: not possible within a batch");
+    }
+    let file = matches.get_one::<OsString>("FILE");
+    let mut lines = Lines::open(file.map(OsString::as_os_str), LINE)?;
+    let mut batch = Batch { cache: Cache::default(), parser: super::command() };
+    let mut worst = 0;
+    loop {
+        // Whoever waits for an answer before the next line is written has to get it.
+        if !lines.is_ready() {
+            session.out.flush()?;
+        }
+        let Some((number, line)) = lines.next()? else { break };
+        if is_blank(line) {
+            continue;
+        }
+        session.out.line = Some(number);
+        session.out.begin_row();
+        let result = batch.line(line, session);
+        session.out.end_row();
+        let status = match result {
+            Ok(status) => status,
+            Err(error) if error.is::<ReaderGone>() => return Err(error),
+            Err(error) => {
+                session.out.report(format_args!("{error:#}"))?;
+                exit::FAILED
+            }
+        };
+        session.out.spill()?;
+        worst = worst.max(status);
+        if status == exit::FAILED && !matches.get_flag("keep-going") {
+            break;
+        }
+    }
+    session.out.line = None;
+    Ok(worst)
+}
+
+/// Whether a line has nothing to be run: it is empty, or a comment.
+fn is_blank(line: &[u8]) -> bool {
+    matches!(line.trim_ascii_start().first(), None | Some(b'#'))
+}
+
+struct Batch {
+    cache: Cache,
+    parser: Command,
+}
+
+impl Batch {
+    /// Runs one line; its exit status.
+    fn line(&mut self, line: &[u8], session: &mut Session) -> anyhow::Result<u8> {
+        if !line.iter().any(|byte| b"'\"\\#\0".contains(byte)) {
+            let mut words = line.split(|byte| matches!(byte, b' ' | b'\t' | b'\r'));
+            let words = words.by_ref().filter(|word| !word.is_empty()).map(OsStr::from_bytes);
+            return self.words(&words.collect::<Vec<_>>(), session);
+        }
+        if line.contains(&0) {
+            bail!("a NUL byte");
+        }
+        let words: Option<Vec<Vec<u8>>> = {
+            let mut split = shlex::bytes::Shlex::new(line);
+            let words = split.by_ref().collect();
+            (!split.had_error).then_some(words)
+        };
+        let words = words.ok_or_else(|| anyhow!("a quote or a backslash without its end"))?;
+        let words: Vec<OsString> = words.into_iter().map(OsString::from_vec).collect();
+        self.words(&words.iter().map(OsString::as_os_str).collect::<Vec<_>>(), session)
+    }
+
+    fn words(&mut self, words: &[&OsStr], session: &mut Session) -> anyhow::Result<u8> {
+        if let Some(status) = self.cache.run(words, session)? {
+            return Ok(status);
+        }
+        let all =
+            std::iter::once(OsStr::new(crate::cli::map::PROGRAM)).chain(words.iter().copied());
+        let matches = match self.parser.try_get_matches_from_mut(all) {
+            Ok(matches) => matches,
+            Err(error) => {
+                let text = error.to_string();
+                return match error.kind() {
+                    ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+                        session.out.many();
+                        session.out.data.extend(text.as_bytes());
+                        Ok(0)
+                    }
+                    _ => Err(anyhow!("{}", exit::one_line(&error))),
+                };
+            }
+        };
+        let name = matches.subcommand_name().unwrap_or("list");
+        if MANY.contains(&name) {
+            session.out.many();
+        }
+        if RENAMING.contains(&name) {
+            self.cache = Cache::default();
+        }
+        super::run(&matches, session)
+    }
+}

@@ -1,0 +1,162 @@
+//! `bpf-map completion`: scripts for shells, all of which ask a hidden subcommand what may
+//! complete a word. So they know the maps at hand, and cannot disagree with the option parser.
+
+mod names;
+
+use crate::cli::map::session::Session;
+use crate::cli::map::target::reference;
+use bpf_inherit::Startup;
+use bpf_layout::print;
+use clap::{Arg, ArgMatches, Command, ValueHint, value_parser};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+
+/// The hidden subcommand's name, as the scripts know it.
+pub const CANDIDATES: &str = "complete";
+/// The line that says: files, too. No map's name holds a colon.
+const FILES: &str = ":files";
+
+const SCRIPTS: [(&str, &str); 3] = [
+    ("bash", include_str!("completion/bpf-map.bash")),
+    ("zsh", include_str!("completion/bpf-map.zsh")),
+    ("fish", include_str!("completion/bpf-map.fish")),
+];
+
+pub fn arguments(command: Command) -> Command {
+    let shells = SCRIPTS.map(|(shell, _)| shell);
+    let shell = Arg::new("SHELL").required(true).help("The shell").value_parser(shells);
+    command.arg(shell)
+}
+
+pub fn run(matches: &ArgMatches, session: &mut Session) -> anyhow::Result<u8> {
+    let out = &mut session.out;
+    let shell = matches.get_one::<String>("SHELL");
+    let script = SCRIPTS.iter().find(|(name, _)| shell.is_some_and(|shell| shell == name));
+    out.data.extend(script.map_or("", |(_, script)| script).as_bytes());
+    Ok(0)
+}
+
+pub fn candidates_arguments(command: Command) -> Command {
+    let words = Arg::new("WORDS")
+        .num_args(0..)
+        .trailing_var_arg(true)
+        .allow_hyphen_values(true)
+        .value_parser(value_parser!(OsString));
+    command.arg(words)
+}
+
+/// A line for each candidate: what to type, a tab, what it is.
+pub fn candidates(matches: &ArgMatches, session: &mut Session) -> anyhow::Result<u8> {
+    let (startup, out) = session.parts();
+    let words: Vec<OsString> = matches.get_many("WORDS").into_iter().flatten().cloned().collect();
+    let Some((current, before)) = words.split_last() else { return Ok(0) };
+    let mut command = super::command();
+    command.build();
+    for (candidate, what) in complete(startup, &command, before, current) {
+        // What a shell could take for more than one candidate, or a terminal for a command, is left out.
+        let plain = !candidate.chars().any(char::is_control);
+        if plain && (candidate.as_bytes().starts_with(current.as_bytes()) || candidate == FILES) {
+            let what = what.lines().next().unwrap_or_default();
+            out.data.extend(format!("{candidate}\t{what}\n").as_bytes());
+        }
+    }
+    Ok(0)
+}
+
+type Candidates = Vec<(String, String)>;
+
+fn complete(
+    startup: &Startup,
+    mut command: &Command,
+    before: &[OsString],
+    current: &OsStr,
+) -> Candidates {
+    let mut positionals: Vec<&OsStr> = Vec::new();
+    let mut option: Option<&Arg> = None;
+    let mut options_end = false;
+    for word in before {
+        if option.take().is_some() {
+            continue;
+        }
+        if !options_end && let Some(found) = find_option(command, word) {
+            let with_value = word.as_bytes().contains(&b'=');
+            option = found.filter(|arg| arg.get_action().takes_values() && !with_value);
+            options_end = word == "--";
+        } else if command.has_subcommands() {
+            let Some(found) = word.to_str().and_then(|word| command.find_subcommand(word)) else {
+                return Vec::new();
+            };
+            command = found;
+        } else {
+            positionals.push(word);
+        }
+    }
+    if let Some(option) = option {
+        return values(startup, option);
+    }
+    if !options_end && current.as_bytes().starts_with(b"-") {
+        return options(command);
+    }
+    if command.has_subcommands() {
+        let shown = command.get_subcommands().filter(|sub| !sub.is_hide_set());
+        return shown.map(|sub| (sub.get_name().into(), about(sub.get_about()))).collect();
+    }
+    if current.as_bytes().starts_with(b".") {
+        return positionals.first().map(|map| fields(startup, map)).unwrap_or_default();
+    }
+    let several = |arg: &&Arg| arg.get_num_args().is_some_and(|range| range.max_values() > 1);
+    let mut places = command.get_positionals();
+    let place = places.nth(positionals.len()).or(command.get_positionals().last().filter(several));
+    place.map(|arg| values(startup, arg)).unwrap_or_default()
+}
+
+/// The option that `word` is, if it looks like one: Some(None) for `--`.
+fn find_option<'c>(command: &'c Command, word: &OsStr) -> Option<Option<&'c Arg>> {
+    let word = word.to_str()?;
+    if word == "--" {
+        return Some(None);
+    }
+    let name = word.split('=').next().unwrap_or(word);
+    let is = |arg: &&Arg| match name.strip_prefix("--") {
+        Some(long) => arg.get_long() == Some(long),
+        None => arg.get_short().is_some_and(|short| name == format!("-{short}")),
+    };
+    // Anything else with a hyphen is a negative number.
+    command.get_arguments().find(is).map(Some)
+}
+
+fn options(command: &Command) -> Candidates {
+    let shown = command.get_arguments().filter(|arg| !arg.is_hide_set());
+    let long = |arg: &Arg| Some((format!("--{}", arg.get_long()?), about(arg.get_help())));
+    shown.filter_map(long).collect()
+}
+
+fn about(text: Option<&clap::builder::StyledStr>) -> String {
+    text.map(ToString::to_string).unwrap_or_default()
+}
+
+/// What may stand for an argument, or after an option.
+fn values(startup: &Startup, arg: &Arg) -> Candidates {
+    if arg.get_id() == "MAP" {
+        let mut names = names::maps(startup);
+        names.push((FILES.into(), String::new()));
+        return names;
+    }
+    match arg.get_value_hint() {
+        ValueHint::AnyPath | ValueHint::FilePath => vec![(FILES.into(), String::new())],
+        _ => {
+            let possible = arg.get_possible_values().into_iter();
+            possible.map(|value| (value.get_name().into(), String::new())).collect()
+        }
+    }
+}
+
+/// The fields of a map's values.
+fn fields(startup: &Startup, map: &OsStr) -> Candidates {
+    let Ok(target) = reference::open_named(startup, map, false, None, None) else {
+        return Vec::new();
+    };
+    let columns = print::columns(&target.layout.value).into_iter();
+    let named = columns.filter(|column| !column.name.is_empty());
+    named.map(|column| (format!(".{}", column.name), column.slot.ty().to_string())).collect()
+}

@@ -1,0 +1,44 @@
+//! The maps at hand, by name: a quick list, which fetches no BTF.
+
+use crate::bpffs::pins;
+use crate::cli::map::cmd::list::BPFFS;
+use crate::cli::map::cmd::list::BPFFS;
+use crate::source::inherited;
+use bpf_inherit::Startup;
+use bpf_inherit::bpf::MapInfo;
+use bpf_inherit::environ::Claim;
+use bpf_inherit::inherited::Inherited;
+use bpf_inherit::object::Info;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// What to type for each inherited map and each pin, and its type. A name that several maps
+/// have stands for none: their descriptors' numbers do.
+pub fn maps(startup: &Startup) -> Vec<(String, String)> {
+    let inherited = inherited::open(startup).unwrap_or_default().objects;
+    let inherited: Vec<(Claim, MapInfo)> = inherited
+        .into_iter()
+        .filter_map(|Inherited { claim, info, .. }| match info {
+            Info::Map(info, _) => Some((claim, info)),
+            _ => None,
+        })
+        .collect();
+    let mut times: BTreeMap<&[u8], usize> = BTreeMap::new();
+    for (claim, _) in &inherited {
+        *times.entry(claim.name.as_deref().unwrap_or_default()).or_default() += 1;
+    }
+    let mut names = Vec::new();
+    for (claim, info) in &inherited {
+        let name = claim.name.as_deref().unwrap_or_default();
+        let alone = times.get(name) == Some(&1);
+        let name = str::from_utf8(name).ok().filter(|name| alone && !name.is_empty());
+        let name = name.map_or_else(|| claim.fd.to_string(), String::from);
+        names.push((name, info.map_type.name()));
+    }
+    for (info, paths) in pins::by_id(Path::new(BPFFS)).0.into_values() {
+        let kind = info.map_type.name();
+        let paths = paths.into_iter().filter_map(|path| String::from_utf8(path).ok());
+        names.extend(paths.map(|path| (path, format!("{kind}, pinned"))));
+    }
+    names
+}

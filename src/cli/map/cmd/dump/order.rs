@@ -1,0 +1,188 @@
+//! Sorting: `--sort FIELD`, `--top N FIELD`.
+
+use super::View;
+use crate::cli::map::target::Target;
+use crate::cli::map::target::walk::Walk;
+use crate::output::element::Shown;
+use anyhow::{Context, anyhow};
+use bpf_layout::{Slot, Type};
+use clap::{Arg, ArgGroup, ArgMatches, Command};
+use std::cmp::Ordering;
+
+/// Elements that may lie around beyond those that `--top` keeps.
+const SLACK: usize = 4096;
+
+pub fn arguments(command: Command) -> Command {
+    command
+        .args([
+            Arg::new("sort")
+                .long("sort")
+                .value_name("FIELD")
+                .help("Sort by a field of the value, by value, key or key.FIELD; lowest first"),
+            Arg::new("top")
+                .long("top")
+                .value_names(["N", "FIELD"])
+                .num_args(2)
+                .help("The N elements that are highest by a field, highest first"),
+        ])
+        .group(ArgGroup::new("order").args(["sort", "top"]))
+}
+
+/// By what, which way, and how many.
+pub struct Order<'t> {
+    key: &'t Type,
+    by: Place<'t>,
+    descending: bool,
+    limit: Option<usize>,
+}
+
+#[derive(Clone, Copy)]
+enum Place<'t> {
+    Key(Slot<'t>),
+    Value(Slot<'t>),
+}
+
+impl<'t> Order<'t> {
+    /// What the arguments say; None where the map's own order will do.
+    pub fn new(
+        matches: &ArgMatches,
+        target: &'t Target,
+        key: &'t Type,
+    ) -> anyhow::Result<Option<Order<'t>>> {
+        let reverse = matches.get_flag("reverse");
+        let place = |option: &str, field: &str| {
+            place(target, key, field).with_context(|| format!("{}: {option}", target.label))
+        };
+        if let Some(field) = matches.get_one::<String>("sort") {
+            let by = place("--sort", field)?;
+            return Ok(Some(Order { key, by, descending: reverse, limit: None }));
+        }
+        let Some(mut top) = matches.get_many::<String>("top") else { return Ok(None) };
+        let (count, field) = (top.next(), top.next());
+        let count = count.and_then(|count| count.parse().ok());
+        let limit = Some(count.ok_or_else(|| anyhow!("--top: N is not a number"))?);
+        let by = place("--top", field.map_or("", String::as_str))?;
+        Ok(Some(Order { key, by, descending: !reverse, limit }))
+    }
+
+    /// Reads all elements; keeps those that are to be printed, in order.
+    pub fn sort(&self, view: &View, mut walk: Walk) -> anyhow::Result<Sorted> {
+        let mut kept = Sorted::default();
+        while let Some(chunk) = walk.next()? {
+            for (key, value) in chunk.iter() {
+                kept.push(key, value);
+                if self.limit.is_some_and(|limit| {
+                    kept.len() >= limit.saturating_mul(2).saturating_add(SLACK)
+                }) {
+                    self.arrange(view, &mut kept);
+                }
+            }
+        }
+        self.arrange(view, &mut kept);
+        Ok(kept)
+    }
+
+    /// Sorts, and drops what is past the limit.
+    fn arrange(&self, view: &View, kept: &mut Sorted) {
+        let mut order: Vec<usize> = (0..kept.len()).collect();
+        order.sort_unstable_by(|&a, &b| self.compare(view, kept.element(a), kept.element(b)));
+        if let Some(limit) = self.limit.filter(|limit| *limit < order.len()) {
+            order.truncate(limit);
+            kept.keep(&mut order);
+        }
+        kept.order = order;
+    }
+
+    fn compare(&self, view: &View, a: (&[u8], &[u8]), b: (&[u8], &[u8])) -> Ordering {
+        let order = match self.by {
+            Place::Key(slot) => slot.compare(a.0, b.0),
+            Place::Value(slot) => match (view.shown(a.1), view.shown(b.1)) {
+                (Shown::One(a), Shown::One(b)) => slot.compare(a, b),
+                (a, b) => match (a.number(slot), b.number(slot)) {
+                    (Some(a), Some(b)) => a.compare(b),
+                    (a, b) => a.is_some().cmp(&b.is_some()),
+                },
+            },
+        };
+        let order = if self.descending { order.reverse() } else { order };
+        // The same output for the same map, whatever order the kernel has.
+        order.then_with(|| Slot::from(self.key).compare(a.0, b.0))
+    }
+}
+
+/// The place that `field` means: a field of the value, one of the key, or either as a whole. If
+/// there is none, the error is about the side that `key.` or `value.` names, else the value.
+fn place<'t>(target: &'t Target, key: &'t Type, field: &str) -> anyhow::Result<Place<'t>> {
+    let value = &target.layout.value;
+    let whole = |name: &str| {
+        field.strip_prefix(name).filter(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    };
+    let mut error = match value.field(field) {
+        Ok(slot) if !field.is_empty() => return Ok(Place::Value(slot)),
+        Ok(_) => anyhow!("an empty name"),
+        Err(error) => error.into(),
+    };
+    if let Some(path) = whole("value") {
+        match value.field(path) {
+            Ok(slot) => return Ok(Place::Value(slot)),
+            Err(wrong) => error = anyhow!("value: {wrong}"),
+        }
+    }
+    if let Some(path) = whole("key") {
+        match key.field(path) {
+            Ok(slot) => return Ok(Place::Key(slot)),
+            Err(wrong) => error = anyhow!("key: {wrong}"),
+        }
+    }
+    match key.field(field) {
+        Ok(slot) if !field.is_empty() => Ok(Place::Key(slot)),
+        _ => Err(error),
+    }
+}
+
+/// Elements in memory.
+#[derive(Default)]
+pub struct Sorted {
+    /// Keys and values one after the other.
+    bytes: Vec<u8>,
+    key_len: usize,
+    element_len: usize,
+    order: Vec<usize>,
+}
+
+impl Sorted {
+    fn push(&mut self, key: &[u8], value: &[u8]) {
+        (self.key_len, self.element_len) = (key.len(), key.len() + value.len());
+        self.bytes.extend_from_slice(key);
+        self.bytes.extend_from_slice(value);
+    }
+
+    fn len(&self) -> usize {
+        self.bytes.len().checked_div(self.element_len).unwrap_or(0)
+    }
+
+    fn element(&self, at: usize) -> (&[u8], &[u8]) {
+        self.bytes[at * self.element_len..][..self.element_len].split_at(self.key_len)
+    }
+
+    /// Moves the elements of `order` to the front, in that order, and drops the others.
+    fn keep(&mut self, order: &mut [usize]) {
+        let mut bytes = Vec::with_capacity(order.len() * self.element_len);
+        for (place, at) in order.iter_mut().enumerate() {
+            bytes.extend_from_slice(&self.bytes[*at * self.element_len..][..self.element_len]);
+            *at = place;
+        }
+        self.bytes = bytes;
+    }
+
+    /// Calls `put` with each key and value, in order.
+    pub fn each(
+        &self,
+        put: &mut impl FnMut(&[u8], &[u8]) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        self.order.iter().try_for_each(|at| {
+            let (key, value) = self.element(*at);
+            put(key, value)
+        })
+    }
+}

@@ -1,0 +1,130 @@
+//! `bpf-map list`: what is inherited, or all maps that the caller may see.
+
+use crate::bpffs::pins::{self, Pinned};
+use crate::cli::exit::warn;
+use crate::cli::map::session::Session;
+use crate::map::flags;
+use crate::map::typed::{LayoutSource, Layouts};
+use crate::output::{self, MapRow, Row, Whole};
+use crate::source::id;
+use crate::source::inherited;
+use anyhow::bail;
+use bpf_inherit::AccessMode;
+use bpf_inherit::Errno;
+use bpf_inherit::bpf::MapInfo;
+use bpf_inherit::describe;
+use bpf_inherit::environ::Scope;
+use bpf_inherit::inherited::Inherited;
+use bpf_inherit::object::Info;
+use clap::{Arg, ArgAction, Command};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// The bpffs root.
+pub use crate::bpffs::ROOT as BPFFS;
+
+pub fn arguments(command: Command) -> Command {
+    command.args([
+        Arg::new("all")
+            .long("all")
+            .help("List every map that may be seen, whatever the environment declares")
+            .action(ArgAction::SetTrue),
+        Arg::new("json").long("json").help("Print JSON").action(ArgAction::SetTrue),
+    ])
+}
+
+pub fn run(all: bool, json: bool, session: &mut Session) -> anyhow::Result<u8> {
+    let (startup, out) = session.parts();
+    let inherited = inherited::open(startup)?;
+    for warning in &inherited.warnings {
+        warn(crate::cli::map::PROGRAM, warning);
+    }
+    let mut layouts = Layouts::default();
+    let (mut rows, mut others) = (Vec::new(), Vec::new());
+    for object in inherited.objects {
+        match inherited_row(object, &mut layouts) {
+            Row::Map(row) => rows.push(row),
+            other => others.push(other),
+        }
+    }
+    let nothing = rows.is_empty() && others.is_empty();
+    let all = all || nothing && inherited.scope == Scope::Undeclared;
+    if nothing && !all {
+        let reason = inherited.scope.why_nothing();
+        out.report(format_args!("list: nothing to list: {reason} (--all lists every map)"))?;
+    }
+    let mut status = 0;
+    if all || json {
+        let (pinned, missing) = pins::by_id(Path::new(BPFFS));
+        status = super::incomplete(&missing);
+        if all {
+            add_others(&mut rows, others.is_empty(), &pinned, &mut layouts)?;
+        }
+        for row in &mut rows {
+            if let (Some(whole), Some((_, pins))) = (&mut row.whole, pinned.get(&row.id)) {
+                whole.pins.clone_from(pins);
+            }
+        }
+    } else {
+        // The table of inherited maps does without what takes a walk.
+        rows.iter_mut().for_each(|row| row.whole = None);
+    }
+    let rows: Vec<Row> = rows.into_iter().map(Row::Map).chain(others).collect();
+    match json {
+        true => out.data.extend(output::document::json(&rows)),
+        false => out.data.extend(output::table::list(&rows).as_bytes()),
+    }
+    Ok(status)
+}
+
+/// Adds a row for every other map, by rising id. That none may be seen is an error where
+/// there is nothing else to list: `alone`, and no row.
+fn add_others(
+    rows: &mut Vec<MapRow>,
+    alone: bool,
+    pinned: &Pinned,
+    layouts: &mut Layouts,
+) -> anyhow::Result<()> {
+    let mut infos = BTreeMap::new();
+    let read = id::for_each(true, |map| drop(infos.insert(map.info().id, map.info().clone())));
+    match read {
+        Ok(()) => {}
+        Err(Errno::EPERM) if alone && rows.is_empty() && pinned.is_empty() => bail!(
+            "list: nothing is inherited, no pin below {BPFFS} may be read, and other maps need CAP_SYS_ADMIN"
+        ),
+        // The pins alone, then.
+        Err(Errno::EPERM) => {
+            infos.extend(pinned.iter().map(|(id, (info, _))| (*id, info.clone())));
+        }
+        Err(errno) => bail!("list: {}", describe(errno)),
+    }
+    // One map may be inherited by several descriptors.
+    for row in rows.iter() {
+        infos.remove(&row.id);
+    }
+    rows.extend(infos.values().map(|info| {
+        let name = Some(info.name.clone()).filter(|name| !name.is_empty());
+        let nowhere = MapRow::new(0, 0, name, layouts.of(info), info, AccessMode::ReadOnly);
+        MapRow { index: None, fd: None, access: None, whole: whole(info), ..nowhere }
+    }));
+    Ok(())
+}
+
+fn inherited_row(Inherited { claim, info, .. }: Inherited, layouts: &mut Layouts) -> Row {
+    let layout = match &info {
+        Info::Map(map, _) => match claim.layout {
+            Some(layout) => (Some(layout), LayoutSource::Environment),
+            None => layouts.of(map),
+        },
+        _ => (None, LayoutSource::Size),
+    };
+    match (Row::new(claim.index, claim.fd, claim.name, layout, &info), info) {
+        (Row::Map(row), Info::Map(map, _)) => Row::Map(MapRow { whole: whole(&map), ..row }),
+        (row, _) => row,
+    }
+}
+
+/// What is told beside the row itself, with the pins yet to come.
+fn whole(info: &MapInfo) -> Option<Whole> {
+    Some(Whole { flags: flags::names(info.flags), pins: Vec::new() })
+}

@@ -1,0 +1,221 @@
+//! `bpf-map put`: stores maps, programs and links with an agent, each by itself.
+
+mod inherited;
+
+use super::agent;
+use crate::bpffs::{self, pin};
+use crate::cli::exit::{FAILED, Output, warn};
+use crate::cli::map::arguments::positional;
+use crate::cli::map::session::Session;
+use crate::cli::map::target::inherited as handed;
+use crate::cli::map::target::reference::{self, Found, Reference};
+use crate::cli::name::split_name;
+use crate::foreign::ForeignName;
+use crate::map::typed::Layouts;
+use crate::readonly;
+use crate::source::agent::Client;
+use crate::source::id;
+use crate::text::{escape, quote};
+use crate::wire::agent::check_name;
+use anyhow::{Context, anyhow, bail};
+use bpf_inherit::ObjectKind;
+use bpf_inherit::Startup;
+use bpf_inherit::environ::MAX_LAYOUT;
+use bpf_inherit::object::Object;
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+pub fn arguments(command: Command) -> Command {
+    let flag = |name: &'static str, help: &'static str| {
+        Arg::new(name).long(name).help(help).action(ArgAction::SetTrue)
+    };
+    let objects = positional(
+        "MAP",
+        "The maps, or prog:PROGRAM, or link:LINK; NAME= before an object names it",
+    );
+    command.args([
+        objects
+            .value_name("[NAME=]OBJECT")
+            .num_args(1..)
+            .required(false)
+            .required_unless_present("inherited"),
+        agent::socket(),
+        flag("inherited", "Put every inherited map, program and link")
+            .conflicts_with_all(["MAP", "read-only"]),
+        flag("replace", "Replace existing objects"),
+        flag("read-only", "Store read-only file descriptors, or fail").short('r'),
+        agent::time_limit(),
+    ])
+}
+
+pub fn run(matches: &ArgMatches, session: &mut Session) -> anyhow::Result<u8> {
+    let (startup, out) = session.parts();
+    if matches.get_flag("inherited") {
+        return inherited::put(startup, matches, out);
+    }
+    let read_only = matches.get_flag("read-only");
+    let objects = matches.get_many::<OsString>("MAP").into_iter().flatten();
+    let objects = objects.map(|text| (escape(text.as_bytes()), text)).collect();
+    put_each(objects, |text| open_named(startup, text, read_only), matches, out)
+}
+
+/// An object that can be sent.
+struct Outgoing {
+    name: Vec<u8>,
+    object: Object,
+    /// If it is known.
+    layout: Option<Vec<u8>>,
+}
+
+/// Opens and puts each of `objects`, which have labels for messages. Each object that is not
+/// stored is reported, and the status is then [`FAILED`]; that no agent can be connected to is
+/// one error.
+fn put_each<T>(
+    objects: Vec<(String, T)>,
+    open: impl Fn(&T) -> anyhow::Result<Outgoing>,
+    matches: &ArgMatches,
+    out: &mut Output,
+) -> anyhow::Result<u8> {
+    let total = objects.len();
+    let mut objects = objects.into_iter();
+    let mut labels = BTreeMap::new();
+    let mut client = None;
+    let mut status = 0;
+    for (label, object) in objects.by_ref() {
+        let opened = open(&object).and_then(|outgoing| {
+            match labels.insert(outgoing.name.clone(), label.clone()) {
+                Some(first) => {
+                    bail!("{first} and {label} have the same name, {}", quote(&outgoing.name))
+                }
+                None => Ok(outgoing),
+            }
+        });
+        let Outgoing { name, object, layout } = match opened {
+            Ok(outgoing) => outgoing,
+            Err(error) => {
+                out.report(format_args!("{error:#}"))?;
+                status = FAILED;
+                continue;
+            }
+        };
+        let layout = limit_layout(layout, &label, out)?;
+        let client = match &mut client {
+            Some(client) => client,
+            // Opening an object needs no agent, so what is wrong with the first is reported first.
+            None => client.insert(connect(matches, total)?),
+        };
+        if let Err(failure) =
+            client.put(&name, object.as_fd(), &layout, matches.get_flag("replace"))
+        {
+            let answered = failure.is_refusal();
+            out.report(failure)?;
+            status = FAILED;
+            if !answered {
+                break;
+            }
+        }
+    }
+    for (label, _) in objects {
+        out.report(format_args!("{label}: not sent to the agent"))?;
+    }
+    Ok(status)
+}
+
+/// A connection to the agent; the error says what it means for several objects.
+fn connect(matches: &ArgMatches, total: usize) -> anyhow::Result<Client<'static>> {
+    agent::connect(matches).map_err(|error| match total {
+        1 => error,
+        _ => anyhow!("{error:#}: none of the {total} objects was stored"),
+    })
+}
+
+/// The layout that is sent, empty if it is unknown or, with a warning, too long.
+fn limit_layout(layout: Option<Vec<u8>>, label: &str, out: &mut Output) -> anyhow::Result<Vec<u8>> {
+    let layout = layout.unwrap_or_default();
+    if layout.len() <= MAX_LAYOUT {
+        return Ok(layout);
+    }
+    let length = layout.len();
+    out.report(format_args!("warning: {label}: a layout of {length} bytes is left out"))?;
+    Ok(Vec::new())
+}
+
+/// Opens the object that `[NAME=]OBJECT` names, and decides its name.
+fn open_named(startup: &Startup, text: &OsStr, read_only: bool) -> anyhow::Result<Outgoing> {
+    let (given, reference) = split_name(text);
+    if let Some(name) = given {
+        check_name(name).with_context(|| escape(text.as_bytes()))?;
+    }
+    let label = escape(reference);
+    let Left { kind, object, name, layout } =
+        open(startup, OsStr::from_bytes(reference), read_only)?;
+    let given = given.map(<[u8]>::to_vec);
+    let (name, warning) = ForeignName::choose(given, name, kind, None, object.name());
+    warning.iter().for_each(|w| warn(crate::cli::map::PROGRAM, format_args!("{label}: {w}")));
+    let name = name.with_context(|| format!("{label}: it has no name: put NAME= before it"))?;
+    check_name(&name)
+        .with_context(|| format!("{label}: {}: put another NAME= before it", escape(&name)))?;
+    Ok(Outgoing { name, object, layout })
+}
+
+/// What is to be left, with the name and the layout that it is known by.
+struct Left {
+    kind: ObjectKind,
+    object: Object,
+    name: Option<ForeignName>,
+    layout: Option<Vec<u8>>,
+}
+
+/// Opens what `text` names: a map, unless it begins with `prog:` or `link:`.
+fn open(startup: &Startup, text: &OsStr, read_only: bool) -> anyhow::Result<Left> {
+    for (prefix, kind) in [("prog:", ObjectKind::Program), ("link:", ObjectKind::Link)] {
+        if let Some(rest) = text.as_bytes().strip_prefix(prefix.as_bytes()) {
+            if read_only {
+                readonly::check_kind(kind, text.as_bytes())?;
+            }
+            return open_other(startup, kind, OsStr::from_bytes(rest), &escape(text.as_bytes()));
+        }
+    }
+    let mut found = reference::find_for_others(startup, text, read_only)?;
+    let own = found.take_layout();
+    let Found { map, name, .. } = found;
+    let own = own.map(|layout| layout.to_string().into_bytes());
+    let layout = own.or_else(|| Layouts::default().of(map.info()).0);
+    Ok(Left { kind: ObjectKind::Map, object: Object::Map(map), name, layout })
+}
+
+/// Opens a program or a link: by its pin, its id, its descriptor or its inherited name.
+fn open_other(
+    startup: &Startup,
+    kind: ObjectKind,
+    text: &OsStr,
+    label: &str,
+) -> anyhow::Result<Left> {
+    let (object, name) = match reference::parse(text) {
+        Reference::Pin(path) => {
+            let name = path.file_name().map(|name| name.as_bytes().to_vec());
+            (pin::open_object(kind, path, false, Path::new(bpffs::ROOT))?, name)
+        }
+        Reference::Id(id) => {
+            let id = id.parse().map_err(|_| anyhow!("{label}: not a {} id", kind.noun()))?;
+            (id::open(kind, id, false)?, None)
+        }
+        Reference::KernelName(_) => bail!("{label}: only maps are found by the kernel's name"),
+        Reference::Descriptor(number) => {
+            let (object, claim) =
+                handed::descriptor(startup, kind, number).with_context(|| label.to_owned())?;
+            (object, claim.and_then(|claim| claim.name))
+        }
+        Reference::Inherited(name) => {
+            let (object, claim) =
+                handed::by_name(startup, kind, name).with_context(|| label.to_owned())?;
+            (object, claim.name)
+        }
+    };
+    let name = name.or_else(|| object.name().map(<[u8]>::to_vec)).map(ForeignName::new);
+    Ok(Left { kind, object, name, layout: None })
+}

@@ -1,0 +1,123 @@
+//! `bpf-map send`: maps to where tc and `bpf-exec --import` wait for them.
+
+use crate::cli::exit::warn;
+use crate::cli::map::arguments::positional;
+use crate::cli::map::session::Session;
+use crate::cli::map::target::reference::find_for_others;
+use crate::cli::name::{check_name, split_name};
+use crate::handoff::place::OpenFiles;
+use crate::socket::send;
+use crate::text::{count, escape};
+use crate::wire::tc::{MAX_OBJECT, TC_FDS, TransferHeader};
+use anyhow::{Context, anyhow, bail};
+use bpf_inherit::Map;
+use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// What a transfer is called where nobody says.
+const OBJECT: &[u8] = b"bpf-map";
+
+pub fn arguments(command: Command) -> Command {
+    // One list, so that options may stand anywhere in it.
+    let words = positional("MAP", "The maps, and last the socket where tc or bpf-exec waits")
+        .value_hint(ValueHint::AnyPath)
+        .action(ArgAction::Append)
+        .num_args(1..);
+    command.override_usage("bpf-map send [OPTIONS] [NAME=]MAP... SOCKET").args([
+        words,
+        Arg::new("first-id")
+            .long("first-id")
+            .value_name("N")
+            .help("The number of the first map, from which the others count up [default: 0]")
+            .allow_hyphen_values(true) // so that a negative number is told to be one
+            .value_parser(value_parser!(OsString)),
+        Arg::new("read-only")
+            .long("read-only")
+            .short('r')
+            .help("Send read-only descriptors, or fail")
+            .action(ArgAction::SetTrue),
+        Arg::new("force")
+            .long("force")
+            .help("As root, send also to another user's socket")
+            .action(ArgAction::SetTrue),
+    ])
+}
+
+pub fn run(matches: &ArgMatches, session: &mut Session) -> anyhow::Result<u8> {
+    let mut given: Vec<&OsString> = matches.get_many("MAP").into_iter().flatten().collect();
+    let Some(socket) = given.pop().filter(|_| !given.is_empty()) else {
+        bail!("send: a map and a socket are wanted");
+    };
+    let wrong = || format!("{}: send", escape(socket.as_bytes()));
+    let total = u16::try_from(given.len()).map_err(|_| {
+        anyhow!("{}, where a transfer has at most {}", count(given.len(), "map"), u16::MAX)
+    });
+    let total = total.with_context(wrong)?;
+    let first = first_id(matches.get_one("first-id"), total)?;
+    let (object, references) = split_names(&given)?;
+    // Many maps may be more than the soft limit on open files lets this process have.
+    let _raised = OpenFiles::raise();
+    let read_only = matches.get_flag("read-only");
+    let maps =
+        references.iter().map(|text| Ok(find_for_others(&session.startup, text, read_only)?.map));
+    let maps = maps.collect::<anyhow::Result<Vec<Map>>>()?;
+    if maps.len() > TC_FDS {
+        let socket = escape(socket.as_bytes());
+        let all = count(maps.len(), "map");
+        warn(
+            crate::cli::map::PROGRAM,
+            format_args!("{socket}: {all}, where tc has room for the first {TC_FDS} alone"),
+        );
+    }
+    // No object file has them. A process sends one transfer after the other, so its number
+    // tells those apart that come at the same time.
+    let (st_dev, st_ino) = (0, std::process::id().into());
+    let header = TransferHeader { total, object, st_dev, st_ino };
+    let any_owner = read_only || matches.get_flag("force");
+    send::send(Path::new(socket), header, first, &maps, any_owner)?;
+    Ok(0)
+}
+
+fn first_id(text: Option<&OsString>, total: u16) -> anyhow::Result<u32> {
+    let Some(text) = text else { return Ok(0) };
+    let wrong = || format!("--first-id {}", escape(text.as_bytes()));
+    let digits = text.to_str().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
+    let first: Option<u32> = digits.and_then(|digits| digits.parse().ok());
+    let first = first.ok_or_else(|| anyhow!("not a number up to {}", u32::MAX));
+    let first = first.with_context(wrong)?;
+    if first.checked_add(u32::from(total) - 1).is_none() {
+        let all = count(total.into(), "map");
+        return Err(anyhow!("{all} would have numbers above {}", u32::MAX)).with_context(wrong);
+    }
+    Ok(first)
+}
+
+/// The transfer's name, and the references without names.
+fn split_names<'a>(given: &[&'a OsString]) -> anyhow::Result<(Vec<u8>, Vec<&'a OsStr>)> {
+    let mut object: Option<&[u8]> = None;
+    let mut references = Vec::with_capacity(given.len());
+    for text in given {
+        let (name, reference) = split_name(text);
+        references.push(OsStr::from_bytes(reference));
+        let Some(name) = name else { continue };
+        check_object(name, object).with_context(|| escape(text.as_bytes()))?;
+        object = Some(name);
+    }
+    Ok((object.unwrap_or(OBJECT).to_vec(), references))
+}
+
+/// An error unless the transfer may be called `name`, as it was `before`.
+fn check_object(name: &[u8], before: Option<&[u8]>) -> anyhow::Result<()> {
+    check_name(name)?;
+    if name.len() > MAX_OBJECT {
+        bail!("{} bytes, where a transfer's name has at most {MAX_OBJECT}", name.len());
+    }
+    match before.filter(|before| *before != name) {
+        Some(before) => {
+            bail!("all maps of a transfer share one name, and this is called {}", escape(before))
+        }
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,116 @@
+//! Keys and values of one map, between arguments and the kernel.
+
+use super::Target;
+use super::advice;
+use super::origin::Part;
+use crate::error::{Cause, Error};
+use crate::text::escape;
+use anyhow::{Context, anyhow, bail};
+use bpf_inherit::AccessMode;
+use bpf_inherit::describe;
+use bpf_inherit::{Errno, fd};
+use bpf_layout::{Type, parse};
+use std::ffi::OsStr;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+
+impl Target {
+    /// The bytes of a key that was given as an argument.
+    pub fn key(&self, text: &OsStr) -> anyhow::Result<Vec<u8>> {
+        let kind = self.map.info().map_type;
+        let ty = self.layout.key.as_ref().ok_or_else(|| {
+            let instead = advice::without_keys(kind);
+            anyhow!("{}: {} has no keys: {instead}", self.label, kind.with_article())
+        })?;
+        self.refuse_guess(Part::Key, text)?;
+        let wrong = || format!("{}: key {}", self.label, escape(text.as_bytes()));
+        let key = bytes(ty, text).with_context(wrong)?;
+        if kind.is_keyed_by_descriptor() {
+            inherited(&key).with_context(wrong)?;
+        }
+        Ok(key)
+    }
+
+    /// The bytes of a value that was given as an argument: of one CPU's value in a per-CPU map.
+    pub fn value(&self, text: &OsStr) -> anyhow::Result<Vec<u8>> {
+        self.refuse_guess(Part::Value, text)?;
+        let wrong = || format!("{}: value {}", self.label, escape(text.as_bytes()));
+        bytes(&self.layout.value, text).with_context(wrong)
+    }
+
+    /// The value at `key`, of all CPUs in a per-CPU map; None if the key is missing. `operation` is
+    /// what an error names: the subcommand.
+    pub fn lookup(&self, operation: &'static str, key: &[u8]) -> anyhow::Result<Option<Vec<u8>>> {
+        let mut value = vec![0; self.map.value_len()];
+        let found = self.map.lookup(key, &mut value);
+        let found = found.map_err(|errno| self.cannot_read(operation, errno))?;
+        Ok(found.then_some(value))
+    }
+
+    /// An error if no value of this map can ever be read: before anything is printed.
+    pub fn check_readable(&self, operation: &'static str) -> anyhow::Result<()> {
+        let info = self.map.info();
+        match info.map_type.hides_values(info.value_size) {
+            true => Err(self.cannot_read(operation, Errno::EOPNOTSUPP).into()),
+            false => Ok(()),
+        }
+    }
+
+    /// Why the kernel refused to read.
+    pub fn cannot_read(&self, operation: &'static str, errno: Errno) -> Error {
+        let cause = match errno {
+            Errno::EPERM => Cause::Hint(errno, "the descriptor is write-only"),
+            errno => self.explain(errno, advice::reading(self.map.info().map_type)),
+        };
+        Error::new(&self.label, operation, cause)
+    }
+
+    /// Why the kernel refused to write.
+    pub fn cannot_write(&self, operation: &'static str, errno: Errno) -> Error {
+        let kind = self.map.info().map_type;
+        let entries = self.map.info().max_entries;
+        let read_only = || fd::access_mode(self.map.as_fd()) == Ok(AccessMode::ReadOnly);
+        let cause = match errno {
+            Errno::EPERM if read_only() => Cause::Hint(errno, "the descriptor is read-only"),
+            Errno::EPERM => Cause::Hint(errno, "the map is frozen"),
+            Errno::E2BIG if kind.is_indexed() => {
+                format!("no room: the key is past its end ({entries} entries)").into()
+            }
+            // A trie has its own number for it.
+            Errno::E2BIG | Errno::ENOSPC if kind.holds_data() || kind.holds_maps() => {
+                Cause::NoRoom(format!("no room: the map is full ({entries} entries)"))
+            }
+            errno => self.explain(errno, advice::writing(kind)),
+        };
+        Error::new(&self.label, operation, cause)
+    }
+
+    pub fn explain(&self, errno: Errno, advice: Option<&str>) -> Cause {
+        let kind = self.map.info().map_type.with_article();
+        match (errno, advice) {
+            (Errno::EOPNOTSUPP | Errno::UnknownErrno, None) => {
+                format!("not possible with {kind}").into()
+            }
+            (Errno::EOPNOTSUPP | Errno::UnknownErrno | Errno::ENOSPC, Some(advice)) => {
+                format!("not possible with {kind}: {advice}").into()
+            }
+            (Errno::ENOMEM | Errno::EFAULT, _) | (_, None) => errno.into(),
+            (errno, Some(advice)) => format!("{} ({kind}: {advice})", describe(errno)).into(),
+        }
+    }
+}
+
+/// An error unless the number in `bytes` is a descriptor that this process inherited: not one
+/// that it opened itself, which the number of a closed one may be by now.
+pub fn inherited(bytes: &[u8]) -> anyhow::Result<()> {
+    let number = bytes.first_chunk().map_or(-1, |word| i32::from_ne_bytes(*word));
+    if fd::is_free(number) {
+        bail!("descriptor {number} is closed");
+    }
+    Ok(())
+}
+
+fn bytes(ty: &Type, text: &OsStr) -> anyhow::Result<Vec<u8>> {
+    let text = text.to_str().ok_or_else(|| anyhow!("not UTF-8"))?;
+    Ok(parse::value(ty, text)?)
+}

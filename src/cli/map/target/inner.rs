@@ -1,0 +1,109 @@
+//! Maps of maps: `KEY/INNERKEY`, and the inner map behind a key.
+
+use super::{Target, reference};
+use crate::source::id;
+use anyhow::Context;
+use bpf_layout::Layout;
+use clap::{Arg, ArgMatches};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+/// A key of a map of maps, and what follows it.
+#[derive(Debug)]
+pub struct Nested<'a> {
+    /// The outer key, as it was given and in bytes.
+    pub outer: &'a OsStr,
+    pub key: Vec<u8>,
+    /// The key in the inner map.
+    pub inner: Option<&'a OsStr>,
+}
+
+/// The place that a key names: in a map, or in a map that it holds.
+pub enum Reached<'a> {
+    /// A map, and a key of it as it was given and in bytes.
+    Map(Box<Target>, &'a OsStr, Vec<u8>),
+    /// Nothing: the outer map does not have this key.
+    Missing(&'a OsStr),
+}
+
+/// `--inner LAYOUT`.
+pub fn layout() -> Arg {
+    Arg::new("inner")
+        .long("inner")
+        .value_name("LAYOUT")
+        .help("The layout of a map's inner maps, as 'KEY -> VALUE'")
+}
+
+/// What `--inner` says.
+pub fn given(matches: &ArgMatches) -> anyhow::Result<Option<Layout>> {
+    let text = matches.get_one::<String>("inner");
+    text.map(|text| text.parse().context("--inner")).transpose()
+}
+
+impl Target {
+    /// Whether its values are maps.
+    pub fn holds_maps(&self) -> bool {
+        self.map.info().map_type.holds_maps()
+    }
+
+    /// Splits `KEY/INNERKEY` at the first slash that leaves a key of this map before it, which one
+    /// inside double quotes or brackets does not. All of it is the key where none does.
+    pub fn nested<'a>(&self, text: &'a OsStr) -> anyhow::Result<Nested<'a>> {
+        let mut first = None;
+        let slashes = text.as_bytes().iter().enumerate().filter(|(_, byte)| **byte == b'/');
+        for (at, _) in slashes {
+            let before = OsStr::from_bytes(&text.as_bytes()[..at]);
+            let after = OsStr::from_bytes(&text.as_bytes()[at + 1..]);
+            match self.key(before) {
+                Ok(key) => return Ok(Nested { outer: before, key, inner: Some(after) }),
+                Err(error) => first = first.or(Some(error)),
+            }
+        }
+        match self.key(text) {
+            Ok(key) => Ok(Nested { outer: text, key, inner: None }),
+            Err(error) => Err(first.unwrap_or(error)),
+        }
+    }
+
+    /// The map to write and the key in it that `KEY`, or `KEY/INNERKEY` of a map of maps, names.
+    pub fn reach<'a>(self, text: &'a OsStr, matches: &ArgMatches) -> anyhow::Result<Reached<'a>> {
+        if !self.holds_maps() {
+            let key = self.key(text)?;
+            return Ok(Reached::Map(Box::new(self), text, key));
+        }
+        let nested = self.nested(text)?;
+        let Some(inner) = nested.inner else {
+            return Ok(Reached::Map(Box::new(self), text, nested.key));
+        };
+        let Some(target) = self.open_inner(&nested, given(matches)?.as_ref(), false)? else {
+            return Ok(Reached::Missing(nested.outer));
+        };
+        let key = target.key(inner)?;
+        Ok(Reached::Map(Box::new(target), inner, key))
+    }
+
+    /// Opens the inner map behind a key, by its id; None where there is none.
+    pub fn open_inner(
+        &self,
+        nested: &Nested,
+        told: Option<&Layout>,
+        read_only: bool,
+    ) -> anyhow::Result<Option<Target>> {
+        let mut before = None;
+        loop {
+            let Some(found) = self.lookup("open inner map", &nested.key)? else { return Ok(None) };
+            let id = found.first_chunk().map_or(0, |word| u32::from_ne_bytes(*word));
+            match id::open_map(id, read_only) {
+                Ok(map) => {
+                    let label = format!("{}: id {id}", self.label);
+                    return reference::with_layout(map, label, told).map(Some);
+                }
+                // Replaced, and gone, since its id was read: unless the id is still the same.
+                Err(error) if before == Some(id) => {
+                    return Err(error).with_context(|| self.label.clone());
+                }
+                Err(_) => before = Some(id),
+            }
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Walks over all elements of a map, with explained errors.
+
+use super::{Target, reference};
+use crate::error::{Cause, Error};
+use crate::map::scan::{Chunk, Scan};
+use anyhow::bail;
+use bpf_inherit::Errno;
+use bpf_inherit::Map;
+use bpf_inherit::Startup;
+use bpf_inherit::mmap::Mapped;
+use bpf_layout::Type;
+use std::ffi::OsStr;
+
+/// A second descriptor for the map of `target`, which `text` names, with which it can be mapped into memory:
+/// only where that is worth it, and the first one cannot do it.
+pub fn writable(startup: &Startup, text: &OsStr, target: &Target) -> Option<Map> {
+    let info = target.map.info();
+    if !Mapped::is_made_for(info) || Scan::maps(&target.map) {
+        return None;
+    }
+    // Not being allowed to write is no reason not to read.
+    let other = reference::find(startup, text, true).ok()?.map;
+    // A pin may have been replaced since.
+    (other.info().id == info.id).then_some(other)
+}
+
+impl Target {
+    /// The type of the keys; an error that says what would work instead, unless the
+    /// elements can be gone through. `operation` is the subcommand.
+    pub fn walked_key(&self, operation: &'static str) -> anyhow::Result<&Type> {
+        let kind = self.map.info().map_type;
+        if let Some(instead) = crate::map::advice::walking(kind) {
+            bail!(
+                "{}: {operation}: not possible with {}: {instead}",
+                self.label,
+                kind.with_article()
+            );
+        }
+        let Some(key) = &self.layout.key else {
+            bail!("{}: {operation}: {} has no keys", self.label, kind.with_article());
+        };
+        Ok(key)
+    }
+
+    /// Why the elements could not be gone through.
+    pub fn explain_walk(&self, operation: &'static str, errno: Errno) -> anyhow::Error {
+        let kind = self.map.info().map_type.with_article();
+        let cause: Cause = match errno {
+            Errno::EPERM => Cause::Hint(errno, "the descriptor is write-only"),
+            Errno::EAGAIN => "it changes faster than it can be read: keys may be missing".into(),
+            Errno::EOPNOTSUPP | Errno::UnknownErrno => {
+                format!("the elements of {kind} cannot be read").into()
+            }
+            errno => errno.into(),
+        };
+        Error::new(&self.label, operation, cause).into()
+    }
+}
+
+/// A walk for one subcommand.
+pub struct Walk<'t> {
+    target: &'t Target,
+    operation: &'static str,
+    scan: Scan<'t>,
+}
+
+impl<'t> Walk<'t> {
+    /// From the beginning. `writable` is another descriptor for the same map, see [`writable`].
+    pub fn new(
+        target: &'t Target,
+        operation: &'static str,
+        writable: Option<&'t Map>,
+    ) -> anyhow::Result<Walk<'t>> {
+        let scan = Scan::through(&target.map, writable);
+        let scan = scan.map_err(|errno| target.explain_walk(operation, errno))?;
+        Ok(Walk { target, operation, scan })
+    }
+
+    /// Goes on where values cannot be read.
+    pub fn keys_only(self) -> Walk<'t> {
+        Walk { scan: self.scan.keys_only(), ..self }
+    }
+
+    /// The next elements; None at the end.
+    pub fn next(&mut self) -> anyhow::Result<Option<Chunk<'_>>> {
+        self.scan.next().map_err(|errno| self.target.explain_walk(self.operation, errno))
+    }
+}
