@@ -6,7 +6,7 @@ mod lines;
 mod session;
 mod target;
 
-use super::exit::{self, Output, ReaderGone};
+use super::exit::{self, ReaderGone};
 use bpf_inherit::Startup;
 use session::Session;
 use std::ffi::OsString;
@@ -25,8 +25,8 @@ pub fn main(startup: Startup, arguments: Vec<OsString>) -> u8 {
         Ok(matches) => matches,
         Err(status) => return status,
     };
-    let mut session = Session { startup, out: Output::default() };
-    let result = cmd::run(&matches, &mut session);
+    let mut session = Session::new(startup);
+    let result = cmd::parse(&matches).and_then(|(invocation, _)| invocation.run(&mut session));
     // What was gathered before a failure is printed too.
     let flushed = session.out.flush();
     match result.and_then(|status| flushed.map(|()| status)) {

@@ -4,7 +4,7 @@ use bpf_layout::print::{self, Column, PerCpu, Values, WideIntegersAsStrings};
 use bpf_layout::{Number, Slot};
 
 /// A format that elements are printed in, one after the other.
-pub trait Format {
+pub trait ElementFormat {
     /// How often all elements are gone through: more than once where what belongs together
     /// in the format is not together in the map.
     fn passes(&self) -> usize {

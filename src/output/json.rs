@@ -1,11 +1,11 @@
 //! Elements as JSON, for programs.
 
-use super::element::{Format, Integers, Shown};
+use super::element::{ElementFormat, Integers, Shown};
 use bpf_layout::{Slot, Type, print};
 
 /// Elements as `{"key":…,"value":…}`, with `"sum":true` if numbers were summed over CPUs, or with
 /// `"values":[…]` of every CPU: a line each (JSON lines), or those lines as one array.
-pub struct Elements<'t> {
+pub struct JsonElements<'t> {
     key: &'t Type,
     value: Slot<'t>,
     array: bool,
@@ -13,9 +13,14 @@ pub struct Elements<'t> {
     first: bool,
 }
 
-impl<'t> Elements<'t> {
-    pub fn new(key: &'t Type, value: &'t Type, array: bool, integers: Integers) -> Elements<'t> {
-        Elements { key, value: value.into(), array, integers, first: true }
+impl<'t> JsonElements<'t> {
+    pub fn new(
+        key: &'t Type,
+        value: &'t Type,
+        array: bool,
+        integers: Integers,
+    ) -> JsonElements<'t> {
+        JsonElements { key, value: value.into(), array, integers, first: true }
     }
 }
 
@@ -25,7 +30,7 @@ pub fn push_sum(value: Slot, out: &mut Vec<u8>) {
     out.extend_from_slice(if sum { b",\"sum\":true" } else { b",\"sum\":false" });
 }
 
-impl Format for Elements<'_> {
+impl ElementFormat for JsonElements<'_> {
     fn begin(&mut self, _pass: usize, out: &mut Vec<u8>) {
         if self.array {
             out.push(b'[');

@@ -1,6 +1,6 @@
 //! Elements as `key<TAB>value` lines, made for `while IFS=$'\\t' read -r key value`.
 
-use super::element::{Format, Shown};
+use super::element::{ElementFormat, Shown};
 use bpf_layout::{Slot, Type, print};
 
 /// A line an element; with every CPU's value, a tab before each.
@@ -15,7 +15,7 @@ impl<'t> Plain<'t> {
     }
 }
 
-impl Format for Plain<'_> {
+impl ElementFormat for Plain<'_> {
     fn element(&mut self, key: &[u8], value: Shown, out: &mut Vec<u8>) {
         print::plain(self.key, key, out);
         out.push(b'\t');

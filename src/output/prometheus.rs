@@ -8,7 +8,7 @@ mod labels;
 pub mod names;
 mod numbers;
 
-use super::element::{Format, Shown};
+use super::element::{ElementFormat, Shown};
 use anyhow::{Context, bail};
 use bpf_layout::{Number, Type};
 use labels::{Labels, append};
@@ -23,8 +23,9 @@ pub enum MetricType {
 }
 
 /// What the caller chose.
-pub struct Options {
-    pub kind: MetricType,
+#[derive(Debug, PartialEq)]
+pub struct PrometheusOptions {
+    pub metric_type: MetricType,
     /// What the metrics' names begin with, in place of the map's name; see [`names::is_metric`].
     pub name: Option<String>,
     /// Text for `# HELP`.
@@ -39,7 +40,7 @@ pub struct Options {
 }
 
 /// A map whose elements are printed.
-pub struct Source<'t> {
+pub struct MetricSource<'t> {
     pub key: &'t Type,
     pub value: &'t Type,
     /// The kernel's name of the map.
@@ -55,7 +56,7 @@ pub struct Prometheus<'t> {
     kind: MetricType,
     /// Text for `# HELP`, if the caller chose one.
     help: Option<String>,
-    source: Source<'t>,
+    source: MetricSource<'t>,
     metrics: Vec<Metric<'t>>,
     labels: Labels<'t>,
     /// Descriptions of the arrays of which there are no metrics though no fields were chosen.
@@ -80,7 +81,10 @@ struct Metric<'t> {
 
 impl<'t> Prometheus<'t> {
     /// An error where a value has no number, or not the fields and labels that were chosen.
-    pub fn new(source: Source<'t>, options: &Options) -> anyhow::Result<Prometheus<'t>> {
+    pub fn new(
+        source: MetricSource<'t>,
+        options: &PrometheusOptions,
+    ) -> anyhow::Result<Prometheus<'t>> {
         let value = source.value;
         let (numbers, left_out) = match &options.fields {
             Some(fields) => {
@@ -97,12 +101,12 @@ impl<'t> Prometheus<'t> {
         let mut taken = HashSet::new();
         for numbers in numbers {
             let is_taken = |name: &str| taken.contains(name);
-            let name = names::metric(stem, &numbers.field, options.kind, is_taken);
+            let name = names::metric(stem, &numbers.field, options.metric_type, is_taken);
             taken.insert(name.clone());
             metrics.push(Metric { name, numbers, is_shared: false, is_continued: false });
         }
         Ok(Prometheus {
-            kind: options.kind,
+            kind: options.metric_type,
             help: options.help.clone(),
             labels: Labels::new(&source, options)?,
             source,
@@ -168,7 +172,7 @@ pub fn arrange(maps: &mut [Prometheus]) -> Vec<(usize, usize)> {
     families.concat()
 }
 
-impl Format for Prometheus<'_> {
+impl ElementFormat for Prometheus<'_> {
     fn passes(&self) -> usize {
         self.metrics.len()
     }

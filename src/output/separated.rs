@@ -1,6 +1,6 @@
 //! Elements as tables: CSV (RFC 4180, with plain line ends) and TSV, both with a header.
 
-use super::element::{Format, Shown};
+use super::element::{ElementFormat, Shown};
 use bpf_layout::Type;
 use bpf_layout::print::{Column, all_columns};
 
@@ -92,7 +92,7 @@ fn named<'t>(key: &'t Type, value: &'t Type, per_cpu: bool) -> (Vec<Column<'t>>,
     (keys, values)
 }
 
-impl Format for Separated<'_> {
+impl ElementFormat for Separated<'_> {
     fn passes(&self) -> usize {
         let all = self.key.iter().chain(&self.value);
         1 + usize::from(all.into_iter().any(|choice| !choice.used))

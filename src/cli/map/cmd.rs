@@ -1,89 +1,199 @@
-//! The commands of `bpf-map`, and the table of them.
+//! The commands of `bpf-map`, a module each, and the table of them.
+//!
+//! The option parser's result ends here: each command makes its `Args` of it.
 
 mod add;
 mod agent;
 mod batch;
+mod clear;
 mod completion;
-mod delete;
+mod count;
+mod create;
+mod del;
 mod dump;
+mod freeze;
 mod get;
+mod has;
 mod keys;
 mod list;
 mod load;
+mod peek;
 mod pin;
+mod pop;
+mod push;
 mod put;
-mod queue;
 mod send;
 mod set;
 mod show;
+mod unpin;
 mod watch;
 
 use super::PROGRAM;
 use super::session::Session;
-use crate::cli::exit;
+use crate::cli::exit::{FAILED, warn};
 use clap::{ArgMatches, Command};
 use std::ffi::OsStr;
 
-/// A subcommand: its name, what it does, its arguments, and how it is run.
-struct Subcommand {
-    name: &'static str,
-    about: &'static str,
-    arguments: fn(Command) -> Command,
-    run: fn(&ArgMatches, &mut Session) -> anyhow::Result<u8>,
+/// A command with its arguments.
+#[derive(Debug, PartialEq)]
+pub enum Invocation<'a> {
+    List(list::Args),
+    Show(show::Args<'a>),
+    Get(get::Args<'a>),
+    Set(set::Args<'a>),
+    Add(add::Args<'a>),
+    Del(del::Args<'a>),
+    Clear(clear::Args<'a>),
+    Count(count::Args<'a>),
+    Keys(keys::Args<'a>),
+    Dump(dump::Args<'a>),
+    Load(load::Args<'a>),
+    Watch(watch::Args<'a>),
+    Push(push::Args<'a>),
+    Pop(pop::Args<'a>),
+    Peek(peek::Args<'a>),
+    Has(has::Args<'a>),
+    Pin(pin::Args<'a>),
+    Unpin(unpin::Args<'a>),
+    Freeze(freeze::Args<'a>),
+    Create(create::Args<'a>),
+    Send(send::Args<'a>),
+    Put(put::Args<'a>),
+    Agent(agent::Args<'a>),
+    Batch(batch::Args<'a>),
+    Completion(completion::Args<'a>),
+    Candidates(completion::CandidateArgs<'a>),
 }
 
-const fn sub(
+impl Invocation<'_> {
+    /// Runs the command; returns its exit status.
+    pub fn run(self, session: &mut Session) -> anyhow::Result<u8> {
+        match self {
+            Invocation::List(args) => list::run(args, session),
+            Invocation::Show(args) => show::run(args, session),
+            Invocation::Get(args) => get::run(args, session),
+            Invocation::Set(args) => set::run(args, session),
+            Invocation::Add(args) => add::run(args, session),
+            Invocation::Del(args) => del::run(args, session),
+            Invocation::Clear(args) => clear::run(args, session),
+            Invocation::Count(args) => count::run(args, session),
+            Invocation::Keys(args) => keys::run(args, session),
+            Invocation::Dump(args) => dump::run(args, session),
+            Invocation::Load(args) => load::run(args, session),
+            Invocation::Watch(args) => watch::run(args, session),
+            Invocation::Push(args) => push::run(args, session),
+            Invocation::Pop(args) => pop::run(args, session),
+            Invocation::Peek(args) => peek::run(args, session),
+            Invocation::Has(args) => has::run(args, session),
+            Invocation::Pin(args) => pin::run(args, session),
+            Invocation::Unpin(args) => unpin::run(args, session),
+            Invocation::Freeze(args) => freeze::run(args, session),
+            Invocation::Create(args) => create::run(args, session),
+            Invocation::Send(args) => send::run(args, session),
+            Invocation::Put(args) => put::run(args, session),
+            Invocation::Agent(args) => agent::run(args, session),
+            Invocation::Batch(args) => batch::run(args, session),
+            Invocation::Completion(args) => completion::run(args, session),
+            Invocation::Candidates(args) => completion::print_candidates(args, session),
+        }
+    }
+}
+
+/// A row of the table of commands.
+pub struct Subcommand {
     name: &'static str,
     about: &'static str,
     arguments: fn(Command) -> Command,
-    run: fn(&ArgMatches, &mut Session) -> anyhow::Result<u8>,
-) -> Subcommand {
-    Subcommand { name, about, arguments, run }
+    /// The arguments, as the command takes them.
+    parse: for<'a> fn(&'a ArgMatches) -> anyhow::Result<Invocation<'a>>,
+    /// Whether a line of a batch may print any number of lines, as the command does alone.
+    pub prints_many: bool,
+    /// Whether a reference may refer to another map afterwards.
+    pub renames: bool,
+    is_hidden: bool,
+}
+
+impl Subcommand {
+    const fn new(
+        name: &'static str,
+        about: &'static str,
+        arguments: fn(Command) -> Command,
+        parse: for<'a> fn(&'a ArgMatches) -> anyhow::Result<Invocation<'a>>,
+    ) -> Subcommand {
+        let (prints_many, renames, is_hidden) = (false, false, false);
+        Subcommand { name, about, arguments, parse, prints_many, renames, is_hidden }
+    }
+
+    const fn prints_many(self) -> Subcommand {
+        Subcommand { prints_many: true, ..self }
+    }
+
+    const fn renames(self) -> Subcommand {
+        Subcommand { renames: true, ..self }
+    }
+
+    const fn hidden(self) -> Subcommand {
+        Subcommand { is_hidden: true, ..self }
+    }
 }
 
 /// In the order of the manual page.
 #[rustfmt::skip]
-const SUBCOMMANDS: [Subcommand; 26] = [
-    sub("list", "List the inherited maps, or all", list::arguments,
-        |m, s| list::run(m.get_flag("all"), m.get_flag("json"), s)),
-    sub("show", "Print all that is known of a map", show::arguments, show::run),
-    sub("get", "Print the values of keys", get::arguments, get::run),
-    sub("set", "Write the value of a key", set::arguments, set::run),
-    sub("add", "Add to a number, and print it", add::arguments, add::run),
-    sub("del", "Delete the elements of keys", delete::arguments, delete::run),
-    sub("clear", "Delete all elements", delete::clear_arguments, delete::clear),
-    sub("count", "Count the elements", keys::count_arguments, keys::count),
-    sub("keys", "Print all keys", keys::arguments, keys::run),
-    sub("dump", "Print all elements", dump::arguments, dump::run),
-    sub("load", "Write the elements of a file", load::arguments, load::run),
-    sub("watch", "Print values as they change", watch::arguments, watch::run),
-    sub("push", "Add to a queue, a stack or a bloom filter", queue::push_arguments, queue::push),
-    sub("pop", "Take the next value out of a queue or a stack", queue::read_arguments, queue::pop),
-    sub("peek", "Print the next value of a queue or a stack", queue::read_arguments, queue::peek),
-    sub("has", "Tell whether a bloom filter may hold a value", queue::has_arguments, queue::has),
-    sub("pin", "Pin a map", pin::pin_arguments, pin::pin),
-    sub("unpin", "Remove the pin of a map", pin::unpin_arguments, |m, _| pin::unpin(m)),
-    sub("freeze", "Let nobody write a map", pin::freeze_arguments, pin::freeze),
-    sub("create", "Make a map, and pin it", pin::create_arguments, pin::create),
-    sub("send", "Send maps to where tc or bpf-exec waits", send::arguments, send::run),
-    sub("put", "Store maps, programs and links with an agent", put::arguments, put::run),
-    sub("agent", "List what an agent holds, or remove from it", agent::arguments, agent::run),
-    sub("batch", "Run subcommands, a line each", batch::arguments, batch::run),
-    sub("completion", "Print a shell's completion script", completion::arguments, completion::run),
-    sub(completion::CANDIDATES, "Print what may complete the last of some words",
-        completion::candidates_arguments, completion::candidates),
+static SUBCOMMANDS: [Subcommand; 26] = [
+    Subcommand::new("list", "List the inherited maps, or all",
+        list::arguments, |m| Ok(Invocation::List(list::Args::new(m)))).prints_many(),
+    Subcommand::new("show", "Print all that is known of a map",
+        show::arguments, |m| show::Args::new(m).map(Invocation::Show)).prints_many(),
+    Subcommand::new("get", "Print the values of keys",
+        get::arguments, |m| get::Args::new(m).map(Invocation::Get)),
+    Subcommand::new("set", "Write the value of a key",
+        set::arguments, |m| set::Args::new(m).map(Invocation::Set)),
+    Subcommand::new("add", "Add to a number, and print it",
+        add::arguments, |m| add::Args::new(m).map(Invocation::Add)),
+    Subcommand::new("del", "Delete the elements of keys",
+        del::arguments, |m| del::Args::new(m).map(Invocation::Del)),
+    Subcommand::new("clear", "Delete all elements",
+        clear::arguments, |m| clear::Args::new(m).map(Invocation::Clear)),
+    Subcommand::new("count", "Count the elements",
+        count::arguments, |m| count::Args::new(m).map(Invocation::Count)),
+    Subcommand::new("keys", "Print all keys",
+        keys::arguments, |m| keys::Args::new(m).map(Invocation::Keys)).prints_many(),
+    Subcommand::new("dump", "Print all elements",
+        dump::arguments, |m| dump::Args::new(m).map(Invocation::Dump)).prints_many(),
+    Subcommand::new("load", "Write the elements of a file",
+        load::arguments, |m| load::Args::new(m).map(Invocation::Load)),
+    Subcommand::new("watch", "Print values as they change",
+        watch::arguments, |m| watch::Args::new(m).map(Invocation::Watch)).prints_many(),
+    Subcommand::new("push", "Add to a queue, a stack or a bloom filter",
+        push::arguments, |m| push::Args::new(m).map(Invocation::Push)),
+    Subcommand::new("pop", "Take the next value out of a queue or a stack",
+        pop::arguments, |m| pop::Args::new(m).map(Invocation::Pop)),
+    Subcommand::new("peek", "Print the next value of a queue or a stack",
+        peek::arguments, |m| peek::Args::new(m).map(Invocation::Peek)),
+    Subcommand::new("has", "Tell whether a bloom filter may hold a value",
+        has::arguments, |m| has::Args::new(m).map(Invocation::Has)),
+    Subcommand::new("pin", "Pin a map",
+        pin::arguments, |m| Ok(Invocation::Pin(pin::Args::new(m)))).renames(),
+    Subcommand::new("unpin", "Remove the pin of a map",
+        unpin::arguments, |m| Ok(Invocation::Unpin(unpin::Args::new(m)))).renames(),
+    Subcommand::new("freeze", "Let nobody write a map",
+        freeze::arguments, |m| Ok(Invocation::Freeze(freeze::Args::new(m)))),
+    Subcommand::new("create", "Make a map, and pin it",
+        create::arguments, |m| Ok(Invocation::Create(create::Args::new(m)))).renames(),
+    Subcommand::new("send", "Send maps to where tc or bpf-exec waits",
+        send::arguments, |m| Ok(Invocation::Send(send::Args::new(m)))),
+    Subcommand::new("put", "Store maps, programs and links with an agent",
+        put::arguments, |m| put::Args::new(m).map(Invocation::Put)),
+    Subcommand::new("agent", "List what an agent holds, or remove from it",
+        agent::arguments, |m| agent::Args::new(m).map(Invocation::Agent)),
+    Subcommand::new("batch", "Run subcommands, a line each",
+        batch::arguments, |m| Ok(Invocation::Batch(batch::Args::new(m)))),
+    Subcommand::new("completion", "Print a shell's completion script",
+        completion::arguments, |m| Ok(Invocation::Completion(completion::Args::new(m)))).prints_many(),
+    Subcommand::new("complete", "Print what may complete the last of some words",
+        completion::candidate_arguments,
+        |m| Ok(Invocation::Candidates(completion::CandidateArgs::new(m)))).hidden(),
 ];
-
-/// Runs the subcommand that was asked for; returns its exit status.
-pub fn run(matches: &ArgMatches, session: &mut Session) -> anyhow::Result<u8> {
-    match matches.subcommand() {
-        Some((name, matches)) => match SUBCOMMANDS.iter().find(|s| s.name == name) {
-            Some(subcommand) => (subcommand.run)(matches, session),
-            None => anyhow::bail!("{name}: not a command"),
-        },
-        None => list::run(false, false, session),
-    }
-}
 
 /// The option parser for the command that `first` names alone, if it does; else the whole.
 pub fn command_for(first: Option<&OsStr>) -> Command {
@@ -98,10 +208,9 @@ pub fn command() -> Command {
 
 /// The option parser for some subcommands. The arguments of each are built only when it is used.
 fn with(subcommands: &[Subcommand]) -> Command {
-    let subcommands = subcommands.iter().map(|s| {
-        let hidden = s.name == completion::CANDIDATES;
-        Command::new(s.name).about(s.about).hide(hidden).defer(s.arguments)
-    });
+    let subcommands = subcommands
+        .iter()
+        .map(|s| Command::new(s.name).about(s.about).hide(s.is_hidden).defer(s.arguments));
     Command::new(PROGRAM)
         .version(env!("CARGO_PKG_VERSION"))
         .about("Read and write the elements of BPF maps")
@@ -113,16 +222,26 @@ fn with(subcommands: &[Subcommand]) -> Command {
         .subcommands(subcommands)
 }
 
-/// Warns of each part of a result that is missing; the exit status, which is a failure if any is.
-fn incomplete(missing: &[String]) -> u8 {
-    missing.iter().for_each(|line| exit::warn(PROGRAM, line));
-    if missing.is_empty() { 0 } else { exit::FAILED }
+/// The command that was parsed, with its row; without a command, it is `list`.
+pub fn parse(matches: &ArgMatches) -> anyhow::Result<(Invocation<'_>, &'static Subcommand)> {
+    let Some((name, matches)) = matches.subcommand() else {
+        return Ok((Invocation::List(list::Args::default()), &SUBCOMMANDS[0]));
+    };
+    let row = SUBCOMMANDS.iter().find(|row| row.name == name);
+    let row = row.expect("the option parser knows no other");
+    Ok(((row.parse)(matches)?, row))
+}
+
+/// Warns of each missing part of a result; returns the exit status.
+fn warn_if_incomplete(missing: &[String]) -> u8 {
+    missing.iter().for_each(|part| warn(PROGRAM, part));
+    if missing.is_empty() { 0 } else { FAILED }
 }
 
 #[cfg(test)]
 mod tests {
     #[test]
-    fn the_option_parser_is_sound() {
+    fn option_parser_is_sound() {
         let mut command = super::command();
         command.build(); // runs what is deferred
         command.debug_assert();

@@ -1,7 +1,10 @@
 //! What the commands of one run of bpf-map share.
 
+use super::arguments::MapArguments;
+use super::target::Target;
 use crate::cli::exit::Output;
-use bpf_inherit::Startup;
+use bpf_inherit::{AccessMode, Startup};
+use std::rc::Rc;
 
 /// What was inherited, and what is printed.
 #[derive(Debug)]
@@ -13,8 +16,12 @@ pub struct Session {
 }
 
 impl Session {
-    /// Both parts, to be used at the same time.
-    pub fn parts(&mut self) -> (&Startup, &mut Output) {
-        (&self.startup, &mut self.out)
+    pub fn new(startup: Startup) -> Session {
+        Session { startup, out: Output::default() }
+    }
+
+    /// Opens a map.
+    pub fn open(&mut self, map: &MapArguments, access: AccessMode) -> anyhow::Result<Rc<Target>> {
+        Target::open(&self.startup, map.reference, access, &map.types).map(Rc::new)
     }
 }

@@ -1,7 +1,7 @@
 //! The labels of a map's metrics: their names, and their values for an element.
 
 use super::numbers::{named, refuse_repeats};
-use super::{Options, Source, names};
+use super::{MetricSource, PrometheusOptions, names};
 use crate::output::element::Shown;
 use crate::text::escape;
 use anyhow::{Context, bail};
@@ -30,7 +30,10 @@ struct Label<'t> {
 
 impl<'t> Labels<'t> {
     /// An error where a field or a label is not there, or two labels would have one name.
-    pub fn new(source: &Source<'t>, options: &Options) -> anyhow::Result<Labels<'t>> {
+    pub fn new(
+        source: &MetricSource<'t>,
+        options: &PrometheusOptions,
+    ) -> anyhow::Result<Labels<'t>> {
         let fields = match &options.labels {
             Some(fields) => chosen((source.key, source.value), fields).context("--labels")?,
             None => {

@@ -1,99 +1,107 @@
-//! `bpf-map add`: counts up or down, in memory where the map allows it.
+//! `bpf-map add`: adds to an integer, atomically in memory if the map can be mapped.
 
 use crate::cli::exit::{self, Output};
-use crate::cli::map::arguments::{positional, value};
+use crate::cli::map::arguments::{self, MapArguments, ReadCpus};
 use crate::cli::map::session::Session;
-use crate::cli::map::target::Condition;
-use crate::cli::map::target::Target;
-use crate::cli::map::target::cpus::{self, Which};
+use crate::cli::map::target::cpus::CpuSelection;
 use crate::cli::map::target::inner::Reached;
 use crate::cli::map::target::origin::Part;
-use crate::cli::map::target::reference;
+use crate::cli::map::target::{Condition, Target};
 use crate::text::escape;
 use anyhow::{anyhow, bail};
+use bpf_inherit::AccessMode;
 use bpf_inherit::mmap::Mapped;
 use bpf_layout::parse;
 use bpf_layout::print::{self, PerCpu, Values};
-use bpf_layout::{AtomClass, Integer, IntegerOverflow, Number, Slot, Type};
-use clap::{Arg, ArgAction, ArgMatches, Command};
-use std::ffi::{OsStr, OsString};
+use bpf_layout::{AtomClass, Integer, IntegerOverflow, Layout, Number, Slot, Type};
+use clap::{ArgMatches, Command};
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 pub fn arguments(command: Command) -> Command {
-    let flag = |name: &'static str, help: &'static str| {
-        Arg::new(name).long(name).help(help).action(ArgAction::SetTrue)
-    };
-    reference::arguments(command).args([
-        positional("KEY", "The key"),
-        positional("NUMBER", "A field as .NAME, if one is meant, and what to add to it")
+    arguments::map(command).args([
+        arguments::positional("KEY", "The key"),
+        arguments::positional("NUMBER", "A field as .NAME, if one is meant, and what to add to it")
             .num_args(1..=2),
-        flag("create", "Begin with zeros where there is no such key"),
-        cpus::one("Add to the value of this CPU [default: the first]"),
-        flag("verbose", "Say how it was done").short('v'),
-        crate::cli::map::target::inner::layout(),
+        arguments::flag("create", "Begin with zeros where there is no such key"),
+        arguments::cpu("Add to the value of this CPU [default: the first]"),
+        arguments::flag("verbose", "Say how it was done").short('v'),
+        arguments::inner(),
     ])
 }
 
-pub fn run(matches: &ArgMatches, session: &mut Session) -> anyhow::Result<u8> {
-    let (startup, out) = session.parts();
-    let target = reference::open(startup, matches, true)?;
-    let (label, text) = (target.label.clone(), value(matches, "KEY"));
-    let (target, key_text, key) = match target.reach(text, matches)? {
-        Reached::Map(target, text, key) => (target, text, key),
-        Reached::Missing(outer) => return absent(&label, outer, out),
-    };
-    let kind = target.map.info().map_type;
-    if !kind.holds_data() {
-        bail!(
-            "{}: add: the values of {} are no numbers to count",
-            target.label,
-            kind.with_article()
-        );
+#[derive(Debug, PartialEq)]
+pub struct Args<'a> {
+    map: MapArguments<'a>,
+    key: &'a OsStr,
+    field: Option<&'a OsStr>,
+    amount: &'a OsStr,
+    create: bool,
+    cpu: Option<u32>,
+    verbose: bool,
+    inner: Option<Layout>,
+}
+
+impl<'a> Args<'a> {
+    pub fn new(matches: &'a ArgMatches) -> anyhow::Result<Args<'a>> {
+        let (field, amount) = match arguments::all(matches, "NUMBER")[..] {
+            [path, amount] if arguments::is_field(path) => (Some(path), amount),
+            [path, _] => bail!("{}: expected a field such as .NAME", escape(path.as_bytes())),
+            [amount] => (None, amount),
+            _ => unreachable!("the option parser takes one or two"),
+        };
+        Ok(Args {
+            map: MapArguments::new(matches)?,
+            key: arguments::required(matches, "KEY"),
+            field,
+            amount,
+            create: matches.get_flag("create"),
+            cpu: arguments::cpu_number(matches),
+            verbose: matches.get_flag("verbose"),
+            inner: arguments::inner_layout(matches)?,
+        })
     }
-    let given: Vec<&OsString> = matches.get_many("NUMBER").into_iter().flatten().collect();
-    let (path, amount) = match given[..] {
-        [path, amount] if path.as_bytes().starts_with(b".") => (Some(path.as_os_str()), amount),
-        [path, _] => bail!("{}: expected a field such as .NAME", escape(path.as_bytes())),
-        [amount] => (None, amount),
-        _ => unreachable!("the option parser takes one or two"),
+}
+
+pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
+    let target = session.open(&args.map, AccessMode::ReadWrite)?;
+    let out = &mut session.out;
+    let (target, key_text, key) = match target.reach(args.key, args.inner.as_ref())? {
+        Reached::Entry(target, text, key) => (target, text, key),
+        Reached::Missing(outer) => return report_missing(&target.label, outer, out),
     };
-    target.refuse_guess(Part::Value, amount)?;
-    let sum = Sum {
-        slot: countable(&target, path)?,
-        amount: match parse_amount(amount) {
-            Some(Ok(number)) => number,
-            Some(Err(error)) => {
-                bail!("{}: add {}: {error}", target.label, escape(amount.as_bytes()))
-            }
-            None => {
-                let amount = escape(amount.as_bytes());
-                bail!("{}: expected a whole number to add, found {amount}", target.label)
-            }
-        },
+    let (label, kind) = (&target.label, target.map.info().map_type);
+    if !kind.holds_data() {
+        bail!("{label}: add: the values of {} are no numbers to count", kind.with_article());
+    }
+    target.refuse_guess(Part::Value, args.amount)?;
+    let slot = countable(&target, args.field)?;
+    let amount = escape(args.amount.as_bytes());
+    let amount = match parse_amount(args.amount) {
+        Some(Ok(number)) => number,
+        Some(Err(error)) => bail!("{label}: add {amount}: {error}"),
+        None => bail!("{label}: expected a whole number to add, found {amount}"),
     };
-    let which = target.which(matches)?;
-    let in_memory = sum.in_memory(&target, &key)?;
-    let (result, how) = match in_memory {
+    let addition = Addition { slot, amount };
+    let cpus = target.select_cpus(args.cpu.map_or(ReadCpus::Sum, ReadCpus::One))?;
+    let (result, how) = match addition.in_memory(&target, &key)? {
         Some(number) => (Some(number), "added in memory, atomically"),
         None => {
-            let condition = match matches.get_flag("create") {
-                true => Condition::Any,
-                false => Condition::Present,
-            };
-            let result = sum.read_and_write(&target, &key, &which, condition)?;
+            let condition = if args.create { Condition::Any } else { Condition::Present };
+            let result = addition.read_and_write(&target, &key, &cpus, condition)?;
             (result, "read, added to and written back: not atomically")
         }
     };
-    let Some(result) = result else { return absent(&target.label, key_text, out) };
-    if matches.get_flag("verbose") {
-        out.report(format_args!("{}: {how}", target.label))?;
+    let Some(result) = result else { return report_missing(label, key_text, out) };
+    if args.verbose {
+        out.report(format_args!("{label}: {how}"))?;
     }
     out.data.extend(result);
     out.data.push(b'\n');
     Ok(0)
 }
 
-fn absent(label: &str, key: &OsStr, out: &mut Output) -> anyhow::Result<u8> {
+fn report_missing(label: &str, key: &OsStr, out: &mut Output) -> anyhow::Result<u8> {
     out.report(format_args!("{label}: no key {}", escape(key.as_bytes())))?;
     Ok(exit::ABSENT)
 }
@@ -126,12 +134,12 @@ fn parse_amount(text: &OsStr) -> Option<Result<Integer, IntegerOverflow>> {
 }
 
 /// What to add, and where in a value.
-struct Sum<'t> {
+struct Addition<'t> {
     slot: Slot<'t>,
     amount: Integer,
 }
 
-impl Sum<'_> {
+impl Addition<'_> {
     /// Adds to the number in one value, which is left as it was where the sum does not fit.
     fn apply(&self, target: &Target, value: &mut [u8], cpu: Option<u32>) -> anyhow::Result<()> {
         let (old, shown) = match self.slot.number(value) {
@@ -180,7 +188,7 @@ impl Sum<'_> {
         &self,
         target: &Target,
         key: &[u8],
-        which: &Which,
+        cpus: &CpuSelection,
         condition: Condition,
     ) -> anyhow::Result<Option<Vec<u8>>> {
         let mut text = Vec::new();
@@ -190,14 +198,14 @@ impl Sum<'_> {
                 text = self.text(&element[..]);
                 return Ok(());
             }
-            let (place, cpu) = match which {
-                Which::One { place, number } => (*place, *number),
+            let (place, cpu) = match cpus {
+                CpuSelection::One { place, number } => (*place, *number),
                 _ => (0, target.cpus()?.numbers().first().copied().unwrap_or_default()),
             };
             let value = &mut element[target.map.slot(place)];
             self.apply(target, value, Some(cpu))?;
-            text = match which {
-                Which::One { .. } => self.text(&value[..]),
+            text = match cpus {
+                CpuSelection::One { .. } => self.text(&value[..]),
                 _ => self.text(&PerCpu::new(element, target.map.stride())),
             };
             Ok(())

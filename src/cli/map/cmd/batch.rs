@@ -6,40 +6,44 @@
 mod quick;
 
 use crate::cli::exit::{self, ReaderGone};
+use crate::cli::map::arguments;
 use crate::cli::map::lines::Lines;
 use crate::cli::map::session::Session;
 use anyhow::{anyhow, bail};
 use clap::error::ErrorKind;
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{ArgMatches, Command};
 use quick::Cache;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 /// Bytes of a line: enough for a value of 1 MiB in any notation.
 const LINE: usize = 64 << 20;
-/// Subcommands that print as many lines as they do alone.
-const MANY: [&str; 6] = ["list", "show", "keys", "dump", "watch", "completion"];
-/// Those after which a reference may lead to another map.
-const RENAMING: [&str; 3] = ["pin", "unpin", "create"];
 
 pub fn arguments(command: Command) -> Command {
     command.args([
-        Arg::new("FILE")
-            .help("The file [default: standard input]")
-            .value_parser(value_parser!(OsString)),
-        Arg::new("keep-going")
-            .long("keep-going")
-            .help("Do not stop at a line that fails")
-            .action(ArgAction::SetTrue),
+        arguments::input_file(),
+        arguments::flag("keep-going", "Do not stop at a line that fails"),
     ])
 }
 
-pub fn run(matches: &ArgMatches, session: &mut Session) -> anyhow::Result<u8> {
+#[derive(Debug, PartialEq)]
+pub struct Args<'a> {
+    file: Option<&'a OsStr>,
+    keep_going: bool,
+}
+
+impl<'a> Args<'a> {
+    pub fn new(matches: &'a ArgMatches) -> Args<'a> {
+        let keep_going = matches.get_flag("keep-going");
+        Args { file: arguments::optional(matches, "FILE"), keep_going }
+    }
+}
+
+pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
     if session.out.line.is_some() {
         bail!("batch: not possible within a batch");
     }
-    let file = matches.get_one::<OsString>("FILE");
-    let mut lines = Lines::open(file.map(OsString::as_os_str), LINE)?;
+    let mut lines = Lines::open(args.file, LINE)?;
     let mut batch = Batch { cache: Cache::default(), parser: super::command() };
     let mut worst = 0;
     loop {
@@ -65,7 +69,7 @@ pub fn run(matches: &ArgMatches, session: &mut Session) -> anyhow::Result<u8> {
         };
         session.out.spill()?;
         worst = worst.max(status);
-        if status == exit::FAILED && !matches.get_flag("keep-going") {
+        if status == exit::FAILED && !args.keep_going {
             break;
         }
     }
@@ -124,13 +128,13 @@ impl Batch {
                 };
             }
         };
-        let name = matches.subcommand_name().unwrap_or("list");
-        if MANY.contains(&name) {
+        let (invocation, row) = super::parse(&matches)?;
+        if row.prints_many {
             session.out.many();
         }
-        if RENAMING.contains(&name) {
+        if row.renames {
             self.cache = Cache::default();
         }
-        super::run(&matches, session)
+        invocation.run(session)
     }
 }

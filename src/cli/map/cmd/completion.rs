@@ -3,16 +3,16 @@
 
 mod names;
 
+use crate::cli::map::arguments::{self, GivenTypes};
 use crate::cli::map::session::Session;
-use crate::cli::map::target::reference;
+use crate::cli::map::target::Target;
+use bpf_inherit::AccessMode;
 use bpf_inherit::Startup;
 use bpf_layout::print;
 use clap::{Arg, ArgMatches, Command, ValueHint, value_parser};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-/// The hidden subcommand's name, as the scripts know it.
-pub const CANDIDATES: &str = "complete";
 /// The line that says: files, too. No map's name holds a colon.
 const FILES: &str = ":files";
 
@@ -28,15 +28,24 @@ pub fn arguments(command: Command) -> Command {
     command.arg(shell)
 }
 
-pub fn run(matches: &ArgMatches, session: &mut Session) -> anyhow::Result<u8> {
-    let out = &mut session.out;
-    let shell = matches.get_one::<String>("SHELL");
-    let script = SCRIPTS.iter().find(|(name, _)| shell.is_some_and(|shell| shell == name));
-    out.data.extend(script.map_or("", |(_, script)| script).as_bytes());
+#[derive(Debug, PartialEq)]
+pub struct Args<'a> {
+    shell: &'a str,
+}
+
+impl<'a> Args<'a> {
+    pub fn new(matches: &'a ArgMatches) -> Args<'a> {
+        Args { shell: matches.get_one::<String>("SHELL").map_or("", String::as_str) }
+    }
+}
+
+pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
+    let script = SCRIPTS.iter().find(|(shell, _)| *shell == args.shell);
+    session.out.data.extend(script.map_or("", |(_, script)| script).as_bytes());
     Ok(0)
 }
 
-pub fn candidates_arguments(command: Command) -> Command {
+pub fn candidate_arguments(command: Command) -> Command {
     let words = Arg::new("WORDS")
         .num_args(0..)
         .trailing_var_arg(true)
@@ -45,11 +54,22 @@ pub fn candidates_arguments(command: Command) -> Command {
     command.arg(words)
 }
 
-/// A line for each candidate: what to type, a tab, what it is.
-pub fn candidates(matches: &ArgMatches, session: &mut Session) -> anyhow::Result<u8> {
-    let (startup, out) = session.parts();
-    let words: Vec<OsString> = matches.get_many("WORDS").into_iter().flatten().cloned().collect();
-    let Some((current, before)) = words.split_last() else { return Ok(0) };
+/// The words of a command line up to the one that is to be completed.
+#[derive(Debug, PartialEq)]
+pub struct CandidateArgs<'a> {
+    words: Vec<&'a OsStr>,
+}
+
+impl<'a> CandidateArgs<'a> {
+    pub fn new(matches: &'a ArgMatches) -> CandidateArgs<'a> {
+        CandidateArgs { words: arguments::all(matches, "WORDS") }
+    }
+}
+
+/// Prints a line for each candidate: the text to type, a tab, a description.
+pub fn print_candidates(args: CandidateArgs, session: &mut Session) -> anyhow::Result<u8> {
+    let Session { startup, out, .. } = session;
+    let Some((current, before)) = args.words.split_last() else { return Ok(0) };
     let mut command = super::command();
     command.build();
     for (candidate, what) in complete(startup, &command, before, current) {
@@ -68,13 +88,13 @@ type Candidates = Vec<(String, String)>;
 fn complete(
     startup: &Startup,
     mut command: &Command,
-    before: &[OsString],
+    before: &[&OsStr],
     current: &OsStr,
 ) -> Candidates {
     let mut positionals: Vec<&OsStr> = Vec::new();
     let mut option: Option<&Arg> = None;
     let mut options_end = false;
-    for word in before {
+    for &word in before {
         if option.take().is_some() {
             continue;
         }
@@ -153,7 +173,8 @@ fn values(startup: &Startup, arg: &Arg) -> Candidates {
 
 /// The fields of a map's values.
 fn fields(startup: &Startup, map: &OsStr) -> Candidates {
-    let Ok(target) = reference::open_named(startup, map, false, None, None) else {
+    let types = GivenTypes::default();
+    let Ok(target) = Target::open(startup, map, AccessMode::ReadOnly, &types) else {
         return Vec::new();
     };
     let columns = print::columns(&target.layout.value).into_iter();

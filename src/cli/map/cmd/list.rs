@@ -2,6 +2,7 @@
 
 use crate::bpffs::pins::{self, Pinned};
 use crate::cli::exit::warn;
+use crate::cli::map::arguments;
 use crate::cli::map::session::Session;
 use crate::map::flags;
 use crate::map::typed::{LayoutSource, Layouts};
@@ -16,7 +17,7 @@ use bpf_inherit::describe;
 use bpf_inherit::environ::Scope;
 use bpf_inherit::inherited::Inherited;
 use bpf_inherit::object::Info;
-use clap::{Arg, ArgAction, Command};
+use clap::{ArgMatches, Command};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -25,16 +26,28 @@ pub use crate::bpffs::ROOT as BPFFS;
 
 pub fn arguments(command: Command) -> Command {
     command.args([
-        Arg::new("all")
-            .long("all")
-            .help("List every map that may be seen, whatever the environment declares")
-            .action(ArgAction::SetTrue),
-        Arg::new("json").long("json").help("Print JSON").action(ArgAction::SetTrue),
+        arguments::flag(
+            "all",
+            "List every map that may be seen, whatever the environment declares",
+        ),
+        arguments::flag("json", "Print JSON"),
     ])
 }
 
-pub fn run(all: bool, json: bool, session: &mut Session) -> anyhow::Result<u8> {
-    let (startup, out) = session.parts();
+#[derive(Debug, Default, PartialEq)]
+pub struct Args {
+    all: bool,
+    json: bool,
+}
+
+impl Args {
+    pub fn new(matches: &ArgMatches) -> Args {
+        Args { all: matches.get_flag("all"), json: matches.get_flag("json") }
+    }
+}
+
+pub fn run(Args { all, json }: Args, session: &mut Session) -> anyhow::Result<u8> {
+    let Session { startup, out, .. } = session;
     let inherited = inherited::open(startup)?;
     for warning in &inherited.warnings {
         warn(crate::cli::map::PROGRAM, warning);
@@ -56,7 +69,7 @@ pub fn run(all: bool, json: bool, session: &mut Session) -> anyhow::Result<u8> {
     let mut status = 0;
     if all || json {
         let (pinned, missing) = pins::by_id(Path::new(BPFFS));
-        status = super::incomplete(&missing);
+        status = super::warn_if_incomplete(&missing);
         if all {
             add_others(&mut rows, others.is_empty(), &pinned, &mut layouts)?;
         }

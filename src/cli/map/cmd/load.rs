@@ -17,35 +17,34 @@ mod table;
 mod wanted;
 mod write;
 
-use super::get;
 use crate::cli::exit::{self, Output};
+use crate::cli::map::arguments::{self, MapArguments, WrittenCpus};
 use crate::cli::map::session::Session;
-use crate::cli::map::target::cpus::{self, Placement};
-use crate::cli::map::target::{Target, reference};
+use crate::cli::map::target::Target;
+use crate::cli::map::target::cpus::Placement;
 use crate::output::element::Integers;
 use anyhow::{Context, anyhow, bail};
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use bpf_inherit::AccessMode;
+use clap::{ArgMatches, Command};
 use difference::{Count, Difference};
 use dry_run::DryRun;
 use elements::Elements;
-use input::{Format, Input};
+use input::{Input, InputFormat};
 use kept::Kept;
 use progress::Progress;
 use replace::Failure;
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use write::{Refused, Writer};
 
 /// How many elements `--stream` collects if they arrive faster than they can be written.
 const STREAM: usize = 4096;
 
 pub fn arguments(command: Command) -> Command {
-    let flag = |name, help| Arg::new(name).long(name).help(help).action(ArgAction::SetTrue);
+    let flag = arguments::flag;
     // A required option that conflicts with a given one is not asked for.
     let others = ["stream", "if-absent"];
-    let command = reference::arguments(command).args([
-        Arg::new("FILE")
-            .help("The file [default: standard input]")
-            .value_parser(value_parser!(OsString)),
+    let command = arguments::map(command).args([
+        arguments::input_file(),
         flag("csv", "Read CSV instead of JSON lines").conflicts_with("tsv"),
         flag("tsv", "Read tab-separated values"),
         flag("if-absent", "Write only entries whose key is missing"),
@@ -56,55 +55,108 @@ pub fn arguments(command: Command) -> Command {
             .conflicts_with_all(others),
         flag("stream", "Write while reading, without checking the whole file first"),
     ]);
-    let json = get::json_flags().map(|flag| flag.requires("dry-run").conflicts_with_all(others));
-    command.args(cpus::written()).args(json)
+    let json = arguments::json_flags();
+    let json = json.map(|flag| flag.requires("dry-run").conflicts_with_all(others));
+    command.args(arguments::written_cpus()).args(json)
 }
 
-pub fn run(matches: &ArgMatches, session: &mut Session) -> anyhow::Result<u8> {
-    let (startup, out) = session.parts();
-    let file = matches.get_one::<OsString>("FILE").map(OsString::as_os_str);
-    if out.line.is_some() && file.is_none_or(|file| file == "-") {
+#[derive(Debug, PartialEq)]
+pub struct Args<'a> {
+    map: MapArguments<'a>,
+    /// Standard input if there is none.
+    file: Option<&'a OsStr>,
+    format: InputFormat,
+    mode: LoadMode,
+    cpus: WrittenCpus,
+}
+
+/// Which entries are written, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LoadMode {
+    /// All, or those whose key is missing; while the input is read if `stream` is set.
+    Write { if_absent: bool, stream: bool },
+    /// Those that differ, and those that are not in the file are removed.
+    Replace,
+    /// None: what would be replaced is printed, as JSON if this is not None.
+    DryRun(Option<Integers>),
+}
+
+impl LoadMode {
+    fn new(matches: &ArgMatches) -> LoadMode {
+        match (matches.get_flag("replace"), matches.get_flag("dry-run")) {
+            (true, false) => LoadMode::Replace,
+            (true, true) => LoadMode::DryRun(arguments::integers(matches)),
+            (false, _) => LoadMode::Write {
+                if_absent: matches.get_flag("if-absent"),
+                stream: matches.get_flag("stream"),
+            },
+        }
+    }
+}
+
+impl<'a> Args<'a> {
+    pub fn new(matches: &'a ArgMatches) -> anyhow::Result<Args<'a>> {
+        Ok(Args {
+            map: MapArguments::new(matches)?,
+            file: arguments::optional(matches, "FILE").filter(|file| *file != "-"),
+            format: match (matches.get_flag("csv"), matches.get_flag("tsv")) {
+                (true, _) => InputFormat::Table(b','),
+                (false, true) => InputFormat::Table(b'\t'),
+                (false, false) => InputFormat::Json,
+            },
+            mode: LoadMode::new(matches),
+            cpus: WrittenCpus::new(matches),
+        })
+    }
+}
+
+pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
+    if session.out.line.is_some() && args.file.is_none() {
         bail!("load: standard input is not available in a batch: name a file");
     }
-    let flag = |name: &str| matches.get_flag(name);
-    let target = reference::open(startup, matches, !flag("dry-run"))?;
-    let allowed = allow(&target, flag("replace"), flag("if-absent"));
-    allowed.with_context(|| target.label.clone())?;
-    let placement = target.placement(matches)?;
-    let format = match (flag("csv"), flag("tsv")) {
-        (true, _) => Format::Table(b','),
-        (_, true) => Format::Table(b'\t'),
-        _ => Format::Json,
+    let access = match args.mode {
+        LoadMode::DryRun(_) => AccessMode::ReadOnly,
+        LoadMode::Write { .. } | LoadMode::Replace => AccessMode::ReadWrite,
     };
+    let target = session.open(&args.map, access)?;
+    let out = &mut session.out;
+    check_type(&target, args.mode).with_context(|| target.label.clone())?;
+    let placement = target.place_value(args.cpus)?;
+    let if_absent = matches!(args.mode, LoadMode::Write { if_absent: true, .. });
     let mut load = Load {
         target: &target,
         placement,
-        input: Input::open(&target, placement, file, format)?,
-        writer: Writer::new(&target, placement, flag("if-absent")),
+        input: Input::open(&target, placement, args.file, args.format)?,
+        writer: Writer::new(&target, placement, if_absent),
         elements: Elements::new(&target.map, placement),
         progress: Progress::new(),
     };
-    if flag("replace") {
-        load.read(None)?;
-        if flag("dry-run") {
-            return load.dry_run(get::integers(matches), out);
+    match args.mode {
+        LoadMode::DryRun(json) => {
+            load.read(None)?;
+            load.print_difference(json, out)
         }
-        let messages = load.replace()?;
-        drop(load);
-        return report(messages, out);
+        LoadMode::Replace => {
+            load.read(None)?;
+            let messages = load.replace()?;
+            drop(load);
+            report(messages, out)
+        }
+        LoadMode::Write { stream, .. } => {
+            let mut kept = Kept::new(&target, stream);
+            load.read(stream.then_some(&mut kept))?;
+            load.write(!stream, &mut kept)?;
+            let (written, present) = (load.writer.written, load.writer.kept);
+            // The progress line is removed before messages are printed.
+            drop(load);
+            let all = written + present;
+            let label = &target.label;
+            let present = (present > 0)
+                .then(|| format!("{label}: {present} of {all} keys are there already"));
+            let evicted = kept.map_or(Ok(None), Kept::check)?;
+            report(present.into_iter().chain(evicted), out)
+        }
     }
-    let mut kept = Kept::new(&target, flag("stream"));
-    load.read(flag("stream").then_some(&mut kept))?;
-    load.write(!flag("stream"), &mut kept)?;
-    let (written, present) = (load.writer.written, load.writer.kept);
-    // The progress line is removed before messages are printed.
-    drop(load);
-    let all = written + present;
-    let label = &target.label;
-    let present =
-        (present > 0).then(|| format!("{label}: {present} of {all} keys are there already"));
-    let evicted = kept.map_or(Ok(None), Kept::check)?;
-    report(present.into_iter().chain(evicted), out)
 }
 
 /// Prints messages about a map that differs from the file; returns the exit status.
@@ -117,8 +169,8 @@ fn report(messages: impl IntoIterator<Item = String>, out: &mut Output) -> anyho
     Ok(status)
 }
 
-/// An error if the map's type cannot be loaded, or not with these options.
-fn allow(target: &Target, replace: bool, if_absent: bool) -> anyhow::Result<()> {
+/// An error if the map's type cannot be loaded, or not in this mode.
+fn check_type(target: &Target, mode: LoadMode) -> anyhow::Result<()> {
     let kind = target.map.info().map_type;
     let name = kind.with_article();
     if kind.has_no_elements() {
@@ -127,8 +179,12 @@ fn allow(target: &Target, replace: bool, if_absent: bool) -> anyhow::Result<()> 
     if kind.takes_objects() {
         bail!("load: not possible with {name}, whose elements are set one by one (bpf-map set)");
     }
-    let flag = if replace { "--replace" } else { "--if-absent" };
-    if (replace || if_absent) && target.map.key_len() == 0 {
+    let flag = match mode {
+        LoadMode::Replace | LoadMode::DryRun(_) => "--replace",
+        LoadMode::Write { if_absent: true, .. } => "--if-absent",
+        LoadMode::Write { if_absent: false, .. } => return Ok(()),
+    };
+    if target.map.key_len() == 0 {
         bail!("load: {flag} is not possible with {name}, which has no keys");
     }
     Ok(())
@@ -187,7 +243,7 @@ impl<'t> Load<'t> {
     }
 
     /// Prints the entries that differ.
-    fn dry_run(self, json: Option<Integers>, out: &mut Output) -> anyhow::Result<u8> {
+    fn print_difference(self, json: Option<Integers>, out: &mut Output) -> anyhow::Result<u8> {
         let Load { target, placement, ref elements, progress, .. } = self;
         drop(progress);
         let mut difference = Difference::new(target, elements, placement)?;

@@ -2,10 +2,9 @@
 
 mod inherited;
 
-use super::agent;
 use crate::bpffs::{self, pin};
 use crate::cli::exit::{FAILED, Output, warn};
-use crate::cli::map::arguments::positional;
+use crate::cli::map::arguments::{self, AgentArguments};
 use crate::cli::map::session::Session;
 use crate::cli::map::target::inherited as handed;
 use crate::cli::map::target::reference::{self, Found, Reference};
@@ -22,45 +21,63 @@ use bpf_inherit::ObjectKind;
 use bpf_inherit::Startup;
 use bpf_inherit::environ::MAX_LAYOUT;
 use bpf_inherit::object::Object;
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{ArgMatches, Command};
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 pub fn arguments(command: Command) -> Command {
-    let flag = |name: &'static str, help: &'static str| {
-        Arg::new(name).long(name).help(help).action(ArgAction::SetTrue)
-    };
-    let objects = positional(
+    let objects = arguments::positional(
         "MAP",
         "The maps, or prog:PROGRAM, or link:LINK; NAME= before an object names it",
     );
+    let [socket, timeout] = arguments::agent();
     command.args([
         objects
             .value_name("[NAME=]OBJECT")
             .num_args(1..)
             .required(false)
             .required_unless_present("inherited"),
-        agent::socket(),
-        flag("inherited", "Put every inherited map, program and link")
+        socket,
+        arguments::flag("inherited", "Put every inherited map, program and link")
             .conflicts_with_all(["MAP", "read-only"]),
-        flag("replace", "Replace existing objects"),
-        flag("read-only", "Store read-only file descriptors, or fail").short('r'),
-        agent::time_limit(),
+        arguments::flag("replace", "Replace existing objects"),
+        arguments::flag("read-only", "Store read-only file descriptors, or fail").short('r'),
+        timeout,
     ])
 }
 
-pub fn run(matches: &ArgMatches, session: &mut Session) -> anyhow::Result<u8> {
-    let (startup, out) = session.parts();
-    if matches.get_flag("inherited") {
-        return inherited::put(startup, matches, out);
+#[derive(Debug, PartialEq)]
+pub struct Args<'a> {
+    /// `[NAME=]OBJECT` each.
+    objects: Vec<&'a OsStr>,
+    inherited: bool,
+    replace: bool,
+    read_only: bool,
+    agent: AgentArguments<'a>,
+}
+
+impl<'a> Args<'a> {
+    pub fn new(matches: &'a ArgMatches) -> anyhow::Result<Args<'a>> {
+        Ok(Args {
+            objects: arguments::all(matches, "MAP"),
+            inherited: matches.get_flag("inherited"),
+            replace: matches.get_flag("replace"),
+            read_only: matches.get_flag("read-only"),
+            agent: AgentArguments::new(matches)?,
+        })
     }
-    let read_only = matches.get_flag("read-only");
-    let objects = matches.get_many::<OsString>("MAP").into_iter().flatten();
-    let objects = objects.map(|text| (escape(text.as_bytes()), text)).collect();
-    put_each(objects, |text| open_named(startup, text, read_only), matches, out)
+}
+
+pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
+    let Session { startup, out, .. } = session;
+    if args.inherited {
+        return inherited::put(startup, &args, out);
+    }
+    let objects = args.objects.iter().map(|text| (escape(text.as_bytes()), text)).collect();
+    put_each(objects, |text| open_named(startup, text, args.read_only), &args, out)
 }
 
 /// An object that can be sent.
@@ -77,7 +94,7 @@ struct Outgoing {
 fn put_each<T>(
     objects: Vec<(String, T)>,
     open: impl Fn(&T) -> anyhow::Result<Outgoing>,
-    matches: &ArgMatches,
+    args: &Args,
     out: &mut Output,
 ) -> anyhow::Result<u8> {
     let total = objects.len();
@@ -106,11 +123,9 @@ fn put_each<T>(
         let client = match &mut client {
             Some(client) => client,
             // Opening an object needs no agent, so what is wrong with the first is reported first.
-            None => client.insert(connect(matches, total)?),
+            None => client.insert(connect(args, total)?),
         };
-        if let Err(failure) =
-            client.put(&name, object.as_fd(), &layout, matches.get_flag("replace"))
-        {
+        if let Err(failure) = client.put(&name, object.as_fd(), &layout, args.replace) {
             let answered = failure.is_refusal();
             out.report(failure)?;
             status = FAILED;
@@ -126,8 +141,8 @@ fn put_each<T>(
 }
 
 /// A connection to the agent; the error says what it means for several objects.
-fn connect(matches: &ArgMatches, total: usize) -> anyhow::Result<Client<'static>> {
-    agent::connect(matches).map_err(|error| match total {
+fn connect(args: &Args, total: usize) -> anyhow::Result<Client<'static>> {
+    args.agent.connect().map_err(|error| match total {
         1 => error,
         _ => anyhow!("{error:#}: none of the {total} objects was stored"),
     })

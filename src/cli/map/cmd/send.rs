@@ -1,7 +1,7 @@
 //! `bpf-map send`: maps to where tc and `bpf-exec --import` wait for them.
 
 use crate::cli::exit::warn;
-use crate::cli::map::arguments::positional;
+use crate::cli::map::arguments;
 use crate::cli::map::session::Session;
 use crate::cli::map::target::reference::find_for_others;
 use crate::cli::name::{check_name, split_name};
@@ -21,10 +21,11 @@ const OBJECT: &[u8] = b"bpf-map";
 
 pub fn arguments(command: Command) -> Command {
     // One list, so that options may stand anywhere in it.
-    let words = positional("MAP", "The maps, and last the socket where tc or bpf-exec waits")
-        .value_hint(ValueHint::AnyPath)
-        .action(ArgAction::Append)
-        .num_args(1..);
+    let words =
+        arguments::positional("MAP", "The maps, and last the socket where tc or bpf-exec waits")
+            .value_hint(ValueHint::AnyPath)
+            .action(ArgAction::Append)
+            .num_args(1..);
     command.override_usage("bpf-map send [OPTIONS] [NAME=]MAP... SOCKET").args([
         words,
         Arg::new("first-id")
@@ -33,20 +34,33 @@ pub fn arguments(command: Command) -> Command {
             .help("The number of the first map, from which the others count up [default: 0]")
             .allow_hyphen_values(true) // so that a negative number is told to be one
             .value_parser(value_parser!(OsString)),
-        Arg::new("read-only")
-            .long("read-only")
-            .short('r')
-            .help("Send read-only descriptors, or fail")
-            .action(ArgAction::SetTrue),
-        Arg::new("force")
-            .long("force")
-            .help("As root, send also to another user's socket")
-            .action(ArgAction::SetTrue),
+        arguments::flag("read-only", "Send read-only descriptors, or fail").short('r'),
+        arguments::flag("force", "As root, send also to another user's socket"),
     ])
 }
 
-pub fn run(matches: &ArgMatches, session: &mut Session) -> anyhow::Result<u8> {
-    let mut given: Vec<&OsString> = matches.get_many("MAP").into_iter().flatten().collect();
+#[derive(Debug, PartialEq)]
+pub struct Args<'a> {
+    /// The maps, and last the socket.
+    words: Vec<&'a OsStr>,
+    first_id: Option<&'a OsStr>,
+    read_only: bool,
+    force: bool,
+}
+
+impl<'a> Args<'a> {
+    pub fn new(matches: &'a ArgMatches) -> Args<'a> {
+        Args {
+            words: arguments::all(matches, "MAP"),
+            first_id: arguments::optional(matches, "first-id"),
+            read_only: matches.get_flag("read-only"),
+            force: matches.get_flag("force"),
+        }
+    }
+}
+
+pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
+    let Args { words: mut given, read_only, .. } = args;
     let Some(socket) = given.pop().filter(|_| !given.is_empty()) else {
         bail!("send: a map and a socket are wanted");
     };
@@ -55,11 +69,10 @@ pub fn run(matches: &ArgMatches, session: &mut Session) -> anyhow::Result<u8> {
         anyhow!("{}, where a transfer has at most {}", count(given.len(), "map"), u16::MAX)
     });
     let total = total.with_context(wrong)?;
-    let first = first_id(matches.get_one("first-id"), total)?;
+    let first = parse_first_id(args.first_id, total)?;
     let (object, references) = split_names(&given)?;
     // Many maps may be more than the soft limit on open files lets this process have.
     let _raised = OpenFiles::raise();
-    let read_only = matches.get_flag("read-only");
     let maps =
         references.iter().map(|text| Ok(find_for_others(&session.startup, text, read_only)?.map));
     let maps = maps.collect::<anyhow::Result<Vec<Map>>>()?;
@@ -75,12 +88,12 @@ pub fn run(matches: &ArgMatches, session: &mut Session) -> anyhow::Result<u8> {
     // tells those apart that come at the same time.
     let (st_dev, st_ino) = (0, std::process::id().into());
     let header = TransferHeader { total, object, st_dev, st_ino };
-    let any_owner = read_only || matches.get_flag("force");
+    let any_owner = read_only || args.force;
     send::send(Path::new(socket), header, first, &maps, any_owner)?;
     Ok(0)
 }
 
-fn first_id(text: Option<&OsString>, total: u16) -> anyhow::Result<u32> {
+fn parse_first_id(text: Option<&OsStr>, total: u16) -> anyhow::Result<u32> {
     let Some(text) = text else { return Ok(0) };
     let wrong = || format!("--first-id {}", escape(text.as_bytes()));
     let digits = text.to_str().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
@@ -95,7 +108,7 @@ fn first_id(text: Option<&OsString>, total: u16) -> anyhow::Result<u32> {
 }
 
 /// The transfer's name, and the references without names.
-fn split_names<'a>(given: &[&'a OsString]) -> anyhow::Result<(Vec<u8>, Vec<&'a OsStr>)> {
+fn split_names<'a>(given: &[&'a OsStr]) -> anyhow::Result<(Vec<u8>, Vec<&'a OsStr>)> {
     let mut object: Option<&[u8]> = None;
     let mut references = Vec::with_capacity(given.len());
     for text in given {

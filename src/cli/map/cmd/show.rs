@@ -2,31 +2,42 @@
 
 use super::list::BPFFS;
 use crate::bpffs::pins;
+use crate::cli::map::arguments::{self, MapArguments};
 use crate::cli::map::session::Session;
-use crate::cli::map::target::reference;
 use crate::error::Error;
 use crate::map::flags;
 use crate::map::state::State;
 use crate::map::usage;
 use crate::output::Whole;
 use crate::output::show::{self, Shown};
-use bpf_inherit::fd;
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use bpf_inherit::{AccessMode, fd};
+use clap::{ArgMatches, Command};
 use std::os::fd::AsFd;
 use std::path::Path;
 
 pub fn arguments(command: Command) -> Command {
-    reference::arguments(command)
-        .arg(Arg::new("json").long("json").help("Print JSON").action(ArgAction::SetTrue))
+    arguments::map(command).arg(arguments::flag("json", "Print JSON"))
 }
 
-pub fn run(matches: &ArgMatches, session: &mut Session) -> anyhow::Result<u8> {
-    let (startup, out) = session.parts();
-    // The access that can be had is part of what is shown.
-    let target = match reference::open(startup, matches, true) {
+#[derive(Debug, PartialEq)]
+pub struct Args<'a> {
+    map: MapArguments<'a>,
+    json: bool,
+}
+
+impl<'a> Args<'a> {
+    pub fn new(matches: &'a ArgMatches) -> anyhow::Result<Args<'a>> {
+        Ok(Args { map: MapArguments::new(matches)?, json: matches.get_flag("json") })
+    }
+}
+
+pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
+    // The best access mode that the caller can get is part of the output.
+    let target = match session.open(&args.map, AccessMode::ReadWrite) {
         Ok(target) => target,
-        Err(_) => reference::open(startup, matches, false)?,
+        Err(_) => session.open(&args.map, AccessMode::ReadOnly)?,
     };
+    let out = &mut session.out;
     let map = &target.map;
     let fail = |operation| {
         let label = &target.label;
@@ -48,9 +59,9 @@ pub fn run(matches: &ArgMatches, session: &mut Session) -> anyhow::Result<u8> {
         },
         used: usage::used(map).map_err(fail("count"))?,
     };
-    match matches.get_flag("json") {
+    match args.json {
         true => out.data.extend(show::json(&shown)),
         false => out.data.extend(show::text(&shown).as_bytes()),
     }
-    Ok(super::incomplete(&missing))
+    Ok(super::warn_if_incomplete(&missing))
 }

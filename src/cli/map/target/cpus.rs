@@ -1,16 +1,18 @@
-//! The CPUs of a per-CPU map that are read (`--cpu`, `--per-cpu`) or written (`--all-cpus`,
-//! `--cpu`, `--sum`).
+//! The values of a per-CPU map: those of which CPUs are read, printed or written.
 
 use super::Target;
+use crate::cli::map::arguments::{ReadCpus, WrittenCpus};
 use crate::map::percpu::Cpus;
+use crate::output::element::Integers;
+use crate::output::json::push_sum;
 use anyhow::{Context, bail};
 use bpf_inherit::Map;
-use clap::{Arg, ArgAction, ArgMatches, value_parser};
+use bpf_layout::{Slot, print};
 use std::convert::Infallible;
 
 /// The CPUs whose values are read.
 #[derive(Clone, Debug)]
-pub enum Which {
+pub enum CpuSelection {
     /// All, as one sum.
     Sum,
     /// All, each by itself.
@@ -90,27 +92,6 @@ impl Placement {
     }
 }
 
-/// `--all-cpus`, `--cpu` and `--sum`, which exclude each other.
-pub fn written() -> [Arg; 3] {
-    let cpu = one("Write it for this CPU only; the others keep their values");
-    let flag = |name, help| Arg::new(name).long(name).help(help).action(ArgAction::SetTrue);
-    [
-        flag("all-cpus", "Write the value for every CPU").conflicts_with_all(["cpu", "sum"]),
-        cpu.conflicts_with("sum"),
-        flag("sum", "Write it for the first possible CPU, and zero for the others"),
-    ]
-}
-
-/// `--cpu N`.
-pub fn one(help: &'static str) -> Arg {
-    Arg::new("cpu").long("cpu").value_name("N").help(help).value_parser(value_parser!(u32))
-}
-
-/// `--per-cpu`.
-pub fn every(help: &'static str) -> Arg {
-    Arg::new("per-cpu").long("per-cpu").help(help).action(ArgAction::SetTrue).conflicts_with("cpu")
-}
-
 impl Target {
     /// Whether an element has a value for each possible CPU.
     pub fn is_per_cpu(&self) -> bool {
@@ -122,32 +103,33 @@ impl Target {
         Cpus::of(&self.map).with_context(|| self.label.clone())
     }
 
-    /// The CPUs that `--cpu` and `--per-cpu`, if the command has it, select; an error if the map has
-    /// one value for all CPUs, or the CPU is not possible.
-    pub fn which(&self, matches: &ArgMatches) -> anyhow::Result<Which> {
-        if matches!(matches.try_get_one::<bool>("per-cpu"), Ok(Some(true))) {
-            self.require_cpus("per-cpu")?;
-            return Ok(Which::Each(self.cpus()?));
-        }
-        Ok(match self.one_cpu(matches)? {
-            Some((number, place)) => Which::One { number, place },
-            None => Which::Sum,
+    /// The CPUs whose values are read; an error if CPUs are selected and the map has one value for
+    /// all of them, or the CPU is not possible.
+    pub fn select_cpus(&self, cpus: ReadCpus) -> anyhow::Result<CpuSelection> {
+        Ok(match cpus {
+            ReadCpus::Sum => CpuSelection::Sum,
+            ReadCpus::Each => {
+                self.require_cpus("per-cpu")?;
+                CpuSelection::Each(self.cpus()?)
+            }
+            ReadCpus::One(number) => CpuSelection::One { number, place: self.find_cpu(number)? },
         })
     }
 
-    /// The CPUs that `--all-cpus`, `--cpu` or `--sum` selects; the errors are those of
-    /// [`Target::which`].
-    pub fn placement(&self, matches: &ArgMatches) -> anyhow::Result<Placement> {
-        for (option, placement) in [("all-cpus", Placement::All), ("sum", Placement::First)] {
-            if matches.get_flag(option) {
-                self.require_cpus(option)?;
-                return Ok(placement);
+    /// The CPUs whose values are written; the errors are those of [`Target::select_cpus`].
+    pub fn place_value(&self, cpus: WrittenCpus) -> anyhow::Result<Placement> {
+        Ok(match cpus {
+            WrittenCpus::All => {
+                self.require_cpus("all-cpus")?;
+                Placement::All
             }
-        }
-        Ok(match self.one_cpu(matches)? {
-            Some((_, place)) => Placement::One(place),
-            None if self.is_per_cpu() => Placement::Unknown,
-            None => Placement::All,
+            WrittenCpus::Sum => {
+                self.require_cpus("sum")?;
+                Placement::First
+            }
+            WrittenCpus::One(number) => Placement::One(self.find_cpu(number)?),
+            WrittenCpus::Unspecified if self.is_per_cpu() => Placement::Unknown,
+            WrittenCpus::Unspecified => Placement::All,
         })
     }
 
@@ -159,9 +141,8 @@ impl Target {
         Ok(())
     }
 
-    /// The number after `--cpu`, and its position among the possible CPUs.
-    fn one_cpu(&self, matches: &ArgMatches) -> anyhow::Result<Option<(u32, usize)>> {
-        let Some(number) = matches.get_one::<u32>("cpu").copied() else { return Ok(None) };
+    /// The position of the CPU after `--cpu` among the possible CPUs.
+    fn find_cpu(&self, number: u32) -> anyhow::Result<usize> {
         self.require_cpus("cpu")?;
         let cpus = self.cpus()?;
         let Some(place) = cpus.place(number) else {
@@ -173,6 +154,65 @@ impl Target {
                 cpus.numbers().first().copied().unwrap_or_default(),
             );
         };
-        Ok(Some((number, place)))
+        Ok(place)
+    }
+
+    /// Appends a line with a value, of which `found` has the bytes of all CPUs; if each CPU's is
+    /// selected, a line for each CPU, or one JSON object.
+    pub fn print_value(
+        &self,
+        cpus: &CpuSelection,
+        json: Option<Integers>,
+        slot: Slot,
+        found: &[u8],
+        out: &mut Vec<u8>,
+    ) {
+        match cpus {
+            CpuSelection::Sum if !self.is_per_cpu() => print_one(json, slot, found, out),
+            CpuSelection::Sum => {
+                let values = print::PerCpu::new(found, self.map.stride());
+                if json.is_none() {
+                    print_one(json, slot, &values, out);
+                } else {
+                    out.extend(b"{\"value\":");
+                    print_one(json, slot, &values, out);
+                    push_sum(slot, out);
+                    out.push(b'}');
+                }
+            }
+            CpuSelection::One { place, .. } => {
+                print_one(json, slot, &found[self.map.slot(*place)], out);
+            }
+            CpuSelection::Each(cpus) if json.is_some() => {
+                out.extend(b"{\"values\":");
+                for place in 0..cpus.numbers().len() {
+                    out.push(if place == 0 { b'[' } else { b',' });
+                    print_one(json, slot, &found[self.map.slot(place)], out);
+                }
+                out.extend(b"]}");
+            }
+            CpuSelection::Each(cpus) => {
+                for (place, number) in cpus.numbers().iter().enumerate() {
+                    if place > 0 {
+                        out.push(b'\n');
+                    }
+                    out.extend(format!("{number}\t").bytes());
+                    print_one(json, slot, &found[self.map.slot(place)], out);
+                }
+            }
+        }
+        out.push(b'\n');
+    }
+}
+
+fn print_one<V: print::Values + ?Sized>(
+    json: Option<Integers>,
+    slot: Slot,
+    values: &V,
+    out: &mut Vec<u8>,
+) {
+    match json {
+        Some(integers) => integers.json(slot, values, out),
+        None => print::plain(slot, values, out),
     }
 }

@@ -26,7 +26,7 @@ impl Target {
         let wrong = || format!("{}: key {}", self.label, escape(text.as_bytes()));
         let key = bytes(ty, text).with_context(wrong)?;
         if kind.is_keyed_by_descriptor() {
-            inherited(&key).with_context(wrong)?;
+            check_inherited(&key).with_context(wrong)?;
         }
         Ok(key)
     }
@@ -85,7 +85,27 @@ impl Target {
         Error::new(&self.label, operation, cause)
     }
 
-    pub fn explain(&self, errno: Errno, advice: Option<&str>) -> Cause {
+    /// Why elements could not be deleted.
+    pub fn explain_delete(&self, operation: &'static str, errno: Errno) -> anyhow::Error {
+        let kind = self.map.info().map_type.name();
+        let access = fd::access_mode(self.map.as_fd());
+        let cause = match errno {
+            Errno::EPERM if access == Ok(AccessMode::ReadOnly) => {
+                Cause::Hint(errno, "the descriptor is read-only")
+            }
+            Errno::EPERM if access == Ok(AccessMode::WriteOnly) => {
+                Cause::Hint(errno, "the descriptor is write-only")
+            }
+            Errno::EPERM => Cause::Hint(errno, "the map is frozen"),
+            Errno::EINVAL | Errno::EOPNOTSUPP | Errno::UnknownErrno => {
+                format!("the elements of this {kind} cannot be deleted").into()
+            }
+            _ => return self.explain_walk(operation, errno),
+        };
+        Error::new(&self.label, operation, cause).into()
+    }
+
+    fn explain(&self, errno: Errno, advice: Option<&str>) -> Cause {
         let kind = self.map.info().map_type.with_article();
         match (errno, advice) {
             (Errno::EOPNOTSUPP | Errno::UnknownErrno, None) => {
@@ -102,7 +122,7 @@ impl Target {
 
 /// An error unless the number in `bytes` is a descriptor that this process inherited: not one
 /// that it opened itself, which the number of a closed one may be by now.
-pub fn inherited(bytes: &[u8]) -> anyhow::Result<()> {
+pub fn check_inherited(bytes: &[u8]) -> anyhow::Result<()> {
     let number = bytes.first_chunk().map_or(-1, |word| i32::from_ne_bytes(*word));
     if fd::is_free(number) {
         bail!("descriptor {number} is closed");

@@ -1,12 +1,13 @@
 //! Maps of maps: `KEY/INNERKEY`, and the inner map behind a key.
 
-use super::{Target, reference};
+use super::Target;
 use crate::source::id;
 use anyhow::Context;
+use bpf_inherit::AccessMode;
 use bpf_layout::Layout;
-use clap::{Arg, ArgMatches};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::rc::Rc;
 
 /// A key of a map of maps, and what follows it.
 #[derive(Debug)]
@@ -18,26 +19,12 @@ pub struct Nested<'a> {
     pub inner: Option<&'a OsStr>,
 }
 
-/// The place that a key names: in a map, or in a map that it holds.
+/// What a key names: an entry of a map, or of a map that the map holds.
 pub enum Reached<'a> {
     /// A map, and a key of it as it was given and in bytes.
-    Map(Box<Target>, &'a OsStr, Vec<u8>),
-    /// Nothing: the outer map does not have this key.
+    Entry(Rc<Target>, &'a OsStr, Vec<u8>),
+    /// The outer map does not have this key.
     Missing(&'a OsStr),
-}
-
-/// `--inner LAYOUT`.
-pub fn layout() -> Arg {
-    Arg::new("inner")
-        .long("inner")
-        .value_name("LAYOUT")
-        .help("The layout of a map's inner maps, as 'KEY -> VALUE'")
-}
-
-/// What `--inner` says.
-pub fn given(matches: &ArgMatches) -> anyhow::Result<Option<Layout>> {
-    let text = matches.get_one::<String>("inner");
-    text.map(|text| text.parse().context("--inner")).transpose()
 }
 
 impl Target {
@@ -66,37 +53,40 @@ impl Target {
     }
 
     /// The map to write and the key in it that `KEY`, or `KEY/INNERKEY` of a map of maps, names.
-    pub fn reach<'a>(self, text: &'a OsStr, matches: &ArgMatches) -> anyhow::Result<Reached<'a>> {
+    pub fn reach<'a>(
+        self: &Rc<Target>,
+        text: &'a OsStr,
+        inner_layout: Option<&Layout>,
+    ) -> anyhow::Result<Reached<'a>> {
         if !self.holds_maps() {
-            let key = self.key(text)?;
-            return Ok(Reached::Map(Box::new(self), text, key));
+            return Ok(Reached::Entry(self.clone(), text, self.key(text)?));
         }
         let nested = self.nested(text)?;
         let Some(inner) = nested.inner else {
-            return Ok(Reached::Map(Box::new(self), text, nested.key));
+            return Ok(Reached::Entry(self.clone(), text, nested.key));
         };
-        let Some(target) = self.open_inner(&nested, given(matches)?.as_ref(), false)? else {
+        let Some(target) = self.open_inner(&nested, inner_layout, AccessMode::ReadWrite)? else {
             return Ok(Reached::Missing(nested.outer));
         };
         let key = target.key(inner)?;
-        Ok(Reached::Map(Box::new(target), inner, key))
+        Ok(Reached::Entry(Rc::new(target), inner, key))
     }
 
     /// Opens the inner map behind a key, by its id; None where there is none.
     pub fn open_inner(
         &self,
         nested: &Nested,
-        told: Option<&Layout>,
-        read_only: bool,
+        layout: Option<&Layout>,
+        access: AccessMode,
     ) -> anyhow::Result<Option<Target>> {
         let mut before = None;
         loop {
             let Some(found) = self.lookup("open inner map", &nested.key)? else { return Ok(None) };
             let id = found.first_chunk().map_or(0, |word| u32::from_ne_bytes(*word));
-            match id::open_map(id, read_only) {
+            match id::open_map(id, access == AccessMode::ReadOnly) {
                 Ok(map) => {
                     let label = format!("{}: id {id}", self.label);
-                    return reference::with_layout(map, label, told).map(Some);
+                    return Target::of_map(map, label, layout).map(Some);
                 }
                 // Replaced, and gone, since its id was read: unless the id is still the same.
                 Err(error) if before == Some(id) => {

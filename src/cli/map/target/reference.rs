@@ -1,13 +1,10 @@
 //! Map references: how a map is named, the same in every subcommand.
 
-use super::origin::Origin;
-use super::{Target, inherited};
+use super::inherited;
 use crate::bpffs::{self, pin};
 use crate::cli::exit::warn;
-use crate::cli::map::arguments::{positional, value as required};
 use crate::error::Error;
 use crate::foreign::{ForeignLayout, ForeignName};
-use crate::map::typed::{LayoutSource, check_sizes};
 use crate::readonly;
 use crate::source::id;
 use crate::text::escape;
@@ -19,9 +16,8 @@ use bpf_inherit::Startup;
 use bpf_inherit::environ::Claim;
 use bpf_inherit::fd;
 use bpf_inherit::object::Object;
-use bpf_layout::{Layout, Type};
-use clap::{Arg, ArgMatches, Command, value_parser};
-use std::ffi::{OsStr, OsString};
+use bpf_layout::Layout;
+use std::ffi::OsStr;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -68,45 +64,6 @@ pub fn pin_identity(text: &OsStr) -> Option<pin::Identity> {
     }
 }
 
-/// The arguments that every subcommand with a map has.
-pub fn arguments(command: Command) -> Command {
-    let layout = |name: &'static str, help: &'static str| {
-        Arg::new(name)
-            .long(name)
-            .value_name("LAYOUT")
-            .help(help)
-            .value_parser(value_parser!(OsString))
-    };
-    command.args([
-        positional("MAP", "The map: a name, a descriptor, a pin, id:N or name:NAME"),
-        layout("key", "The type of its keys [default: as the environment or BTF says]"),
-        layout("value", "The type of its values"),
-    ])
-}
-
-/// Opens the map that the arguments name; with read-only access unless it is to be written.
-pub fn open(startup: &Startup, matches: &ArgMatches, write: bool) -> anyhow::Result<Target> {
-    open_each(startup, matches, required(matches, "MAP"), write)
-}
-
-/// Opens one of several maps that the arguments name, with the types that they give for all.
-pub fn open_each(
-    startup: &Startup,
-    matches: &ArgMatches,
-    map: &OsStr,
-    write: bool,
-) -> anyhow::Result<Target> {
-    let given = |name: &str| {
-        let text = matches.get_one::<OsString>(name);
-        text.map(|text| parse_type(text).with_context(|| format!("--{name}"))).transpose()
-    };
-    open_named(startup, map, write, given("key")?, given("value")?)
-}
-
-fn parse_type(text: &OsStr) -> anyhow::Result<Type> {
-    Ok(text.to_str().ok_or_else(|| anyhow!("not UTF-8"))?.parse()?)
-}
-
 /// A map with the name that goes with its reference, and the layout that the environment has.
 pub struct Found {
     pub map: Map,
@@ -129,8 +86,7 @@ impl Found {
 }
 
 /// Finds the map that `text` names.
-pub fn find(startup: &Startup, text: &OsStr, write: bool) -> anyhow::Result<Found> {
-    let access = if write { AccessMode::ReadWrite } else { AccessMode::ReadOnly };
+pub fn find(startup: &Startup, text: &OsStr, access: AccessMode) -> anyhow::Result<Found> {
     let label = escape(text.as_bytes());
     let (map, claim) = match parse(text) {
         Reference::Pin(path) => {
@@ -140,9 +96,11 @@ pub fn find(startup: &Startup, text: &OsStr, write: bool) -> anyhow::Result<Foun
         }
         Reference::Id(id) => {
             let id = id.parse().map_err(|_| anyhow!("not a map id")).context(label)?;
-            (id::open_map(id, !write)?, None)
+            (id::open_map(id, access != AccessMode::ReadWrite)?, None)
         }
-        Reference::KernelName(name) => (id::open_named(name.as_bytes(), !write)?, None),
+        Reference::KernelName(name) => {
+            (id::open_named(name.as_bytes(), access != AccessMode::ReadWrite)?, None)
+        }
         Reference::Descriptor(number) => {
             let (object, claim) =
                 inherited::descriptor(startup, ObjectKind::Map, number).context(label)?;
@@ -165,7 +123,8 @@ pub fn find(startup: &Startup, text: &OsStr, write: bool) -> anyhow::Result<Foun
 /// Finds the map that `text` names, for others to have: read-write, or as it was inherited, or
 /// else read-only, or not at all.
 pub fn find_for_others(startup: &Startup, text: &OsStr, read_only: bool) -> anyhow::Result<Found> {
-    let found = find(startup, text, !read_only)?;
+    let access = if read_only { AccessMode::ReadOnly } else { AccessMode::ReadWrite };
+    let found = find(startup, text, access)?;
     if !read_only {
         return Ok(found);
     }
@@ -182,52 +141,4 @@ fn map(object: Object) -> anyhow::Result<Map> {
         Object::Map(map) => Ok(map),
         other => bail!("{}, not a map", other.kind().with_article()),
     }
-}
-
-/// Opens the map that `text` names. `key` and `value` are types that come before all others.
-pub fn open_named(
-    startup: &Startup,
-    text: &OsStr,
-    write: bool,
-    key: Option<Type>,
-    value: Option<Type>,
-) -> anyhow::Result<Target> {
-    let mut found = find(startup, text, write)?;
-    let label = escape(text.as_bytes());
-    let own = found.take_layout();
-    let map = found.map;
-    let (mut layout, mut origin) = Origin::layout(own, map.info());
-    if let Some(value) = value {
-        layout.value = value;
-        origin.value = LayoutSource::Option;
-    }
-    if key.is_some() {
-        layout.key = key;
-        origin.key = LayoutSource::Option;
-    }
-    check(&layout, &map).context(label.clone())?;
-    Ok(Target { map, label, layout, origin })
-}
-
-/// A map that was opened by other means, with the layout that was told, else its own.
-pub fn with_layout(map: Map, label: String, told: Option<&Layout>) -> anyhow::Result<Target> {
-    let (layout, origin) = match told {
-        Some(told) => (told.clone(), Origin::given()),
-        None => {
-            let (layout, origin) = Origin::layout(None, map.info());
-            (layout, origin.of_inner())
-        }
-    };
-    check(&layout, &map).context(label.clone())?;
-    Ok(Target { map, label, layout, origin })
-}
-
-/// An error that names both sizes, unless the layout has those of the map; and one where
-/// the sizes of a per-CPU map cannot be known.
-fn check(layout: &Layout, map: &Map) -> anyhow::Result<()> {
-    check_sizes(layout, map.info()).map_err(anyhow::Error::msg)?;
-    if map.info().map_type.is_per_cpu() {
-        map.cpus()?;
-    }
-    Ok(())
 }

@@ -4,10 +4,10 @@ use super::{Target, reference};
 use crate::error::{Cause, Error};
 use crate::map::scan::{Chunk, Scan};
 use anyhow::bail;
-use bpf_inherit::Errno;
 use bpf_inherit::Map;
 use bpf_inherit::Startup;
 use bpf_inherit::mmap::Mapped;
+use bpf_inherit::{AccessMode, Errno};
 use bpf_layout::Type;
 use std::ffi::OsStr;
 
@@ -19,7 +19,7 @@ pub fn writable(startup: &Startup, text: &OsStr, target: &Target) -> Option<Map>
         return None;
     }
     // Not being allowed to write is no reason not to read.
-    let other = reference::find(startup, text, true).ok()?.map;
+    let other = reference::find(startup, text, AccessMode::ReadWrite).ok()?.map;
     // A pin may have been replaced since.
     (other.info().id == info.id).then_some(other)
 }
@@ -40,6 +40,14 @@ impl Target {
             bail!("{}: {operation}: {} has no keys", self.label, kind.with_article());
         };
         Ok(key)
+    }
+
+    /// An error if the slots in use can only be found by reading values, which the map hides.
+    pub fn check_slots_readable(&self, operation: &'static str) -> anyhow::Result<()> {
+        match self.map.info().map_type.is_walked_by_index() {
+            true => self.check_readable(operation),
+            false => Ok(()),
+        }
     }
 
     /// Why the elements could not be gone through.

@@ -35,7 +35,7 @@ impl Cache {
     /// Runs a line that is one of the two; its exit status. None where it is not, and is to
     /// go through the option parser.
     pub fn run(&mut self, words: &[&OsStr], session: &mut Session) -> anyhow::Result<Option<u8>> {
-        let (startup, out) = session.parts();
+        let Session { startup, out, .. } = session;
         let [command, map, key, rest @ ..] = words else { return Ok(None) };
         let first = |word: &OsStr, byte| word.as_bytes().first() == Some(&byte);
         if words.iter().any(|word| first(word, b'-')) || first(key, b'.') {
@@ -75,7 +75,16 @@ fn open<'c>(
     // A kernel's name may be another map's by now, which only a search shows.
     let searched = name.as_bytes().starts_with(b"name:");
     if searched || cache.get(name).is_none_or(|cached| cached.pin != pin) {
-        let target = reference::open_named(startup, name, write, None, None)?;
+        let target = Target::open(
+            startup,
+            name,
+            if write {
+                bpf_inherit::AccessMode::ReadWrite
+            } else {
+                bpf_inherit::AccessMode::ReadOnly
+            },
+            &Default::default(),
+        )?;
         if cache.len() == MOST {
             cache.clear();
         }

@@ -2,7 +2,6 @@
 
 use crate::bpffs::pins;
 use crate::cli::map::cmd::list::BPFFS;
-use crate::cli::map::cmd::list::BPFFS;
 use crate::source::inherited;
 use bpf_inherit::Startup;
 use bpf_inherit::bpf::MapInfo;

@@ -1,11 +1,12 @@
 //! The options of `dump --prometheus`.
 
-use super::Opened;
+use super::Dumped;
 use crate::cli::exit::warn;
 use crate::cli::map::PROGRAM;
-use crate::output::prometheus::{MetricType, Options, Prometheus, Source, names};
+use crate::output::prometheus::{MetricSource, MetricType, Prometheus, PrometheusOptions, names};
 use crate::text::escape;
 use anyhow::{Context, anyhow, bail};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 pub fn arguments(command: Command) -> Command {
@@ -26,7 +27,7 @@ pub fn arguments(command: Command) -> Command {
     command.args([
         option("name", "NAME", "What the metrics' names begin with [default: the map's name]"),
         option("type", "TYPE", "The type of the metrics: gauge or counter [default: gauge]")
-            .value_parser(["gauge", "counter"]),
+            .value_parser(PossibleValuesParser::new(["gauge", "counter"]).map(metric_type)),
         option("help-text", "TEXT", "What the metrics' HELP says"),
         several("fields", "FIELD[=NAME],...", "Make metrics of these fields of the value only"),
         several(
@@ -38,22 +39,25 @@ pub fn arguments(command: Command) -> Command {
     ])
 }
 
-/// The format for each of the maps.
-pub fn formats<'t>(
-    matches: &ArgMatches,
-    maps: &'t [Opened],
+fn metric_type(name: String) -> MetricType {
+    if name == "counter" { MetricType::Counter } else { MetricType::Gauge }
+}
+
+/// Starts the output of each map.
+pub fn start<'t>(
+    options: &PrometheusOptions,
+    maps: &'t [Dumped],
 ) -> anyhow::Result<Vec<Prometheus<'t>>> {
-    let options = options(matches)?;
     let mut formats = Vec::new();
-    for Opened { target, view, .. } in maps {
-        let source = Source {
+    for Dumped { target, values, .. } in maps {
+        let source = MetricSource {
             key: target.walked_key(super::OPERATION)?,
             value: &target.layout.value,
             name: &target.map.info().name,
             label: &target.label,
-            cpus: view.cpus(),
+            cpus: values.cpu_numbers(),
         };
-        let format = Prometheus::new(source, &options);
+        let format = Prometheus::new(source, options);
         let format = format.with_context(|| format!("{}: --prometheus", target.label))?;
         if !format.left_out().is_empty() {
             let arrays = format.left_out().join(", ");
@@ -64,7 +68,7 @@ pub fn formats<'t>(
     Ok(formats)
 }
 
-fn options(matches: &ArgMatches) -> anyhow::Result<Options> {
+pub fn parse_options(matches: &ArgMatches) -> anyhow::Result<PrometheusOptions> {
     let text = |name: &str| matches.get_one::<String>(name).cloned();
     let list = |name: &str| {
         let items = matches.get_many::<String>(name)?;
@@ -75,21 +79,18 @@ fn options(matches: &ArgMatches) -> anyhow::Result<Options> {
         bail!("--name {}: not a metric's name: [a-zA-Z_:][a-zA-Z0-9_:]*", escape(name.as_bytes()));
     }
     let renamed = list("rename-label").unwrap_or_default();
-    Ok(Options {
-        kind: match text("type").as_deref() {
-            Some("counter") => MetricType::Counter,
-            _ => MetricType::Gauge,
-        },
+    Ok(PrometheusOptions {
+        metric_type: *matches.get_one("type").unwrap_or(&MetricType::Gauge),
         name,
         help: text("help-text"),
         fields: list("fields"),
         labels: list("labels"),
-        renamed: renamed.iter().map(|item| rename(item)).collect::<anyhow::Result<_>>()?,
+        renamed: renamed.iter().map(|item| parse_renaming(item)).collect::<anyhow::Result<_>>()?,
     })
 }
 
 /// `LABEL=NAME`.
-fn rename(item: &str) -> anyhow::Result<(String, String)> {
+fn parse_renaming(item: &str) -> anyhow::Result<(String, String)> {
     let shown = escape(item.as_bytes());
     let (old, new) =
         item.split_once('=').ok_or_else(|| anyhow!("--rename-label {shown}: not LABEL=NAME"))?;

@@ -1,6 +1,6 @@
 //! Sorting: `--sort FIELD`, `--top N FIELD`.
 
-use super::View;
+use super::ShownValues;
 use crate::cli::map::target::Target;
 use crate::cli::map::target::walk::Walk;
 use crate::output::element::Shown;
@@ -9,7 +9,7 @@ use bpf_layout::{Slot, Type};
 use clap::{Arg, ArgGroup, ArgMatches, Command};
 use std::cmp::Ordering;
 
-/// Elements that may lie around beyond those that `--top` keeps.
+/// How many elements are held in memory beyond those that `--top` keeps.
 const SLACK: usize = 4096;
 
 pub fn arguments(command: Command) -> Command {
@@ -28,45 +28,59 @@ pub fn arguments(command: Command) -> Command {
         .group(ArgGroup::new("order").args(["sort", "top"]))
 }
 
-/// By what, which way, and how many.
+/// `--sort` or `--top`, with `--reverse`.
+#[derive(Debug, PartialEq)]
+pub struct OrderArguments<'a> {
+    option: &'static str,
+    field: &'a str,
+    descending: bool,
+    limit: Option<usize>,
+}
+
+impl<'a> OrderArguments<'a> {
+    pub fn new(matches: &'a ArgMatches) -> anyhow::Result<Option<OrderArguments<'a>>> {
+        let reverse = matches.get_flag("reverse");
+        if let Some(field) = matches.get_one::<String>("sort") {
+            let descending = reverse;
+            return Ok(Some(OrderArguments { option: "--sort", field, descending, limit: None }));
+        }
+        let Some(mut top) = matches.get_many::<String>("top") else { return Ok(None) };
+        let (count, field) = (top.next(), top.next().map_or("", String::as_str));
+        let count = count.and_then(|count| count.parse().ok());
+        let limit = Some(count.ok_or_else(|| anyhow!("--top: N is not a number"))?);
+        Ok(Some(OrderArguments { option: "--top", field, descending: !reverse, limit }))
+    }
+}
+
+/// The field to sort by, in which direction, and how many elements are kept.
 pub struct Order<'t> {
     key: &'t Type,
-    by: Place<'t>,
+    by: SortField<'t>,
     descending: bool,
     limit: Option<usize>,
 }
 
 #[derive(Clone, Copy)]
-enum Place<'t> {
+enum SortField<'t> {
     Key(Slot<'t>),
     Value(Slot<'t>),
 }
 
 impl<'t> Order<'t> {
-    /// What the arguments say; None where the map's own order will do.
+    /// An error if neither the key nor the value has the field.
     pub fn new(
-        matches: &ArgMatches,
+        arguments: &OrderArguments,
         target: &'t Target,
         key: &'t Type,
-    ) -> anyhow::Result<Option<Order<'t>>> {
-        let reverse = matches.get_flag("reverse");
-        let place = |option: &str, field: &str| {
-            place(target, key, field).with_context(|| format!("{}: {option}", target.label))
-        };
-        if let Some(field) = matches.get_one::<String>("sort") {
-            let by = place("--sort", field)?;
-            return Ok(Some(Order { key, by, descending: reverse, limit: None }));
-        }
-        let Some(mut top) = matches.get_many::<String>("top") else { return Ok(None) };
-        let (count, field) = (top.next(), top.next());
-        let count = count.and_then(|count| count.parse().ok());
-        let limit = Some(count.ok_or_else(|| anyhow!("--top: N is not a number"))?);
-        let by = place("--top", field.map_or("", String::as_str))?;
-        Ok(Some(Order { key, by, descending: !reverse, limit }))
+    ) -> anyhow::Result<Order<'t>> {
+        let OrderArguments { option, field, descending, limit } = *arguments;
+        let by = find_field(target, key, field);
+        let by = by.with_context(|| format!("{}: {option}", target.label))?;
+        Ok(Order { key, by, descending, limit })
     }
 
     /// Reads all elements; keeps those that are to be printed, in order.
-    pub fn sort(&self, view: &View, mut walk: Walk) -> anyhow::Result<Sorted> {
+    pub fn sort(&self, values: &ShownValues, mut walk: Walk) -> anyhow::Result<Sorted> {
         let mut kept = Sorted::default();
         while let Some(chunk) = walk.next()? {
             for (key, value) in chunk.iter() {
@@ -74,18 +88,18 @@ impl<'t> Order<'t> {
                 if self.limit.is_some_and(|limit| {
                     kept.len() >= limit.saturating_mul(2).saturating_add(SLACK)
                 }) {
-                    self.arrange(view, &mut kept);
+                    self.arrange(values, &mut kept);
                 }
             }
         }
-        self.arrange(view, &mut kept);
+        self.arrange(values, &mut kept);
         Ok(kept)
     }
 
     /// Sorts, and drops what is past the limit.
-    fn arrange(&self, view: &View, kept: &mut Sorted) {
+    fn arrange(&self, values: &ShownValues, kept: &mut Sorted) {
         let mut order: Vec<usize> = (0..kept.len()).collect();
-        order.sort_unstable_by(|&a, &b| self.compare(view, kept.element(a), kept.element(b)));
+        order.sort_unstable_by(|&a, &b| self.compare(values, kept.element(a), kept.element(b)));
         if let Some(limit) = self.limit.filter(|limit| *limit < order.len()) {
             order.truncate(limit);
             kept.keep(&mut order);
@@ -93,10 +107,10 @@ impl<'t> Order<'t> {
         kept.order = order;
     }
 
-    fn compare(&self, view: &View, a: (&[u8], &[u8]), b: (&[u8], &[u8])) -> Ordering {
+    fn compare(&self, values: &ShownValues, a: (&[u8], &[u8]), b: (&[u8], &[u8])) -> Ordering {
         let order = match self.by {
-            Place::Key(slot) => slot.compare(a.0, b.0),
-            Place::Value(slot) => match (view.shown(a.1), view.shown(b.1)) {
+            SortField::Key(slot) => slot.compare(a.0, b.0),
+            SortField::Value(slot) => match (values.shown(a.1), values.shown(b.1)) {
                 (Shown::One(a), Shown::One(b)) => slot.compare(a, b),
                 (a, b) => match (a.number(slot), b.number(slot)) {
                     (Some(a), Some(b)) => a.compare(b),
@@ -110,32 +124,31 @@ impl<'t> Order<'t> {
     }
 }
 
-/// The place that `field` means: a field of the value, one of the key, or either as a whole. If
-/// there is none, the error is about the side that `key.` or `value.` names, else the value.
-fn place<'t>(target: &'t Target, key: &'t Type, field: &str) -> anyhow::Result<Place<'t>> {
+/// The field of the value or of the key that `field` names, or either as a whole. If there is none, the error is about the side that `key.` or `value.` names, else the value.
+fn find_field<'t>(target: &'t Target, key: &'t Type, field: &str) -> anyhow::Result<SortField<'t>> {
     let value = &target.layout.value;
     let whole = |name: &str| {
         field.strip_prefix(name).filter(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
     };
     let mut error = match value.field(field) {
-        Ok(slot) if !field.is_empty() => return Ok(Place::Value(slot)),
+        Ok(slot) if !field.is_empty() => return Ok(SortField::Value(slot)),
         Ok(_) => anyhow!("an empty name"),
         Err(error) => error.into(),
     };
     if let Some(path) = whole("value") {
         match value.field(path) {
-            Ok(slot) => return Ok(Place::Value(slot)),
+            Ok(slot) => return Ok(SortField::Value(slot)),
             Err(wrong) => error = anyhow!("value: {wrong}"),
         }
     }
     if let Some(path) = whole("key") {
         match key.field(path) {
-            Ok(slot) => return Ok(Place::Key(slot)),
+            Ok(slot) => return Ok(SortField::Key(slot)),
             Err(wrong) => error = anyhow!("key: {wrong}"),
         }
     }
     match key.field(field) {
-        Ok(slot) if !field.is_empty() => Ok(Place::Key(slot)),
+        Ok(slot) if !field.is_empty() => Ok(SortField::Key(slot)),
         _ => Err(error),
     }
 }

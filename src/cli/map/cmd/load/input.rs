@@ -16,7 +16,7 @@ const LINE_FOR_BYTE: usize = 64;
 
 /// The format of the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum InputFormat {
     Json,
     /// A table whose cells are separated by this byte.
     Table(u8),
@@ -42,13 +42,13 @@ impl<'t> Input<'t> {
         target: &'t Target,
         placement: Placement,
         file: Option<&OsStr>,
-        format: Format,
+        format: InputFormat,
     ) -> anyhow::Result<Input<'t>> {
         let bytes = target.map.key_len() + target.map.value_len();
         let lines = Lines::open(file, LINE + LINE_FOR_BYTE * bytes)?;
         let reader = match format {
-            Format::Json => Reader::Json(json::Reader::new(target)),
-            Format::Table(delimiter) => {
+            InputFormat::Json => Reader::Json(json::Reader::new(target)),
+            InputFormat::Table(delimiter) => {
                 Reader::Table(Box::new(table::Reader::new(target, placement, delimiter)))
             }
         };

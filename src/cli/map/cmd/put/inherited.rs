@@ -1,6 +1,6 @@
 //! `bpf-map put --inherited`: puts every inherited map, program and link under its own name.
 
-use super::{Outgoing, put_each};
+use super::{Args, Outgoing, put_each};
 use crate::cli::exit::{FAILED, Output};
 use crate::map::typed::Layouts;
 use crate::source::inherited;
@@ -12,12 +12,11 @@ use bpf_inherit::describe;
 use bpf_inherit::environ::Claim;
 use bpf_inherit::inherited::{Inheritance, Inherited};
 use bpf_inherit::object::Object;
-use clap::ArgMatches;
 use std::collections::BTreeMap;
 
 /// Puts what can be put. A malformed or duplicate name is an error before anything is sent.
 /// The status is [`FAILED`] if an object that the environment declares is not stored.
-pub fn put(startup: &Startup, matches: &ArgMatches, out: &mut Output) -> anyhow::Result<u8> {
+pub fn put(startup: &Startup, args: &Args, out: &mut Output) -> anyhow::Result<u8> {
     let Inheritance { objects, dropped, warnings, .. } = inherited::open(startup)?;
     for warning in warnings {
         out.report(format_args!("warning: {warning}"))?;
@@ -30,7 +29,7 @@ pub fn put(startup: &Startup, matches: &ArgMatches, out: &mut Output) -> anyhow:
     let open = |(name, inherited): &(Vec<u8>, &Inherited)| {
         open(name, inherited).with_context(|| inherited.claim.variable())
     };
-    let status = put_each(named, open, matches, out)?;
+    let status = put_each(named, open, args, out)?;
     Ok(if dropped { FAILED } else { status })
 }
 

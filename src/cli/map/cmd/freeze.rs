@@ -1,0 +1,49 @@
+//! `bpf-map freeze`: refuses all changes to a map through bpf(2).
+
+use crate::cli::map::arguments::{self, MapArguments};
+use crate::cli::map::session::Session;
+use crate::error::{Cause, Error};
+use crate::map::state::State;
+use bpf_inherit::{AccessMode, Errno, fd};
+use clap::{ArgMatches, Command};
+use std::ffi::OsStr;
+use std::os::fd::AsFd;
+
+pub fn arguments(command: Command) -> Command {
+    command.arg(arguments::map_reference())
+}
+
+#[derive(Debug, PartialEq)]
+pub struct Args<'a> {
+    map: &'a OsStr,
+}
+
+impl<'a> Args<'a> {
+    pub fn new(matches: &'a ArgMatches) -> Args<'a> {
+        Args { map: arguments::required(matches, "MAP") }
+    }
+}
+
+pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
+    let target = session.open(&MapArguments::of(args.map), AccessMode::ReadWrite)?;
+    let fail = |cause: Cause| Error::new(&target.label, "freeze", cause);
+    if State::of(&target.map).map_err(|errno| fail(errno.into()))?.frozen {
+        return Ok(0);
+    }
+    target.map.freeze().map_err(|errno| {
+        let read_only = fd::access_mode(target.map.as_fd()) == Ok(AccessMode::ReadOnly);
+        fail(match errno {
+            Errno::EPERM if read_only => Cause::Hint(errno, "the descriptor is read-only"),
+            Errno::EPERM => Cause::Hint(errno, "CAP_BPF is needed"),
+            Errno::EBUSY => Cause::Hint(errno, "it is mapped for writing, or being written"),
+            // 524 is for these and for struct_ops maps, whose values have no BTF of the map's own.
+            Errno::UnknownErrno if target.map.info().btf_value_type_id != 0 => {
+                "the kernel refuses to freeze a map whose values contain a lock, a timer or another \
+                 kernel field"
+                    .into()
+            }
+            errno => errno.into(),
+        })
+    })?;
+    Ok(0)
+}
