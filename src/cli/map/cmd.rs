@@ -33,6 +33,7 @@ use super::session::Session;
 use crate::cli::exit::{FAILED, warn};
 use clap::{ArgMatches, Command};
 use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 
 /// A command with its arguments.
 #[derive(Debug, PartialEq)]
@@ -232,6 +233,21 @@ pub fn parse(matches: &ArgMatches) -> anyhow::Result<(Invocation<'_>, &'static S
     Ok(((row.parse)(matches)?, row))
 }
 
+/// The command of a line without options, if it is one that scripts have by the thousand. The
+/// option parser would take 50 to 110 microseconds for the same result.
+pub fn parse_short<'a>(words: &[&'a OsStr]) -> Option<Invocation<'a>> {
+    let (name, words) = words.split_first()?;
+    // An option, or a negative number.
+    if words.iter().any(|word| word.as_bytes().starts_with(b"-")) {
+        return None;
+    }
+    match name.as_bytes() {
+        b"get" => get::Args::short(words).map(Invocation::Get),
+        b"set" => set::Args::short(words).map(Invocation::Set),
+        _ => None,
+    }
+}
+
 /// Warns of each missing part of a result; returns the exit status.
 fn warn_if_incomplete(missing: &[String]) -> u8 {
     missing.iter().for_each(|part| warn(PROGRAM, part));
@@ -240,6 +256,41 @@ fn warn_if_incomplete(missing: &[String]) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+
+    #[test]
+    fn short_lines_give_the_arguments_that_the_option_parser_gives() {
+        for (line, is_short) in [
+            ("get m 1", true),
+            ("get m 1 2 .field", true),
+            ("get m .field", true),
+            ("get m 1 .a .b", true),
+            ("get m 0x2a/7", true),
+            ("set m 1 2", true),
+            ("set m 1 .field 2", true),
+            ("set prog:m a=b c=d", true),
+            ("get m -1", false),
+            ("get m 1 --json", false),
+            ("set m 1 -2", false),
+            ("set m 1 2 --if-absent", false),
+            ("set m -- 1 2", false),
+            ("set m 1 x 2", false),
+            ("set m 1 2 3 4", false),
+            ("set m 1", false),
+            ("get m", false),
+            ("get", false),
+            ("add m 1 2", false),
+        ] {
+            let words: Vec<&OsStr> = line.split(' ').map(OsStr::new).collect();
+            let short = super::parse_short(&words);
+            assert_eq!(short.is_some(), is_short, "{line}");
+            let Some(short) = short else { continue };
+            let all = std::iter::once(OsStr::new(super::PROGRAM)).chain(words);
+            let matches = super::command().try_get_matches_from(all).unwrap();
+            assert_eq!(short, super::parse(&matches).unwrap().0, "{line}");
+        }
+    }
+
     #[test]
     fn option_parser_is_sound() {
         let mut command = super::command();

@@ -1,27 +1,73 @@
 //! What the commands of one run of bpf-map share.
 
-use super::arguments::MapArguments;
-use super::target::Target;
+use super::arguments::{GivenTypes, MapArguments};
+use super::target::{Target, reference};
+use crate::bpffs::pin;
 use crate::cli::exit::Output;
 use bpf_inherit::{AccessMode, Startup};
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
 use std::rc::Rc;
 
-/// What was inherited, and what is printed.
+/// How many maps are kept open for each access mode.
+const MAX_KEPT: usize = 256;
+
+/// What was inherited, what is printed, and the maps that are open.
 #[derive(Debug)]
 pub struct Session {
     /// The environment and the file descriptors that bpf-map was started with.
     pub startup: Startup,
     /// The output, data and messages.
     pub out: Output,
+    /// Maps by reference; a map that was opened to be read is not used to write.
+    read: HashMap<OsString, KeptMap>,
+    written: HashMap<OsString, KeptMap>,
+}
+
+/// A map, and the pin through which it was opened, if it was one.
+#[derive(Debug)]
+struct KeptMap {
+    target: Rc<Target>,
+    pin: Option<pin::Identity>,
 }
 
 impl Session {
     pub fn new(startup: Startup) -> Session {
-        Session { startup, out: Output::default() }
+        let (read, written) = Default::default();
+        Session { startup, out: Output::default(), read, written }
     }
 
-    /// Opens a map.
+    /// Opens a map, or returns it if an earlier command of a batch opened it and the reference
+    /// still refers to it. A map whose types the command line gives is always opened.
     pub fn open(&mut self, map: &MapArguments, access: AccessMode) -> anyhow::Result<Rc<Target>> {
-        Target::open(&self.startup, map.reference, access, &map.types).map(Rc::new)
+        let MapArguments { reference, types } = map;
+        let open = || Target::open(&self.startup, reference, access, types).map(Rc::new);
+        // Another map may have a kernel name by now, which only a search finds.
+        if *types != GivenTypes::default() || reference::is_kernel_name(reference) {
+            return open();
+        }
+        let kept = match access {
+            AccessMode::ReadOnly => &mut self.read,
+            AccessMode::ReadWrite | AccessMode::WriteOnly => &mut self.written,
+        };
+        // Read before the map is opened: a pin that is replaced afterwards is noticed next time.
+        let pin = reference::pin_identity(reference);
+        if let Some(found) = kept.get(*reference).filter(|found| found.pin == pin) {
+            return Ok(found.target.clone());
+        }
+        let target = open()?;
+        if kept.len() == MAX_KEPT {
+            kept.clear();
+        }
+        let key: &OsStr = reference;
+        kept.insert(key.to_owned(), KeptMap { target: target.clone(), pin });
+        Ok(target)
+    }
+
+    /// Closes the maps that are kept open, after a command that may change what references refer
+    /// to.
+    pub fn close_maps(&mut self) {
+        self.read.clear();
+        self.written.clear();
     }
 }

@@ -3,8 +3,6 @@
 //! Each line is answered by one line, so that whoever writes one and waits for the answer
 //! gets it; what prints tables and whole maps prints as it does alone.
 
-mod quick;
-
 use crate::cli::exit::{self, ReaderGone};
 use crate::cli::map::arguments;
 use crate::cli::map::lines::Lines;
@@ -12,7 +10,6 @@ use crate::cli::map::session::Session;
 use anyhow::{anyhow, bail};
 use clap::error::ErrorKind;
 use clap::{ArgMatches, Command};
-use quick::Cache;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
@@ -44,7 +41,7 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
         bail!("batch: not possible within a batch");
     }
     let mut lines = Lines::open(args.file, LINE)?;
-    let mut batch = Batch { cache: Cache::default(), parser: super::command() };
+    let mut batch = Batch { parser: super::command() };
     let mut worst = 0;
     loop {
         // Whoever waits for an answer before the next line is written has to get it.
@@ -83,7 +80,6 @@ fn is_blank(line: &[u8]) -> bool {
 }
 
 struct Batch {
-    cache: Cache,
     parser: Command,
 }
 
@@ -109,8 +105,8 @@ impl Batch {
     }
 
     fn words(&mut self, words: &[&OsStr], session: &mut Session) -> anyhow::Result<u8> {
-        if let Some(status) = self.cache.run(words, session)? {
-            return Ok(status);
+        if let Some(invocation) = super::parse_short(words) {
+            return invocation.run(session);
         }
         let all =
             std::iter::once(OsStr::new(crate::cli::map::PROGRAM)).chain(words.iter().copied());
@@ -133,7 +129,7 @@ impl Batch {
             session.out.many();
         }
         if row.renames {
-            self.cache = Cache::default();
+            session.close_maps();
         }
         invocation.run(session)
     }

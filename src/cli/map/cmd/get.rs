@@ -56,6 +56,16 @@ impl<'a> Args<'a> {
         })
     }
 
+    /// The arguments of a line without options: `MAP KEY... [.FIELD]`.
+    pub fn short(words: &[&'a OsStr]) -> Option<Args<'a>> {
+        match words {
+            [map, keys @ ..] if !keys.is_empty() => {
+                Some(Args::without_options(MapArguments::of(map), keys.to_vec()))
+            }
+            _ => None,
+        }
+    }
+
     fn without_options(map: MapArguments<'a>, mut keys: Vec<&'a OsStr>) -> Args<'a> {
         let field = match keys.len() {
             1 => None,

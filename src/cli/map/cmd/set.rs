@@ -60,6 +60,24 @@ impl<'a> Args<'a> {
             cpus: WrittenCpus::new(matches),
         })
     }
+
+    /// The arguments of a line without options: `MAP KEY [.FIELD] VALUE`.
+    pub fn short(words: &[&'a OsStr]) -> Option<Args<'a>> {
+        let [map, key, value @ ..] = words else { return None };
+        if !matches!(value.len(), 1 | 2) {
+            return None;
+        }
+        let (field, value) = split_field(value).ok()?;
+        Some(Args {
+            map: MapArguments::of(map),
+            key,
+            field,
+            value,
+            condition: Condition::Any,
+            inner: None,
+            cpus: WrittenCpus::Unspecified,
+        })
+    }
 }
 
 /// `[.FIELD] VALUE`.

@@ -56,6 +56,11 @@ pub fn is_inherited(text: &OsStr) -> bool {
     matches!(parse(text), Reference::Descriptor(_) | Reference::Inherited(_))
 }
 
+/// Whether a reference is `name:` and the kernel's name of a map.
+pub fn is_kernel_name(text: &OsStr) -> bool {
+    matches!(parse(text), Reference::KernelName(_))
+}
+
 /// The identity of the pin that a reference names now; None for any other reference.
 pub fn pin_identity(text: &OsStr) -> Option<pin::Identity> {
     match parse(text) {
