@@ -112,7 +112,7 @@ impl Atom {
         self.properties().2 as usize
     }
 
-    /// Returns the class of the atom.
+    /// Returns the class of an atom.
     pub const fn class(self) -> AtomClass {
         self.properties().3
     }
