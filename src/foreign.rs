@@ -154,7 +154,7 @@ mod tests {
                 check(b"a\n", Some(7), kernel),
                 warned(
                     "prog7",
-                    "BPF_PROG7: the name \"a\\n\" holds '/', ':', '=' or a control byte: \
+                    "BPF_PROG7: the name \"a\\n\" contains '/', ':', '=' or a control byte: \
                      \"prog7\" is used"
                 )
             );

@@ -17,9 +17,9 @@ pub fn fault(name: &[u8]) -> Option<&'static str> {
     } else if name[0] == b'-' {
         Some("begins with a hyphen")
     } else if name.iter().copied().any(has) {
-        Some("holds '/', ':', '=' or a control byte")
+        Some("contains '/', ':', '=' or a control byte")
     } else if name.utf8_chunks().any(steers) {
-        Some("holds a control or an invisible character")
+        Some("contains a control or an invisible character")
     } else {
         None
     }
@@ -41,14 +41,14 @@ mod tests {
             (b"12", Some("is a number")),
             (b"--help", Some("begins with a hyphen")),
             (b"-x", Some("begins with a hyphen")),
-            (b"a/b", Some("holds '/', ':', '=' or a control byte")),
-            (b"id:3", Some("holds '/', ':', '=' or a control byte")),
-            (b"a=b", Some("holds '/', ':', '=' or a control byte")),
-            (b"a\nLD_PRELOAD=x", Some("holds '/', ':', '=' or a control byte")),
-            (b"\x1b[2J", Some("holds '/', ':', '=' or a control byte")),
-            (b"\x9b2J", Some("holds a control or an invisible character")),
-            ("\u{9b}2J".as_bytes(), Some("holds a control or an invisible character")),
-            ("a\u{202e}b".as_bytes(), Some("holds a control or an invisible character")),
+            (b"a/b", Some("contains '/', ':', '=' or a control byte")),
+            (b"id:3", Some("contains '/', ':', '=' or a control byte")),
+            (b"a=b", Some("contains '/', ':', '=' or a control byte")),
+            (b"a\nLD_PRELOAD=x", Some("contains '/', ':', '=' or a control byte")),
+            (b"\x1b[2J", Some("contains '/', ':', '=' or a control byte")),
+            (b"\x9b2J", Some("contains a control or an invisible character")),
+            ("\u{9b}2J".as_bytes(), Some("contains a control or an invisible character")),
+            ("a\u{202e}b".as_bytes(), Some("contains a control or an invisible character")),
         ] {
             assert_eq!(fault(name), want, "{}", name.escape_ascii());
         }

@@ -17,7 +17,7 @@ pub fn check_kind(kind: ObjectKind, object: impl AsRef<[u8]>) -> Result<(), Erro
     match kind {
         ObjectKind::Map => Ok(()),
         ObjectKind::Program | ObjectKind::Link => {
-            let cause = format!("a {} has no read-only descriptor", kind.noun());
+            let cause = format!("a {} has no read-only file descriptor", kind.noun());
             Err(Error::new(object, OPEN, cause))
         }
     }
@@ -43,7 +43,7 @@ pub fn reopen(
         Ok(map) => Ok(Some(map)),
         Err(Errno::EPERM) => pins::find_read_only(bpffs, info.id)
             .map(Some)
-            .ok_or_else(|| fail("CAP_SYS_ADMIN is needed, or a pin of it that may be read".into())),
+            .ok_or_else(|| fail("CAP_SYS_ADMIN or a readable pin of the map is needed".into())),
         Err(errno) => Err(fail(errno.into())),
     }
 }

@@ -1,4 +1,4 @@
-//! Runs a command that inherits live BPF map descriptors.
+//! Opens BPF maps and runs a command that inherits their file descriptors.
 #![no_main]
 
 bpf_inherit::entry!(bpf_exec::bpf_exec);

@@ -98,7 +98,7 @@ pub fn explain(
         Errno::EACCES if path.is_dir() => format!("a directory, not a {}", kind.noun()).into(),
         Errno::EACCES if mode == AccessMode::ReadWrite => match readable() {
             Ok(found) if found == FdType::Object(kind) => {
-                Cause::Hint(errno, "reading alone is allowed")
+                Cause::Hint(errno, "only reading is allowed")
             }
             Ok(other) => describe_mismatch(kind, other).into(),
             Err(_) => errno.into(),

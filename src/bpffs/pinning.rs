@@ -34,9 +34,9 @@ fn explain(path: &Path, errno: Errno) -> Cause {
     let dotted = path.file_name().is_some_and(|name| name.as_bytes().contains(&b'.'));
     match errno {
         Errno::EPERM if is_bpffs(directory) == Ok(false) => NOT_BPFFS.into(),
-        Errno::EPERM if dotted => "a pin's name may not have a dot".into(),
+        Errno::EPERM if dotted => "the name of a pin cannot contain a dot".into(),
         Errno::ENOENT if !directory.exists() => "no such directory".into(),
-        Errno::EEXIST => "it exists already".into(),
+        Errno::EEXIST => "already exists".into(),
         errno => errno.into(),
     }
 }

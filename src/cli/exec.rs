@@ -63,7 +63,7 @@ fn sudo_hint(warning: &str) -> &'static str {
     let parent =
         || std::fs::read_to_string(format!("/proc/{}/comm", std::os::unix::process::parent_id()));
     match closed && parent().is_ok_and(|name| name == "sudo\n") {
-        true => " (sudo closes descriptors: put it outside, sudo bpf-exec …)",
+        true => " (sudo closes file descriptors: run sudo bpf-exec … instead)",
         false => "",
     }
 }
@@ -135,7 +135,7 @@ fn long_layout(HandedObject { claim, .. }: &HandedObject) -> Option<String> {
     let variable = claim.variable();
     let too_long = length > environ::MAX_LAYOUT;
     too_long
-        .then(|| format!("{variable}: a layout of {length} bytes is left out of the environment"))
+        .then(|| format!("{variable}: a layout of {length} bytes is omitted from the environment"))
 }
 
 fn row(HandedObject { claim, layout_source, info, .. }: &HandedObject) -> Row {

@@ -53,12 +53,12 @@ pub fn find_bypass() -> Option<&'static str> {
     const CAP_SYS_ADMIN: u32 = 21;
     let uids = getresuid().ok()?;
     if uids.real.is_root() || uids.effective.is_root() || uids.saved.is_root() {
-        return Some("the command starts as root, which the filter does not hold back");
+        return Some("the command runs as root, which the filter does not restrict");
     }
     // Of another user's capabilities only the ambient ones pass execve(2).
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let ambient = status.lines().find_map(|line| line.strip_prefix("CapAmb:"))?;
     let ambient = u64::from_str_radix(ambient.trim(), 16).ok()?;
     let has = ambient & (1 << CAP_SYS_ADMIN) != 0;
-    has.then_some("the command starts with CAP_SYS_ADMIN, which the filter does not hold back")
+    has.then_some("the command runs with CAP_SYS_ADMIN, which the filter does not restrict")
 }

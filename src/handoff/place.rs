@@ -52,7 +52,7 @@ pub fn choose_numbers(
             Err(Error::new("descriptors", "place", cause))
         }
         _ if numbers.len() < fds.len() => {
-            Err(Error::new("descriptors", "place", "no number is left above the base"))
+            Err(Error::new("descriptors", "place", "no file descriptor is free above the base"))
         }
         _ => Ok(numbers),
     }

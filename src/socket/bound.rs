@@ -43,12 +43,11 @@ impl Bound {
         let bytes = path.as_os_str().as_bytes();
         let fail = |cause: Cause| Error::new(bytes, BIND, cause);
         if bytes.len() > MAX_PATH {
-            let cause =
-                format!("{} bytes, where a socket's path has at most {MAX_PATH}", bytes.len());
+            let cause = format!("{} bytes: a socket path has at most {MAX_PATH}", bytes.len());
             return Err(fail(cause.into()));
         }
         let name = path.file_name().filter(|name| bytes.ends_with(name.as_bytes()));
-        let name = name.ok_or_else(|| fail("not a name for a file".into()))?;
+        let name = name.ok_or_else(|| fail("not a file name".into()))?;
         let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let directory = openat(AT_FDCWD, parent.unwrap_or(Path::new(".")), flags, Mode::empty())

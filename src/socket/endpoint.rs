@@ -42,7 +42,7 @@ impl AsFd for Endpoint {
 /// Its file and its flags, which the process that bound it shares, are left unchanged; it is set
 /// to pass credentials. Also returns whether it was before.
 pub fn inherit(startup: &Startup, number: RawFd) -> Result<(OwnedFd, bool), Cause> {
-    let inherited = startup.fd(number).map_err(|_| "closed, or given twice")?;
+    let inherited = startup.fd(number).map_err(|_| "not open, or used by another --import")?;
     let address = getsockname::<UnixAddr>(number).map_err(|errno| match errno {
         Errno::ENOTSOCK => "not a socket".into(),
         Errno::EINVAL => "not a unix socket".into(),

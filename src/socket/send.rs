@@ -60,11 +60,11 @@ fn entry(map: &Map, id: u32) -> DeclaredMap {
 fn explain(errno: Errno, sent: usize, total: u16) -> Cause {
     match errno {
         Errno::ECONNREFUSED | Errno::ECONNRESET | Errno::EPIPE | Errno::ENOTCONN => {
-            format!("the receiver went away, with {sent} of {total} maps sent").into()
+            format!("the receiver closed the socket after {sent} of {total} maps").into()
         }
         Errno::ETOOMANYREFS => Cause::Hint(
             errno,
-            "more descriptors of this user wait in sockets than its limit on open files",
+            "this user has more file descriptors in flight than its limit on open files",
         ),
         errno => errno.into(),
     }
@@ -83,7 +83,7 @@ fn connect(path: &Path, any_owner: bool) -> Result<OwnedFd, Error> {
     }
     connect_new(&file, SockType::Datagram, SockFlag::empty()).map_err(|errno| {
         fail(match errno {
-            Errno::ECONNREFUSED => "nobody listens there any more".into(),
+            Errno::ECONNREFUSED => "no process receives there".into(),
             Errno::EPROTOTYPE => other_type(&file).into(),
             errno => errno.into(),
         })
@@ -101,7 +101,7 @@ fn check_owner(file: &OwnedFd, owner: u32) -> Result<(), Cause> {
     } else {
         return Ok(());
     };
-    Err(format!("{cause} (--read-only or --force sends nevertheless)").into())
+    Err(format!("{cause} (--read-only or --force overrides this)").into())
 }
 
 /// Describes a socket that accepts no datagrams.
@@ -109,7 +109,7 @@ fn other_type(file: &OwnedFd) -> &'static str {
     // The kernel compares the type before everything but permissions, so any other error
     // means that the type is right.
     match connect_new(file, SockType::SeqPacket, SockFlag::SOCK_NONBLOCK) {
-        Err(Errno::EPROTOTYPE) => "a stream socket, where tc's protocol has datagrams",
-        _ => "a socket of packets, as an agent has: bpf-map put stores maps there",
+        Err(Errno::EPROTOTYPE) => "a stream socket, not a datagram socket",
+        _ => "a sequenced-packet socket, such as an agent's: use bpf-map put",
     }
 }

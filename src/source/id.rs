@@ -33,12 +33,11 @@ pub fn open_map(id: u32, read_only: bool) -> Result<Map, Error> {
 /// That there are several is an error, which lists their ids.
 pub fn open_named(name: &[u8], read_only: bool) -> Result<Map, Error> {
     if name.len() > MAX_NAME {
-        let cause =
-            format!("{} bytes, where the kernel's names have at most {MAX_NAME}", name.len());
+        let cause = format!("{} bytes: a kernel name has at most {MAX_NAME}", name.len());
         return Err(Error::new(name, FIND, cause));
     }
     if name.is_empty() {
-        return Err(Error::new(name, FIND, "an empty name"));
+        return Err(Error::new(name, FIND, "the name is empty"));
     }
     let mut found = Vec::new();
     // Others' maps are only looked at; the one is opened anew, by its id.

@@ -99,20 +99,9 @@ fn check_access(
 /// An error if the command line has one name for several objects, or for none.
 fn check_name(request: &Request, group: &Group) -> Result<(), Error> {
     let Some(name) = request.name.as_ref().filter(|_| group.len() != 1) else { return Ok(()) };
-    let kind = request.source.kind();
-    let number = count(group.len(), kind.map_or("object", ObjectKind::noun));
-    let cause = format!("{} gives {number}, not one", request.source);
-    Err(Error::new(name, naming_operation(kind), cause))
-}
-
-/// The operation of giving an object a name.
-fn naming_operation(kind: Option<ObjectKind>) -> &'static str {
-    match kind {
-        Some(ObjectKind::Map) => "name a map",
-        Some(ObjectKind::Program) => "name a program",
-        Some(ObjectKind::Link) => "name a link",
-        None => "name an object",
-    }
+    let number = count(group.len(), request.source.kind().map_or("object", ObjectKind::noun));
+    let cause = format!("{}: {number} found, NAME= needs exactly one", request.source);
+    Err(Error::new(name, "assign name", cause))
 }
 
 /// Replaces writable maps by read-only ones.

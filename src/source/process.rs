@@ -33,7 +33,7 @@ pub fn open(pid: i32) -> Result<Vec<Named>, Error> {
         return Err(fail("duplicate descriptor", Errno::ESRCH.into()));
     }
     if maps.is_empty() {
-        return Err(fail("list descriptors", "it holds no map".into()));
+        return Err(fail("list descriptors", "no map is open".into()));
     }
     Ok(maps)
 }
@@ -139,7 +139,9 @@ fn explain_io(error: &std::io::Error) -> Cause {
 
 fn explain_getfd(errno: Errno) -> Cause {
     match errno {
-        Errno::EPERM | Errno::EACCES => Cause::Hint(errno, "the right to trace it is needed"),
+        Errno::EPERM | Errno::EACCES => {
+            Cause::Hint(errno, "permission to trace the process is needed")
+        }
         errno => errno.into(),
     }
 }

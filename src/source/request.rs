@@ -95,7 +95,7 @@ impl Source {
     pub fn describe_empty(&self) -> String {
         match self.kind() {
             Some(kind) => format!("{self}: no {} is pinned there", kind.noun()),
-            None => format!("{self}: nothing is held there that may be read or written"),
+            None => format!("{self}: the agent has no object that may be read or written"),
         }
     }
 }

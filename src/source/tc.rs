@@ -126,7 +126,9 @@ impl Import {
         }
         let (total, so_far) = (datagram.header.total as usize, self.maps.len() + message.fds.len());
         if so_far > total {
-            return Err(self.fail(format!("{} in a transfer of {total}", count(so_far, "map"))));
+            return Err(
+                self.fail(format!("{} received in a transfer of {total}", count(so_far, "map")))
+            );
         }
         for (entry, fd) in datagram.entries.iter().zip(message.fds) {
             let place = format!("descriptor {} of {total}", self.maps.len() + 1);
@@ -228,10 +230,14 @@ fn late(limit: &Limit, import: &Import) -> String {
     let seconds = limit.text();
     match &import.header {
         Some(header) => {
-            format!("{} of {} maps came within {seconds}", import.maps.len(), header.total)
+            format!(
+                "timed out after {seconds}: received {} of {} maps",
+                import.maps.len(),
+                header.total
+            )
         }
         None => format!(
-            "nothing came within {seconds} (a tc built with libbpf sends no BTF maps, and does not say so)"
+            "timed out after {seconds} (a tc built with libbpf does not send BTF maps, and reports no error)"
         ),
     }
 }

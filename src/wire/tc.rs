@@ -66,15 +66,15 @@ pub struct DeclaredMap {
 /// Why a datagram is refused.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum DatagramError {
-    #[error("a datagram of {}, shorter than the header's {HEADER}", count(*.0, "byte"))]
+    #[error("a datagram of {} is shorter than its header ({HEADER} bytes)", count(*.0, "byte"))]
     Short(usize),
-    #[error("version {0}, where only {VERSION} is known")]
+    #[error("unknown version {0}")]
     Version(u16),
-    #[error("a transfer of 0 maps")]
+    #[error("the transfer has 0 maps")]
     Empty,
-    #[error("a datagram of {got} bytes, where {} want {want}", count(*.fds, "descriptor"))]
+    #[error("a datagram of {got} bytes, expected {want} for {}", count(*.fds, "file descriptor"))]
     Length { got: usize, fds: usize, want: usize },
-    #[error("a datagram without descriptors")]
+    #[error("a datagram without file descriptors")]
     NoDescriptors,
 }
 

@@ -82,7 +82,7 @@ fn pins_in_the_state_are_not_listed() {
     let script = format!("{without} -- echo once; rm $0; {without} -- echo twice");
     let pin = "/sys/fs/bpf/hits";
     let mut command = lab.exec(["--pin", pin, "--", "sh", "-c", &script, pin]);
-    let why = "hits: open read-only: CAP_SYS_ADMIN is needed, or a pin of it that may be read";
+    let why = "hits: open read-only: CAP_SYS_ADMIN or a readable pin of the map is needed";
     let want = Run { status: 125, stdout: "once\n".into(), stderr: format!("bpf-exec: {why}\n") };
     assert_eq!(run(&mut command), want);
     // The agent makes such a one itself.

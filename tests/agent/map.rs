@@ -176,7 +176,8 @@ fn unusable_object_is_reported_and_not_sent() {
         assert_eq!(run(&mut lab.map(["put", reference, "--socket", "agent"])), failed(message));
     }
     for (reference, noun) in [("prog:/sys/fs/bpf/prog", "program"), ("link:x", "link")] {
-        let message = format!("{reference}: open read-only: a {noun} has no read-only descriptor");
+        let message =
+            format!("{reference}: open read-only: a {noun} has no read-only file descriptor");
         assert_eq!(run(&mut lab.map(["put", "-r", reference, "--socket=agent"])), failed(&message));
     }
 }

@@ -138,7 +138,7 @@ fn paths_longer_than_an_address_are_refused() {
             serves(&path);
             agent.stop();
         } else {
-            let why = "bind socket: 108 bytes, where a socket's path has at most 107";
+            let why = "bind socket: 108 bytes: a socket path has at most 107";
             fails(&mut command, 2, &format!("bpf-agent: {}: {why}", path.display()));
         }
         assert!(!path.exists());

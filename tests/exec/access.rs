@@ -170,7 +170,7 @@ fn command_does_not_run_without_a_read_only_fd() {
             assert_eq!(stdout_of(&mut command), "");
             std::fs::remove_file(lab.path("ran")).expect("the command ran");
         } else {
-            let cause = "CAP_SYS_ADMIN is needed, or a pin of it that may be read";
+            let cause = "CAP_SYS_ADMIN or a readable pin of the map is needed";
             fails(&mut command, 125, &format!("bpf-exec: probed: open read-only: {cause}"));
         }
         assert_eq!(lab.files(), before, "{of_pin:o} {of_directory:o}");
@@ -198,14 +198,14 @@ fn readable_pin_gives_a_read_only_fd() {
         told(&mut lab.exec([&outer, &NOBODY[..], &inner].concat()), "00", &want);
     }
     let inner = [&exec, "--clean", "--pin", path, "--", "touch", "ran"];
-    let cause = "permission denied (reading alone is allowed)";
+    let cause = "permission denied (only reading is allowed)";
     let line = format!("bpf-exec: {path}: open pin: {cause}");
     fails(&mut lab.exec([&outer, &NOBODY[..], &inner].concat()), 125, &line);
     assert!(!lab.path("ran").exists());
 }
 
 const ROOT_WARNING: &str =
-    "bpf-exec: warning: --lock: the command starts as root, which the filter does not hold back\n";
+    "bpf-exec: warning: --lock: the command runs as root, which the filter does not restrict\n";
 
 /// Runs the probe `way` on a map pinned for it, below `options`, as a user without
 /// privileges but for CAP_BPF, so that no operation is refused for lack of it.
@@ -284,8 +284,8 @@ fn lock_warns_if_it_is_incomplete() {
     let create = ["--create", "m=hash,key=4,value=8,entries=1", "--"];
     let admin = ["--inh-caps=+sys_admin", "--ambient-caps=+sys_admin"];
     let bpf = ["--inh-caps=+bpf", "--ambient-caps=+bpf"];
-    let admin_warning = "bpf-exec: warning: --lock: the command starts with CAP_SYS_ADMIN, \
-                         which the filter does not hold back\n";
+    let admin_warning = "bpf-exec: warning: --lock: the command runs with CAP_SYS_ADMIN, \
+                         which the filter does not restrict\n";
     for (before, stderr) in [
         (vec![], ROOT_WARNING),
         ([&NOBODY[..], &admin].concat(), admin_warning),

@@ -12,10 +12,10 @@ const BAD: [(&str, &str, &str); 8] = [
     ("12", "12", "is a number"),
     ("--help", "--help", "begins with a hyphen"),
     ("-x", "-x", "begins with a hyphen"),
-    ("a:b", "a:b", "holds '/', ':', '=' or a control byte"),
-    ("a=b", "a=b", "holds '/', ':', '=' or a control byte"),
-    ("\x1b[2J", "\\x1b[2J", "holds '/', ':', '=' or a control byte"),
-    ("x\nLD_PRELOAD=y", "x\\nLD_PRELOAD=y", "holds '/', ':', '=' or a control byte"),
+    ("a:b", "a:b", "contains '/', ':', '=' or a control byte"),
+    ("a=b", "a=b", "contains '/', ':', '=' or a control byte"),
+    ("\x1b[2J", "\\x1b[2J", "contains '/', ':', '=' or a control byte"),
+    ("x\nLD_PRELOAD=y", "x\\nLD_PRELOAD=y", "contains '/', ':', '=' or a control byte"),
 ];
 
 fn bad_name(place: &str, escaped: &str, reason: &str, used: &str) -> String {

@@ -95,7 +95,7 @@ fn ambiguous_or_long_kernel_name_is_refused() {
     let long = "sixteen_bytes_ok";
     for (name, cause) in [
         (name.as_str(), format!("2 maps have this name: ids {x}, {y}")),
-        (long, "16 bytes, where the kernel's names have at most 15".into()),
+        (long, "16 bytes: a kernel name has at most 15".into()),
         ("no such name", "no map has this name".into()),
     ] {
         let line = format!("bpf-exec: {name}: find map by name: {cause}");
@@ -150,7 +150,7 @@ fn maps_of_a_process_keep_its_names_and_layouts() {
         );
     }
     let holder = Running::cat(&Start::default(), &mut Command::new("/bin/cat"));
-    let line = format!("bpf-exec: process {}: list descriptors: it holds no map", holder.pid());
+    let line = format!("bpf-exec: process {}: list descriptors: no map is open", holder.pid());
     fails(&mut lab.exec(["--pid", &holder.pid().to_string(), "--", "touch", "ran"]), 125, &line);
     assert!(!lab.path("ran").exists());
 }
@@ -205,7 +205,7 @@ fn every_type_that_needs_no_program_is_created() {
     // A struct_ops map is described by the BTF of the kernel's structure and its programs.
     assert_eq!(names.difference(&tested).collect::<Vec<_>>(), [&"struct_ops"]);
     let line = "bpf-exec: --create x=struct_ops,value=4,entries=1: \
-                a struct_ops map is made only with its programs";
+                a struct_ops map can be created only with its programs";
     fails(&mut lab.exec(["--create", "x=struct_ops,value=4,entries=1", "true"]), 125, line);
     for (name, needs) in TYPES {
         let create = format!("x={name},{needs}");

@@ -16,9 +16,9 @@ fn pin_needs_a_free_path_on_bpffs() {
     let long = format!("/sys/fs/bpf/{}", "x".repeat(256));
     let files = lab.files();
     for (path, cause) in [
-        (pin, "it exists already"),
-        ("/sys/fs/bpf/link", "it exists already"),
-        ("/sys/fs/bpf/a.b", "a pin's name may not have a dot"),
+        (pin, "already exists"),
+        ("/sys/fs/bpf/link", "already exists"),
+        ("/sys/fs/bpf/a.b", "the name of a pin cannot contain a dot"),
         ("/sys/fs/bpf/none/x", "no such directory"),
         (off, "not on a bpf file system"),
         ("x", "not on a bpf file system"),
@@ -151,7 +151,7 @@ fn created_map_is_pinned_as_specified() {
     let lab = Lab::new();
     for (spec, line) in [
         ("m=hush", "bpf-map: m=hush: \"hush\" is not a map type"),
-        ("m\n=hash", "bpf-map: m\\n=hash: a hash wants key="),
+        ("m\n=hash", "bpf-map: m\\n=hash: a hash needs key="),
     ] {
         fails(&mut lab.map(["create", spec, "--pin", "/sys/fs/bpf/m"]), 2, line);
     }

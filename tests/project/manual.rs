@@ -133,7 +133,7 @@ fn examples_print_what_the_page_shows() {
             let receiver = command.contains("bpf-map send").then(|| receiver(&lab));
             let mut shell: Command = lab.program("sh", ["-c", &command]);
             // The test runs as root, which --lock warns about.
-            let warning = "bpf-exec: warning: --lock: the command starts as root, which the filter does not hold back\n";
+            let warning = "bpf-exec: warning: --lock: the command runs as root, which the filter does not restrict\n";
             let stderr = if command.contains("--lock") { warning } else { "" };
             let want = Run { status: 0, stdout: output, stderr: stderr.into() };
             assert_eq!(run(&mut shell), want, "{page}: {command}");

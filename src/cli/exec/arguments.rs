@@ -52,37 +52,38 @@ pub fn command() -> Command {
     };
     Command::new("bpf-exec")
         .version(env!("CARGO_PKG_VERSION"))
-        .about("Run a command that inherits live BPF map descriptors")
+        .about("Open BPF maps and run a command that inherits their file descriptors")
         .after_help(
-            "Without a source, and with nothing inherited: every map pinned below the bpffs root.\n\
-             NAME= before a source names the map in the environment. See bpf-exec(1).",
+            "If there is no source and nothing is inherited, all maps pinned below the BPF file system \
+             root\nare handed over. NAME= before a source is the name of its object in the \
+             environment. See bpf-exec(1).",
         )
         .args(requests::arguments())
         .args([
-            flag("read-only", "Hand over read-only descriptors, or fail").short('r'),
-            flag("lock", "Leave the command no bpf(2) but element operations (seccomp)"),
-            flag("clean", "Drop and close what was inherited"),
-            option("bpffs", "DIR", "The bpffs root [default: $TC_BPF_MNT, else /sys/fs/bpf]"),
-            flag("wait", "Wait until an agent has all names").requires("agent"),
-            timeout::argument("How long --import and --agent may take [default: for ever]"),
-            option("socket-mode", "MODE", "Permissions of --import's socket [default: 0600]")
+            flag("read-only", "Hand over read-only file descriptors, or fail").short('r'),
+            flag("lock", "Restrict bpf(2) to map element operations (seccomp)"),
+            flag("clean", "Close inherited objects instead of handing them over"),
+            option("bpffs", "DIR", "BPF file system root [default: $TC_BPF_MNT, else /sys/fs/bpf]"),
+            flag("wait", "Wait until the agent has all names").requires("agent"),
+            timeout::argument("Time limit for --import and --agent [default: none]"),
+            option("socket-mode", "MODE", "Mode of the socket of --import [default: 0600]")
                 .requires("import"),
             option(
                 "from",
                 "USER",
-                "A user that may send to --import; repeatable [default: root, own]",
+                "Accept maps from this user; repeatable [default: root and own user]",
             )
             .action(ArgAction::Append)
             .requires("import"),
-            option("fd-base", "N", "Lowest descriptor number to use [default: 64]"),
-            flag("dry-run", "Print what would be handed over, and run nothing"),
-            flag("json", "With --dry-run: as JSON").requires("dry-run"),
-            flag("verbose", "Print what is handed over to stderr first").short('v'),
+            option("fd-base", "N", "Lowest file descriptor to use [default: 64]"),
+            flag("dry-run", "Print what would be handed over, and do not run the command"),
+            flag("json", "With --dry-run: print JSON").requires("dry-run"),
+            flag("verbose", "Print what is handed over to stderr").short('v'),
         ])
         .arg(
             Arg::new("command")
                 .value_name("COMMAND")
-                .help("The command and its arguments [default: $SHELL, else /bin/sh]")
+                .help("Command and its arguments [default: $SHELL, else /bin/sh]")
                 .num_args(1..)
                 .trailing_var_arg(true)
                 .value_parser(value_parser!(OsString)),

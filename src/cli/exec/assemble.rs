@@ -113,7 +113,7 @@ fn assign_numbers(
         let ids: Vec<String> = ids.iter().map(u32::to_string).collect();
         let source = &requests[*place].source;
         format!(
-            "{source}: declared ids that repeat or are taken, so all are numbered anew: {}",
+            "{source}: declared ids are duplicate or in use, so all maps get other numbers: {}",
             ids.join(", ")
         )
     });

@@ -43,25 +43,25 @@ impl SourceOption {
     fn describe(self) -> (&'static str, &'static str, &'static str) {
         match self {
             SourceOption::Pin => {
-                ("pin", "[NAME=]PATH", "A pinned map, or a directory of pins, recursively")
+                ("pin", "[NAME=]PATH", "A pinned map, or all maps pinned below a directory")
             }
             SourceOption::Prog => {
-                ("prog", "[NAME=]PROG", "A pinned program, a directory of pins, or id:ID")
+                ("prog", "[NAME=]PROG", "A pinned program, all below a directory, or id:ID")
             }
             SourceOption::Link => {
-                ("link", "[NAME=]LINK", "A pinned link, a directory of pins, or id:ID")
+                ("link", "[NAME=]LINK", "A pinned link, all below a directory, or id:ID")
             }
-            SourceOption::Id => ("id", "[NAME=]ID", "A map by the kernel's id"),
-            SourceOption::Name => ("name", "[NAME=]KNAME", "A map by the kernel's name"),
+            SourceOption::Id => ("id", "[NAME=]ID", "The map with this id"),
+            SourceOption::Name => ("name", "[NAME=]KNAME", "The map with this kernel name"),
             SourceOption::Import => {
-                ("import", "[NAME=]PATH|fd:N", "Wait for maps that tc exports, at a socket")
+                ("import", "[NAME=]PATH|fd:N", "The maps that tc sends to this socket")
             }
             SourceOption::Agent => (
                 "agent",
                 "[NAME=]PATH[#NAME,…]",
-                "What a bpf-agent holds under these names, or all",
+                "Objects that a bpf-agent holds: these names, or all",
             ),
-            SourceOption::Pid => ("pid", "[NAME=]PID", "The maps that a process holds open"),
+            SourceOption::Pid => ("pid", "[NAME=]PID", "All maps that a process has open"),
             SourceOption::Create => (
                 "create",
                 "NAME=TYPE,…",
@@ -83,7 +83,7 @@ impl SourceOption {
             .action(ArgAction::Append)
             .value_parser(value_parser!(OsString))
             .allow_hyphen_values(true)
-            .help_heading("Sources, repeatable, in the order given")
+            .help_heading("Sources (repeatable, in the given order)")
     }
 }
 

@@ -50,7 +50,7 @@ impl Inner {
         match text.strip_prefix("id:") {
             Some(id) => Ok(Inner::Id(number(id)?)),
             None if text.contains('/') => Ok(Inner::Pin(text.into())),
-            None => Err(format!("{} is neither the path of a pin nor id:N", quote(text))),
+            None => Err(format!("{} is not a pin path or id:N", quote(text))),
         }
     }
 }

@@ -25,13 +25,13 @@ impl NewMap {
     /// Reads a specification. What a type needs not may be left out; what it
     /// cannot have is an error.
     pub fn parse(text: &str) -> Result<NewMap, String> {
-        let (name, rest) = text.split_once('=').ok_or("NAME=TYPE,… is wanted")?;
+        let (name, rest) = text.split_once('=').ok_or("expected NAME=TYPE,…")?;
         let mut parts = split(rest).into_iter();
         let kind = parts.next().unwrap_or_default();
         let row =
             map_type::by_name(kind).ok_or_else(|| format!("{} is not a map type", quote(kind)))?;
         if row.map_type == MapType::STRUCT_OPS {
-            return Err("a struct_ops map is made only with its programs".into());
+            return Err("a struct_ops map can be created only with its programs".into());
         }
         let mut fields: Vec<(&str, &str)> = Vec::new();
         for part in parts {
@@ -79,7 +79,9 @@ impl NewMap {
                 }
             }
             "inner" if self.row.map_type.holds_maps() => self.inner = Some(Inner::parse(text)?),
-            "inner" => return Err(format!("{} holds no maps", self.row.map_type.with_article())),
+            "inner" => {
+                return Err(format!("{} does not contain maps", self.row.map_type.with_article()));
+            }
             _ => return Err("not a field (key, value, entries, flags, extra, numa, inner)".into()),
         }
         Ok(())
@@ -101,9 +103,7 @@ impl NewMap {
             self.entries = entries.bytes()?;
         }
         if self.row.map_type.holds_maps() && self.inner.is_none() {
-            return Err(format!(
-                "{kind} wants inner=PIN or inner=id:N, a map like those it will hold"
-            ));
+            return Err(format!("{kind} needs inner=PIN or inner=id:N, a map like the inner maps"));
         }
         for size in self.key.iter().chain(&self.value) {
             size.bytes()?;
@@ -139,7 +139,7 @@ fn settle(
         (None, TypeSize::Zero) => Ok(None),
         (Some(size), _) => Ok(Some(size)),
         (None, TypeSize::Default(bytes)) => Ok(Some(Size::Bytes(bytes))),
-        (None, TypeSize::Given) => Err(format!("{kind} wants {field}=")),
+        (None, TypeSize::Given) => Err(format!("{kind} needs {field}=")),
     }
 }
 
@@ -164,12 +164,12 @@ mod tests {
     #[test]
     fn what_does_not_make_sense_is_refused_by_name() {
         for (text, want) in [
-            ("hash", "NAME=TYPE,… is wanted"),
+            ("hash", "expected NAME=TYPE,…"),
             ("a=", "\"\" is not a map type"),
             ("a=hush,key=4", "\"hush\" is not a map type"),
-            ("a=hash,value=4,entries=1", "a hash wants key="),
-            ("a=hash,key=4,entries=1", "a hash wants value="),
-            ("a=hash,key=4,value=4", "a hash wants entries="),
+            ("a=hash,value=4,entries=1", "a hash needs key="),
+            ("a=hash,key=4,entries=1", "a hash needs value="),
+            ("a=hash,key=4,value=4", "a hash needs entries="),
             ("a=queue,key=4,value=4,entries=1", "a queue has no key"),
             ("a=ringbuf,value=4,entries=4096", "a ringbuf has no value"),
             ("a=hash,key=4,key=4", "key is given twice"),
@@ -180,12 +180,15 @@ mod tests {
             ("a=hash,entries=", "entries: \"\" is not a number in range"),
             ("a=hash,entries=k", "entries: \"k\" is not a number in range"),
             ("a=hash,flags=FAST", "flags: \"FAST\" is not a flag"),
-            ("a=hash,inner=/x", "inner: a hash holds no maps"),
+            ("a=hash,inner=/x", "inner: a hash does not contain maps"),
             (
                 "a=hash_of_maps,key=4,entries=1",
-                "a hash_of_maps wants inner=PIN or inner=id:N, a map like those it will hold",
+                "a hash_of_maps needs inner=PIN or inner=id:N, a map like the inner maps",
             ),
-            ("a=struct_ops,value=4,entries=1", "a struct_ops map is made only with its programs"),
+            (
+                "a=struct_ops,value=4,entries=1",
+                "a struct_ops map can be created only with its programs",
+            ),
         ] {
             assert_eq!(NewMap::parse(text).unwrap_err(), want, "{text}");
         }

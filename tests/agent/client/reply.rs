@@ -190,7 +190,7 @@ fn read_only_refuses_named_programs_and_links() {
         let filter = reply(0, 1, std::slice::from_ref(&held));
         answer(played, &request, &[prog.as_fd()], &[(filter, vec![0])]);
     });
-    let message = "agent#filter: open read-only: a program has no read-only descriptor";
+    let message = "agent#filter: open read-only: a program has no read-only file descriptor";
     assert_eq!(run, failed("bpf-exec", message));
     let link = Record { class: 3, ..record("link", 7) };
     let map = open_pin_with(&lab.array("pinned", 1), 8);
@@ -208,7 +208,7 @@ fn read_only_refuses_named_programs_and_links() {
         let list = reply(0, 1, &[held.clone(), link.clone()]);
         answer(played, &packet(LIST, 0, 1, &string("")), &[], &[(list, vec![])]);
     });
-    let stderr = "bpf-exec: warning: agent: nothing is held there that may be read or written\n";
+    let stderr = "bpf-exec: warning: agent: the agent has no object that may be read or written\n";
     assert_eq!(run, Run { status: 0, stdout: "ran\n".into(), stderr: stderr.into() });
 }
 

@@ -128,7 +128,7 @@ fn fd_closed_by_sudo_is_reported_with_a_hint() {
     // The name of the parent decides; the shell does not exec the last command here.
     let script = format!("#!/bin/sh\n'{}' echo ran; exit $?\n", binary("bpf-exec").display());
     for (parent, hint) in
-        [("sudo", " (sudo closes descriptors: put it outside, sudo bpf-exec …)"), ("other", "")]
+        [("sudo", " (sudo closes file descriptors: run sudo bpf-exec … instead)"), ("other", "")]
     {
         std::fs::write(lab.path(parent), &script).unwrap();
         std::fs::set_permissions(lab.path(parent), Permissions::from_mode(0o755)).unwrap();

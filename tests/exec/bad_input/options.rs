@@ -69,7 +69,7 @@ fn non_text_bytes_are_escaped_in_one_line() {
         ("--timeout=", "", "--timeout @: not a number of seconds"),
         ("--fd-base=", "", "--fd-base @: not a descriptor number from 3 upwards"),
         ("--bpffs=/", "", "/@: open pin: no such file or directory"),
-        ("--pin=", "=/x", "--pin @=/x: the name holds '/', ':', '=' or a control byte"),
+        ("--pin=", "=/x", "--pin @=/x: the name contains '/', ':', '=' or a control byte"),
     ] {
         let argument = [before.as_bytes(), raw, after.as_bytes()].concat();
         let message = message.replace('@', shown);

@@ -53,7 +53,7 @@ fn empty_directory_causes_a_warning() {
         let warning = format!("bpf-exec: warning: {path}: no map is pinned there\n");
         assert_eq!((run.status, run.stderr), (0, warning), "{arguments:?}");
     }
-    let message = "hits: name a map: /sys/fs/bpf/empty gives 0 maps, not one";
+    let message = "hits: assign name: /sys/fs/bpf/empty: 0 maps found, NAME= needs exactly one";
     own_failure(&lab, &["--pin", "hits=/sys/fs/bpf/empty"], message);
 }
 
@@ -116,7 +116,7 @@ fn missing_permission_is_an_error_with_a_hint() {
     refuse(&["--pin", map], "/sys/fs/bpf/all/map: open pin: permission denied");
     refuse(&["-r", "--pin", below], "/sys/fs/bpf/all/map: open pin: permission denied");
     chmod(&pins[0], 0o644);
-    let hint = "/sys/fs/bpf/all/map: open pin: permission denied (reading alone is allowed)";
+    let hint = "/sys/fs/bpf/all/map: open pin: permission denied (only reading is allowed)";
     refuse(&["--pin", map], hint);
     refuse(&["--pin", below], hint);
     let read_only = ["-r", "--pin", map, "--", "echo", "ran"];
@@ -133,7 +133,7 @@ fn missing_permission_is_an_error_with_a_hint() {
     let needed = "operation not permitted (CAP_SYS_ADMIN is needed)";
     refuse(&["--id", &id], &format!("id {id}: open map by id: {needed}"));
     refuse(&["--name", "map"], &format!("map: find map by name: {needed}"));
-    let needed = "permission denied (the right to trace it is needed)";
+    let needed = "permission denied (permission to trace the process is needed)";
     refuse(&["--pid", &root], &format!("process {root}: list descriptors: {needed}"));
     refuse(
         &["--create", "new=array,value=4,entries=1"],

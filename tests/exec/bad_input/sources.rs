@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 fn ambiguous_name_is_refused() {
     let lab = Lab::new();
     let id = map_id(&lab.array("map", 1));
-    let held = "the name holds '/', ':', '=' or a control byte";
+    let held = "the name contains '/', ':', '=' or a control byte";
     for (name, shown, reason) in [
         ("", "", "the name is empty"),
         ("7", "7", "the name is a number"),
@@ -50,7 +50,7 @@ fn ambiguous_name_is_refused() {
     own_failure(
         &lab,
         &["--pin=hits=/sys/fs/bpf"],
-        "hits: name a map: /sys/fs/bpf gives 2 maps, not one",
+        "hits: assign name: /sys/fs/bpf: 2 maps found, NAME= needs exactly one",
     );
 }
 
@@ -66,7 +66,7 @@ fn process_without_maps_is_an_error() {
     let open = format!("/proc/{pid}/stat");
     eventually("the end", || std::fs::read_to_string(&open).unwrap().contains(") Z "));
     let arguments = ["--pid".to_string(), pid.to_string()];
-    own_failure(&lab, &arguments, &format!("process {pid}: list descriptors: it holds no map"));
+    own_failure(&lab, &arguments, &format!("process {pid}: list descriptors: no map is open"));
     ended.wait().unwrap();
     own_failure(&lab, &arguments, &format!("process {pid}: open: no such process"));
     let mut idle = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
@@ -74,7 +74,7 @@ fn process_without_maps_is_an_error() {
     own_failure(
         &lab,
         &["--pid", &pid],
-        &format!("process {pid}: list descriptors: it holds no map"),
+        &format!("process {pid}: list descriptors: no map is open"),
     );
     drop(idle.stdin.take());
     idle.wait().unwrap();
@@ -100,10 +100,10 @@ fn long_unknown_or_ambiguous_kernel_name_is_an_error() {
     let lab = Lab::new();
     let find = "find map by name";
     let (long, most) = ("sixteen_bytes_xx", "fifteen_bytes_x");
-    let too_long = format!("{long}: {find}: 16 bytes, where the kernel's names have at most 15");
+    let too_long = format!("{long}: {find}: 16 bytes: a kernel name has at most 15");
     own_failure(&lab, &["--name", long], &too_long);
     own_failure(&lab, &["--name", most], &format!("{most}: {find}: no map has this name"));
-    own_failure(&lab, &["--name", ""], &format!("\"\": {find}: an empty name"));
+    own_failure(&lab, &["--name", ""], &format!("\"\": {find}: the name is empty"));
     // A part of a name is not found.
     let maps = [new_map("bad_input_twice"), new_map("bad_input_twice"), new_map("bad_input_onc")];
     let mut ids = [id_of(&maps[0]), id_of(&maps[1])];
@@ -121,13 +121,13 @@ fn malformed_map_specification_is_an_error() {
     let lab = Lab::new();
     // In arguments, as they stand.
     for (spec, cause) in [
-        ("", "NAME=TYPE,… is wanted"),
-        ("array", "NAME=TYPE,… is wanted"),
+        ("", "expected NAME=TYPE,…"),
+        ("array", "expected NAME=TYPE,…"),
         ("x=", "\"\" is not a map type"),
         ("x=hush,key=4,value=4,entries=1", "\"hush\" is not a map type"),
-        ("x=hash,value=4,entries=1", "a hash wants key="),
-        ("x=hash,key=4,entries=1", "a hash wants value="),
-        ("x=hash,key=4,value=4", "a hash wants entries="),
+        ("x=hash,value=4,entries=1", "a hash needs key="),
+        ("x=hash,key=4,entries=1", "a hash needs value="),
+        ("x=hash,key=4,value=4", "a hash needs entries="),
         ("x=queue,key=4,value=4,entries=1", "a queue has no key"),
         ("x=array,value=8,entries=1,", "\"\": = is missing"),
         ("x=array,value=8,entries=1,value=4", "value is given twice"),
@@ -141,7 +141,10 @@ fn malformed_map_specification_is_an_error() {
         ("x=array,value=8,entries=1,flags=FAST", "flags: \"FAST\" is not a flag"),
         ("x=array,value=4294967296,entries=1", "value: \"4294967296\" is not a size in bytes"),
         ("x=hash,key=u33,value=4,entries=1", "key: column 1: expected a type, found \"u33\""),
-        ("x=struct_ops,value=4,entries=1", "a struct_ops map is made only with its programs"),
+        (
+            "x=struct_ops,value=4,entries=1",
+            "a struct_ops map can be created only with its programs",
+        ),
     ] {
         own_failure(&lab, &["--create", spec], &format!("--create {spec}: {cause}"));
     }

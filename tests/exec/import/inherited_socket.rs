@@ -99,8 +99,11 @@ fn unusable_file_descriptors_are_refused_in_one_line() {
         fails(start.apply(&mut command), 125, &format!("bpf-exec: fd:3: import: {cause}"));
     }
     for (words, message) in [
-        (&["--import", "fd:3"][..], "fd:3: import: closed, or given twice"),
-        (&["--import", "fd:2147483647"], "fd:2147483647: import: closed, or given twice"),
+        (&["--import", "fd:3"][..], "fd:3: import: not open, or used by another --import"),
+        (
+            &["--import", "fd:2147483647"],
+            "fd:2147483647: import: not open, or used by another --import",
+        ),
         (&["--import", "fd:2"], "--import fd:2: not a descriptor number from 3 upwards"),
         (&["--import", "fd:"], "--import fd:: not a descriptor number from 3 upwards"),
         (&["--import", "fd:-1"], "--import fd:-1: not a descriptor number from 3 upwards"),
@@ -121,7 +124,7 @@ fn unusable_file_descriptors_are_refused_in_one_line() {
     }
     let socket = activated(&lab.path("in"));
     let mut command = import(&lab, &["--import", "fd:3", "true"]);
-    let twice = "bpf-exec: fd:3: import: closed, or given twice";
+    let twice = "bpf-exec: fd:3: import: not open, or used by another --import";
     fails(with_fd_3(&mut command, &socket), 125, twice);
 }
 

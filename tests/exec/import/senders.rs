@@ -287,8 +287,8 @@ fn endless_refused_datagrams_do_not_extend_the_timeout() {
     assert_eq!(poll(&mut ready, PollTimeout::NONE), Ok(1));
     let mut command = lab.exec(["--timeout=0.5", "--import", "fd:3", "--", "echo", "ran"]);
     Start { given: vec![socket.as_raw_fd()], ..Start::default() }.apply(&mut command);
-    let late = "bpf-exec: fd:3: import: nothing came within 0.5 seconds \
-                (a tc built with libbpf sends no BTF maps, and does not say so)\n";
+    let late = "bpf-exec: fd:3: import: timed out after 0.5 seconds \
+                (a tc built with libbpf does not send BTF maps, and reports no error)\n";
     let stderr = warning(OTHER).replace("uds", "fd:3") + late;
     let run = Waiting::start(&mut command, &[]).run();
     assert_eq!(run, Run { status: 125, stdout: String::new(), stderr });
@@ -374,7 +374,7 @@ fn refused_descriptor_that_is_slow_to_close_delays_nothing() {
 fn error_is_not_delayed_by_a_descriptor_slow_to_close() {
     let lab = Lab::new();
     let not_a_map = "fd:3: import: descriptor 1 of 1 is a socket, not a map";
-    let malformed = "fd:3: import: a datagram of 1 byte, shorter than the header's 88";
+    let malformed = "fd:3: import: a datagram of 1 byte is shorter than its header (88 bytes)";
     for (bytes, error) in [(transfer(), not_a_map), (vec![1], malformed)] {
         let socket = activated(&lab.path("in"));
         let (slow, _other_end) = lingering();

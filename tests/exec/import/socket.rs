@@ -149,12 +149,12 @@ fn path_may_be_relative_and_have_107_bytes() {
     let before = lab.files();
     let long = long(108);
     for (path, cause) in [
-        (long.to_str().unwrap(), "108 bytes, where a socket's path has at most 107"),
+        (long.to_str().unwrap(), "108 bytes: a socket path has at most 107"),
         ("none/uds", "no such file or directory"),
         ("file/uds", "not a directory"),
-        ("uds/", "not a name for a file"),
-        ("/", "not a name for a file"),
-        ("..", "not a name for a file"),
+        ("uds/", "not a file name"),
+        ("/", "not a file name"),
+        ("..", "not a file name"),
         ("/proc/uds", "no such file or directory"),
     ] {
         let mut command = lab.exec([LIMIT, "--import", path, "--", "echo", "ran"]);

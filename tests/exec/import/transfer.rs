@@ -84,7 +84,7 @@ fn duplicate_or_taken_ids_are_renumbered_with_a_warning() {
         let stderr = match warned {
             "" => String::new(),
             ids => format!(
-                "bpf-exec: warning: {}: declared ids that repeat or are taken, so all are numbered anew: {ids}\n",
+                "bpf-exec: warning: {}: declared ids are duplicate or in use, so all maps get other numbers: {ids}\n",
                 socket.display()
             ),
         };
@@ -105,7 +105,10 @@ fn name_is_given_to_one_map_and_refused_for_two() {
     let two = maps(2);
     let waiting = Waiting::start(&mut command, &[&socket]);
     transfer(&socket, &two, &[4, 5]);
-    waiting.fails("two maps", &format!("hits: name a map: {path} gives 2 maps, not one"));
+    waiting.fails(
+        "two maps",
+        &format!("hits: assign name: {path}: 2 maps found, NAME= needs exactly one"),
+    );
     assert_eq!(lab.files(), before);
     nobody_holds("two maps", two);
 }

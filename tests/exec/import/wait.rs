@@ -93,8 +93,8 @@ fn timeout_ends_the_wait_and_reports_what_arrived() {
     let path = socket.display();
     let timed = ["--timeout", "0.2"];
     let nothing = format!(
-        "bpf-exec: {path}: import: nothing came within 0.2 seconds \
-         (a tc built with libbpf sends no BTF maps, and does not say so)"
+        "bpf-exec: {path}: import: timed out after 0.2 seconds \
+         (a tc built with libbpf does not send BTF maps, and reports no error)"
     );
     let mut command = import(&lab, &timed, &socket, &["--", "echo", "ran"]);
     fails(&mut command, 125, &nothing);
@@ -106,8 +106,10 @@ fn timeout_ends_the_wait_and_reports_what_arrived() {
         let sent = maps(2);
         Datagram { total, ..Datagram::of(vec![entry(0), entry(1)]) }
             .send(&socket, &borrowed(&sent));
-        waiting
-            .fails("partly", &format!("{path}: import: 2 of {total} maps came within 2 seconds"));
+        waiting.fails(
+            "partly",
+            &format!("{path}: import: timed out after 2 seconds: received 2 of {total} maps"),
+        );
         assert_eq!(lab.files(), before);
         nobody_holds("partly", sent);
     }

@@ -135,7 +135,9 @@ fn directory_gives_all_objects_of_the_kind_in_order() {
         ("--link", "elsewhere", "link", 0),
     ] {
         let s = if number == 1 { "" } else { "s" };
-        let message = format!("x: name a {noun}: {BPFFS}/{dir} gives {number} {noun}{s}, not one");
+        let message = format!(
+            "x: assign name: {BPFFS}/{dir}: {number} {noun}{s} found, NAME= needs exactly one"
+        );
         refused(&lab, &[option, &format!("x={BPFFS}/{dir}")], &message);
     }
     for (option, noun, options) in

@@ -123,7 +123,11 @@ fn other_object_at_a_pin_or_id_is_an_error() {
         ("--link", "id:4294967296", "--link id:4294967296: not a link id"),
         ("--prog", "7=/x", "--prog 7=/x: the name is a number"),
         ("--prog", "=/x", "--prog =/x: the name is empty"),
-        ("--link", "a:b=id:7", "--link a:b=id:7: the name holds '/', ':', '=' or a control byte"),
+        (
+            "--link",
+            "a:b=id:7",
+            "--link a:b=id:7: the name contains '/', ':', '=' or a control byte",
+        ),
     ] {
         // Nothing comes of a source that is all right.
         for before in [&["--prog", PROG, "--link", LINK][..], &["--create=x=ringbuf,entries=4k"]] {
@@ -178,8 +182,8 @@ fn read_only_refuses_declared_programs_and_links() {
     let (prog, link, _) = pins(&lab);
     let by_id = format!("id:{}", id_of_pinned("prog", &prog));
     let object = by_id.replace(':', " ");
-    let program = "open read-only: a program has no read-only descriptor";
-    let linked = "open read-only: a link has no read-only descriptor";
+    let program = "open read-only: a program has no read-only file descriptor";
+    let linked = "open read-only: a link has no read-only file descriptor";
     for (words, message) in [
         (&["-r", "--prog", PROG][..], format!("{PROG}: {program}")),
         (&["-r", "--pin", MAP, "--prog", &by_id], format!("{object}: {program}")),
@@ -217,7 +221,8 @@ fn lock_refuses_test_runs_and_iterators() {
     pins(&lab);
     let (bpf_map, objects) = (lab.reachable("bpf-map"), lab.reachable("objects"));
     let sources = ["--prog", PROG, "--link", LINK, "--pin", MAP, "--"];
-    let warning = "bpf-exec: warning: --lock: the command starts as root, which the filter does not hold back\n";
+    let warning =
+        "bpf-exec: warning: --lock: the command runs as root, which the filter does not restrict\n";
     for (words, stdout) in
         [(["run", "filter"], "0\n"), (["run", "0"], "0\n"), (["read", "flows"], "read\n")]
     {

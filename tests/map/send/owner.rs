@@ -18,7 +18,7 @@ const OTHER: u32 = 65534;
 fn refused(socket: &str) -> String {
     format!(
         "bpf-map: {socket}: connect: the socket belongs to uid {OTHER}, which root does not trust \
-         (--read-only or --force sends nevertheless)"
+         (--read-only or --force overrides this)"
     )
 }
 
@@ -81,11 +81,11 @@ fn owner_that_a_fuse_server_reports_is_not_believed() {
     let connect = "bpf-map: fuse/uds: connect:";
     let line = format!(
         "{connect} the socket is on a FUSE file system, whose owners root does not trust \
-         (--read-only or --force sends nevertheless)"
+         (--read-only or --force overrides this)"
     );
     fails(&mut lab.map(["send", &pin, "fuse/uds"]), 2, &line);
     // No socket was bound: the kernel refuses connections.
-    let line = format!("{connect} nobody listens there any more");
+    let line = format!("{connect} no process receives there");
     fails(&mut lab.map(["send", "--force", &pin, "fuse/uds"]), 2, &line);
     nix::mount::umount2(&lab.path("fuse"), nix::mount::MntFlags::MNT_DETACH).unwrap();
 }

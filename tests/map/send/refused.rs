@@ -36,8 +36,8 @@ fn unopenable_map_is_reported_before_sending() {
         ("", ": no inherited map has this name"),
         ("=x", "=x: the name is empty"),
         ("12=x", "12=x: the name is a number"),
-        ("a:b=x", "a:b=x: the name holds '/', ':', '=' or a control byte"),
-        ("a\nb=x", "a\\nb=x: the name holds '/', ':', '=' or a control byte"),
+        ("a:b=x", "a:b=x: the name contains '/', ':', '=' or a control byte"),
+        ("a\nb=x", "a\\nb=x: the name contains '/', ':', '=' or a control byte"),
         ("a=b=c", "b=c: no inherited map has this name"),
         ("name=none", "none: no inherited map has this name"),
         ("./a=b", "./a=b: open pin: no such file or directory"),
@@ -130,9 +130,9 @@ fn unusable_socket_is_an_error_with_its_reason() {
         (".", "not a socket"),
         (text(&pin), "not a socket"),
         ("/dev/null", "not a socket"),
-        ("dead", "nobody listens there any more"),
-        ("stream", "a stream socket, where tc's protocol has datagrams"),
-        ("packets", "a socket of packets, as an agent has: bpf-map put stores maps there"),
+        ("dead", "no process receives there"),
+        ("stream", "a stream socket, not a datagram socket"),
+        ("packets", "a sequenced-packet socket, such as an agent's: use bpf-map put"),
         ("talking", "operation not permitted"),
     ] {
         let object = if name.is_empty() { "\"\"" } else { name };
@@ -195,7 +195,7 @@ fn receiver_that_disconnects_midway_is_an_error_with_a_count() {
     let output = Run::from(child.wait_with_output().unwrap());
     let warning = "bpf-map: warning: uds: 640 maps, where tc has room for the first 64 alone\nbpf-map: uds: send: ";
     let possible: Vec<Run> = [64, 128, 192, 256]
-        .map(|sent| format!("{warning}the receiver went away, with {sent} of 640 maps sent\n"))
+        .map(|sent| format!("{warning}the receiver closed the socket after {sent} of 640 maps\n"))
         .map(|stderr| Run { status: 2, stdout: String::new(), stderr })
         .into();
     assert!(possible.contains(&output), "{output:?}");
@@ -237,7 +237,7 @@ fn limit_on_queued_descriptors_is_named_in_the_error() {
     command.args(["prlimit", "--nofile=60"]).args(NOBODY).args([&map, "send"]);
     command.args(["m"; 40]).arg("uds");
     let line = "bpf-map: uds: send: too many references: cannot splice \
-                (more descriptors of this user wait in sockets than its limit on open files)\n";
+                (this user has more file descriptors in flight than its limit on open files)\n";
     // The first goes in any case but that another test of this user's has its own on the way.
     let ends: Vec<Run> = (0..3).map(|_| run(&mut command)).collect();
     let refused = Run { status: 2, stdout: String::new(), stderr: line.into() };

@@ -215,7 +215,7 @@ fn unprivileged_read_only_send_needs_a_readable_pin() {
     let mut command = lab.exec(["--pin", text(&pin), "--"]);
     command.args(NOBODY).args([&map, "send", "--read-only", "pinned", "uds"]);
     let line =
-        "bpf-map: pinned: open read-only: CAP_SYS_ADMIN is needed, or a pin of it that may be read";
+        "bpf-map: pinned: open read-only: CAP_SYS_ADMIN or a readable pin of the map is needed";
     fails(&mut command, 2, line);
     assert!(receive(&socket).is_none());
     std::fs::set_permissions("/sys/fs/bpf", PermissionsExt::from_mode(0o755)).unwrap();
