@@ -7,8 +7,7 @@ use crate::text::quote;
 /// Lines `NAME:PASSWORD:ID:…` (passwd(5)).
 const PASSWD: &str = "/etc/passwd";
 
-/// The user that `text` names: its number in decimal, or its name. The error says what is wrong,
-/// without the option that `text` was given to.
+/// The uid that `text` is, in decimal, or as a user name. The error does not name the option.
 pub fn parse_user(text: &[u8]) -> anyhow::Result<u32> {
     if !text.is_empty() && text.iter().all(u8::is_ascii_digit) {
         return parse_id(text).ok_or_else(|| anyhow::anyhow!("not a user id: out of range"));
@@ -41,8 +40,8 @@ fn parse_id(digits: &[u8]) -> Option<u32> {
     digits.parse().ok().filter(|id| *id != u32::MAX)
 }
 
-/// Whether a line of the file can begin with `text` as a name: `+` and `-` refer to NIS there, and
-/// `#` begins a comment.
+/// Whether a line of the file can begin with the name `text`: `+` and `-` refer to NIS, and `#`
+/// begins a comment.
 fn is_name(text: &[u8]) -> bool {
     let begins_well = text.first().is_some_and(|first| !b"+-#".contains(first));
     begins_well && !text.iter().any(|&b| b == b':' || b.is_ascii_control() || b == b' ')
@@ -68,7 +67,7 @@ mod tests {
         last:x:7:7::/:/bin/sh";
 
     #[test]
-    fn names_are_found_in_whole_lines_and_the_first_one_wins() {
+    fn first_line_of_a_name_wins() {
         for (name, id) in [("root", 0), ("alice", 1000), ("nobody", 65534), ("last", 7)] {
             assert_eq!(find(LINES, name.as_bytes()), Ok(id), "{name}");
         }
@@ -82,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn digits_are_a_number_and_need_no_file() {
+    fn digits_are_a_uid() {
         let parse = |text: &str| parse_user(text.as_bytes()).map_err(|e| e.to_string());
         assert_eq!(parse("0"), Ok(0));
         assert_eq!(parse("0065534"), Ok(65534));

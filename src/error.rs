@@ -1,4 +1,4 @@
-//! What went wrong, as one line: the object, the operation, the cause.
+//! Errors of one line: object, operation, cause.
 
 use crate::text::escape;
 use bpf_inherit::{Errno, describe};
@@ -22,21 +22,21 @@ pub struct Error {
 pub enum Cause {
     /// The system call's error.
     Errno(Errno),
-    /// The system call's error, and what is certain to be the remedy.
+    /// The system call's error, and its certain remedy.
     Hint(Errno, &'static str),
-    /// A map has no room for another element; in our own words.
+    /// A map is full.
     NoRoom(String),
-    /// A finding of our own.
+    /// Any other cause.
     Text(Cow<'static, str>),
 }
 
 impl Error {
-    /// Whether an error is that a map has no room.
+    /// Whether the error is that a map is full.
     pub fn is_no_room(error: &anyhow::Error) -> bool {
         matches!(error.downcast_ref(), Some(Error { cause: Cause::NoRoom(_), .. }))
     }
 
-    /// `object` is as its user wrote it, in bytes; it is escaped here.
+    /// `object` is as the user wrote it, unescaped.
     pub fn new(
         object: impl AsRef<[u8]>,
         operation: &'static str,
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_is_one_line_in_lower_case_with_the_object_escaped() {
+    fn error_is_one_line_with_the_object_escaped() {
         let error = Error::new(b"/run/a\nb", "open pin", Errno::ENOENT);
         assert_eq!(error.to_string(), "/run/a\\nb: open pin: no such file or directory");
     }

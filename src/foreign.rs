@@ -1,5 +1,5 @@
-//! Objects from elsewhere, with the name and the layout that another process, an agent, the file
-//! of a pin or an environment has for them: neither can be read before it was checked.
+//! Objects that were opened, with the names and layouts that another process, an agent, a pin's
+//! file name or an environment provides. These cannot be read before they are checked.
 
 use crate::map::typed::{LayoutSource, Layouts, parse_for};
 use crate::name;
@@ -9,7 +9,7 @@ use bpf_inherit::bpf::MapInfo;
 use bpf_inherit::object::Object;
 use bpf_layout::Layout;
 
-/// An object that was opened, with the name and the layout that its source has for it.
+/// An open object with the name and the layout that its source provides.
 #[derive(Debug)]
 pub struct Named {
     pub object: Object,
@@ -26,13 +26,13 @@ impl Named {
         Named { object, name, layout: None }
     }
 
-    /// The object with the name `name`.
+    /// The object with another name.
     pub fn with_name(self, name: impl Into<Vec<u8>>) -> Named {
         Named { name: Some(ForeignName::new(name)), ..self }
     }
 }
 
-/// A name that is not known to be good.
+/// A name that has not been checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForeignName(Vec<u8>);
 
@@ -46,8 +46,8 @@ impl ForeignName {
         &self.0
     }
 
-    /// The name of an object: the one that is given on the command line, else `foreign` as
-    /// [`ForeignName::check`] leaves it, with its warning, else none.
+    /// The name of an object: that of the command line, else `foreign` after its check, with its
+    /// warning, else none.
     pub fn choose(
         given: Option<Vec<u8>>,
         foreign: Option<ForeignName>,
@@ -62,8 +62,8 @@ impl ForeignName {
         }
     }
 
-    /// The name to use for an object: this one, else the kernel's, else `map<n>`, `prog<n>` or
-    /// `link<n>`, if it has a number; with a warning unless it is this one.
+    /// This name if it is good; else, with a warning, the kernel name, or `map<n>`, `prog<n>` or
+    /// `link<n>` if the object has a number.
     fn check(
         self,
         kind: ObjectKind,
@@ -81,11 +81,11 @@ impl ForeignName {
     }
 }
 
-/// A layout that is not known to be the map's.
+/// A layout that has not been checked against the map.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForeignLayout {
     text: Vec<u8>,
-    /// Whose layout it is, for messages, escaped.
+    /// The source of the layout, for messages, escaped.
     label: String,
 }
 
@@ -94,15 +94,15 @@ impl ForeignLayout {
         ForeignLayout { text: text.into(), label: label.into() }
     }
 
-    /// The layout if it has the map's sizes; the error is a warning that it is dropped.
+    /// The layout if it fits the sizes of the map; else a warning.
     ///
-    /// For what the process's own environment says, which wins over BTF.
+    /// For the environment of this process, which wins over BTF.
     pub fn fit(self, map: &MapInfo) -> Result<Layout, String> {
         let ForeignLayout { text, label } = self;
         parse_for(&text, map).map_err(|why| format!("{label}: {why}: the layout is dropped"))
     }
 
-    /// The layout to use for a map: that of BTF, if BTF can be read, else this one if it fits.
+    /// The layout for a map: that of its BTF if readable, else this one if it fits.
     pub fn check(
         self,
         map: &MapInfo,
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn name_is_the_given_one_else_the_foreign_one_else_none() {
+    fn given_name_precedes_the_foreign_one() {
         let choose = |given: Option<&str>, foreign: Option<&str>| {
             let given = given.map(|name| name.as_bytes().to_vec());
             let foreign = foreign.map(ForeignName::new);
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_name_is_replaced_by_the_kernels_or_by_a_number() {
+    fn bad_name_is_replaced_by_the_kernel_name_or_a_number() {
         let check = |name: &[u8], index, kernel: Option<&[u8]>| {
             let (name, warning) = ForeignName::new(name).check(ObjectKind::Program, index, kernel);
             (name.map(|name| String::from_utf8(name).unwrap()), warning)

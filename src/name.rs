@@ -1,12 +1,11 @@
-//! The names that maps, programs and links may have.
+//! Valid names of maps, programs and links.
 
 use crate::text::is_unsafe;
 
-/// Why a map reference, a shell or a terminal could take `name` for something else; None if
-/// the name is good.
+/// Why a map reference, a shell or a terminal could misinterpret `name`; None if it is valid.
 pub fn fault(name: &[u8]) -> Option<&'static str> {
     let has = |byte: u8| matches!(byte, b'/' | b':' | b'=') || byte.is_ascii_control();
-    // C1 control bytes steer terminals, whether or not they are encoded as UTF-8.
+    // C1 control bytes control terminals, whether or not they are encoded as UTF-8.
     let steers = |chunk: std::str::Utf8Chunk| {
         chunk.valid().chars().any(is_unsafe) || chunk.invalid().iter().any(|b| *b < 0xa0)
     };
@@ -30,7 +29,7 @@ mod tests {
     use super::fault;
 
     #[test]
-    fn names_that_could_be_taken_for_something_else_have_a_fault() {
+    fn ambiguous_names_have_a_fault() {
         for (name, want) in [
             (&b"hits"[..], None),
             (b"0x1", None),

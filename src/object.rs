@@ -1,4 +1,4 @@
-//! The names of the types of programs and links.
+//! The names of program types and link types.
 
 /// `enum bpf_prog_type` of `include/uapi/linux/bpf.h`, Linux 6.18, as bpftool prints them.
 const PROGRAM_TYPES: [&str; 33] = [
@@ -37,7 +37,7 @@ const PROGRAM_TYPES: [&str; 33] = [
     "netfilter",
 ];
 
-/// `enum bpf_link_type` of the same, as libbpf names them for bpftool.
+/// `enum bpf_link_type` of the same file, with libbpf's names, which bpftool prints.
 const LINK_TYPES: [&str; 15] = [
     "unspec",
     "raw_tracepoint",
@@ -56,12 +56,12 @@ const LINK_TYPES: [&str; 15] = [
     "sockmap",
 ];
 
-/// The name of a program type, or `type N` for one that the table does not know.
+/// The name of a program type, or `type N` if the table does not have it.
 pub fn program_type(number: u32) -> String {
     name(&PROGRAM_TYPES, number)
 }
 
-/// The name of a link type, likewise.
+/// The name of a link type, or `type N` if the table does not have it.
 pub fn link_type(number: u32) -> String {
     name(&LINK_TYPES, number)
 }
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn types_go_by_bpftools_names_and_an_unknown_one_by_its_number() {
+    fn types_have_the_names_of_bpftool() {
         assert_eq!(
             (program_type(1), program_type(3)),
             ("socket_filter".into(), "sched_cls".into())

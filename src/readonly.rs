@@ -1,4 +1,4 @@
-//! Read-only descriptors in place of writable ones.
+//! Read-only file descriptors in place of writable ones.
 
 use crate::bpffs::pins;
 use crate::error::{Cause, Error};
@@ -11,8 +11,8 @@ use std::path::Path;
 
 const OPEN: &str = "open read-only";
 
-/// An error, for `object` as its user calls it, unless this kind has read-only descriptors:
-/// whoever holds a program can run it, and whoever holds a link can detach it.
+/// An error unless file descriptors of this kind can be read-only: every holder of a program can
+/// run it, and every holder of a link can detach it. `object` is for the message.
 pub fn check_kind(kind: ObjectKind, object: impl AsRef<[u8]>) -> Result<(), Error> {
     match kind {
         ObjectKind::Map => Ok(()),
@@ -23,11 +23,11 @@ pub fn check_kind(kind: ObjectKind, object: impl AsRef<[u8]>) -> Result<(), Erro
     }
 }
 
-/// A read-only descriptor to take the place of one with this access mode, which the caller
-/// holds; None where that is read-only itself. `name` is for the message.
+/// A read-only file descriptor of a map that the caller has open with this access mode; None if
+/// that is read-only already. `name` is for the message.
 ///
-/// The map is opened by its id, else by a pin of it below `bpffs`. Where neither can be
-/// done it is an error: never a writable one.
+/// The map is opened by its id, else by a pin below `bpffs`. If neither is possible, that is an
+/// error.
 pub fn reopen(
     info: &MapInfo,
     mode: AccessMode,

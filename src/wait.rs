@@ -8,7 +8,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-/// A time limit that runs from when it was made; none at all where no timeout was given.
+/// A time limit that starts when it is created; without a timeout there is none.
 #[derive(Clone, Copy, Debug)]
 pub struct Limit {
     timeout: Duration,
@@ -21,7 +21,7 @@ impl Limit {
         Limit { timeout: timeout.unwrap_or_default(), end }
     }
 
-    /// What is left of it; None for ever.
+    /// The remaining time; None if there is no limit.
     pub fn left(&self) -> Option<Duration> {
         self.end.map(|end| end.saturating_duration_since(Instant::now()))
     }
@@ -30,14 +30,14 @@ impl Limit {
         self.left().is_some_and(|left| left.is_zero())
     }
 
-    /// What is left in milliseconds, rounded up so that no wait ends just before it.
-    /// poll(2) may be told less: ask again until it is over.
+    /// The remaining time for poll(2), rounded up so that poll(2) does not return just before the
+    /// end, and limited to 65 seconds: check whether the limit is over.
     pub fn remaining(&self) -> PollTimeout {
         let Some(left) = self.left() else { return PollTimeout::NONE };
         PollTimeout::from(u16::try_from(left.as_millis() + 1).unwrap_or(u16::MAX))
     }
 
-    /// The whole of it, for a message: `1 second`, `0.5 seconds`.
+    /// The timeout, for a message: `1 second`, `0.5 seconds`.
     pub fn text(&self) -> String {
         match self.timeout.as_secs_f64() {
             1.0 => "1 second".into(),
@@ -46,21 +46,21 @@ impl Limit {
     }
 }
 
-/// Signals that would end the process are held back while this lives, so that
-/// a socket's file can be removed first; then they take their course.
+/// Blocks signals that would end the process, so that the files of sockets are removed first.
+/// Dropping it delivers them.
 pub struct Signals {
     arrived: SignalFd,
     before: SigSet,
 }
 
 impl Signals {
-    /// Holds back SIGHUP, SIGINT, SIGQUIT and SIGTERM, where they would end the process.
+    /// Blocks SIGHUP, SIGINT, SIGQUIT and SIGTERM unless they are ignored.
     pub fn hold() -> Result<Signals, Error> {
         let fail = |errno: Errno| Error::new("signals", "hold back", errno);
         let before = SigSet::thread_get_mask().map_err(fail)?;
         let mut held = SigSet::empty();
         for signal in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM] {
-            // An ignored signal would be queued all the same while it is blocked.
+            // A blocked signal is queued even if it is ignored.
             if !is_ignored(signal as i32) && !before.contains(signal) {
                 held.add(signal);
             }
@@ -81,7 +81,7 @@ impl AsFd for Signals {
 
 impl Drop for Signals {
     fn drop(&mut self) {
-        // Setting a mask that the kernel gave cannot fail.
+        // Restoring a mask cannot fail.
         let _ =
             nix::sys::signal::pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&self.before), None);
     }

@@ -1,4 +1,4 @@
-//! Who else holds a map: what the kernel counts as its user references, as far as they can be seen.
+//! Other holders of a map: its pins, and file descriptors of other processes, as far as visible.
 
 use super::{is_bpffs, pins};
 use bpf_inherit::ObjectKind;
@@ -8,29 +8,29 @@ use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-/// Whether a pin in this mount namespace, or a descriptor of another process, was found to
-/// lead to the map with this id.
+/// Whether a pin in this mount namespace, or a file descriptor of another process, refers to the
+/// map with this id.
 ///
-/// That none was found does not prove that there is none: another namespace's pins, those in
-/// directories of mode [`PRIVATE_MODE`](super::walk::PRIVATE_MODE), the descriptors of processes that we may not look at, and
-/// those in flight over a socket are not seen.
+/// False does not prove that the map has no other holder. Not found are pins in other mount
+/// namespaces and in directories of mode [`PRIVATE_MODE`](super::walk::PRIVATE_MODE), file
+/// descriptors of processes that the caller may not inspect, and those in flight over a socket.
 pub fn found(id: u32) -> bool {
     roots().iter().any(|root| pins::find_read_only(root, id).is_some()) || in_a_process(id)
 }
 
-/// Where a bpf file system is mounted (proc_pid_mountinfo(5)).
+/// The mount points of BPF file systems (proc_pid_mountinfo(5)).
 fn roots() -> BTreeSet<PathBuf> {
     let text = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
-    // Others are not even asked: a file system of a server that is gone would not answer.
+    // statfs(2) of a network file system can hang if its server is gone.
     let is_bpf = |line: &&[u8]| line.windows(7).any(|field| field == b" - bpf ");
     let lines = text.split(|&b| b == b'\n').filter(is_bpf);
     let places = lines.filter_map(|line| line.split(|&b| b == b' ').nth(4));
     let places = places.map(|place| PathBuf::from(OsString::from_vec(unescape(place))));
-    // What is mounted over is listed as well, and cannot be reached.
+    // A mount point that is hidden by another mount is listed too.
     places.filter(|path| is_bpffs(path) == Ok(true)).collect()
 }
 
-/// Undoes `\040` and its like.
+/// Decodes octal escapes such as `\040`.
 fn unescape(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
@@ -51,7 +51,7 @@ fn unescape(text: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Whether a process other than this one has a descriptor for the map.
+/// Whether a process other than this one has a file descriptor of the map.
 fn in_a_process(id: u32) -> bool {
     let own = std::process::id().to_string();
     let Ok(processes) = Path::new("/proc").read_dir() else { return false };
@@ -63,7 +63,7 @@ fn in_a_process(id: u32) -> bool {
 }
 
 fn holds(process: &Path, id: u32) -> bool {
-    // Gone meanwhile, or not ours to look at.
+    // The process has ended, or the caller may not inspect it.
     let Ok(fds) = process.join("fd").read_dir() else { return false };
     fds.flatten().any(|fd| {
         let is_map = |link: PathBuf| {

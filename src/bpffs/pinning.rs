@@ -16,7 +16,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// Pins what `object` leads to at `path`, where nothing may be.
+/// Pins `object` at `path`, which must not exist.
 pub fn pin(object: impl AsFd, path: &Path) -> Result<(), Error> {
     let bytes = path.as_os_str().as_bytes();
     let fail = |cause: Cause| Error::new(bytes, "pin", cause);
@@ -24,7 +24,7 @@ pub fn pin(object: impl AsFd, path: &Path) -> Result<(), Error> {
     obj_pin(object.as_fd(), &text).map_err(|errno| fail(explain(path, errno)))
 }
 
-/// Why nothing could be pinned at `path`, as far as the kernel's answer tells it.
+/// Why nothing could be pinned at `path`, as far as `errno` shows it.
 fn explain(path: &Path, errno: Errno) -> Cause {
     let directory = match path.parent() {
         Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
@@ -41,11 +41,11 @@ fn explain(path: &Path, errno: Errno) -> Cause {
     }
 }
 
-/// Removes the pin of a map; with `force` any pin, whatever is pinned.
+/// Removes the pin of a map; with `force`, that of any object.
 ///
-/// Nothing but a regular file of a bpf file system is removed: a directory or a symbolic
-/// link is not a pin. All looks and the removal go through one descriptor of the directory,
-/// so that nobody can lead them to another; who may write there can still swap two pins.
+/// Only regular files of a BPF file system are removed: a directory or a symbolic link is not a
+/// pin. The checks and the removal use one file descriptor of the directory, so the path cannot be
+/// redirected in between. A process with write permission for the directory can still swap pins.
 pub fn unpin(path: &Path, force: bool) -> Result<(), Error> {
     let fail = |cause: Cause| Error::new(path.as_os_str().as_bytes(), "unpin", cause);
     let name = path.file_name().filter(|n| path.as_os_str().as_bytes().ends_with(n.as_bytes()));
@@ -62,7 +62,7 @@ pub fn unpin(path: &Path, force: bool) -> Result<(), Error> {
     }
     let place = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()));
     let file = place.join(name);
-    // A directory may be the root of a bpf file system that is mounted on it.
+    // A directory may be the mount point of a BPF file system.
     let at = if kind == SFlag::S_IFDIR { &file } else { &place };
     match is_bpffs(at) {
         Ok(true) => {}
@@ -78,10 +78,10 @@ pub fn unpin(path: &Path, force: bool) -> Result<(), Error> {
     unlinkat(&directory, name, UnlinkatFlags::NoRemoveDir).map_err(|errno| fail(errno.into()))
 }
 
-/// An error unless a map is pinned at `path`: the only pin of a link keeps a program attached.
+/// An error unless a map is pinned at `path`: the last pin of a link keeps a program attached.
 fn check_map(path: &Path) -> Result<(), Cause> {
     const HINT: &str = "--force removes it";
-    // A link can be opened in no way but read-write.
+    // A link can only be opened read-write.
     let opened = match get(path, AccessMode::ReadOnly) {
         Err(Errno::EINVAL) => get(path, AccessMode::ReadWrite),
         opened => opened,

@@ -1,4 +1,4 @@
-//! Where maps are pinned: one walk over a bpf file system that skips what may not be opened.
+//! The pins of all maps: walks over a BPF file system that skip what the caller may not open.
 
 use super::walk::{self, Step, TOO_DEEP};
 use crate::text::escape;
@@ -12,14 +12,14 @@ use std::ops::ControlFlow;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
-/// Maps by id, each with the paths of its pins.
+/// Maps by id, each with its pin paths.
 pub type Pinned = BTreeMap<u32, (MapInfo, Vec<Vec<u8>>)>;
 
-/// The maps pinned below `root` that may be opened for reading, by id: each with its pins,
-/// sorted. Also why some are missing, a line for each place.
+/// The maps pinned below `root` that may be opened for reading, by id, each with its pin paths,
+/// sorted. Also a warning for each directory or pin that could not be read.
 ///
-/// A root that is missing or no bpf file system has no pins, and what the caller may not open
-/// is not missing; but a walk that failed, for want of descriptors, say, is incomplete.
+/// A root that is missing or not a BPF file system has no pins, and pins without read permission
+/// are not reported. Other errors, such as too many open files, are.
 pub fn by_id(root: &Path) -> (Pinned, Vec<String>) {
     let (mut found, mut missing) = (Pinned::new(), Vec::new());
     let mut fail = |path: &Path, errno| {
@@ -42,7 +42,7 @@ pub fn by_id(root: &Path) -> (Pinned, Vec<String>) {
                     let entry = found.entry(info.id).or_insert_with(|| (info.clone(), Vec::new()));
                     entry.1.push(pin.path.into_os_string().into_vec());
                 }
-                // A program opens as well, and a link with EINVAL: neither is a map.
+                // Of a link, or of a program, whose pin can be opened read-only too.
                 Err(Errno::EINVAL) => {}
                 Err(errno) => fail(&pin.path, errno),
             },
@@ -56,8 +56,8 @@ pub fn by_id(root: &Path) -> (Pinned, Vec<String>) {
     (found, missing)
 }
 
-/// Opens the pin of the map with this id below `root` with read-only access, if
-/// there is one; what cannot be opened or read is skipped.
+/// Opens a pin of the map with this id below `root` read-only, if there is one. Pins that cannot be
+/// opened are skipped.
 pub fn find_read_only(root: &Path, id: u32) -> Option<Map> {
     let walked = walk::each(root, |step| {
         let Step::Pin(pin) = step else { return ControlFlow::Continue(()) };

@@ -1,5 +1,5 @@
-//! A walk over a bpf file system, directory by directory, each opened from the one above it:
-//! paths of any length work, and no symbolic link is followed.
+//! A walk over a BPF file system. Each directory is opened relative to its parent, so paths may
+//! have any length, and symbolic links are not followed.
 
 use super::pin::NOT_MOUNTED;
 use super::{NOT_BPFFS, is_bpffs};
@@ -20,10 +20,10 @@ use std::path::{Path, PathBuf};
 pub const PRIVATE_MODE: u32 = 0o1700;
 pub const TOO_DEEP: &str = "directories are nested too deeply here: skipped";
 const WALK: &str = "read directory";
-/// Levels of directories below the root. Each has a descriptor while it is walked.
+/// Levels of directories below the root. Each has an open fd during the walk.
 const MAX_DEPTH: usize = 64;
 
-/// What a walk meets.
+/// One step of a walk.
 pub enum Step<'w> {
     Pin(Pin<'w>),
     /// A directory that could not be read.
@@ -32,31 +32,31 @@ pub enum Step<'w> {
     TooDeep(&'w Path),
 }
 
-/// A file of the file system.
+/// A pin that the walk has found.
 pub struct Pin<'w> {
     directory: BorrowedFd<'w>,
     name: &'w CString,
-    /// For messages, and for names: it may be too long to be opened.
+    /// For messages and names. It may be too long to be opened.
     pub path: PathBuf,
 }
 
 impl Pin<'_> {
-    /// A path that leads to the pin as long as the walk stands at it, however long its own is.
+    /// A short path of the pin, valid during its step of the walk.
     pub fn reachable(&self) -> PathBuf {
         let directory = format!("/proc/self/fd/{}", self.directory.as_raw_fd());
         Path::new(&directory).join(OsStr::from_bytes(self.name.as_bytes()))
     }
 
-    /// Opens what is pinned (BPF_OBJ_GET).
+    /// Opens the pinned object (BPF_OBJ_GET).
     pub fn open(&self, mode: AccessMode) -> Result<OwnedFd, Errno> {
         let path = CString::new(self.reachable().as_os_str().as_bytes());
         obj_get(&path.map_err(|_| Errno::EINVAL)?, mode)
     }
 }
 
-/// Calls `visit` with every pin below `root`, sorted bytewise, directory by directory, until it
-/// breaks. Files with a dot in their name, which are the kernel's, directories of mode
-/// [`PRIVATE_MODE`], and what vanishes during the walk are skipped. An error is that of the root.
+/// Calls `visit` for every pin below `root`, sorted bytewise, directory by directory, until it
+/// breaks. Skipped are files with a dot in their name, which are the kernel's, directories of mode
+/// [`PRIVATE_MODE`], and files removed during the walk. An error concerns the root.
 pub fn each<B>(
     root: &Path,
     mut visit: impl FnMut(Step) -> ControlFlow<B>,
@@ -115,7 +115,7 @@ fn list(directory: &OwnedFd) -> Result<Vec<(CString, bool)>, Errno> {
     for entry in Dir::from_fd(directory.try_clone().map_err(bpf_inherit::errno)?)?.iter() {
         let entry = entry?;
         let name = entry.file_name();
-        // `.` and `..` among them.
+        // Among them `.` and `..`.
         if name.to_bytes().contains(&b'.') {
             continue;
         }
@@ -123,7 +123,7 @@ fn list(directory: &OwnedFd) -> Result<Vec<(CString, bool)>, Errno> {
             Some(Type::File) => false,
             Some(Type::Directory) | None => match stat(directory, name) {
                 Err(Errno::ENOENT) => continue,
-                // What cannot be examined is walked, which finds the reason.
+                // Opening it as a directory reports the reason.
                 Err(_) => true,
                 Ok(stat) if is(&stat, SFlag::S_IFREG) => false,
                 Ok(stat) if is(&stat, SFlag::S_IFDIR) && stat.st_mode & 0o7777 != PRIVATE_MODE => {

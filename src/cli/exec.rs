@@ -1,4 +1,4 @@
-//! `bpf-exec`: its arguments, and what is done with them.
+//! `bpf-exec`: opens the sources, and hands their objects over to the command.
 
 mod arguments;
 mod assemble;
@@ -26,12 +26,12 @@ use std::os::unix::ffi::OsStrExt;
 
 const PROGRAM: &str = "bpf-exec";
 
-/// Runs the program; returns its exit status, unless it became the command.
+/// Runs the program. Returns its exit status, if the command was not executed.
 pub fn main(startup: Startup, arguments: Vec<OsString>) -> u8 {
     if exit::is_refused(PROGRAM) {
         return exit::OWN;
     }
-    // Before anything is opened, while numbers are what they were at the start.
+    // First, while every open fd without FD_CLOEXEC is an inherited one.
     let inheritance = inherited::open(&startup);
     let matches = match exit::parse(arguments::command(), PROGRAM, arguments, exit::OWN) {
         Ok(matches) => matches,
@@ -57,7 +57,7 @@ pub fn main(startup: Startup, arguments: Vec<OsString>) -> u8 {
     }
 }
 
-/// What closed a descriptor, where that is certain: our parent is sudo.
+/// A hint if an inherited fd was certainly closed by sudo, the parent process.
 fn sudo_hint(warning: &str) -> &'static str {
     let closed = warning.ends_with("is closed, dropped");
     let parent =
@@ -125,7 +125,7 @@ fn run(invocation: Invocation, startup: &Startup, inheritance: Inheritance) -> a
     Err(launch::launch(startup, handover, invocation.command, limit).into())
 }
 
-/// Without a source and without a declared scope: every map pinned below the bpffs root.
+/// The request if no source and no scope is given: all maps pinned below the root.
 fn all_pinned_maps(settings: &Settings) -> Request {
     Request { name: None, source: Source::Pin(ObjectKind::Map, settings.bpffs.clone()) }
 }

@@ -1,4 +1,4 @@
-//! How a program ends: its messages, a line each, and its exit status.
+//! Messages, one line each, and exit statuses.
 
 use crate::error::Error;
 use crate::text::escape;
@@ -12,21 +12,21 @@ use std::fmt::Display;
 use std::io::Write;
 use std::path::Path;
 
-/// bpf-exec: a failure of its own, usage included.
+/// bpf-exec: failure of bpf-exec itself, usage errors included.
 pub const OWN: u8 = 125;
-/// bpf-exec: the command was found, and could not be executed.
+/// bpf-exec: the command was found, but cannot be executed.
 pub const CANNOT_EXECUTE: u8 = 126;
 /// bpf-exec: the command was not found.
 pub const NOT_FOUND: u8 = 127;
-/// bpf-map: a key or an element is absent.
+/// bpf-map: a key or an entry is missing.
 pub const ABSENT: u8 = 1;
-/// bpf-map: any failure, usage included.
+/// bpf-map: any failure, usage errors included.
 pub const FAILED: u8 = 2;
 
-/// Characters of a message; more of what it quotes helps nobody.
+/// The longest message, in characters.
 const MAX_MESSAGE: usize = 4000;
 
-/// Prints `PROGRAM: MESSAGE` to stderr. Nothing can be done where that fails.
+/// Prints `PROGRAM: MESSAGE` to stderr. Errors of writing are ignored.
 pub fn report(program: &str, message: impl Display) {
     let mut line = format!("{program}: {message}");
     if let Some((end, _)) = line.char_indices().nth(MAX_MESSAGE) {
@@ -47,8 +47,8 @@ pub fn is_refused(program: &str) -> bool {
     refused
 }
 
-/// Prints the error that ends a program. Without /proc/self, which alone shows the type of a file
-/// descriptor, much else fails, so the message says why that is missing.
+/// Prints the error that ends a program. File descriptors cannot be identified without /proc/self,
+/// so the message says why that is missing.
 pub fn fail(program: &str, error: &anyhow::Error) {
     let hint = match Path::new("/proc/self").exists() {
         true => "",
@@ -70,7 +70,7 @@ pub fn print_to_stderr(text: &str) {
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
-/// Writes data to stdout, whole. That the reader has gone is no failure.
+/// Writes all data to stdout. A closed pipe is not an error.
 pub fn print(data: &[u8]) -> anyhow::Result<()> {
     match write(data) {
         Err(Errno::EPIPE) => Ok(()),
@@ -78,7 +78,7 @@ pub fn print(data: &[u8]) -> anyhow::Result<()> {
     }
 }
 
-/// Not by way of Rust's stdout, which takes a closed descriptor for success.
+/// Without Rust's stdout, which reports success if the fd is closed.
 fn write(mut data: &[u8]) -> Result<(), Errno> {
     while !data.is_empty() {
         match nix::unistd::write(std::io::stdout(), data) {
@@ -90,12 +90,12 @@ fn write(mut data: &[u8]) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Has a write to a closed pipe fail, which [`ReaderGone`] makes a quiet end, instead of a
-/// signal, which `pipefail` makes a failure. For a program that executes no other.
+/// Makes a write to a closed pipe fail, which becomes [`ReaderGone`], instead of ending the program
+/// by a signal, which `pipefail` reports as a failure. For programs that execute no other.
 pub fn outlive_readers() {
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGPIPE);
-    // Where that cannot be done, the signal ends the program, as it does most.
+    // If this fails, the signal ends the program, as usual.
     let _ = signals.thread_block();
 }
 
@@ -103,22 +103,22 @@ fn cannot_write(errno: Errno) -> anyhow::Error {
     Error::new("standard output", "write", errno).into()
 }
 
-/// Nobody reads stdout any more: a reason to stop, and no failure.
+/// No process reads stdout any more: the program ends, without an error.
 #[derive(Debug, thiserror::Error)]
 #[error("standard output: the reader has gone")]
 pub struct ReaderGone;
 
-/// What a subcommand of bpf-map prints: data, gathered and written in large pieces,
-/// and messages.
+/// The output of a subcommand of bpf-map: data, collected and written in large pieces, and
+/// messages.
 #[derive(Debug, Default)]
 pub struct Output {
-    /// Data that is yet to be written.
+    /// Data that has not been written.
     pub data: Vec<u8>,
-    /// The line of the input that a message is about.
+    /// The input line that messages refer to.
     pub line: Option<usize>,
-    /// Where in the data the row begins that is being gathered: it becomes one line.
+    /// The start of the current row in the data: it becomes one line.
     row: Option<usize>,
-    /// Whether the data stay here, for a file that is written as a whole.
+    /// Whether all data is kept, for a file that is replaced at the end.
     is_held: bool,
 }
 
@@ -128,13 +128,12 @@ impl Output {
         Output { is_held: true, ..Output::default() }
     }
 
-    /// Writes the data if there is much of it: to be called after every element or so.
+    /// Writes the data if there is much of it; to be called after every entry or so.
     pub fn spill(&mut self) -> anyhow::Result<()> {
         if self.is_held || self.data.len() < 64 << 10 { Ok(()) } else { self.flush() }
     }
 
-    /// Writes all data, except that of a row that is not complete. [`ReaderGone`] where
-    /// nobody reads it.
+    /// Writes all data except that of an incomplete row; [`ReaderGone`] if no process reads it.
     pub fn flush(&mut self) -> anyhow::Result<()> {
         let end = self.row.unwrap_or(self.data.len());
         let result = write(&self.data[..end]);
@@ -146,18 +145,17 @@ impl Output {
         }
     }
 
-    /// Begins a row: what is gathered until its end becomes one line.
+    /// Begins a row: its data becomes one line.
     pub fn begin_row(&mut self) {
         self.row = Some(self.data.len());
     }
 
-    /// Gives the row up: its lines stay as they are.
+    /// Cancels the row: its lines remain lines.
     pub fn many(&mut self) {
         self.row = None;
     }
 
-    /// Ends a row, if one is being gathered: its lines are parted by tabs, and be it empty
-    /// it has a line's end.
+    /// Ends the current row, if any: its lines are joined by tabs, and even an empty row is a line.
     pub fn end_row(&mut self) {
         if let Some(start) = self.row.take() {
             if self.data.len() == start || self.data.last() != Some(&b'\n') {
@@ -168,14 +166,14 @@ impl Output {
         }
     }
 
-    /// Keeps the place of an element that is absent, where its row has others.
+    /// Adds an empty field for a missing entry, if there is a row.
     pub fn absent(&mut self) {
         if self.row.is_some() {
             self.data.push(b'\n');
         }
     }
 
-    /// Prints a message of `bpf-map` to stderr, after the data before it.
+    /// Prints a message of `bpf-map` to stderr, after writing the data.
     pub fn report(&mut self, message: impl Display) -> anyhow::Result<()> {
         self.flush()?;
         match self.line {
@@ -186,8 +184,8 @@ impl Output {
     }
 }
 
-/// Parses the arguments. Help and the version go to stdout; anything wrong
-/// becomes one line on stderr. The error is the exit status.
+/// Parses the arguments. Prints help and version to stdout, and a usage error as one line to
+/// stderr. The error is the exit status.
 pub fn parse(
     command: Command,
     program: &'static str,
@@ -211,8 +209,8 @@ pub fn parse(
     })
 }
 
-/// The first paragraph of the option parser's message, without its `error: `, and
-/// with what it quotes of the arguments escaped.
+/// The first paragraph of the option parser's message, without `error: `, and with quoted arguments
+/// escaped.
 pub fn one_line(error: &clap::Error) -> String {
     let mut message = error.to_string();
     for (_, value) in error.context() {

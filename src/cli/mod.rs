@@ -1,5 +1,5 @@
-//! The command lines: arguments to a plan, and the only place that prints errors
-//! and picks exit statuses.
+//! The command lines of the programs, and the only place that prints errors and chooses exit
+//! statuses.
 
 pub mod agent;
 pub mod exec;

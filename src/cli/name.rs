@@ -1,11 +1,11 @@
-//! `NAME=` before a map on the command line: where it ends, and what it may be.
+//! `NAME=` before an object on the command line.
 
 use crate::name::fault;
 use anyhow::bail;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-/// `NAME=` is split off only where no `/` stands before the `=`.
+/// Splits off `NAME=`, which is recognised only if no `/` precedes the `=`.
 pub fn split_name(value: &OsStr) -> (Option<&[u8]>, &[u8]) {
     let bytes = value.as_bytes();
     match bytes.iter().position(|&b| b == b'=' || b == b'/') {
@@ -14,7 +14,7 @@ pub fn split_name(value: &OsStr) -> (Option<&[u8]>, &[u8]) {
     }
 }
 
-/// Refuses names that a map reference could not tell from something else.
+/// An error if a map reference with this name would be ambiguous.
 pub fn check_name(name: &[u8]) -> anyhow::Result<()> {
     match fault(name) {
         Some(fault) => bail!("the name {fault}"),
@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_split_off_where_no_slash_comes_before() {
+    fn name_is_split_off_unless_a_slash_precedes() {
         for (text, want) in [
             ("hits=/run/m", (Some("hits"), "/run/m")),
             ("/run/a=b", (None, "/run/a=b")),

@@ -1,4 +1,4 @@
-//! A file that is written as a whole or not at all.
+//! Replacing a file atomically.
 
 use crate::error::{Cause, Error};
 use bpf_inherit::Errno;
@@ -9,15 +9,15 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-/// Signals that end a program, and would leave the new file beside the old one.
+/// Signals that would end the program, and leave the temporary file.
 const ENDING: [Signal; 4] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM];
 
-/// Names that are tried for the new file: a program that was killed may have left one.
+/// Names that are tried for the temporary file: a program that was killed may have left one.
 const ATTEMPTS: u32 = 16;
 
-/// Puts a file with this content in the place of `path`, by rename(2) from a new file in the same
-/// directory: whoever opens `path` gets the old content or the new one, also after a crash. The new
-/// file has the owner, the group and the permission bits of an old one, without set-id bits.
+/// Replaces `path` by a file with this content, with rename(2) from a temporary file in the same
+/// directory: every reader gets the old content or the new one, also after a crash. The new file
+/// has the owner, the group and the permission bits of the old one, without set-id bits.
 ///
 /// An error if `path` is not a regular file, or if the owner cannot be kept.
 pub fn replace(path: &Path, data: &[u8]) -> Result<(), Error> {
@@ -36,7 +36,7 @@ pub fn replace(path: &Path, data: &[u8]) -> Result<(), Error> {
         let written = fill(&file, old, data).and_then(|()| fs::rename(&new, path));
         written.inspect_err(|_| drop(fs::remove_file(&new)))
     });
-    // A signal that came meanwhile ends the program here.
+    // A signal that has arrived ends the program here.
     let _ = mask.thread_set_mask();
     result.map_err(|error| fail(error.into()))
 }
@@ -46,13 +46,13 @@ fn block_signals() -> Result<SigSet, Errno> {
     ENDING.into_iter().collect::<SigSet>().thread_swap_mask(SigmaskHow::SIG_BLOCK)
 }
 
-/// Creates a file beside `path`. If there is an old one, nobody else can open it yet.
+/// Creates a file beside `path`, accessible to its owner only if `is_private`.
 fn create(path: &Path, is_private: bool) -> std::io::Result<(File, PathBuf)> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(if is_private { 0o600 } else { 0o666 });
     let mut attempt = 0;
     loop {
-        // Not a longer name than that of the file, which may be as long as names can be.
+        // Short, because the file's name may have the maximum length.
         let new = path.with_file_name(format!(".bpf-map.{}.{attempt}", std::process::id()));
         attempt += 1;
         match options.open(&new) {

@@ -7,17 +7,17 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
-/// The option; `help` says what it bounds.
+/// The option, with its help.
 pub fn argument(help: &'static str) -> Arg {
     Arg::new("timeout")
         .long("timeout")
         .value_name("SECONDS")
         .help(help)
         .value_parser(value_parser!(OsString))
-        .allow_hyphen_values(true) // so that a negative number is told to be one
+        .allow_hyphen_values(true) // a negative number gets a message about its value
 }
 
-/// What was given; None where it was not.
+/// The value of the option; None if it is not given.
 pub fn read(matches: &ArgMatches) -> anyhow::Result<Option<Duration>> {
     let Some(text) = matches.get_one::<OsString>("timeout") else { return Ok(None) };
     let seconds = text.to_str().and_then(|text| text.parse().ok());

@@ -1,23 +1,22 @@
 //! The variables of socket activation, by which a service manager announces the file descriptors
 //! from 3 upwards to the process that it starts (sd_listen_fds(3)).
 //!
-//! Pure. bpf-exec becomes the command with its process id, so the command would take
-//! descriptors that bpf-exec has used for its own.
+//! Pure. bpf-exec executes the command with its own process id, so the command would use fds that
+//! bpf-exec has taken for itself.
 
 use std::ffi::CString;
 use std::os::fd::RawFd;
 
-/// LISTEN_PIDFDID: since systemd 258.
+/// LISTEN_PIDFDID exists since systemd 258.
 const VARIABLES: [&[u8]; 4] =
     [b"LISTEN_FDS=", b"LISTEN_PID=", b"LISTEN_FDNAMES=", b"LISTEN_PIDFDID="];
 const FIRST: RawFd = 3;
 
-/// The environment without those variables, if they announce one of the descriptors that are
-/// `used` up.
+/// The environment without these variables, if they announce one of the fds in `used`.
 pub fn remove_used(mut environment: Vec<CString>, used: &[RawFd]) -> Vec<CString> {
     let count = environment.iter().find_map(|entry| entry.as_bytes().strip_prefix(VARIABLES[0]));
     let count: Option<RawFd> = count.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
-    // A malformed count may announce any.
+    // A malformed count could announce any fd.
     let end = count.map_or(RawFd::MAX, |count| FIRST.saturating_add(count));
     if used.iter().any(|fd| (FIRST..end).contains(fd)) {
         let ours = |entry: &[u8]| VARIABLES.iter().any(|name| entry.starts_with(name));
@@ -31,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn variables_are_removed_if_they_announce_a_used_descriptor() {
+    fn variables_that_announce_a_used_fd_are_removed() {
         for (count, used, removed) in [
             (Some("1"), &[3][..], true),
             (Some("2"), &[4], true),

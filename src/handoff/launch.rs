@@ -1,4 +1,4 @@
-//! The last steps before the command: descriptors in place, environment built, executed.
+//! The last steps before the command: placing fds, building the environment, executing.
 
 use super::activation;
 use super::lock;
@@ -13,57 +13,57 @@ use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-/// A map, program or link as it will be handed over.
+/// A map, program or link to hand over.
 #[derive(Debug)]
 pub struct HandedObject {
-    /// The variables that will name it, with its number.
+    /// Its variables in the environment of the command, and its number.
     pub claim: Claim,
-    /// Where the layout in it comes from; of a map.
+    /// Where the layout of a map comes from.
     pub layout_source: LayoutSource,
     pub info: Info,
     pub placement: Placement,
 }
 
-/// How a descriptor comes to be at its number.
+/// How an object gets its fd.
 #[derive(Debug)]
 pub enum Placement {
-    /// It was inherited, and is there.
+    /// It was inherited with this fd.
     Kept,
-    /// It was inherited, and this one is to take its place.
+    /// It was inherited, and another fd replaces the inherited one.
     Replaced(InheritedFd, OwnedFd),
-    /// It is moved there.
+    /// It is moved to the fd.
     New(OwnedFd),
 }
 
-/// Everything that the command gets.
+/// Everything that the command inherits.
 #[derive(Debug)]
 pub struct Handover {
-    /// By class, then by rising index.
+    /// By kind, then by ascending index.
     pub objects: Vec<HandedObject>,
-    /// Inherited descriptors that it does not get.
+    /// Inherited fds that are closed.
     pub dropped: Vec<InheritedFd>,
-    /// Inherited descriptors that no variable names, and what takes their place.
+    /// Inherited fds that no variable names, and their replacements.
     pub replaced: Vec<(InheritedFd, OwnedFd)>,
-    /// Inherited descriptors that sources have used, and closed.
+    /// Inherited fds that sources have used and closed.
     pub used: Vec<RawFd>,
     pub lock: bool,
 }
 
-/// Why the command did not start.
+/// Why the command was not executed.
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
-    /// What comes before executing it failed.
+    /// A step before execution failed.
     #[error(transparent)]
     Own(#[from] Error),
-    /// It was found, and could not be executed.
+    /// The command was found, but cannot be executed.
     #[error("{0}")]
     CannotExecute(Error),
-    /// It was not found.
+    /// The command was not found.
     #[error("{0}")]
     NotFound(Error),
 }
 
-/// Becomes `command`; returns only on failure.
+/// Executes `command`; returns only on failure.
 pub fn launch(
     startup: &Startup,
     handover: Handover,
@@ -75,7 +75,7 @@ pub fn launch(
     let environment = environ::build(inherited, &claims);
     let arguments: Vec<CString> = command
         .into_iter()
-        .filter_map(|argument| CString::new(argument.into_vec()).ok()) // never holds a NUL
+        .filter_map(|argument| CString::new(argument.into_vec()).ok()) // arguments contain no NUL
         .collect();
     let placed = place_all(startup, handover.objects, handover.replaced, handover.dropped);
     if let Err(errno) = placed {
@@ -90,7 +90,7 @@ pub fn launch(
     let errno = process::exec(&arguments[0], &arguments, &environment);
     let name = arguments[0].to_bytes();
     match errno {
-        // Not the command's fault: the kernel refuses the environment that it was given.
+        // The kernel refuses the environment, not the command.
         Errno::E2BIG => {
             Error::new(name, EXECUTE, "the environment and arguments are too long").into()
         }
@@ -107,7 +107,7 @@ pub fn launch(
 
 const EXECUTE: &str = "execute";
 
-/// The file that execvp(3) found for a command, if there is one.
+/// The file that execvp(3) finds for a command, if there is one.
 fn find_command(name: &[u8]) -> Option<PathBuf> {
     let name = Path::new(OsStr::from_bytes(name));
     if name.as_os_str().as_bytes().contains(&b'/') {
@@ -135,7 +135,7 @@ fn place_all(
         startup.replace(&inherited, fd)?;
     }
     for inherited in dropped {
-        startup.take(inherited)?; // and close it
+        startup.take(inherited)?; // dropped, which closes it
     }
     let (fds, numbers): (Vec<_>, Vec<_>) = new.into_iter().unzip();
     place::move_fds(startup, fds, &numbers)

@@ -1,4 +1,4 @@
-//! A seccomp filter that leaves bpf(2) the element operations only.
+//! A seccomp filter that restricts bpf(2) to map element operations.
 
 use crate::error::Error;
 use nix::unistd::getresuid;
@@ -7,9 +7,9 @@ const LOCK: &str = "install seccomp filter";
 
 /// Installs the filter, with no_new_privs, for this process and all its children.
 ///
-/// Other bpf(2) commands then answer EPERM: creating, pinning, freezing, loading
-/// and attaching among them. The kernel reads the low 32 bits of the command only,
-/// and so does the filter; the x32 number of bpf(2) is refused altogether.
+/// Other bpf(2) commands, such as creating, pinning, freezing, loading and attaching, then fail
+/// with EPERM. The filter compares the low 32 bits of the command, which are all that the kernel
+/// reads. The x32 system call number of bpf(2) is refused completely.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64"))]
 pub fn install() -> Result<(), Error> {
     let fail = |cause: String| Error::new("--lock", LOCK, cause);
@@ -17,7 +17,7 @@ pub fn install() -> Result<(), Error> {
     seccompiler::apply_filter(&program).map_err(|e| fail(e.to_string()))
 }
 
-/// No filter is known for this architecture.
+/// Seccomp filters are not supported for this architecture.
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64")))]
 pub fn install() -> Result<(), Error> {
     Err(Error::new("--lock", LOCK, "not supported on this architecture"))
@@ -47,15 +47,15 @@ fn filter() -> Result<seccompiler::BpfProgram, seccompiler::BackendError> {
     .try_into()
 }
 
-/// Why the filter would not hold the command back, if it would not: root, or
-/// CAP_SYS_ADMIN, has ways around it.
+/// Why the filter does not restrict the command, if it does not: root and CAP_SYS_ADMIN can bypass
+/// it.
 pub fn find_bypass() -> Option<&'static str> {
     const CAP_SYS_ADMIN: u32 = 21;
     let uids = getresuid().ok()?;
     if uids.real.is_root() || uids.effective.is_root() || uids.saved.is_root() {
         return Some("the command runs as root, which the filter does not restrict");
     }
-    // Of another user's capabilities only the ambient ones pass execve(2).
+    // Only ambient capabilities of other users are kept by execve(2).
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let ambient = status.lines().find_map(|line| line.strip_prefix("CapAmb:"))?;
     let ambient = u64::from_str_radix(ambient.trim(), 16).ok()?;

@@ -1,4 +1,4 @@
-//! How maps, programs and links reach the command: numbered, put into its environment, placed, and executed.
+//! Handing objects over: numbers, environment, fds, execution of the command.
 
 pub mod activation;
 pub mod launch;

@@ -1,19 +1,18 @@
-//! Which n each map gets in `BPF_MAP<n>`, and likewise in the other classes, each by itself. Pure.
+//! The numbers *n* of `BPF_MAP<n>`, and separately those of programs and links. Pure.
 
 use std::collections::BTreeSet;
 
-/// What of one class came from one source, in order, with the number each declares for itself.
+/// The objects of one kind from one source, in order, each with its declared id.
 pub type DeclaredIds = Vec<Option<u32>>;
 
-/// The place of a group, and the numbers of it that cannot be had.
+/// The position of a group, and its declared ids that are duplicate or in use.
 pub type Collisions = (usize, BTreeSet<u32>);
 
-/// Gives everything in every group a number of its own, in the groups' order.
+/// Assigns a unique number to every object of every group, in the order of the groups.
 ///
-/// `taken` are the numbers of what was inherited, which keeps them. Declared numbers
-/// come first; where some of a group are taken, or declared twice in it, the whole
-/// group counts as having declared none, and the second list has its place and those.
-/// All others get the lowest free number.
+/// `taken` are the numbers of inherited objects, which keep them. Declared ids come first. If some
+/// of a group are taken, or duplicate, no declared id of the group is used, and the second list has
+/// an item for the group. All other objects get the lowest free numbers.
 pub fn assign_numbers(
     mut taken: BTreeSet<u32>,
     groups: &[DeclaredIds],
@@ -49,16 +48,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn declared_numbers_come_first_and_others_fill_the_gaps() {
-        // Taken, then declared; assigned, then the places of what was refused.
+    fn declared_ids_come_first_and_others_fill_the_gaps() {
+        // Taken numbers and declared ids; assigned numbers and collisions.
         type Case<'a> = (&'a [u32], &'a [&'a [Option<u32>]], &'a [&'a [u32]], &'a [(usize, u32)]);
         let cases: [Case; 7] = [
             (&[], &[&[None], &[None, None]], &[&[0], &[1, 2]], &[]),
             (&[1], &[&[None], &[None]], &[&[0], &[2]], &[]),
             (&[], &[&[None], &[Some(0), Some(5)]], &[&[1], &[0, 5]], &[]),
-            // Declared twice in one transfer.
+            // Duplicate in one transfer.
             (&[], &[&[Some(0), Some(0)], &[None]], &[&[0, 1], &[2]], &[(0, 0)]),
-            // Taken by what was inherited.
+            // Taken by an inherited object.
             (&[5], &[&[Some(5), Some(6)], &[Some(7)]], &[&[0, 1], &[7]], &[(0, 5)]),
             // Taken by an earlier transfer.
             (&[], &[&[Some(3)], &[Some(3)]], &[&[3], &[0]], &[(1, 3)]),

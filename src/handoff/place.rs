@@ -1,4 +1,4 @@
-//! Descriptors put where the command finds them.
+//! Placing fds at the numbers that the command inherits.
 
 use crate::error::Error;
 use bpf_inherit::{Errno, Startup, errno, fd};
@@ -6,7 +6,7 @@ use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
-/// The soft limit on open files, raised to the hard one while this lives.
+/// The soft limit on open files, raised to the hard limit. Dropping it restores the soft limit.
 #[derive(Debug)]
 pub struct OpenFiles {
     soft: rlim_t,
@@ -14,11 +14,11 @@ pub struct OpenFiles {
 }
 
 impl OpenFiles {
-    /// Raises the soft limit. Descriptors above it stay usable when it is put back.
+    /// Raises the soft limit. Fds above it stay usable after it is restored.
     pub fn raise() -> OpenFiles {
         let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((0, 0));
         if soft < hard {
-            // Raising it to the hard limit is always allowed.
+            // Raising it to the hard limit is always permitted.
             let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
         }
         OpenFiles { soft, hard }
@@ -33,8 +33,8 @@ impl Drop for OpenFiles {
     }
 }
 
-/// The lowest numbers from `base` upwards that are free, one for each of `fds`. A number that one
-/// of `fds` has counts as free, since that is moved away.
+/// The lowest free fds from `base` upwards, one for each of `fds`. An fd in `fds` counts as free,
+/// since it is moved.
 pub fn choose_numbers(
     base: RawFd,
     fds: &[BorrowedFd],
@@ -58,10 +58,9 @@ pub fn choose_numbers(
     }
 }
 
-/// Moves each file descriptor to its number, where the command inherits it.
+/// Moves each fd to its number, where the command inherits it.
 ///
-/// A file descriptor of the list that has the number of another one, and is yet to be moved, is
-/// duplicated first, to free the number.
+/// If a number is in use by another fd that is still to be moved, that one is duplicated first.
 pub fn move_fds(
     startup: &Startup,
     mut fds: Vec<Option<OwnedFd>>,

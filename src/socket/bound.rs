@@ -1,4 +1,5 @@
-//! A bound unix socket's file: made whole, put in place of a dead one only, and removed.
+//! Binding a unix socket to a path: the file appears with its mode, replaces only a dead socket,
+//! and is removed at the end.
 
 use super::connect::connect;
 use crate::error::{Cause, Error};
@@ -17,28 +18,28 @@ use std::path::Path;
 
 /// The longest path that a socket address holds, without its NUL (unix(7)).
 const MAX_PATH: usize = 107;
-/// How many names are tried for a file on its way.
+/// Temporary names that are tried.
 const ATTEMPTS: u32 = 100;
 const BIND: &str = "bind socket";
 
-/// A socket bound to a path; the file goes when this does.
+/// A socket bound to a path. Dropping it removes the file.
 #[derive(Debug)]
 pub struct Bound {
     socket: OwnedFd,
     directory: OwnedFd,
-    /// The name in `directory` that the file has now.
+    /// The current name of the file in `directory`.
     name: OsString,
-    /// Device and inode of the file, by which it is known again.
+    /// Device and inode of the file, which identify it.
     inode: (u64, u64),
 }
 
 impl Bound {
-    /// Binds a socket of type `kind`, which does not block and listens if it can, to `path`, with the permission bits
-    /// `mode` whatever the umask is.
+    /// Binds a non-blocking socket of type `kind` to `path`, with the permission bits `mode`
+    /// regardless of the umask. A socket that can listen does.
     ///
-    /// The socket is bound under a temporary name in the same directory, and then
-    /// renamed. A socket on which nobody listens any more is replaced; a live one,
-    /// or any other file, is an error. No symbolic link is followed in the last part.
+    /// The socket is bound to a temporary name in the same directory, and then renamed. It replaces
+    /// a dead socket; a live one, or any other file, is an error. A symbolic link in the last
+    /// component is not followed.
     pub fn new(path: &Path, kind: SockType, mode: u32) -> Result<Bound, Error> {
         let bytes = path.as_os_str().as_bytes();
         let fail = |cause: Cause| Error::new(bytes, BIND, cause);
@@ -61,18 +62,18 @@ impl Bound {
         self.socket.as_fd()
     }
 
-    /// A socket under a name of its own in `directory`.
+    /// A socket bound to a temporary name in `directory`.
     fn temporary(directory: OwnedFd, kind: SockType, mode: u32) -> Result<Bound, Errno> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let socket = socket(AddressFamily::Unix, kind, flags, None)?;
-        // Before anything can be sent: what comes without its sender's credentials never has them.
+        // First, since datagrams that are queued without credentials never get them.
         if kind == SockType::Datagram {
             pass_credentials(socket.as_fd())?;
         }
         let mut attempts = 0..ATTEMPTS;
         loop {
             let name = aside(attempts.next().unwrap_or(ATTEMPTS));
-            // By way of /proc, since the directory's path and this name may be too long together.
+            // Through /proc: the directory's path and the name may be too long for an address.
             let address = UnixAddr::new(&in_proc(&directory).join(&name))?;
             let before = umask(Mode::from_bits_truncate(!mode & 0o777));
             let bound = bind(socket.as_raw_fd(), &address);
@@ -82,22 +83,22 @@ impl Bound {
                     let stat = stat(&directory, &name)?;
                     let inode = (stat.st_dev, stat.st_ino);
                     let bound = Bound { socket, directory, name, inode };
-                    // Before it can be found: nobody is refused.
+                    // Before the file gets its name, so that no client is refused.
                     if kind != SockType::Datagram {
                         listen(&bound.socket, Backlog::MAXALLOWABLE)?;
                     }
                     return Ok(bound);
                 }
-                // Another process of this number in another namespace, or one that was killed.
+                // Left by a process that was killed, or used by one in another PID namespace.
                 Err(Errno::EADDRINUSE) if !attempts.is_empty() => {}
                 Err(errno) => return Err(errno),
             }
         }
     }
 
-    /// Gives the file its name, unless something that is not a dead socket has it.
+    /// Renames the file to `name`, unless that is taken by anything but a dead socket.
     fn publish(&mut self, name: &OsStr) -> Result<(), Cause> {
-        // Each round answers to a change that another process made meanwhile.
+        // Each round follows a change by a concurrent process.
         for _ in 0..16 {
             match self.rename(&self.name, name, RenameFlags::RENAME_NOREPLACE) {
                 Ok(()) => {
@@ -116,7 +117,7 @@ impl Bound {
                 old => old?,
             };
             let inode = expect_dead(&old)?;
-            // Exchanging removes nothing: what had the name is looked at again before it goes.
+            // An exchange removes nothing, so the replaced file can be checked again first.
             self.rename(&self.name, name, RenameFlags::RENAME_EXCHANGE)?;
             let temporary = std::mem::replace(&mut self.name, name.into());
             if stat(&self.directory, &temporary).is_ok_and(|s| (s.st_dev, s.st_ino) == inode) {
@@ -133,12 +134,12 @@ impl Bound {
         renameat2(&self.directory, from, &self.directory, to, flags)
     }
 
-    /// Removes the file, unless another has taken its name.
+    /// Removes the file, unless its name belongs to another file now.
     fn remove(&self) -> Result<(), Errno> {
         if !self.is_ours(&self.name)? {
             return Ok(());
         }
-        // Set aside and looked at once more, so that nothing can take its place in between.
+        // Renamed and checked again, so that no file that takes the name in between is removed.
         let set_aside = |n| {
             let aside = aside(n);
             self.rename(&self.name, &aside, RenameFlags::RENAME_NOREPLACE).map(|()| aside)
@@ -147,7 +148,7 @@ impl Bound {
         match (0..ATTEMPTS).map(set_aside).find(|r| !taken(r)).unwrap_or(Err(Errno::EEXIST)) {
             Ok(aside) if self.is_ours(&aside)? => self.unlink(&aside),
             Ok(aside) => self.rename(&aside, &self.name, RenameFlags::RENAME_NOREPLACE),
-            // A file system that cannot do that, or no name left: the look from before must do.
+            // The file system cannot do that, or no name is free: rely on the first check.
             Err(_) => self.unlink(&self.name),
         }
     }
@@ -164,12 +165,12 @@ impl Bound {
 
 impl Drop for Bound {
     fn drop(&mut self) {
-        // Whatever fails, the file was not ours any more, or the directory went.
+        // On any error the file belongs to another process, or the directory is gone.
         let _ = self.remove();
     }
 }
 
-/// A name for a file on its way, which may be taken by what a killed process left.
+/// A temporary name. A process that was killed may have left a file with this name.
 fn aside(attempt: u32) -> OsString {
     format!(".bpf-exec.{}.{attempt}", std::process::id()).into()
 }
@@ -182,7 +183,7 @@ fn in_proc(fd: &OwnedFd) -> std::path::PathBuf {
     format!("/proc/self/fd/{}", fd.as_raw_fd()).into()
 }
 
-/// The device and inode of a socket that nobody listens on; an error for anything else.
+/// The device and inode of a dead socket, which no process has open; an error for anything else.
 fn expect_dead(file: &OwnedFd) -> Result<(u64, u64), Cause> {
     let stat = fstat(file)?;
     let kind = SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits());

@@ -1,4 +1,4 @@
-//! A unix socket that peers connect or send to: bound here, or inherited.
+//! A unix socket that peers connect or send to: bound by this process, or inherited.
 
 use super::bound::Bound;
 use crate::error::Cause;
@@ -9,7 +9,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::socket::{SockType, UnixAddr, getsockname, getsockopt, sockopt};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 
-/// A socket that this process bound, whose file is removed with it, or that it inherited.
+/// A socket that this process bound, and whose file it removes, or that it inherited.
 #[derive(Debug)]
 pub enum Endpoint {
     Bound(Bound),
@@ -17,10 +17,10 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    /// Whether nothing can be sent to it any more (shutdown(2) by any process that has it): poll(2)
-    /// then reports input for ever, though recvmsg(2) finds none.
+    /// Whether no datagram can arrive any more, after shutdown(2) by any process that has the
+    /// socket. poll(2) then reports input forever, but recvmsg(2) finds none.
     pub fn is_shut_down(&self) -> Result<bool, Errno> {
-        // poll(2) of nix has no POLLRDHUP.
+        // nix's poll(2) has no POLLRDHUP.
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         epoll.add(self, EpollEvent::new(EpollFlags::EPOLLRDHUP, 0))?;
         let mut events = [EpollEvent::empty()];
@@ -38,9 +38,9 @@ impl AsFd for Endpoint {
     }
 }
 
-/// Takes ownership of the inherited socket `number`, so that the command does not inherit it.
-/// Its file and its flags, which the process that bound it shares, are left unchanged; it is set
-/// to pass credentials. Also returns whether it was before.
+/// Takes ownership of the inherited socket `number`, so that the command does not inherit it, and
+/// sets it to pass credentials. Its file and its flags, which are shared with the process that
+/// bound it, are unchanged. Also returns whether it passed credentials before.
 pub fn inherit(startup: &Startup, number: RawFd) -> Result<(OwnedFd, bool), Cause> {
     let inherited = startup.fd(number).map_err(|_| "not open, or used by another --import")?;
     let address = getsockname::<UnixAddr>(number).map_err(|errno| match errno {

@@ -1,4 +1,4 @@
-//! Maps sent to a socket on which tc or bpf-exec waits for them: the other end of tc.rs.
+//! Sending maps to a socket at which tc or bpf-exec waits: the counterpart of source/tc.rs.
 
 use super::connect::{connect_new, is_trusted, open_file};
 use crate::error::{Cause, Error};
@@ -16,12 +16,12 @@ use std::path::Path;
 const CONNECT: &str = "connect";
 const SEND: &str = "send";
 
-/// Sends maps, with numbers for them that rise from `first`, to the socket at `path`. The
-/// caller ensures that `header` has their count, and that the numbers do not overflow.
-/// A socket whose owner is not trusted is an error unless `any_owner`.
+/// Sends maps to the socket at `path`, with ascending ids from `first`. The caller ensures that
+/// `header` has the number of maps, and that the ids do not overflow. A socket whose owner is not
+/// trusted is an error unless `any_owner`.
 ///
-/// Waits for a slow receiver. Whether the receiver accepts the maps is not known: tc's protocol has
-/// no replies.
+/// Waits for a slow receiver. tc's protocol has no replies, so whether the receiver accepts the
+/// maps is not known.
 pub fn send(
     path: &Path,
     header: TransferHeader,
@@ -90,13 +90,13 @@ fn connect(path: &Path, any_owner: bool) -> Result<OwnedFd, Error> {
     })
 }
 
-/// An error if root does not trust the user who bound the socket, which is the owner of its file.
-/// SO_PEERCRED and SO_PEERPIDFD report nothing of a datagram socket's peer (6.18: uid -1, ENODATA).
+/// An error if root does not trust the owner of the socket's file, who bound it. Datagram sockets
+/// report nothing about their peers (SO_PEERCRED: uid -1, SO_PEERPIDFD: ENODATA; Linux 6.18).
 fn check_owner(file: &OwnedFd, owner: u32) -> Result<(), Cause> {
     let cause = if !is_trusted(owner) {
         format!("the socket belongs to uid {owner}, which root does not trust")
     } else if geteuid().is_root() && fstatfs(file)?.filesystem_type() == FUSE_SUPER_MAGIC {
-        // Any user can run the server of such a file system, which makes up the owners.
+        // Any user can mount a FUSE file system, whose server chooses the owners of its files.
         "the socket is on a FUSE file system, whose owners root does not trust".into()
     } else {
         return Ok(());
@@ -104,7 +104,7 @@ fn check_owner(file: &OwnedFd, owner: u32) -> Result<(), Cause> {
     Err(format!("{cause} (--read-only or --force overrides this)").into())
 }
 
-/// Describes a socket that accepts no datagrams.
+/// Describes a socket that is not a datagram socket.
 fn other_type(file: &OwnedFd) -> &'static str {
     // The kernel compares the type before everything but permissions, so any other error
     // means that the type is right.

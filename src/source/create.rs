@@ -1,4 +1,4 @@
-//! New maps, made to a specification.
+//! New maps, created from a specification.
 
 mod field;
 mod spec;
@@ -19,7 +19,7 @@ const CREATE: &str = "create map";
 /// BPF_OBJ_NAME_LEN, less the NUL.
 const MAX_NAME: usize = 15;
 
-/// Creates the map. It exists as long as a process or a pin holds it.
+/// Creates the map. It exists as long as an fd or a pin refers to it.
 pub fn open(spec: &NewMap) -> Result<Map, Error> {
     let fail = |errno| Error::new(&spec.name, CREATE, explain(errno));
     let inner = spec.inner.as_ref().map(open_inner).transpose()?;
@@ -44,7 +44,7 @@ pub fn open(spec: &NewMap) -> Result<Map, Error> {
     fd.and_then(Map::new).map_err(fail)
 }
 
-/// The map after which inner maps are checked.
+/// Opens the map whose properties all inner maps have to match.
 fn open_inner(inner: &Inner) -> Result<Map, Error> {
     match inner {
         Inner::Pin(path) => pin::open_map(path, AccessMode::ReadOnly, Path::new(bpffs::ROOT)),
@@ -52,7 +52,7 @@ fn open_inner(inner: &Inner) -> Result<Map, Error> {
     }
 }
 
-/// The name that the kernel is given: at most 15 bytes, letters, digits, `_` and `.`.
+/// The kernel name: at most 15 bytes, letters, digits, `_` and `.`.
 fn kernel_name(name: &str) -> Vec<u8> {
     let allowed = |b: u8| {
         if b.is_ascii_alphanumeric() || b == b'.' { b } else { b'_' }
@@ -75,8 +75,8 @@ fn explain(errno: Errno) -> Cause {
 const INT: u32 = 1;
 const VALUE: u32 = 3;
 
-/// The BTF without which the kernel makes no local storage: the key as an int, the
-/// value as an unsigned integer of its size, else as bytes (`Documentation/bpf/btf.rst`).
+/// The BTF that the kernel requires for local storage: an int as the key, and as the value an
+/// unsigned integer of its size, else an array of bytes (`Documentation/bpf/btf.rst`).
 fn storage_btf(value_size: u32) -> Vec<u8> {
     let strings = b"\0int\0u\0";
     const KIND_INT: u32 = 1 << 24;

@@ -1,4 +1,4 @@
-//! Maps, programs and links by the kernel's id, and maps by the kernel's name.
+//! Maps, programs and links by id, and maps by kernel name.
 
 use crate::error::{Cause, Error};
 use bpf_inherit::AccessMode;
@@ -12,8 +12,8 @@ const FIND: &str = "find map by name";
 /// BPF_OBJ_NAME_LEN, less the NUL.
 const MAX_NAME: usize = 15;
 
-/// Opens the object of this kind with this id; wants CAP_SYS_ADMIN. Only a map's
-/// descriptor can be read-only.
+/// Opens the object of this kind with this id, which needs CAP_SYS_ADMIN. Only maps can be opened
+/// read-only.
 pub fn open(kind: ObjectKind, id: u32, read_only: bool) -> Result<Object, Error> {
     let (operation, object) = match kind {
         ObjectKind::Map => return open_map(id, read_only).map(Object::Map),
@@ -23,14 +23,14 @@ pub fn open(kind: ObjectKind, id: u32, read_only: bool) -> Result<Object, Error>
     object.map_err(|errno| fail(format!("id {id}"), operation, kind, errno))
 }
 
-/// Opens the map with this id; wants CAP_SYS_ADMIN.
+/// Opens the map with this id, which needs CAP_SYS_ADMIN.
 pub fn open_map(id: u32, read_only: bool) -> Result<Map, Error> {
     let fail = |errno| fail(format!("id {id}"), "open map by id", ObjectKind::Map, errno);
     get(id, read_only).map_err(fail)
 }
 
-/// Opens the one map that the kernel knows by `name`; wants CAP_SYS_ADMIN.
-/// That there are several is an error, which lists their ids.
+/// Opens the map with this kernel name, which needs CAP_SYS_ADMIN. If several maps have the name,
+/// the error lists their ids.
 pub fn open_named(name: &[u8], read_only: bool) -> Result<Map, Error> {
     if name.len() > MAX_NAME {
         let cause = format!("{} bytes: a kernel name has at most {MAX_NAME}", name.len());
@@ -40,7 +40,7 @@ pub fn open_named(name: &[u8], read_only: bool) -> Result<Map, Error> {
         return Err(Error::new(name, FIND, "the name is empty"));
     }
     let mut found = Vec::new();
-    // Others' maps are only looked at; the one is opened anew, by its id.
+    // Maps are opened read-only to compare their names; the match is reopened by its id.
     for_each(true, |map| {
         if map.info().name == name {
             found.push(map);
@@ -58,14 +58,14 @@ pub fn open_named(name: &[u8], read_only: bool) -> Result<Map, Error> {
     }
 }
 
-/// Calls `visit` with every map of the system, by rising id; wants CAP_SYS_ADMIN.
+/// Calls `visit` for every map of the system, by ascending id; needs CAP_SYS_ADMIN.
 pub fn for_each(read_only: bool, mut visit: impl FnMut(Map)) -> SysResult<()> {
     let mut id = 0;
     while let Some(next) = next_map_id(id)? {
         id = next;
         match get(id, read_only) {
             Ok(map) => visit(map),
-            Err(Errno::ENOENT) => {} // it went between the two calls
+            Err(Errno::ENOENT) => {} // removed between the two calls
             Err(errno) => return Err(errno),
         }
     }

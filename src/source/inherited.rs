@@ -1,4 +1,4 @@
-//! The objects that were inherited, with names and layouts that were checked.
+//! Inherited objects, with their names and layouts checked.
 
 use crate::error::Error;
 use crate::foreign::{ForeignLayout, ForeignName};
@@ -9,7 +9,7 @@ use bpf_inherit::object::Info;
 use bpf_inherit::{InheritedFd, ObjectKind, Startup};
 use std::os::fd::AsFd;
 
-/// What the environment declares and was inherited. An open file descriptor that cannot be
+/// The inherited objects that the environment declares. An open file descriptor that cannot be
 /// identified is an error: it may be a writable map.
 ///
 /// Call it before anything else is opened.
@@ -24,7 +24,7 @@ pub fn open(startup: &Startup) -> Result<Inheritance, Error> {
     Ok(inheritance)
 }
 
-/// Replaces a bad name, and removes a layout that does not fit.
+/// Replaces a bad name, and drops a layout that does not fit.
 fn check_claim(claim: &mut Claim, info: &Info, warnings: &mut Vec<String>) {
     let variable = claim.variable();
     let mut warn = |warning: Option<String>| warnings.extend(warning);
@@ -42,7 +42,7 @@ fn check_claim(claim: &mut Claim, info: &Info, warnings: &mut Vec<String>) {
     (claim.name, claim.layout) = (name, layout.map(|layout| layout.to_string().into_bytes()));
 }
 
-/// Every map, program and link that was inherited, declared or not, by ascending number.
+/// All inherited maps, programs and links, declared or not, by ascending fd.
 pub fn list_objects(startup: &Startup) -> Result<Vec<(InheritedFd, ObjectKind)>, Error> {
     let fail = |errno| Error::new("inherited descriptors", "list", errno);
     let mut found = Vec::new();

@@ -1,4 +1,4 @@
-//! Maps that another process holds open, through pidfd_getfd(2).
+//! Maps that another process has open, through pidfd_getfd(2).
 
 use crate::error::{Cause, Error};
 use crate::foreign::{ForeignLayout, ForeignName, Named};
@@ -13,17 +13,17 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// Duplicates the maps that process `pid` holds, by rising descriptor number.
+/// Duplicates the maps that process `pid` has open, by ascending fd.
 ///
-/// A map that it holds by several descriptors comes once, by the one that its own
-/// variables name, else by the lowest. Names and layouts are taken from those
-/// variables where its environment can be read. Holding no map is an error.
+/// Of several fds of one map, the one that the environment of the process declares is used, else
+/// the lowest. Names and layouts are from that environment if it can be read. An error if the
+/// process has no map open.
 pub fn open(pid: i32) -> Result<Vec<Named>, Error> {
     let object = format!("process {pid}");
     let fail = |operation, cause: Cause| Error::new(&object, operation, cause);
     let pidfd = pidfd_open(pid).map_err(|errno| fail("open", explain_pid(errno)))?;
-    // Everything under /proc is read after the pidfd was taken, and believed only
-    // if the process is still there afterwards: else the number may be another's.
+    // /proc is read after the pidfd was opened, and used only if the process still exists at the
+    // end: otherwise another process may have got the number.
     let proc = proc_of(pidfd.as_fd()).map_err(|cause| fail("find in /proc", cause))?;
     let numbers = map_numbers(&proc).map_err(|e| fail("list descriptors", explain_io(&e)))?;
     let claims = read_claims(&proc);
@@ -38,25 +38,25 @@ pub fn open(pid: i32) -> Result<Vec<Named>, Error> {
     Ok(maps)
 }
 
-/// The directory of a process in /proc, which may count in another pid namespace.
+/// The directory of a process in /proc, where it may have another number.
 fn proc_of(pidfd: BorrowedFd) -> Result<PathBuf, Cause> {
     let fdinfo = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd()))?;
     let pid = fdinfo.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse::<i32>().ok());
     match pid {
         Some(pid) if pid > 0 => Ok(format!("/proc/{pid}").into()),
-        // 0 or -1: it ended, or has no number there.
+        // 0 or -1: it has ended, or is not in the PID namespace of /proc.
         _ => Err("no such process".into()),
     }
 }
 
-/// The numbers of the descriptors that are maps, rising.
+/// The fds of the process that are maps, ascending.
 fn map_numbers(proc: &Path) -> std::io::Result<Vec<RawFd>> {
     let mut numbers = Vec::new();
     for entry in proc.join("fd").read_dir()? {
         let entry = entry?;
         let number: Option<RawFd> = entry.file_name().to_str().and_then(|n| n.parse().ok());
         let target = match entry.path().read_link() {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue, // closed meanwhile
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue, // closed concurrently
             target => target?,
         };
         if FdType::of_link(target.as_os_str().as_bytes()) == FdType::Object(ObjectKind::Map) {
@@ -67,11 +67,11 @@ fn map_numbers(proc: &Path) -> std::io::Result<Vec<RawFd>> {
     Ok(numbers)
 }
 
-/// What the process's own environment, as it was at its start, says of its maps, by
-/// descriptor number; nothing where it cannot be read.
+/// What the initial environment of the process declares about its maps, by fd; empty if it cannot
+/// be read.
 fn read_claims(proc: &Path) -> BTreeMap<RawFd, Claim> {
-    // No exec passes more; but a process can move the borders of what /proc shows as its
-    // environment, and it is not to decide how much memory is taken here.
+    // execve(2) limits an environment to less. But a process can change what /proc shows as its
+    // environment, and must not determine how much memory is used here.
     const MAX: u64 = 8 << 20;
     let mut environment = Vec::new();
     let file = std::fs::File::open(proc.join("environ"));
@@ -79,9 +79,9 @@ fn read_claims(proc: &Path) -> BTreeMap<RawFd, Claim> {
     if read.is_err() || environment.len() as u64 > MAX {
         return BTreeMap::new();
     }
-    // Its mistakes are not ours to warn of.
+    // Its malformed variables are not reported.
     let claims = environ::claims(environment.split(|&b| b == 0)).maps();
-    // Of two that name one descriptor the lower index stays.
+    // Of two claims on one fd, the one with the lower index wins.
     claims.rev().map(|claim| (claim.fd, claim)).collect()
 }
 
@@ -95,12 +95,12 @@ fn duplicate(
     let mut by_id: BTreeMap<u32, usize> = BTreeMap::new();
     for &number in numbers {
         let map = match pidfd_getfd(pidfd, number).and_then(Map::new) {
-            // Closed, or made something else, since it was listed.
+            // Closed or replaced since it was listed.
             Err(Errno::EBADF | Errno::EINVAL) => continue,
             map => map?,
         };
         let id = map.info().id;
-        // A number that was closed and used again has another map's name and layout.
+        // If the fd was closed and reused, name and layout are those of another map.
         let claim = claims.get(&number).filter(|claim| claim.id.is_none_or(|was| was == id));
         let mut opened = Named::new(map);
         if let Some(claim) = claim {
@@ -123,7 +123,7 @@ fn duplicate(
 
 fn explain_pid(errno: Errno) -> Cause {
     match errno {
-        // A thread that leads no process is EINVAL or, since Linux 6.9, ENOENT.
+        // EINVAL and, since Linux 6.9, ENOENT: the number is that of a thread.
         Errno::ESRCH | Errno::EINVAL | Errno::ENOENT => "no such process".into(),
         errno => errno.into(),
     }

@@ -1,4 +1,4 @@
-//! Programs, for maps whose values they are: by pin or id.
+//! Programs that become values of maps, by pin or id.
 
 use super::id;
 use crate::bpffs::{self, pin};
@@ -12,7 +12,7 @@ pub fn open_pinned(path: &Path) -> Result<OwnedFd, Error> {
     Ok(pin::open_object(ObjectKind::Program, path, false, Path::new(bpffs::ROOT))?.into())
 }
 
-/// Opens the program with this id; wants CAP_SYS_ADMIN.
+/// Opens the program with this id, which needs CAP_SYS_ADMIN.
 pub fn open_by_id(id: u32) -> Result<OwnedFd, Error> {
     Ok(id::open(ObjectKind::Program, id, false)?.into())
 }

@@ -27,9 +27,9 @@ const IMPORT: &str = "import";
 /// The socket of an import, as the command line names it.
 #[derive(Debug)]
 pub enum Address {
-    /// To be bound.
+    /// A path to bind.
     Path(PathBuf),
-    /// `fd:N`, an inherited socket that is bound already, as by socket activation.
+    /// `fd:N`: an inherited socket, already bound, as by socket activation.
     Inherited(RawFd),
 }
 
@@ -48,11 +48,11 @@ impl fmt::Display for Address {
 pub struct Import {
     label: Vec<u8>,
     socket: Endpoint,
-    /// The socket passed credentials before anything was queued, as far as that can be known.
+    /// Whether the socket passed credentials before anything was queued, as far as is known.
     always_passed: bool,
     senders: Senders,
     header: Option<TransferHeader>,
-    /// Each with the declared id.
+    /// Each with its declared id.
     maps: Vec<(Map, u32)>,
 }
 
@@ -91,8 +91,8 @@ impl Import {
     }
 
     /// Receives one datagram, if one is queued; returns whether it is part of the transfer. A
-    /// malformed datagram is an error, and its descriptors are closed. A datagram of a user who may
-    /// not send is dropped, with a warning, before its contents are received.
+    /// malformed datagram is an error, and its file descriptors are closed. A datagram from a user
+    /// that is not accepted is dropped, with a warning, before its contents are received.
     fn receive(&mut self, warn: &mut dyn FnMut(String)) -> Result<bool, Error> {
         let Some(peeked) = self.unless_absent(scm::peek(self.socket.as_fd()))? else {
             return Ok(false);
@@ -138,7 +138,7 @@ impl Import {
         Ok(true)
     }
 
-    /// What a system call on the socket returned; None if no datagram is there.
+    /// The result of a system call on the socket; None if no datagram is queued.
     fn unless_absent<T>(&self, returned: Result<T, Errno>) -> Result<Option<T>, Error> {
         match returned {
             Ok(value) => Ok(Some(value)),
@@ -152,27 +152,27 @@ impl Import {
         }
     }
 
-    /// The user who sent a message; None if it has no credentials.
+    /// The user who sent a message; None if it came without credentials.
     fn sender(&self, message: &Received) -> Option<u32> {
-        // A process has no id here if it is in another pid namespace, or is not known.
+        // The pid is 0 if the sender is in another PID namespace, or unknown.
         let known = |&(pid, ..): &(u32, u32, u32)| pid != 0 || self.always_passed;
         message.credentials.filter(known).map(|(_, uid, _)| uid)
     }
 }
 
-/// Turns off SO_LINGER, with which closing the last descriptor of a socket may take as long as the
-/// sender wants. A datagram that an accepted user sent may have one, too, by mistake.
+/// Turns off SO_LINGER, which lets the sender delay the close of a socket that it has sent. Even a
+/// datagram from an accepted user may contain such a socket by mistake.
 fn close_without_linger(fds: &[OwnedFd]) {
     let off = libc::linger { l_onoff: 0, l_linger: 0 };
     for fd in fds {
-        // ENOTSOCK of anything else.
+        // ENOTSOCK for other file descriptors.
         let _ = setsockopt(fd, sockopt::Linger, &off);
     }
 }
 
-/// The map behind `fd`, if it is the one that `entry` describes.
+/// The map behind `fd`, if it has the properties that `entry` declares.
 ///
-/// Flags are not compared: the kernel adds some of its own to certain types.
+/// Flags are not compared, because the kernel sets additional ones for some types.
 fn check(entry: &DeclaredMap, fd: OwnedFd, place: &str) -> Result<Map, Cause> {
     let map = Map::identify(fd)?
         .map_err(|other| format!("{place} is {}, not a map", other.with_article()))?;
@@ -191,8 +191,8 @@ fn check(entry: &DeclaredMap, fd: OwnedFd, place: &str) -> Result<Map, Cause> {
     Ok(map)
 }
 
-/// Waits until every import has its whole transfer, and returns the maps of each, with their declared ids.
-/// All must arrive within the time limit; a signal ends the wait too.
+/// Waits until every transfer is complete, within the time limit or until a signal, and returns the
+/// maps of each, with their declared ids.
 pub fn receive_all(
     mut imports: Vec<Import>,
     limit: Limit,
@@ -215,7 +215,7 @@ pub fn receive_all(
         for import in imports.iter_mut().filter(|import| !import.is_complete()) {
             received |= import.receive(warn)?;
         }
-        // Also if refused datagrams keep arriving.
+        // Checked even while refused datagrams keep arriving.
         if !received
             && limit.is_over()
             && let Some(waiting) = imports.iter().find(|import| !import.is_complete())

@@ -1,8 +1,8 @@
-//! The datagrams with which tc hands over maps (`tc filter … export PATH`).
+//! The datagrams in which tc sends maps (`tc filter … export PATH`).
 //!
-//! A transfer is one or more datagrams. Each has the header below, in host byte
-//! order and LP64 layout, then 36 bytes for each map whose descriptor comes along
-//! with it. The source is iproute2: `lib/bpf_legacy.c` and `include/bpf_scm.h`.
+//! A transfer is one or more datagrams. Each has the header below, in host byte order and LP64
+//! layout, then 36 bytes for each map, whose fd is sent with the datagram. The reference is
+//! iproute2: `lib/bpf_legacy.c` and `include/bpf_scm.h`.
 //!
 //! | Offset | Field |
 //! |---|---|
@@ -18,27 +18,27 @@ use crate::text::count;
 use std::iter::repeat;
 use thiserror::Error;
 
-/// Bytes before the entries.
+/// Length of the header.
 pub const HEADER: usize = 88;
-/// Bytes of an entry.
+/// Length of an entry.
 pub const ENTRY: usize = 36;
-/// The only version there is.
+/// The only version.
 pub const VERSION: u16 = 1;
-/// Bytes of the longest name of an object: its field, less the NUL.
+/// The longest name of an object, without its NUL.
 pub const MAX_OBJECT: usize = OBJECT - 1;
-/// Bytes of the name's field.
+/// Length of the name's field.
 const OBJECT: usize = 64;
-/// Descriptors that tc has room for, in a datagram and in a whole transfer.
+/// Fds that tc can receive in a datagram, and in a whole transfer.
 pub const TC_FDS: usize = 64;
 
-/// One datagram, as its sender described it.
+/// One datagram.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Datagram {
     pub header: TransferHeader,
     pub entries: Vec<DeclaredMap>,
 }
 
-/// What every datagram of a transfer repeats.
+/// The header, which is the same in all datagrams of a transfer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TransferHeader {
     /// Maps in the whole transfer, at least 1.
@@ -49,7 +49,7 @@ pub struct TransferHeader {
     pub st_ino: u64,
 }
 
-/// What the sender declares of one map.
+/// An entry: what the sender declares about a map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeclaredMap {
     /// `enum bpf_map_type`.
@@ -59,7 +59,7 @@ pub struct DeclaredMap {
     pub max_entries: u32,
     /// `BPF_F_*`.
     pub flags: u32,
-    /// The number that becomes the n of `BPF_MAP<n>`.
+    /// The declared id, the n of `BPF_MAP<n>`.
     pub id: u32,
 }
 
@@ -79,7 +79,7 @@ pub enum DatagramError {
 }
 
 impl Datagram {
-    /// Reads a datagram that came with `fds` descriptors.
+    /// Decodes a datagram that came with `fds` file descriptors.
     pub fn decode(bytes: &[u8], fds: usize) -> Result<Datagram, DatagramError> {
         let Some((head, entries)) = bytes.split_at_checked(HEADER) else {
             return Err(DatagramError::Short(bytes.len()));
@@ -108,7 +108,8 @@ impl Datagram {
         })
     }
 
-    /// The bytes to send with a descriptor for each entry; of the object's name, what fits.
+    /// Encodes a datagram that is sent with an fd for each entry. A name that is too long is
+    /// truncated.
     pub fn encode(&self) -> Vec<u8> {
         let TransferHeader { total, ref object, st_dev, st_ino } = self.header;
         let mut bytes = Vec::with_capacity(HEADER + ENTRY * self.entries.len());
@@ -137,8 +138,7 @@ impl DeclaredMap {
         }
     }
 
-    /// Without pinning and without an inner map, which say what tc is to do with an object
-    /// file, not what the map is.
+    /// Without pinning and inner map, which are instructions for tc and not properties of the map.
     fn words(&self) -> [u32; ENTRY / 4] {
         let DeclaredMap { map_type, key_size, value_size, max_entries, flags, id } = *self;
         [map_type, key_size, value_size, max_entries, flags, id, 0, 0, 0]
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_datagram_gives_its_header_and_an_entry_for_each_descriptor() {
+    fn datagram_has_a_header_and_an_entry_for_each_fd() {
         let read = Datagram::decode(&datagram(1, 2, 2), 2).unwrap();
         assert_eq!(read.header.object, b"obj.o");
         assert_eq!((read.header.total, read.header.st_ino), (2, 77));
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_does_not_add_up_is_refused() {
+    fn inconsistent_datagrams_are_refused() {
         use DatagramError::*;
         for (bytes, fds, want) in [
             (vec![], 0, Short(0)),
@@ -224,19 +224,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_encoded_decodes_to_the_same(datagram in whole()) {
+        fn encoded_datagrams_decode_to_the_same(datagram in whole()) {
             let bytes = datagram.encode();
             let fds = datagram.entries.len();
             prop_assert_eq!(Datagram::decode(&bytes, fds), Ok(datagram));
         }
 
         #[test]
-        fn bytes_of_any_kind_are_read_or_refused(bytes in vec(any::<u8>(), 0..400), fds in 0..300usize) {
+        fn arbitrary_bytes_do_not_panic(bytes in vec(any::<u8>(), 0..400), fds in 0..300usize) {
             let _ = Datagram::decode(&bytes, fds);
         }
 
         #[test]
-        fn a_datagram_cut_or_extended_is_refused(datagram in whole(), by in 1..200usize) {
+        fn truncated_or_extended_datagrams_are_refused(datagram in whole(), by in 1..200usize) {
             let (bytes, fds) = (datagram.encode(), datagram.entries.len());
             let mut longer = bytes.clone();
             longer.resize(bytes.len() + by, 0xff);

@@ -1,4 +1,4 @@
-//! The arguments of `bpf-exec`, and the invocation that they make.
+//! The command line of `bpf-exec`.
 
 use super::requests::{self, fd_number, parse_requests};
 use crate::account::parse_user;
@@ -11,7 +11,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-/// What the command line asks for.
+/// What the command line requests.
 #[derive(Debug)]
 pub struct Invocation {
     /// In the order of the command line.
@@ -21,17 +21,17 @@ pub struct Invocation {
     pub clean: bool,
     pub fd_base: i32,
     pub show: Show,
-    /// At least the command's name.
+    /// At least one word.
     pub command: Vec<OsString>,
 }
 
-/// What to print of the maps before, or in place of, running the command.
+/// What to print before the command is executed, or instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Show {
     Nothing,
     /// A table on stderr.
     Table,
-    /// A table or JSON on stdout, and nothing is run.
+    /// A table or JSON on stdout; no command is executed.
     DryRun {
         json: bool,
     },
@@ -45,7 +45,7 @@ pub fn command() -> Command {
             .value_name(value)
             .help(help)
             .value_parser(value_parser!(OsString))
-            .allow_hyphen_values(true) // so that a negative number is told to be one
+            .allow_hyphen_values(true) // a negative number gets a message about its value
     };
     let flag = |name: &'static str, help: &'static str| {
         Arg::new(name).long(name).help(help).action(ArgAction::SetTrue)
@@ -90,7 +90,7 @@ pub fn command() -> Command {
         )
 }
 
-/// Makes the invocation, or says which argument is wrong.
+/// Reads the options and their values; an error names the wrong one.
 pub fn read_invocation(matches: &ArgMatches) -> anyhow::Result<Invocation> {
     let text = |name: &str| matches.get_one::<OsString>(name).map(OsString::as_os_str);
     let settings = Settings {
@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_option_parser_is_sound() {
+    fn option_parser_is_consistent() {
         command().debug_assert();
     }
 }

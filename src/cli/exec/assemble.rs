@@ -1,4 +1,4 @@
-//! What was kept and opened, each with the number and the descriptor it will have.
+//! The objects to hand over, inherited and opened, with their numbers, fds, names and layouts.
 
 use crate::error::Error;
 use crate::foreign::{ForeignName, Named};
@@ -20,9 +20,9 @@ use bpf_inherit::{InheritedFd, ObjectKind, Startup};
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// Numbers everything, each kind by itself. `kept` is what was inherited, `groups` what each
-/// of `requests` gave, which gets descriptor numbers from `base` upwards. Warnings tell of
-/// declared numbers that could not be taken.
+/// Numbers all objects, each kind separately. `kept` are the inherited ones, `groups` those of each
+/// of `requests`, which get fds from `base` upwards. Warnings are about layouts, declared ids and
+/// names that cannot be used.
 pub fn assemble(
     kept: Vec<HandedObject>,
     requests: &[Request],
@@ -54,7 +54,7 @@ pub fn assemble(
     for (((given, named), fd), (layout, layout_source)) in new.into_iter().zip(numbers).zip(chosen)
     {
         let kind = named.object.kind();
-        // As many numbers were given as there are objects of the kind.
+        // There is a number for each object of the kind.
         let index = indices.get_mut(&kind).and_then(Iterator::next).unwrap_or_default();
         let id = named.object.id();
         let info = named.object.info();
@@ -120,8 +120,8 @@ fn assign_numbers(
     (indices.into_iter().flatten().collect(), warnings.collect())
 }
 
-/// What was inherited as it is handed on: each map with its layout, and read-only if that is
-/// wanted, which is an error for anything else.
+/// The inherited objects to hand over: maps with their layouts, and read-only if wanted, which is
+/// an error for programs and links.
 pub fn keep_inherited(
     inherited: Vec<Inherited>,
     settings: &Settings,
@@ -153,7 +153,7 @@ pub fn keep_inherited(
     inherited.into_iter().map(keep).collect()
 }
 
-/// Inherited maps that no variable declares, with a read-only descriptor to take the place of each.
+/// Inherited maps that no variable declares, each with a read-only replacement.
 pub fn restrict_strays(
     startup: &Startup,
     known: &[HandedObject],

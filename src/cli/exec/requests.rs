@@ -1,4 +1,4 @@
-//! The sources among the arguments of `bpf-exec`, as requests.
+//! The options of `bpf-exec` that name sources.
 
 use crate::cli::name::{check_name, split_name};
 use crate::source::request::{Request, Settings, Source};
@@ -87,7 +87,7 @@ impl SourceOption {
     }
 }
 
-/// The options, one for each source.
+/// The options of all sources.
 pub fn arguments() -> impl Iterator<Item = Arg> {
     SourceOption::ALL.into_iter().map(SourceOption::argument)
 }
@@ -147,7 +147,7 @@ fn parse_source(
             pid => Ok(Source::Process(pid)),
         },
         SourceOption::Create => {
-            // NAME= is a part of it.
+            // The name is a part of the specification.
             let text = value.to_str().context("not UTF-8")?;
             let spec = create::NewMap::parse(text).map_err(anyhow::Error::msg)?;
             check_name(spec.name().as_bytes())?;
@@ -164,7 +164,7 @@ fn id_of(kind: ObjectKind) -> &'static str {
     }
 }
 
-/// An error if an agent is to be waited for without a name that it would have to hold.
+/// An error if --wait applies to an agent without names.
 pub fn check_wait(requests: &[Request]) -> anyhow::Result<()> {
     for request in requests {
         if let Source::Agent(spec) = &request.source
@@ -196,7 +196,7 @@ pub fn check_socket_mode(requests: &[Request], settings: &Settings) -> anyhow::R
     Ok(())
 }
 
-/// Numbers below 3 are the standard streams'.
+/// Reads an fd that is not one of the standard streams.
 pub fn fd_number(text: &[u8]) -> anyhow::Result<i32> {
     const WHAT: &str = "a descriptor number from 3 upwards";
     let number = decimal(text, WHAT)?;
@@ -215,7 +215,7 @@ mod tests {
     use crate::cli::exec::arguments::{command, read_invocation};
 
     #[test]
-    fn sources_keep_the_order_of_the_command_line() {
+    fn sources_keep_their_order() {
         let line =
             ["bpf-exec", "--id", "3", "--pin", "a=/x", "--id=4", "--pid", "1", "ls", "--pin"];
         let invocation = read_invocation(&command().try_get_matches_from(line).unwrap()).unwrap();

@@ -5,14 +5,14 @@ use bpf_layout::Type;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// The size of a key or a value, told by a layout or as bytes.
+/// The size of a key or a value, given as a type or in bytes.
 #[derive(Debug)]
 pub enum Size {
     Bytes(u32),
     Type(Type),
 }
 
-/// The map after which the inner maps of a map of maps are checked.
+/// A map with the properties that the inner maps of a map of maps must have.
 #[derive(Debug)]
 pub enum Inner {
     Pin(PathBuf),
@@ -55,7 +55,7 @@ impl Inner {
     }
 }
 
-/// Splits at commas that stand outside of brackets.
+/// Splits at commas outside of brackets.
 pub fn split(text: &str) -> Vec<&str> {
     let (mut parts, mut start, mut depth) = (Vec::new(), 0, 0usize);
     for (at, byte) in text.bytes().enumerate() {

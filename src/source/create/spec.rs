@@ -1,4 +1,4 @@
-//! `NAME=TYPE,key=LAYOUT,value=LAYOUT,entries=N,flags=A|B`, read and checked. Pure.
+//! The specification `NAME=TYPE,key=LAYOUT,value=LAYOUT,entries=N,flags=A|B`. Pure.
 
 use super::field::{Inner, Size, count, number, split};
 use crate::map::flags;
@@ -22,8 +22,8 @@ pub struct NewMap {
 }
 
 impl NewMap {
-    /// Reads a specification. What a type needs not may be left out; what it
-    /// cannot have is an error.
+    /// Reads a specification. Fields that the map type does not need may be missing; fields that it
+    /// cannot have are an error.
     pub fn parse(text: &str) -> Result<NewMap, String> {
         let (name, rest) = text.split_once('=').ok_or("expected NAME=TYPE,…")?;
         let mut parts = split(rest).into_iter();
@@ -87,13 +87,13 @@ impl NewMap {
         Ok(())
     }
 
-    /// A flag that restricts the new descriptor, and what the map stays through others.
+    /// A flag that restricts only the new fd, and how the map can be opened through others.
     pub fn access_flag(&self) -> Option<(&'static str, &'static str)> {
         let is_set = |name| flags::by_name(name).is_some_and(|flag| self.flags & flag != 0);
         [("RDONLY", "writable"), ("WRONLY", "readable")].into_iter().find(|(name, _)| is_set(name))
     }
 
-    /// Fills in what the type does not want to be told, and refuses what is missing.
+    /// Sets the fields that the map type has by default; an error if a required one is missing.
     fn complete(&mut self, entries: Option<u32>) -> Result<(), String> {
         let kind = &self.row.map_type.with_article();
         self.key = settle(self.key.take(), self.row.key_size, kind, "key")?;
@@ -116,7 +116,7 @@ impl NewMap {
         &self.name
     }
 
-    /// The layout, where the notation was used for the key or the value.
+    /// The layout, if the key or the value was given as a type.
     pub fn layout(&self) -> Option<Layout> {
         let told = |size: &Option<Size>| matches!(size, Some(Size::Type(_)));
         if !told(&self.key) && !told(&self.value) {
@@ -126,7 +126,7 @@ impl NewMap {
     }
 }
 
-/// What a field becomes, given what the type wants of it.
+/// The value of a field, given what the map type requires.
 fn settle(
     given: Option<Size>,
     want: TypeSize,
@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_specification_says_what_to_create() {
+    fn specification_sets_the_fields() {
         let spec =
             NewMap::parse("seen=hash,key=ip4,value=struct{ a: u32, b: u32 },entries=1k").unwrap();
         assert_eq!((spec.name(), spec.entries), ("seen", 1024));
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_make_sense_is_refused_by_name() {
+    fn invalid_fields_are_named() {
         for (text, want) in [
             ("hash", "expected NAME=TYPE,…"),
             ("a=", "\"\" is not a map type"),

@@ -1,28 +1,28 @@
-//! Which users may send to an import, and which refused ones have been reported.
+//! The users that may send to an import, and those whose datagrams were refused.
 
 use nix::unistd::geteuid;
 use std::collections::BTreeSet;
 
-/// Users that are reported: a sender in a user namespace may have thousands.
+/// Users that are reported: a sender in a user namespace may have thousands of uids.
 const MAX_REPORTED: usize = 16;
 
-/// The users that may send.
+/// The accepted users, and the refused ones.
 #[derive(Clone, Debug)]
 pub struct Senders {
     accepted: Vec<u32>,
     by_default: bool,
-    /// What the kernel reports for a user that has no number in this user namespace.
+    /// The uid that stands for all users that this user namespace does not map.
     overflow: u32,
-    /// None has no credentials.
+    /// None: without credentials.
     refused: BTreeSet<Option<u32>>,
 }
 
 impl Senders {
-    /// The given users alone; if there are none, root and the user of this process.
+    /// Accepts the given users; if none is given, root and the user of this process.
     pub fn new(given: &[u32]) -> Senders {
         let (own, overflow) = (geteuid().as_raw(), overflow_uid());
         let accepted = match given {
-            // Processes of this number may be anybody's if it is the overflow uid.
+            // The overflow uid stands for any unmapped user.
             [] if own == overflow && !knows_all_users() => vec![0],
             [] => vec![0, own],
             given => given.to_vec(),
@@ -34,7 +34,7 @@ impl Senders {
         sender.is_some_and(|uid| self.accepted.contains(&uid))
     }
 
-    /// The warning that a datagram of `sender` was refused: one for each user.
+    /// The warning that a datagram of `sender` was refused, once for each user.
     pub fn refuse(&mut self, sender: Option<u32>) -> Option<String> {
         if self.refused.len() > MAX_REPORTED || !self.refused.insert(sender) {
             return None;
@@ -61,8 +61,7 @@ fn overflow_uid() -> u32 {
     read.ok().and_then(|text| text.trim_end().parse().ok()).unwrap_or(65534)
 }
 
-/// Whether every user has a number in this user namespace, so that no other user is reported as
-/// the overflow uid.
+/// Whether this user namespace maps all users, so that none appears as the overflow uid.
 fn knows_all_users() -> bool {
     let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     map.split_whitespace().eq(["0", "0", "4294967295"])
@@ -73,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refused_users_are_reported_once_and_not_without_bound() {
+    fn refused_users_are_reported_once_up_to_a_limit() {
         let mut senders = Senders::new(&[]);
         let refuse = |senders: &mut Senders, uid| senders.refuse(Some(uid)).is_some();
         assert!(refuse(&mut senders, 1) && !refuse(&mut senders, 1));
