@@ -14,7 +14,7 @@ use bpf_layout::Layout;
 pub struct Named {
     pub object: Object,
     pub name: Option<ForeignName>,
-    /// Of a map.
+    /// Only maps have one.
     pub layout: Option<ForeignLayout>,
 }
 

@@ -1,4 +1,4 @@
-//! What ends a wait: a time limit that several waits share, and signals.
+//! The ends of a wait: a time limit that several waits share, and signals.
 
 use crate::error::Error;
 use bpf_inherit::{Errno, process::is_ignored};

@@ -15,7 +15,7 @@ use std::path::Path;
 const OPEN: &str = "open pin";
 pub(super) const NOT_MOUNTED: &str = "no bpf file system is mounted there";
 
-/// Tells a pin from a later one at the same path: the kernel gives each an inode of its own.
+/// Distinguishes a pin from a later one at the same path: each has an inode of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
     device: u64,

@@ -44,8 +44,8 @@ fn explain(path: &Path, errno: Errno) -> Cause {
 /// Removes the pin of a map; with `force`, that of any object.
 ///
 /// Only regular files of a BPF file system are removed: a directory or a symbolic link is not a
-/// pin. The checks and the removal use one file descriptor of the directory, so the path cannot be
-/// redirected in between. A process with write permission for the directory can still swap pins.
+/// pin. The checks and the removal use one file descriptor of the directory, so no concurrent
+/// rename can redirect them. A process with write permission for the directory can still swap pins.
 pub fn unpin(path: &Path, force: bool) -> Result<(), Error> {
     let fail = |cause: Cause| Error::new(path.as_os_str().as_bytes(), "unpin", cause);
     let name = path.file_name().filter(|n| path.as_os_str().as_bytes().ends_with(n.as_bytes()));

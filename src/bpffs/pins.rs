@@ -42,7 +42,7 @@ pub fn by_id(root: &Path) -> (Pinned, Vec<String>) {
                     let entry = found.entry(info.id).or_insert_with(|| (info.clone(), Vec::new()));
                     entry.1.push(pin.path.into_os_string().into_vec());
                 }
-                // Of a link, or of a program, whose pin can be opened read-only too.
+                // The pin is that of a link, or of a program, which can be opened read-only too.
                 Err(Errno::EINVAL) => {}
                 Err(errno) => fail(&pin.path, errno),
             },

@@ -139,7 +139,7 @@ impl Bound {
         if !self.is_ours(&self.name)? {
             return Ok(());
         }
-        // Renamed and checked again, so that no file that takes the name in between is removed.
+        // Renamed and checked again, so that another file that has taken the name is not removed.
         let set_aside = |n| {
             let aside = aside(n);
             self.rename(&self.name, &aside, RenameFlags::RENAME_NOREPLACE).map(|()| aside)

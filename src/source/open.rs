@@ -14,8 +14,8 @@ use bpf_inherit::{ObjectKind, Startup};
 /// The objects of one source, each with the id that the sender declared for it.
 pub type Group = Vec<(Named, Option<u32>)>;
 
-/// Opens the sources of all `requests`: a group for each, in their order, and warnings. What happens
-/// while it waits is reported to `warn`.
+/// Opens the sources of all `requests`: a group for each, in their order, and warnings. Events
+/// during the wait are reported to `warn`.
 ///
 /// Sockets are bound first, so that senders may connect in any order, and received from last, so
 /// that a missing pin is reported at once.

@@ -1,4 +1,4 @@
-//! What is pinned in a BPF file system: one pin, or all pins of one object kind below a directory.
+//! Pinned objects: one pin, or all pins of one object kind below a directory.
 
 use crate::bpffs::pin::{access_mode, explain, fail, open_object};
 use crate::bpffs::walk::{self, Pin, Step, TOO_DEEP};

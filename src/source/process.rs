@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 
 /// Duplicates the maps that process `pid` has open, by ascending fd.
 ///
-/// Of several fds of one map, the one that the environment of the process declares is used, else
-/// the lowest. Names and layouts are from that environment if it can be read. An error if the
+/// If the process has several fds of a map, the one that its environment declares is used, else the
+/// lowest. Names and layouts are from that environment if it can be read. An error if the
 /// process has no map open.
 pub fn open(pid: i32) -> Result<Vec<Named>, Error> {
     let object = format!("process {pid}");
@@ -38,7 +38,7 @@ pub fn open(pid: i32) -> Result<Vec<Named>, Error> {
     Ok(maps)
 }
 
-/// The directory of a process in /proc, where it may have another number.
+/// The directory of a process in /proc, which may number processes of another PID namespace.
 fn proc_of(pidfd: BorrowedFd) -> Result<PathBuf, Cause> {
     let fdinfo = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd()))?;
     let pid = fdinfo.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse::<i32>().ok());
@@ -81,7 +81,7 @@ fn read_claims(proc: &Path) -> BTreeMap<RawFd, Claim> {
     }
     // Its malformed variables are not reported.
     let claims = environ::claims(environment.split(|&b| b == 0)).maps();
-    // Of two claims on one fd, the one with the lower index wins.
+    // If two claims have the same fd, the one with the lower index wins.
     claims.rev().map(|claim| (claim.fd, claim)).collect()
 }
 

@@ -100,14 +100,14 @@ impl Source {
     }
 }
 
-/// What holds for all sources.
+/// The settings of all sources.
 #[derive(Debug)]
 pub struct Settings {
     /// Hand over read-only file descriptors, or fail.
     pub read_only: bool,
     /// The BPF file system root.
     pub bpffs: PathBuf,
-    /// How long to wait for senders and agents; None for ever.
+    /// How long to wait for senders and agents; None: without a limit.
     pub timeout: Option<Duration>,
     /// Wait until an agent has all requested names.
     pub wait: bool,

@@ -117,7 +117,9 @@ impl Import {
             return Err(self.fail("a datagram longer than any that tc sends"));
         }
         if message.control_truncated {
-            return Err(self.fail("descriptors were lost: too many for the limit on open files"));
+            return Err(
+                self.fail("file descriptors were lost: too many for the limit on open files")
+            );
         }
         let datagram = Datagram::decode(&payload[..message.length], message.fds.len())
             .map_err(|e| self.fail(e.to_string()))?;

@@ -198,7 +198,7 @@ pub fn check_socket_mode(requests: &[Request], settings: &Settings) -> anyhow::R
 
 /// Reads an fd that is not one of the standard streams.
 pub fn fd_number(text: &[u8]) -> anyhow::Result<i32> {
-    const WHAT: &str = "a descriptor number from 3 upwards";
+    const WHAT: &str = "a file descriptor number from 3 upwards";
     let number = decimal(text, WHAT)?;
     if number >= 3 { Ok(number) } else { Err(anyhow!("not {WHAT}")) }
 }

@@ -118,8 +118,8 @@ impl NewMap {
 
     /// The layout, if the key or the value was given as a type.
     pub fn layout(&self) -> Option<Layout> {
-        let told = |size: &Option<Size>| matches!(size, Some(Size::Type(_)));
-        if !told(&self.key) && !told(&self.value) {
+        let is_type = |size: &Option<Size>| matches!(size, Some(Size::Type(_)));
+        if !is_type(&self.key) && !is_type(&self.value) {
             return None;
         }
         Some(Layout { key: self.key.as_ref().map(Size::ty), value: self.value.as_ref()?.ty() })

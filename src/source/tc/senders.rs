@@ -11,7 +11,7 @@ const MAX_REPORTED: usize = 16;
 pub struct Senders {
     accepted: Vec<u32>,
     by_default: bool,
-    /// The uid that stands for all users that this user namespace does not map.
+    /// The uid of all users that this user namespace does not map.
     overflow: u32,
     /// None: without credentials.
     refused: BTreeSet<Option<u32>>,
@@ -22,7 +22,7 @@ impl Senders {
     pub fn new(given: &[u32]) -> Senders {
         let (own, overflow) = (geteuid().as_raw(), overflow_uid());
         let accepted = match given {
-            // The overflow uid stands for any unmapped user.
+            // Any unmapped user has the overflow uid.
             [] if own == overflow && !knows_all_users() => vec![0],
             [] => vec![0, own],
             given => given.to_vec(),

@@ -24,7 +24,7 @@ fn unknown_option_or_bad_value_is_an_error() {
         (
             "fd-base",
             &["2", "-1", "abc", "", "2147483648", "64.0"],
-            "not a descriptor number from 3 upwards",
+            "not a file descriptor number from 3 upwards",
         ),
     ] {
         for value in values {
@@ -67,7 +67,7 @@ fn non_text_bytes_are_escaped_in_one_line() {
         ("--pid=", "", "--pid @: not a process id"),
         ("--create=", "", "--create @: not UTF-8"),
         ("--timeout=", "", "--timeout @: not a number of seconds"),
-        ("--fd-base=", "", "--fd-base @: not a descriptor number from 3 upwards"),
+        ("--fd-base=", "", "--fd-base @: not a file descriptor number from 3 upwards"),
         ("--bpffs=/", "", "/@: open pin: no such file or directory"),
         ("--pin=", "=/x", "--pin @=/x: the name contains '/', ':', '=' or a control byte"),
     ] {

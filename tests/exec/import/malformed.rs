@@ -209,7 +209,7 @@ fn descriptors_lost_to_the_limit_on_open_files_are_an_error() {
     let waiting = Waiting::start(&mut command, &[&socket]);
     let sent = maps(30);
     transfer(&socket, &sent, &(0..30).collect::<Vec<_>>());
-    let cause = "descriptors were lost: too many for the limit on open files";
+    let cause = "file descriptors were lost: too many for the limit on open files";
     waiting.fails("30 maps", &format!("{}: import: {cause}", socket.display()));
     assert_eq!(lab.files(), before);
     nobody_holds("30 maps", sent);
