@@ -16,7 +16,7 @@ use crate::source::inherited;
 use crate::source::open::open_all;
 use crate::source::request::{Request, Settings, Source};
 use crate::text::escape;
-use arguments::{Invocation, Show};
+use arguments::{CommandLine, Show};
 use assemble::{assemble, keep_inherited, restrict_strays};
 use bpf_inherit::environ::{self, Scope};
 use bpf_inherit::inherited::Inheritance;
@@ -37,12 +37,12 @@ pub fn main(startup: Startup, arguments: Vec<OsString>) -> u8 {
         Ok(matches) => matches,
         Err(status) => return status,
     };
-    let result = arguments::read_invocation(&matches).and_then(|invocation| {
+    let result = arguments::read_command_line(&matches).and_then(|command_line| {
         let inheritance = inheritance?;
         for warning in &inheritance.warnings {
             warn(PROGRAM, format_args!("{warning}{}", sudo_hint(warning)));
         }
-        run(invocation, &startup, inheritance)
+        run(command_line, &startup, inheritance)
     });
     match result {
         Ok(()) => 0,
@@ -68,10 +68,14 @@ fn sudo_hint(warning: &str) -> &'static str {
     }
 }
 
-fn run(invocation: Invocation, startup: &Startup, inheritance: Inheritance) -> anyhow::Result<()> {
+fn run(
+    command_line: CommandLine,
+    startup: &Startup,
+    inheritance: Inheritance,
+) -> anyhow::Result<()> {
     let limit = OpenFiles::raise();
     let mut layouts = Layouts::default();
-    let (inherited, scope, dropped) = match invocation.clean {
+    let (inherited, scope, dropped) = match command_line.clean {
         true => {
             drop(inheritance);
             let all = inherited::list_objects(startup)?.into_iter().map(|(fd, _)| fd).collect();
@@ -79,35 +83,35 @@ fn run(invocation: Invocation, startup: &Startup, inheritance: Inheritance) -> a
         }
         false => (inheritance.objects, inheritance.scope, Vec::new()),
     };
-    let kept = keep_inherited(inherited, &invocation.settings, &mut layouts)?;
-    let replaced = match invocation.settings.read_only && !invocation.clean {
-        true => restrict_strays(startup, &kept, &invocation.settings)?,
+    let kept = keep_inherited(inherited, &command_line.settings, &mut layouts)?;
+    let replaced = match command_line.settings.read_only && !command_line.clean {
+        true => restrict_strays(startup, &kept, &command_line.settings)?,
         false => Vec::new(),
     };
-    let requests = match invocation.requests {
+    let requests = match command_line.requests {
         requests if requests.is_empty() && scope == Scope::Undeclared => {
-            vec![all_pinned_maps(&invocation.settings)]
+            vec![all_pinned_maps(&command_line.settings)]
         }
         requests => requests,
     };
     if requests.is_empty() && kept.is_empty() {
-        let root = escape(invocation.settings.bpffs.as_os_str().as_bytes());
+        let root = escape(command_line.settings.bpffs.as_os_str().as_bytes());
         let hint = format!("use --pin {root} for every pinned map");
         warn(PROGRAM, format_args!("nothing is handed over: {} ({hint})", scope.why_nothing()));
     }
     let mut report = |line| warn(PROGRAM, line);
-    let (groups, doubts) = open_all(&requests, &invocation.settings, startup, &mut report)?;
+    let (groups, doubts) = open_all(&requests, &command_line.settings, startup, &mut report)?;
     for (request, _) in requests.iter().zip(&groups).filter(|(_, group)| group.is_empty()) {
         warn(PROGRAM, request.source.describe_empty());
     }
     let (objects, warnings) =
-        assemble(kept, &requests, groups, &mut layouts, invocation.fd_base, &limit)?;
+        assemble(kept, &requests, groups, &mut layouts, command_line.fd_base, &limit)?;
     for warning in doubts.into_iter().chain(warnings).chain(objects.iter().filter_map(long_layout))
     {
         warn(PROGRAM, warning);
     }
     let rows = || objects.iter().map(row).collect::<Vec<Row>>();
-    match invocation.show {
+    match command_line.show {
         Show::DryRun { json: true } => return exit::print(&output::document::json(&rows())),
         Show::DryRun { json: false } => {
             return exit::print(output::table::list(&rows()).as_bytes());
@@ -115,14 +119,14 @@ fn run(invocation: Invocation, startup: &Startup, inheritance: Inheritance) -> a
         Show::Table => exit::print_to_stderr(&output::table::list(&rows())),
         Show::Nothing => {}
     }
-    if invocation.lock
+    if command_line.lock
         && let Some(reason) = lock::find_bypass()
     {
         warn(PROGRAM, format_args!("--lock: {reason}"));
     }
     let used = requests.iter().filter_map(|request| request.source.used_fd()).collect();
-    let handover = Handover { objects, dropped, replaced, used, lock: invocation.lock };
-    Err(launch::launch(startup, handover, invocation.command, limit).into())
+    let handover = Handover { objects, dropped, replaced, used, lock: command_line.lock };
+    Err(launch::launch(startup, handover, command_line.command, limit).into())
 }
 
 /// The request if no source and no scope is given: all maps pinned below the root.

@@ -21,12 +21,12 @@ pub struct HandedObject {
     /// Where the layout of a map comes from.
     pub layout_source: LayoutSource,
     pub info: Info,
-    pub placement: Placement,
+    pub placement: FdPlacement,
 }
 
 /// How an object gets its fd.
 #[derive(Debug)]
-pub enum Placement {
+pub enum FdPlacement {
     /// It was inherited with this fd.
     Kept,
     /// It was inherited, and another fd replaces the inherited one.
@@ -126,9 +126,9 @@ fn place_all(
     let mut new: Vec<(Option<OwnedFd>, i32)> = Vec::new();
     for handed in objects {
         match handed.placement {
-            Placement::Kept => {}
-            Placement::Replaced(inherited, fd) => startup.replace(&inherited, fd)?,
-            Placement::New(fd) => new.push((Some(fd), handed.claim.fd)),
+            FdPlacement::Kept => {}
+            FdPlacement::Replaced(inherited, fd) => startup.replace(&inherited, fd)?,
+            FdPlacement::New(fd) => new.push((Some(fd), handed.claim.fd)),
         }
     }
     for (inherited, fd) in replaced {

@@ -13,7 +13,7 @@ use std::os::unix::ffi::OsStrExt;
 
 /// What the command line requests.
 #[derive(Debug)]
-pub struct Invocation {
+pub struct CommandLine {
     /// In the order of the command line.
     pub requests: Vec<Request>,
     pub settings: Settings,
@@ -91,7 +91,7 @@ pub fn command() -> Command {
 }
 
 /// Reads the options and their values; an error names the wrong one.
-pub fn read_invocation(matches: &ArgMatches) -> anyhow::Result<Invocation> {
+pub fn read_command_line(matches: &ArgMatches) -> anyhow::Result<CommandLine> {
     let text = |name: &str| matches.get_one::<OsString>(name).map(OsString::as_os_str);
     let settings = Settings {
         read_only: matches.get_flag("read-only"),
@@ -110,7 +110,7 @@ pub fn read_invocation(matches: &ArgMatches) -> anyhow::Result<Invocation> {
     if settings.wait {
         requests::check_wait(&requests)?;
     }
-    Ok(Invocation {
+    Ok(CommandLine {
         requests,
         settings,
         lock: matches.get_flag("lock"),

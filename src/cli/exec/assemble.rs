@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::foreign::{ForeignName, Named};
-use crate::handoff::launch::{HandedObject, Placement};
+use crate::handoff::launch::{FdPlacement, HandedObject};
 use crate::handoff::number;
 use crate::handoff::place::{self, OpenFiles};
 use crate::map::typed::{LayoutSource, Layouts};
@@ -64,7 +64,7 @@ pub fn assemble(
             ForeignName::choose(given, named.name, kind, Some(index), info.name());
         warnings.extend(warning);
         let claim = Claim { kind, index, fd, id: Some(id), name, layout };
-        let placement = Placement::New(named.object.into());
+        let placement = FdPlacement::New(named.object.into());
         all.push(HandedObject { claim, layout_source, info, placement });
     }
     all.sort_by_key(|handed| (handed.claim.kind, handed.claim.index));
@@ -134,7 +134,7 @@ pub fn keep_inherited(
         }
         let Info::Map(map, mode) = info else {
             let layout_source = LayoutSource::Size;
-            return Ok(HandedObject { claim, layout_source, info, placement: Placement::Kept });
+            return Ok(HandedObject { claim, layout_source, info, placement: FdPlacement::Kept });
         };
         let mut layout_source = LayoutSource::Environment;
         if claim.layout.is_none() {
@@ -145,8 +145,8 @@ pub fn keep_inherited(
             false => None,
         };
         let (placement, mode) = match reopened {
-            Some(reopened) => (Placement::Replaced(fd, reopened.into()), AccessMode::ReadOnly),
-            None => (Placement::Kept, mode),
+            Some(reopened) => (FdPlacement::Replaced(fd, reopened.into()), AccessMode::ReadOnly),
+            None => (FdPlacement::Kept, mode),
         };
         Ok(HandedObject { claim, layout_source, info: Info::Map(map, mode), placement })
     };

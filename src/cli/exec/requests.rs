@@ -212,17 +212,18 @@ pub fn decimal<T: std::str::FromStr>(text: &[u8], what: &str) -> anyhow::Result<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::exec::arguments::{command, read_invocation};
+    use crate::cli::exec::arguments::{command, read_command_line};
 
     #[test]
     fn sources_keep_their_order() {
         let line =
             ["bpf-exec", "--id", "3", "--pin", "a=/x", "--id=4", "--pid", "1", "ls", "--pin"];
-        let invocation = read_invocation(&command().try_get_matches_from(line).unwrap()).unwrap();
+        let command_line =
+            read_command_line(&command().try_get_matches_from(line).unwrap()).unwrap();
         let sources: Vec<String> =
-            invocation.requests.iter().map(|r| format!("{:?}", r.source)).collect();
+            command_line.requests.iter().map(|r| format!("{:?}", r.source)).collect();
         assert_eq!(sources, ["Id(Map, 3)", "Pin(Map, \"/x\")", "Id(Map, 4)", "Process(1)"]);
-        assert_eq!(invocation.command, ["ls", "--pin"]);
+        assert_eq!(command_line.command, ["ls", "--pin"]);
     }
 
     #[test]
