@@ -4,7 +4,7 @@ use bpf_inherit::MapType;
 use bpf_inherit::map_type::{Keys, Values};
 
 /// The alternative to a walk over all entries; None if they can be walked.
-pub fn walking(map_type: MapType) -> Option<&'static str> {
+pub fn find_walk_alternative(map_type: MapType) -> Option<&'static str> {
     let by_keys = match map_type.keys()? {
         Keys::Absent => None,
         Keys::Owner => {
@@ -43,11 +43,11 @@ pub fn walking(map_type: MapType) -> Option<&'static str> {
 }
 
 /// The alternative to clearing a map; None if it can be cleared.
-pub fn clearing(map_type: MapType) -> Option<&'static str> {
+pub fn find_clear_alternative(map_type: MapType) -> Option<&'static str> {
     match map_type.values()? {
         Values::Members => Some("entries cannot be removed: recreate the map"),
         Values::Operations => Some("it is unregistered by deleting its key 0: see del"),
         _ if map_type.is_queue() || map_type.is_walked_by_index() => None,
-        _ => walking(map_type),
+        _ => find_walk_alternative(map_type),
     }
 }

@@ -33,7 +33,7 @@ pub fn clear(map: &Map) -> Result<()> {
     }
 }
 
-fn chunk(map: &Map) -> usize {
+fn chunk_len(map: &Map) -> usize {
     (MAX_BYTES / (map.key_len() + map.value_len()).max(1)).clamp(1, CHUNK)
 }
 
@@ -49,7 +49,7 @@ fn pop_all(map: &Map) -> Result<()> {
 }
 
 fn zero_all(map: &Map) -> Result<()> {
-    let chunk = chunk(map);
+    let chunk = chunk_len(map);
     let zeroes = vec![0; chunk * map.value_len()];
     let mut batches = true;
     let mut first = 0;
@@ -90,7 +90,7 @@ fn delete_slots(map: &Map) -> Result<()> {
 
 /// Deletes the entries of each bucket of a hash once.
 fn delete_buckets(map: &Map) -> Result<()> {
-    let chunk = chunk(map);
+    let chunk = chunk_len(map);
     let mut keys = vec![0; chunk * map.key_len()];
     let mut values = vec![0; chunk * map.value_len()];
     let mut cursor = Cursor::new(map);

@@ -30,13 +30,13 @@ const FLAGS: [(&str, u32); 19] = [
 ];
 
 /// The bit of a creation flag, by its name with or without `BPF_F_`.
-pub fn by_name(name: &str) -> Option<u32> {
+pub fn parse_name(name: &str) -> Option<u32> {
     let name = name.strip_prefix("BPF_F_").unwrap_or(name);
     FLAGS.iter().find(|(known, _)| *known == name).map(|(_, bit)| *bit)
 }
 
 /// The names of the flags in `bits`, without `BPF_F_`; bits without a name in hex.
-pub fn names(bits: u32) -> Vec<String> {
+pub fn list_names(bits: u32) -> Vec<String> {
     let known = FLAGS.iter().filter(|(_, bit)| bits & bit != 0);
     let rest = FLAGS.iter().fold(bits, |rest, (_, bit)| rest & !bit);
     let rest = (rest != 0).then(|| format!("{rest:#x}"));
@@ -49,13 +49,13 @@ mod tests {
 
     #[test]
     fn flags_have_the_names_of_the_kernel() {
-        assert_eq!(by_name("BPF_F_MMAPABLE"), Some(1024));
-        assert_eq!(by_name("MMAPABLE"), Some(1024));
-        assert_eq!(by_name("mmapable"), None);
-        assert_eq!(names(1 << 10 | 1 | 1 << 30), ["NO_PREALLOC", "MMAPABLE", "0x40000000"]);
-        assert_eq!(names(0x2000), ["LINK"]);
+        assert_eq!(parse_name("BPF_F_MMAPABLE"), Some(1024));
+        assert_eq!(parse_name("MMAPABLE"), Some(1024));
+        assert_eq!(parse_name("mmapable"), None);
+        assert_eq!(list_names(1 << 10 | 1 | 1 << 30), ["NO_PREALLOC", "MMAPABLE", "0x40000000"]);
+        assert_eq!(list_names(0x2000), ["LINK"]);
         assert_eq!(
-            names(0xb_8000),
+            list_names(0xb_8000),
             ["VTYPE_BTF_OBJ_FD", "TOKEN_FD", "SEGV_ON_FAULT", "RB_OVERWRITE"]
         );
     }

@@ -7,7 +7,7 @@ use bpf_inherit::{Errno, Result};
 /// The number of entries; of a map of slots, the number of slots that are in use. None if they cannot
 /// be counted: every slot of an array has a value, a queue or a ring buffer has no keys, and the
 /// kernel does not return the entries of some types.
-pub fn used(map: &Map) -> Result<Option<u64>> {
+pub fn count_used(map: &Map) -> Result<Option<u64>> {
     if map.info().map_type.is_filled() || map.key_len() == 0 {
         return Ok(None);
     }
@@ -18,13 +18,13 @@ pub fn used(map: &Map) -> Result<Option<u64>> {
             Errno::EOPNOTSUPP | Errno::UnknownErrno | Errno::EINVAL | Errno::ENOSPC | Errno::EPERM
         )
     };
-    match count(map) {
+    match count_entries(map) {
         Err(errno) if refused(errno) => Ok(None),
         count => count.map(Some),
     }
 }
 
-fn count(map: &Map) -> Result<u64> {
+fn count_entries(map: &Map) -> Result<u64> {
     let mut scan = Scan::new(map)?;
     let mut count = 0;
     while let Some(chunk) = scan.next()? {

@@ -96,7 +96,7 @@ impl<'a> From<&'a Record> for Entry<'a> {
                     key_size: first,
                     value_size: second,
                     max_entries: third,
-                    flags: flags::names(fourth),
+                    flags: flags::list_names(fourth),
                 },
                 Class::Link => Details::Link { prog_id: first },
                 Class::Prog => Details::Prog {},

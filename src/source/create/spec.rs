@@ -70,12 +70,12 @@ impl NewMap {
             "extra" => self.extra = number(text)?,
             "numa" => {
                 self.numa_node = number(text)?;
-                self.flags |= flags::by_name("NUMA_NODE").unwrap_or_default();
+                self.flags |= flags::parse_name("NUMA_NODE").unwrap_or_default();
             }
             "flags" => {
                 for name in text.split('|') {
                     self.flags |=
-                        flags::by_name(name).ok_or(format!("{} is not a flag", quote(name)))?;
+                        flags::parse_name(name).ok_or(format!("{} is not a flag", quote(name)))?;
                 }
             }
             "inner" if self.row.map_type.holds_maps() => self.inner = Some(Inner::parse(text)?),
@@ -89,7 +89,7 @@ impl NewMap {
 
     /// A flag that restricts only the new fd, and how the map can be opened through others.
     pub fn access_flag(&self) -> Option<(&'static str, &'static str)> {
-        let is_set = |name| flags::by_name(name).is_some_and(|flag| self.flags & flag != 0);
+        let is_set = |name| flags::parse_name(name).is_some_and(|flag| self.flags & flag != 0);
         [("RDONLY", "writable"), ("WRONLY", "readable")].into_iter().find(|(name, _)| is_set(name))
     }
 

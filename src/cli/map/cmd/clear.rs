@@ -25,7 +25,7 @@ impl<'a> Args<'a> {
 pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
     let target = session.open(&args.map, AccessMode::ReadWrite)?;
     let kind = target.map.info().map_type;
-    if let Some(instead) = advice::clearing(kind) {
+    if let Some(instead) = advice::find_clear_alternative(kind) {
         bail!("{}: clear: not possible with {}: {instead}", target.label, kind.with_article());
     }
     empty::clear(&target.map).map_err(|errno| target.explain_delete("clear", errno))?;

@@ -139,5 +139,5 @@ fn inherited_row(Inherited { claim, info, .. }: Inherited, layouts: &mut Layouts
 
 /// What is told beside the row itself, with the pins yet to come.
 fn whole(info: &MapInfo) -> Option<Whole> {
-    Some(Whole { flags: flags::names(info.flags), pins: Vec::new() })
+    Some(Whole { flags: flags::list_names(info.flags), pins: Vec::new() })
 }

@@ -234,7 +234,7 @@ fn set_descriptor(
 /// (`perf_event_fd_array_release`), which no other process has unless it was inherited.
 fn check_lasting(target: &Target, map: &OsStr) -> anyhow::Result<()> {
     let info = target.map.info();
-    let kept = flags::by_name("PRESERVE_ELEMS").is_some_and(|bit| info.flags & bit != 0);
+    let kept = flags::parse_name("PRESERVE_ELEMS").is_some_and(|bit| info.flags & bit != 0);
     if info.map_type == MapType::PERF_EVENT_ARRAY && !kept && !reference::is_inherited(map) {
         bail!(
             "{}: set: the entry would vanish when bpf-map ends: \

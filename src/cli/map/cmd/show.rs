@@ -52,12 +52,12 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
         access: fd::access_mode(map.as_fd()).map_err(fail("read access mode"))?,
         layout: &target.layout,
         layout_source: target.origin.source(),
-        whole: Whole { flags: flags::names(map.info().flags), pins: pins.unwrap_or_default() },
+        whole: Whole { flags: flags::list_names(map.info().flags), pins: pins.unwrap_or_default() },
         cpus: match target.is_per_cpu() {
             true => Some(target.cpus()?.numbers().len()),
             false => None,
         },
-        used: usage::used(map).map_err(fail("count"))?,
+        used: usage::count_used(map).map_err(fail("count"))?,
     };
     match args.json {
         true => out.data.extend(show::json(&shown)),

@@ -29,7 +29,7 @@ impl Target {
     /// elements can be gone through. `operation` is the subcommand.
     pub fn walked_key(&self, operation: &'static str) -> anyhow::Result<&Type> {
         let kind = self.map.info().map_type;
-        if let Some(instead) = crate::map::advice::walking(kind) {
+        if let Some(instead) = crate::map::advice::find_walk_alternative(kind) {
             bail!(
                 "{}: {operation}: not possible with {}: {instead}",
                 self.label,
