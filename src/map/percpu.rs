@@ -13,7 +13,7 @@ pub struct Cpus(&'static [u32]);
 
 impl Cpus {
     /// The CPUs of a per-CPU map.
-    pub fn of(map: &Map) -> Result<Cpus, CpusError> {
+    pub fn read(map: &Map) -> Result<Cpus, CpusError> {
         map.cpus().map(Cpus)
     }
 
@@ -23,7 +23,7 @@ impl Cpus {
     }
 
     /// The index of the value of CPU `number`; None if the CPU is not possible.
-    pub fn place(&self, number: u32) -> Option<usize> {
+    pub fn index_of(&self, number: u32) -> Option<usize> {
         self.0.binary_search(&number).ok()
     }
 }
@@ -37,7 +37,7 @@ mod tests {
         // 0-2,8: a list with a hole.
         let cpus = Cpus(&[0, 1, 2, 8]);
         for (number, place) in [(0, Some(0)), (2, Some(2)), (8, Some(3)), (3, None), (9, None)] {
-            assert_eq!(cpus.place(number), place, "{number}");
+            assert_eq!(cpus.index_of(number), place, "{number}");
         }
     }
 }

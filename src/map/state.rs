@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 
 /// Properties of a map that may change, and those that bpf(2) does not report.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct State {
+pub struct MapState {
     /// Whether bpf(2) can no longer write it.
     pub frozen: bool,
     /// Bytes of memory.
@@ -20,13 +20,13 @@ pub struct State {
     pub owner_jited: Option<bool>,
 }
 
-impl State {
-    pub fn of(map: &Map) -> Result<State> {
-        Ok(State::parse(&fd::info(map.as_fd())?))
+impl MapState {
+    pub fn read(map: &Map) -> Result<MapState> {
+        Ok(MapState::parse(&fd::info(map.as_fd())?))
     }
 
-    fn parse(text: &str) -> State {
-        let mut state = State::default();
+    fn parse(text: &str) -> MapState {
+        let mut state = MapState::default();
         for line in text.lines() {
             let Some((field, value)) = line.split_once(':') else { continue };
             let value = value.trim();
@@ -50,20 +50,20 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use super::State;
+    use super::MapState;
 
     #[test]
     fn fields_are_read_in_any_order() {
         let text = "pos:\t0\nflags:\t02000002\nmap_type:\t3\nmap_extra:\t0x1f\nmemlock:\t344\n\
                     frozen:\t1\nowner_prog_type:\t3\nowner_jited:\t0\nodd\nnew:\tx\n";
-        let want = State {
+        let want = MapState {
             frozen: true,
             memlock: 344,
             extra: 31,
             owner: Some(3),
             owner_jited: Some(false),
         };
-        assert_eq!(State::parse(text), want);
-        assert_eq!(State::parse(""), State::default());
+        assert_eq!(MapState::parse(text), want);
+        assert_eq!(MapState::parse(""), MapState::default());
     }
 }

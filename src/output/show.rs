@@ -1,7 +1,7 @@
 //! One map in full: a line a field for reading, or a JSON object.
 
 use super::{Whole, document};
-use crate::map::state::State;
+use crate::map::state::MapState;
 use crate::map::typed::LayoutSource;
 use crate::object::program_type;
 use crate::text::escape;
@@ -16,7 +16,7 @@ use std::fmt::Write;
 #[derive(Debug)]
 pub struct Shown<'a> {
     pub info: &'a MapInfo,
-    pub state: State,
+    pub state: MapState,
     pub access: AccessMode,
     pub layout: &'a Layout,
     pub layout_source: LayoutSource,

@@ -3,7 +3,7 @@
 use crate::cli::map::arguments::{self, MapArguments};
 use crate::cli::map::session::Session;
 use crate::error::{Cause, Error};
-use crate::map::state::State;
+use crate::map::state::MapState;
 use bpf_inherit::{AccessMode, Errno, fd};
 use clap::{ArgMatches, Command};
 use std::ffi::OsStr;
@@ -27,7 +27,7 @@ impl<'a> Args<'a> {
 pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
     let target = session.open(&MapArguments::of(args.map), AccessMode::ReadWrite)?;
     let fail = |cause: Cause| Error::new(&target.label, "freeze", cause);
-    if State::of(&target.map).map_err(|errno| fail(errno.into()))?.frozen {
+    if MapState::read(&target.map).map_err(|errno| fail(errno.into()))?.frozen {
         return Ok(0);
     }
     target.map.freeze().map_err(|errno| {

@@ -6,7 +6,7 @@ use crate::cli::map::arguments::{self, MapArguments};
 use crate::cli::map::session::Session;
 use crate::error::Error;
 use crate::map::flags;
-use crate::map::state::State;
+use crate::map::state::MapState;
 use crate::map::usage;
 use crate::output::Whole;
 use crate::output::show::{self, Shown};
@@ -48,7 +48,7 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
     let pins = pinned.remove(&id).map(|(_, pins)| pins);
     let shown = Shown {
         info: map.info(),
-        state: State::of(map).map_err(fail("read fdinfo"))?,
+        state: MapState::read(map).map_err(fail("read fdinfo"))?,
         access: fd::access_mode(map.as_fd()).map_err(fail("read access mode"))?,
         layout: &target.layout,
         layout_source: target.origin.source(),

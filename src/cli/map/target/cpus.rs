@@ -100,7 +100,7 @@ impl Target {
 
     /// The CPUs of a per-CPU map.
     pub fn cpus(&self) -> anyhow::Result<Cpus> {
-        Cpus::of(&self.map).with_context(|| self.label.clone())
+        Cpus::read(&self.map).with_context(|| self.label.clone())
     }
 
     /// The CPUs whose values are read; an error if CPUs are selected and the map has one value for
@@ -145,7 +145,7 @@ impl Target {
     fn find_cpu(&self, number: u32) -> anyhow::Result<usize> {
         self.require_cpus("cpu")?;
         let cpus = self.cpus()?;
-        let Some(place) = cpus.place(number) else {
+        let Some(place) = cpus.index_of(number) else {
             let last = cpus.numbers().last().copied().unwrap_or_default();
             let holes = if last as usize >= cpus.numbers().len() { ", not all" } else { "" };
             bail!(

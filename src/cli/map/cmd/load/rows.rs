@@ -17,7 +17,7 @@ pub struct Rows<'t> {
 
 impl<'t> Rows<'t> {
     pub fn new(map: &'t Map) -> anyhow::Result<Rows<'t>> {
-        let possible = Cpus::of(map)?;
+        let possible = Cpus::read(map)?;
         let given = vec![false; possible.numbers().len()];
         let slots = vec![0; map.value_len()];
         Ok(Rows { possible, map, key: Vec::new(), slots, given })
@@ -26,7 +26,7 @@ impl<'t> Rows<'t> {
     /// Adds the value of the CPU that a cell names; returns the values of all CPUs once they are
     /// complete.
     pub fn add(&mut self, cpu: &str, key: &[u8], value: &[u8]) -> anyhow::Result<Option<&[u8]>> {
-        let place = cpu.parse().ok().and_then(|number| self.possible.place(number));
+        let place = cpu.parse().ok().and_then(|number| self.possible.index_of(number));
         let Some(place) = place else {
             let start: String = cpu.chars().take(40).collect();
             bail!("cpu: \"{}\" is not a possible CPU", escape(start.as_bytes()));
