@@ -1,7 +1,7 @@
 //! Objects that were opened, with the names and layouts that another process, an agent, a pin's
 //! file name or an environment provides. These cannot be read before they are checked.
 
-use crate::map::typed::{LayoutSource, Layouts, parse_for};
+use crate::map::typed::{LayoutSource, Layouts, parse_layout_for};
 use crate::name;
 use crate::text::quote;
 use bpf_inherit::ObjectKind;
@@ -99,7 +99,7 @@ impl ForeignLayout {
     /// For the environment of this process, which wins over BTF.
     pub fn fit(self, map: &MapInfo) -> Result<Layout, String> {
         let ForeignLayout { text, label } = self;
-        parse_for(&text, map).map_err(|why| format!("{label}: {why}: the layout is dropped"))
+        parse_layout_for(&text, map).map_err(|why| format!("{label}: {why}: the layout is dropped"))
     }
 
     /// The layout for a map: that of its BTF if readable, else this one if it fits.
@@ -112,7 +112,7 @@ impl ForeignLayout {
             Ok(layout) => (Some((layout, LayoutSource::Environment)), None),
             Err(warning) => (None, Some(warning)),
         };
-        let btf = layouts.layout(map).map(|layout| (layout, LayoutSource::Btf));
+        let btf = layouts.read(map).ok().flatten().map(|layout| (layout, LayoutSource::Btf));
         (btf.or(fitting), warning)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Trouble;
 use super::about::About;
-use crate::map::typed::parse_for;
+use crate::map::typed::parse_layout_for;
 use crate::text::quote;
 use crate::wire::agent::{Class, Mode, Record, State, Status};
 use bpf_inherit::AccessMode;
@@ -115,7 +115,7 @@ pub fn by_id(name: &[u8], id: u32, access: AccessMode) -> Result<OwnedFd, Troubl
 pub fn check_layout(text: &[u8], object: &Object) -> Result<(), String> {
     match object {
         _ if text.is_empty() => Ok(()),
-        Object::Map(map) => parse_for(text, map.info()).map(drop),
+        Object::Map(map) => parse_layout_for(text, map.info()).map(drop),
         other => Err(format!("a layout for {}", other.kind().with_article())),
     }
 }

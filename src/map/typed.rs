@@ -27,7 +27,7 @@ enum BtfObject {
 
 impl BtfObject {
     /// The BTF object that describes the values of a map, and the value's type id in it.
-    fn of(info: &MapInfo) -> Option<(BtfObject, u32)> {
+    fn find_for(info: &MapInfo) -> Option<(BtfObject, u32)> {
         match (info.btf_vmlinux_value_type_id, info.btf_value_type_id) {
             (0, 0) => None,
             (0, _) if info.btf_id == 0 => None,
@@ -80,18 +80,18 @@ impl Serialize for LayoutSource {
 
 /// Why the BTF of a map gives no layout.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unreadable {
+pub enum BtfReadError {
     Errno(Errno),
     Text(String),
 }
 
-impl fmt::Display for Unreadable {
+impl fmt::Display for BtfReadError {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
             // CAP_BPF is not enough.
-            Unreadable::Errno(Errno::EPERM) => f.write_str("its BTF needs CAP_SYS_ADMIN"),
-            Unreadable::Errno(errno) => write!(f, "its BTF cannot be read: {}", describe(*errno)),
-            Unreadable::Text(text) => write!(f, "its BTF cannot be read: {text}"),
+            BtfReadError::Errno(Errno::EPERM) => f.write_str("its BTF needs CAP_SYS_ADMIN"),
+            BtfReadError::Errno(errno) => write!(f, "its BTF cannot be read: {}", describe(*errno)),
+            BtfReadError::Text(text) => write!(f, "its BTF cannot be read: {text}"),
         }
     }
 }
@@ -99,7 +99,7 @@ impl fmt::Display for Unreadable {
 impl Layouts {
     /// The layout of a map from BTF, in the layout notation, if BTF can be read; and the source of the
     /// layout that the map has then.
-    pub fn of(&mut self, info: &MapInfo) -> (Option<Vec<u8>>, LayoutSource) {
+    pub fn read_text(&mut self, info: &MapInfo) -> (Option<Vec<u8>>, LayoutSource) {
         match self.read(info) {
             Ok(Some(layout)) => (Some(layout.to_string().into_bytes()), LayoutSource::Btf),
             Ok(None) => (None, LayoutSource::Size),
@@ -107,21 +107,16 @@ impl Layouts {
         }
     }
 
-    /// The layout of a map from BTF, if BTF can be read.
-    pub fn layout(&mut self, info: &MapInfo) -> Option<Layout> {
-        self.read(info).ok().flatten()
-    }
-
     /// The layout of a map from BTF; None if the map has no BTF. Reading BTF requires
     /// CAP_SYS_ADMIN.
     ///
     /// The type ids of a kernel module begin after those of vmlinux: a struct_ops map of a
     /// module has no layout here, rather than a wrong one.
-    pub fn read(&mut self, info: &MapInfo) -> Result<Option<Layout>, Unreadable> {
-        let Some((object, value)) = BtfObject::of(info) else { return Ok(None) };
+    pub fn read(&mut self, info: &MapInfo) -> Result<Option<Layout>, BtfReadError> {
+        let Some((object, value)) = BtfObject::find_for(info) else { return Ok(None) };
         let blob = self.blobs.entry(object).or_insert_with(|| object.fetch());
-        let blob = blob.as_ref().map_err(|errno| Unreadable::Errno(*errno))?;
-        let malformed = |error: BtfError| Unreadable::Text(error.to_string());
+        let blob = blob.as_ref().map_err(|errno| BtfReadError::Errno(*errno))?;
+        let malformed = |error: BtfError| BtfReadError::Text(error.to_string());
         let btf = Btf::parse(blob).map_err(malformed)?;
         let value = btf.layout(value).map_err(malformed)?;
         let key = match info.key_size {
@@ -135,17 +130,17 @@ impl Layouts {
             _ => key,
         };
         let layout = Layout { key, value };
-        check_sizes(&layout, info).map_err(Unreadable::Text)?;
+        check_sizes(&layout, info).map_err(BtfReadError::Text)?;
         Ok(Some(layout))
     }
 }
 
 /// The layout that follows from the sizes.
-pub fn by_sizes(info: &MapInfo) -> Layout {
+pub fn derive_from_sizes(info: &MapInfo) -> Layout {
     let key = (info.key_size > 0).then(|| Type::of_size(info.key_size));
     Layout {
         key: if info.map_type == MapType::LPM_TRIE { key.map(to_lpm_key) } else { key },
-        value: value_of_size(info),
+        value: derive_value_type(info),
     }
 }
 
@@ -155,7 +150,7 @@ const STACK_BUILD_ID: u32 = 1 << 5;
 /// The type of a map's values that follows from the map's type and size.
 ///
 /// Stack traces are addresses, or `struct bpf_stack_build_id` (linux/bpf.h), up to the first zero.
-fn value_of_size(info: &MapInfo) -> Type {
+fn derive_value_type(info: &MapInfo) -> Type {
     let frame = match info.map_type {
         MapType::STACK_TRACE if info.flags & STACK_BUILD_ID != 0 => {
             "struct{status: i32, build_id: hex[20], union{offset: u64, ip: u64}}"
@@ -173,7 +168,7 @@ fn value_of_size(info: &MapInfo) -> Type {
 }
 
 /// Reads the layout of a map from text; an error unless it has the map's sizes.
-pub fn parse_for(text: &[u8], info: &MapInfo) -> Result<Layout, String> {
+pub fn parse_layout_for(text: &[u8], info: &MapInfo) -> Result<Layout, String> {
     let text = std::str::from_utf8(text).map_err(|_| "a layout that is not UTF-8")?;
     let layout = text.parse().map_err(|e| format!("layout: {e}"))?;
     check_sizes(&layout, info)?;

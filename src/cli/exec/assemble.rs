@@ -89,7 +89,7 @@ fn choose_layout(
     });
     match checked {
         Some((layout, source)) => (Some(layout.to_string().into_bytes()), source),
-        None => layouts.of(map.info()),
+        None => layouts.read_text(map.info()),
     }
 }
 
@@ -138,7 +138,7 @@ pub fn keep_inherited(
         };
         let mut layout_source = LayoutSource::Environment;
         if claim.layout.is_none() {
-            (claim.layout, layout_source) = layouts.of(&map);
+            (claim.layout, layout_source) = layouts.read_text(&map);
         }
         let reopened = match settings.read_only {
             true => readonly::reopen(&map, mode, claim.name.as_deref(), &settings.bpffs)?,

@@ -117,7 +117,7 @@ fn add_others(
     }
     rows.extend(infos.values().map(|info| {
         let name = Some(info.name.clone()).filter(|name| !name.is_empty());
-        let nowhere = MapRow::new(0, 0, name, layouts.of(info), info, AccessMode::ReadOnly);
+        let nowhere = MapRow::new(0, 0, name, layouts.read_text(info), info, AccessMode::ReadOnly);
         MapRow { index: None, fd: None, access: None, whole: whole(info), ..nowhere }
     }));
     Ok(())
@@ -127,7 +127,7 @@ fn inherited_row(Inherited { claim, info, .. }: Inherited, layouts: &mut Layouts
     let layout = match &info {
         Info::Map(map, _) => match claim.layout {
             Some(layout) => (Some(layout), LayoutSource::Environment),
-            None => layouts.of(map),
+            None => layouts.read_text(map),
         },
         _ => (None, LayoutSource::Size),
     };

@@ -199,7 +199,7 @@ fn open(startup: &Startup, text: &OsStr, read_only: bool) -> anyhow::Result<Left
     let own = found.take_layout();
     let Found { map, name, .. } = found;
     let own = own.map(|layout| layout.to_string().into_bytes());
-    let layout = own.or_else(|| Layouts::default().of(map.info()).0);
+    let layout = own.or_else(|| Layouts::default().read_text(map.info()).0);
     Ok(Left { kind: ObjectKind::Map, object: Object::Map(map), name, layout })
 }
 

@@ -3,7 +3,7 @@
 
 use super::Target;
 use crate::cli::exit::warn;
-use crate::map::typed::{LayoutSource, Layouts, Unreadable, by_sizes};
+use crate::map::typed::{BtfReadError, LayoutSource, Layouts, derive_from_sizes};
 use crate::text::escape;
 use anyhow::bail;
 use bpf_inherit::bpf::MapInfo;
@@ -19,7 +19,7 @@ pub struct Origin {
     pub key: LayoutSource,
     pub value: LayoutSource,
     /// Why BTF was not read, if one of them is a guess.
-    unreadable: Option<Unreadable>,
+    unreadable: Option<BtfReadError>,
     /// The options that give the types.
     options: [&'static str; 2],
 }
@@ -42,8 +42,8 @@ impl Origin {
             Some(layout) => (layout, LayoutSource::Environment, None),
             None => match Layouts::default().read(info) {
                 Ok(Some(layout)) => (layout, LayoutSource::Btf, None),
-                Ok(None) => (by_sizes(info), LayoutSource::Size, None),
-                Err(why) => (by_sizes(info), LayoutSource::Guess, Some(why)),
+                Ok(None) => (derive_from_sizes(info), LayoutSource::Size, None),
+                Err(why) => (derive_from_sizes(info), LayoutSource::Guess, Some(why)),
             },
         };
         let key = match source {

@@ -63,7 +63,9 @@ fn open(name: &[u8], Inherited { claim, fd, .. }: &Inherited) -> anyhow::Result<
         object.map_err(|other| anyhow!("descriptor {} is {}", claim.fd, other.with_article()))?;
     let layout = match &object {
         // A declared layout fits: inherited::here has dropped any other.
-        Object::Map(map) => claim.layout.clone().or_else(|| Layouts::default().of(map.info()).0),
+        Object::Map(map) => {
+            claim.layout.clone().or_else(|| Layouts::default().read_text(map.info()).0)
+        }
         _ => None,
     };
     Ok(Outgoing { name: name.to_vec(), object, layout })
