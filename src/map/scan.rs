@@ -14,8 +14,8 @@ use bpf_inherit::batch::Cursor;
 use bpf_inherit::mmap::Mapped;
 use bpf_inherit::{Errno, Result};
 use passes::Passes;
-use seen::Seen;
-use steps::{Budget, Steps};
+use seen::SeenKeys;
+use steps::{StepBudget, Steps};
 
 /// Entries that are read at a time, if they are small.
 const CHUNK: usize = 4096;
@@ -26,18 +26,18 @@ const MAX_BYTES: usize = 1 << 20;
 #[derive(Debug)]
 pub struct Scan<'m> {
     map: &'m Map,
-    way: Way<'m>,
+    method: Method<'m>,
     keys: Vec<u8>,
     values: Vec<u8>,
-    seen: Seen,
+    seen: SeenKeys,
     passes: Passes,
-    budget: Budget,
+    budget: StepBudget,
     keys_only: bool,
     done: bool,
 }
 
 #[derive(Debug)]
-enum Way<'m> {
+enum Method<'m> {
     /// From memory, by this file descriptor, from the entry at index `next` on.
     Memory {
         map: &'m Map,
@@ -79,36 +79,37 @@ impl<'m> Scan<'m> {
     /// # Errors
     /// EINVAL for a map without keys.
     pub fn new(map: &'m Map) -> Result<Scan<'m>> {
-        Scan::through(map, None)
+        Scan::with_writable(map, None)
     }
 
     /// As [`Scan::new`], with a read-write file descriptor of the same map, which the kernel requires
     /// for mapping an array, even for reading.
-    pub fn through(map: &'m Map, writable: Option<&'m Map>) -> Result<Scan<'m>> {
+    pub fn with_writable(map: &'m Map, writable: Option<&'m Map>) -> Result<Scan<'m>> {
         if map.key_len() == 0 || map.value_len() == 0 {
             return Err(Errno::EINVAL);
         }
         let chunk = (MAX_BYTES / (map.key_len() + map.value_len())).clamp(1, CHUNK);
-        let way = match [Some(map), writable].into_iter().flatten().find(|map| Scan::maps(map)) {
-            Some(map) => Way::Memory { map, next: 0 },
-            None => Way::Batch(Cursor::new(map)),
-        };
+        let method =
+            match [Some(map), writable].into_iter().flatten().find(|map| Scan::can_map(map)) {
+                Some(map) => Method::Memory { map, next: 0 },
+                None => Method::Batch(Cursor::new(map)),
+            };
         let info = map.info();
         Ok(Scan {
             map,
-            way,
+            method,
             keys: vec![0; chunk * map.key_len()],
             values: vec![0; chunk * map.value_len()],
-            seen: Seen::of_batches(info.map_type),
+            seen: SeenKeys::new_for_batches(info.map_type),
             passes: Passes::default(),
-            budget: Budget::new(info.max_entries),
+            budget: StepBudget::new(info.max_entries),
             keys_only: false,
             done: false,
         })
     }
 
     /// Whether `map` can be read from memory by this file descriptor.
-    pub fn maps(map: &Map) -> bool {
+    pub fn can_map(map: &Map) -> bool {
         Mapped::part(map, 0, 1, false).is_ok()
     }
 
@@ -127,13 +128,13 @@ impl<'m> Scan<'m> {
             let count = match self.read() {
                 // No batches for this type.
                 Err(Errno::UnknownErrno | Errno::EOPNOTSUPP)
-                    if matches!(self.way, Way::Batch(_)) =>
+                    if matches!(self.method, Method::Batch(_)) =>
                 {
-                    self.step();
+                    self.switch_to_keys();
                     continue;
                 }
                 // A bucket that does not fit.
-                Err(Errno::ENOSPC) if matches!(self.way, Way::Batch(_)) => {
+                Err(Errno::ENOSPC) if matches!(self.method, Method::Batch(_)) => {
                     self.keys.resize(self.keys.len() * 2, 0);
                     self.values.resize(self.values.len() * 2, 0);
                     continue;
@@ -151,18 +152,18 @@ impl<'m> Scan<'m> {
     }
 
     /// Continues key by key.
-    fn step(&mut self) {
-        self.way = Way::Keys(Steps::default());
+    fn switch_to_keys(&mut self) {
+        self.method = Method::Keys(Steps::default());
         let info = self.map.info();
-        self.seen.in_steps(info.map_type);
-        self.budget = Budget::new(info.max_entries);
+        self.seen.track_steps(info.map_type);
+        self.budget = StepBudget::new(info.max_entries);
     }
 
     /// Fills the buffers; returns the number of entries in them.
     fn read(&mut self) -> Result<usize> {
         let (key_len, value_len) = (self.map.key_len(), self.map.value_len());
-        match &mut self.way {
-            Way::Memory { map, next } => {
+        match &mut self.method {
+            Method::Memory { map, next } => {
                 let left = map.info().max_entries as usize - *next;
                 let (first, count) = (*next, left.min(self.keys.len() / key_len));
                 let mapped = Mapped::part(map, first, count, false)?;
@@ -178,7 +179,7 @@ impl<'m> Scan<'m> {
                 }
                 Ok(count)
             }
-            Way::Batch(cursor) => {
+            Method::Batch(cursor) => {
                 let batch = cursor.lookup(&mut self.keys, &mut self.values, false)?;
                 if !self.seen.can_repeat() {
                     self.done = batch.end;
@@ -186,17 +187,17 @@ impl<'m> Scan<'m> {
                 }
                 // Only if the kernel can start over: a walk over buckets needs no limit.
                 if !self.budget.take(batch.count.max(1)) && !batch.end {
-                    self.step();
+                    self.switch_to_keys();
                 }
-                let fresh = self.forget_repeated(batch.count);
-                self.passes.count(batch.count, fresh);
+                let fresh = self.remove_repeated(batch.count);
+                self.passes.add(batch.count, fresh);
                 if batch.end {
-                    self.done = self.passes.end(self.seen.len());
-                    self.way = Way::Batch(Cursor::new(self.map));
+                    self.done = self.passes.finish(self.seen.len());
+                    self.method = Method::Batch(Cursor::new(self.map));
                 }
                 Ok(fresh)
             }
-            Way::Keys(steps) => {
+            Method::Keys(steps) => {
                 let (key, value) = (&mut self.keys[..key_len], &mut self.values[..value_len]);
                 let next_key = |from: Option<&[u8]>, next: &mut [u8]| self.map.next_key(from, next);
                 if !steps.next(next_key, &mut self.seen, &mut self.budget, key)? {
@@ -219,7 +220,7 @@ impl<'m> Scan<'m> {
     }
 
     /// Removes those of the first `count` entries that were returned before.
-    fn forget_repeated(&mut self, count: usize) -> usize {
+    fn remove_repeated(&mut self, count: usize) -> usize {
         let (key_len, value_len) = (self.map.key_len(), self.map.value_len());
         let mut kept = 0;
         for at in 0..count {

@@ -21,14 +21,14 @@ pub struct Passes {
 
 impl Passes {
     /// Adds to the keys that the kernel returned in the present walk, and to those that are new.
-    pub fn count(&mut self, given: usize, fresh: usize) {
+    pub fn add(&mut self, given: usize, fresh: usize) {
         self.given += given;
         self.fresh += fresh;
     }
 
     /// Ends a walk; `known` keys were returned so far. Returns whether it was the last: it returned
     /// exactly the known keys, or several walks had no new key.
-    pub fn end(&mut self, known: usize) -> bool {
+    pub fn finish(&mut self, known: usize) -> bool {
         let calm = self.fresh == 0 && self.given == known;
         self.quiet = if self.fresh == 0 { self.quiet + 1 } else { 0 };
         self.done += 1;
@@ -42,14 +42,14 @@ mod tests {
     use super::*;
 
     /// The number of walks, if each returns `(keys, new keys)`.
-    fn walks(each: &[(usize, usize)]) -> usize {
+    fn count_walks(each: &[(usize, usize)]) -> usize {
         let (mut passes, mut known) = (Passes::default(), 0);
         for (n, &(given, fresh)) in
             each.iter().chain(each.last().iter().copied().cycle()).enumerate()
         {
             known += fresh;
-            passes.count(given, fresh);
-            if passes.end(known) {
+            passes.add(given, fresh);
+            if passes.finish(known) {
                 return n + 1;
             }
         }
@@ -58,10 +58,10 @@ mod tests {
 
     #[test]
     fn trie_is_walked_until_no_key_is_new() {
-        assert_eq!(walks(&[(100, 100), (100, 0)]), 2);
-        assert_eq!(walks(&[(0, 0)]), 1, "an empty one");
-        assert_eq!(walks(&[(99, 99), (100, 1), (100, 0)]), 3);
-        assert_eq!(walks(&[(100, 100), (130, 0)]), 5, "it started over");
-        assert_eq!(walks(&[(100, 100), (100, 1)]), 16);
+        assert_eq!(count_walks(&[(100, 100), (100, 0)]), 2);
+        assert_eq!(count_walks(&[(0, 0)]), 1, "an empty one");
+        assert_eq!(count_walks(&[(99, 99), (100, 1), (100, 0)]), 3);
+        assert_eq!(count_walks(&[(100, 100), (130, 0)]), 5, "it started over");
+        assert_eq!(count_walks(&[(100, 100), (100, 1)]), 16);
     }
 }

@@ -5,46 +5,46 @@ use std::collections::HashSet;
 
 /// The keys that were returned.
 #[derive(Debug)]
-pub enum Seen {
+pub enum SeenKeys {
     /// Not recorded: the kernel returns every key once.
     Once,
     /// These, which the kernel may return again.
     Set(HashSet<Box<[u8]>>),
 }
 
-impl Seen {
+impl SeenKeys {
     /// For a walk in batches. The cursor of a trie is a key, and the kernel starts over if that key
     /// was deleted; other cursors are a bucket or an index.
-    pub fn of_batches(kind: MapType) -> Seen {
-        if kind == MapType::LPM_TRIE { Seen::Set(HashSet::new()) } else { Seen::Once }
+    pub fn new_for_batches(kind: MapType) -> SeenKeys {
+        if kind == MapType::LPM_TRIE { SeenKeys::Set(HashSet::new()) } else { SeenKeys::Once }
     }
 
     /// Continues the walk key by key.
-    pub fn in_steps(&mut self, kind: MapType) {
+    pub fn track_steps(&mut self, kind: MapType) {
         if !self.can_repeat() && !kind.is_walked_by_index() {
-            *self = Seen::Set(HashSet::new());
+            *self = SeenKeys::Set(HashSet::new());
         }
     }
 
     /// Whether a key may be returned again.
     pub fn can_repeat(&self) -> bool {
-        !matches!(self, Seen::Once)
+        !matches!(self, SeenKeys::Once)
     }
 
     /// The number of recorded keys.
     pub fn len(&self) -> usize {
         match self {
-            Seen::Once => 0,
-            Seen::Set(keys) => keys.len(),
+            SeenKeys::Once => 0,
+            SeenKeys::Set(keys) => keys.len(),
         }
     }
 
     /// Records a key; false if it was returned before.
     pub fn add(&mut self, key: &[u8]) -> bool {
         match self {
-            Seen::Once => true,
+            SeenKeys::Once => true,
             // Looked up first: most repetitions follow each other, and need no copy.
-            Seen::Set(keys) => !keys.contains(key) && keys.insert(key.into()),
+            SeenKeys::Set(keys) => !keys.contains(key) && keys.insert(key.into()),
         }
     }
 }
@@ -55,10 +55,10 @@ mod tests {
 
     #[test]
     fn repeated_keys_are_recognized() {
-        let mut seen = Seen::Once;
-        seen.in_steps(MapType(7));
+        let mut seen = SeenKeys::Once;
+        seen.track_steps(MapType(7));
         assert!(!seen.can_repeat());
-        seen.in_steps(MapType(25));
+        seen.track_steps(MapType(25));
         assert!(seen.can_repeat() && seen.add(b"a") && seen.add(b"b") && !seen.add(b"a"));
         assert_eq!(seen.len(), 2);
     }

@@ -1,7 +1,7 @@
 //! A walk from key to key. The kernel starts over at the first key if the key to continue from was
 //! deleted.
 
-use super::seen::Seen;
+use super::seen::SeenKeys;
 use bpf_inherit::{Errno, Result};
 
 /// How often a call is repeated after the kernel started over: a writer that replaces a key by
@@ -10,12 +10,12 @@ const RETRIES: usize = 8;
 
 /// The number of steps that a walk may still take.
 #[derive(Debug)]
-pub struct Budget(u64);
+pub struct StepBudget(u64);
 
-impl Budget {
+impl StepBudget {
     /// For a map of `max_entries` entries: more steps are possible only by starting over.
-    pub fn new(max_entries: u32) -> Budget {
-        Budget(64 * u64::from(max_entries) + 4096)
+    pub fn new(max_entries: u32) -> StepBudget {
+        StepBudget(64 * u64::from(max_entries) + 4096)
     }
 
     /// Takes `steps` steps; false if they were the last.
@@ -46,8 +46,8 @@ impl Steps {
     pub fn next(
         &mut self,
         mut next_key: impl FnMut(Option<&[u8]>, &mut [u8]) -> Result<bool>,
-        seen: &mut Seen,
-        budget: &mut Budget,
+        seen: &mut SeenKeys,
+        budget: &mut StepBudget,
         key: &mut [u8],
     ) -> Result<bool> {
         let mut retries = RETRIES;
@@ -83,7 +83,7 @@ mod tests {
     const KEYS: u8 = 100;
 
     /// The change of a key when the walk is to continue from it.
-    enum Change {
+    enum KeyChange {
         Unchanged,
         /// It is deleted and added again.
         Replaced,
@@ -91,21 +91,23 @@ mod tests {
     }
 
     /// Walks over a hash of all keys below [`KEYS`]. Returns the keys, and the end of the walk.
-    fn walk(mut change: impl FnMut(u8) -> Change) -> (Vec<u8>, Result<()>) {
+    fn walk(mut change: impl FnMut(u8) -> KeyChange) -> (Vec<u8>, Result<()>) {
         let mut present = [true; KEYS as usize];
         let mut next_key = |from: Option<&[u8]>, key: &mut [u8]| {
             let mut from = from.map(|from| from[0]).filter(|from| present[usize::from(*from)]);
             match from.map(|key| (key, change(key))) {
-                Some((_, Change::Replaced)) => from = None,
-                Some((key, Change::Deleted)) => (present[usize::from(key)], from) = (false, None),
+                Some((_, KeyChange::Replaced)) => from = None,
+                Some((key, KeyChange::Deleted)) => {
+                    (present[usize::from(key)], from) = (false, None)
+                }
                 _ => {}
             }
             let next = (from.map_or(0, |from| from + 1)..KEYS).find(|k| present[usize::from(*k)]);
             key[0] = next.unwrap_or(KEYS);
             Ok(next.is_some())
         };
-        let mut seen = Seen::Set(HashSet::new());
-        let (mut steps, mut budget) = (Steps::default(), Budget::new(KEYS.into()));
+        let mut seen = SeenKeys::Set(HashSet::new());
+        let (mut steps, mut budget) = (Steps::default(), StepBudget::new(KEYS.into()));
         let (mut found, mut key) = (Vec::new(), [0]);
         loop {
             match steps.next(&mut next_key, &mut seen, &mut budget, &mut key) {
@@ -121,7 +123,7 @@ mod tests {
         let mut state = 1u32;
         let (found, end) = walk(|_| {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            if state >> 31 == 0 { Change::Replaced } else { Change::Unchanged }
+            if state >> 31 == 0 { KeyChange::Replaced } else { KeyChange::Unchanged }
         });
         assert_eq!((found, end), ((0..KEYS).collect(), Ok(())));
     }
@@ -129,7 +131,7 @@ mod tests {
     #[test]
     fn deleted_keys_hide_no_other() {
         let (found, end) =
-            walk(|key| if key % 3 == 1 { Change::Deleted } else { Change::Unchanged });
+            walk(|key| if key % 3 == 1 { KeyChange::Deleted } else { KeyChange::Unchanged });
         assert_eq!((found, end), ((0..KEYS).collect(), Ok(())));
     }
 
@@ -138,7 +140,7 @@ mod tests {
         let mut calls = 0;
         let (found, end) = walk(|key| {
             calls += 1;
-            if key >= 50 { Change::Replaced } else { Change::Unchanged }
+            if key >= 50 { KeyChange::Replaced } else { KeyChange::Unchanged }
         });
         assert_eq!((found, end), ((0..=50).collect(), Err(Errno::EAGAIN)));
         assert!(calls < 64 * 100 + 4096 + 100, "{calls}");

@@ -15,7 +15,7 @@ use std::ffi::OsStr;
 /// only where that is worth it, and the first one cannot do it.
 pub fn writable(startup: &Startup, text: &OsStr, target: &Target) -> Option<Map> {
     let info = target.map.info();
-    if !Mapped::is_made_for(info) || Scan::maps(&target.map) {
+    if !Mapped::is_made_for(info) || Scan::can_map(&target.map) {
         return None;
     }
     // Not being allowed to write is no reason not to read.
@@ -79,7 +79,7 @@ impl<'t> Walk<'t> {
         operation: &'static str,
         writable: Option<&'t Map>,
     ) -> anyhow::Result<Walk<'t>> {
-        let scan = Scan::through(&target.map, writable);
+        let scan = Scan::with_writable(&target.map, writable);
         let scan = scan.map_err(|errno| target.explain_walk(operation, errno))?;
         Ok(Walk { target, operation, scan })
     }
