@@ -11,8 +11,8 @@ use bpf_layout::Layout;
 
 /// An open object with the name and the layout that its source provides.
 #[derive(Debug)]
-pub struct Named {
-    pub object: Object,
+pub struct Named<T = Object> {
+    pub object: T,
     pub name: Option<ForeignName>,
     /// Only maps have one.
     pub layout: Option<ForeignLayout>,

@@ -7,6 +7,5 @@ pub mod inherited;
 pub mod open;
 pub mod pin;
 pub mod process;
-pub mod program;
 pub mod request;
 pub mod tc;

@@ -90,7 +90,11 @@ fn number_of_another_program_is_not_put_into_a_program_array() {
     command.args(["--prog", one.to_str().unwrap(), "--prog", two.to_str().unwrap()]);
     let script = "exec 65<&66; bpf-map set jumps 0 prog:fd:$BPF_PROG0";
     let id = |pin: &Path| id_of_pinned("prog", pin);
-    let line = format!("bpf-map: jumps: fd 65 is program {}, not program {}", id(&two), id(&one));
+    let line = format!(
+        "bpf-map: jumps: prog:fd:65: fd 65 is program {}, not program {}",
+        id(&two),
+        id(&one)
+    );
     fails(command.args(["--", "bash", "-c", script]), 2, &line);
 }
 

@@ -150,17 +150,21 @@ fn program_is_given_by_pin_id_or_fd() {
             format!("bpf-map set j 1 {program} && bpf-map get j 1 && bpf-map get j 0 --default no");
         assert_eq!(stdout_of(&mut with(&lab, &script)), format!("{id}\nno\n"), "{program}");
     }
-    let huge = "bpf-map: j: not a descriptor number";
+    let huge = "bpf-map: j: prog:fd:4294967295: not a descriptor number";
     for (program, message) in [
-        ("5", "bpf-map: j: 5: expected prog:PATH, prog:id:N or prog:fd:N"),
-        ("I/prog", "bpf-map: j: /sys/fs/bpf/prog: expected prog:PATH, prog:id:N or prog:fd:N"),
-        ("prog:", "bpf-map: j: prog:: expected prog:PATH, prog:id:N or prog:fd:N"),
-        ("prog:id:", "bpf-map: j: prog:id:: not a number"),
-        ("prog:id:+1", "bpf-map: j: prog:id:+1: not a number"),
+        ("5", "bpf-map: j: 5: expected prog:PATH, prog:NAME, prog:id:N or prog:fd:N"),
+        (
+            "I/prog",
+            "bpf-map: j: /sys/fs/bpf/prog: expected prog:PATH, prog:NAME, prog:id:N or prog:fd:N",
+        ),
+        ("prog:", "bpf-map: j: prog:: expected prog:PATH, prog:NAME, prog:id:N or prog:fd:N"),
+        ("prog:id:", "bpf-map: j: prog:id:: not a program id"),
+        ("prog:id:+1", "bpf-map: j: prog:id:+1: not a program id"),
         ("prog:id:4294967295", "bpf-map: j: id 4294967295: open program by id: no such program"),
         ("prog:fd:4294967295", huge),
-        ("prog:fd:3", "bpf-map: j: descriptor 3 is closed"),
-        ("prog:fd:64", "bpf-map: j: descriptor 64 is a BPF map, not a program"),
+        ("prog:none", "bpf-map: j: prog:none: no inherited program has this name"),
+        ("prog:fd:3", "bpf-map: j: prog:fd:3: descriptor 3 is closed"),
+        ("prog:fd:64", "bpf-map: j: prog:fd:64: descriptor 64 is a BPF map, not a program"),
         ("prog:I/none", "bpf-map: j: /sys/fs/bpf/none: open pin: no such file or directory"),
         ("prog:I/inner", "bpf-map: j: /sys/fs/bpf/inner: open pin: a BPF map, not a program"),
         ("prog:I/link", "bpf-map: j: /sys/fs/bpf/link: open pin: a BPF link, not a program"),

@@ -5,10 +5,10 @@ pub mod advice;
 mod change;
 pub mod cpus;
 mod element;
-pub mod inherited;
+mod inherited;
 pub mod inner;
+pub mod named;
 pub mod origin;
-pub mod program;
 pub mod reference;
 pub mod values;
 pub mod walk;
@@ -23,7 +23,6 @@ use anyhow::{Context, bail};
 use bpf_inherit::{AccessMode, Map, MapType, Startup};
 use bpf_layout::{Layout, Slot};
 use origin::Origin;
-use reference::find;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
@@ -46,10 +45,10 @@ impl Target {
         access: AccessMode,
         types: &GivenTypes,
     ) -> anyhow::Result<Target> {
-        let mut found = find(startup, text, access)?;
+        let mut named = named::open_map(startup, text, access)?;
         let label = escape(text.as_bytes());
-        let own = found.take_layout();
-        let map = found.map;
+        let own = named.take_layout();
+        let map = named.object;
         let (mut layout, mut origin) = Origin::layout(own, map.info());
         if let Some(value) = &types.value {
             layout.value = value.clone();

@@ -217,9 +217,11 @@ fn inherited_program_is_set_in_a_program_array() {
     let lab = Lab::new();
     let (prog, ..) = pins(&lab);
     let words = ["--create", "jumps=prog_array,entries=1", "--prog", PROG, "--", "sh", "-c"];
-    let script = "bpf-map set jumps 0 prog:fd:$BPF_PROG0; bpf-map get jumps 0";
-    let id = stdout_of(lab.exec(words).arg(script));
-    assert_eq!(id, format!("{}\n", id_of_pinned("prog", &prog)));
+    let id = id_of_pinned("prog", &prog);
+    for program in ["prog:fd:$BPF_PROG0", "prog:$BPF_PROG0", "prog:filter", "prog:env:filter"] {
+        let script = format!("bpf-map set jumps 0 {program}; bpf-map get jumps 0");
+        assert_eq!(stdout_of(lab.exec(words).arg(script)), format!("{id}\n"), "{program}");
+    }
 }
 
 #[test]

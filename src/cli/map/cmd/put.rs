@@ -2,31 +2,28 @@
 
 mod inherited;
 
-use crate::bpffs::{self, pin};
 use crate::cli::exit::{FAILED, Output, warn};
 use crate::cli::map::arguments::{self, AgentArguments};
 use crate::cli::map::session::Session;
-use crate::cli::map::target::inherited as handed;
-use crate::cli::map::target::reference::{self, Found, Reference};
+use crate::cli::map::target::named;
+use crate::cli::map::target::reference;
 use crate::cli::name::split_name;
-use crate::foreign::ForeignName;
+use crate::foreign::{ForeignName, Named};
 use crate::map::typed::Layouts;
 use crate::readonly;
 use crate::source::agent::Client;
-use crate::source::id;
 use crate::text::{escape, quote};
 use crate::wire::agent::check_name;
 use anyhow::{Context, anyhow, bail};
-use bpf_inherit::ObjectKind;
 use bpf_inherit::Startup;
 use bpf_inherit::environ::MAX_LAYOUT;
 use bpf_inherit::object::Object;
+use bpf_inherit::{AccessMode, ObjectKind};
 use clap::{ArgMatches, Command};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
 pub fn arguments(command: Command) -> Command {
     let objects = arguments::positional(
@@ -166,10 +163,10 @@ fn open_named(startup: &Startup, text: &OsStr, read_only: bool) -> anyhow::Resul
         check_name(name).with_context(|| escape(text.as_bytes()))?;
     }
     let label = escape(reference);
-    let Left { kind, object, name, layout } =
-        open(startup, OsStr::from_bytes(reference), read_only)?;
+    let (named, layout) = open(startup, OsStr::from_bytes(reference), read_only)?;
+    let Named { object, name, .. } = named;
     let given = given.map(<[u8]>::to_vec);
-    let (name, warning) = ForeignName::choose(given, name, kind, None, object.name());
+    let (name, warning) = ForeignName::choose(given, name, object.kind(), None, object.name());
     warning.iter().for_each(|w| warn(crate::cli::map::PROGRAM, format_args!("{label}: {w}")));
     let name = name.with_context(|| format!("{label}: it has no name: put NAME= before it"))?;
     check_name(&name)
@@ -177,60 +174,22 @@ fn open_named(startup: &Startup, text: &OsStr, read_only: bool) -> anyhow::Resul
     Ok(Outgoing { name, object, layout })
 }
 
-/// What is to be left, with the name and the layout that it is known by.
-struct Left {
-    kind: ObjectKind,
-    object: Object,
-    name: Option<ForeignName>,
-    layout: Option<Vec<u8>>,
-}
-
-/// Opens what `text` names: a map, unless it begins with `prog:` or `link:`.
-fn open(startup: &Startup, text: &OsStr, read_only: bool) -> anyhow::Result<Left> {
-    for (prefix, kind) in [("prog:", ObjectKind::Program), ("link:", ObjectKind::Link)] {
-        if let Some(rest) = text.as_bytes().strip_prefix(prefix.as_bytes()) {
-            if read_only {
-                readonly::check_kind(kind, text.as_bytes())?;
-            }
-            return open_other(startup, kind, OsStr::from_bytes(rest), &escape(text.as_bytes()));
-        }
-    }
-    let mut found = reference::find_for_others(startup, text, read_only)?;
-    let own = found.take_layout();
-    let Found { map, name, .. } = found;
-    let own = own.map(|layout| layout.to_string().into_bytes());
-    let layout = own.or_else(|| Layouts::default().read_text(map.info()).0);
-    Ok(Left { kind: ObjectKind::Map, object: Object::Map(map), name, layout })
-}
-
-/// Opens a program or a link: by its pin, its id, its descriptor or its inherited name.
-fn open_other(
+/// Opens the object that `text` names; its layout is the one in the environment, or that of BTF.
+fn open(
     startup: &Startup,
-    kind: ObjectKind,
     text: &OsStr,
-    label: &str,
-) -> anyhow::Result<Left> {
-    let (object, name) = match reference::parse(text) {
-        Reference::Pin(path) => {
-            let name = path.file_name().map(|name| name.as_bytes().to_vec());
-            (pin::open_object(kind, path, false, Path::new(bpffs::ROOT))?, name)
+    read_only: bool,
+) -> anyhow::Result<(Named<Object>, Option<Vec<u8>>)> {
+    let (kind, _) = reference::split_kind(text);
+    if kind != ObjectKind::Map {
+        if read_only {
+            readonly::check_kind(kind, text.as_bytes())?;
         }
-        Reference::Id(id) => {
-            let id = id.parse().map_err(|_| anyhow!("{label}: not a {} id", kind.noun()))?;
-            (id::open(kind, id, false)?, None)
-        }
-        Reference::KernelName(_) => bail!("{label}: only maps are found by the kernel's name"),
-        Reference::Descriptor(number) => {
-            let (object, claim) =
-                handed::descriptor(startup, kind, number).with_context(|| label.to_owned())?;
-            (object, claim.and_then(|claim| claim.name))
-        }
-        Reference::Inherited(name) => {
-            let (object, claim) =
-                handed::by_name(startup, kind, name).with_context(|| label.to_owned())?;
-            (object, claim.name)
-        }
-    };
-    let name = name.or_else(|| object.name().map(<[u8]>::to_vec)).map(ForeignName::new);
-    Ok(Left { kind, object, name, layout: None })
+        return Ok((named::open(startup, text, AccessMode::ReadWrite)?, None));
+    }
+    let mut named = named::open_map_to_send(startup, text, read_only)?;
+    let own = named.take_layout().map(|layout| layout.to_string().into_bytes());
+    let layout = own.or_else(|| Layouts::default().read_text(named.object.info()).0);
+    let Named { object, name, .. } = named;
+    Ok((Named { object: object.into(), name, layout: None }, layout))
 }

@@ -3,7 +3,7 @@
 use crate::cli::exit::warn;
 use crate::cli::map::arguments;
 use crate::cli::map::session::Session;
-use crate::cli::map::target::reference::find_for_others;
+use crate::cli::map::target::named::open_map_to_send;
 use crate::cli::name::{check_name, split_name};
 use crate::handoff::place::OpenFiles;
 use crate::socket::send;
@@ -73,8 +73,9 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
     let (object, references) = split_names(&given)?;
     // Many maps may be more than the soft limit on open files lets this process have.
     let _raised = OpenFiles::raise();
-    let maps =
-        references.iter().map(|text| Ok(find_for_others(&session.startup, text, read_only)?.map));
+    let maps = references
+        .iter()
+        .map(|text| Ok(open_map_to_send(&session.startup, text, read_only)?.object));
     let maps = maps.collect::<anyhow::Result<Vec<Map>>>()?;
     if maps.len() > TC_FDS {
         let socket = escape(socket.as_bytes());

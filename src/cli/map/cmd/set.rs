@@ -1,5 +1,6 @@
 //! `bpf-map set`: writes the value of a key, or one field of it.
 
+use crate::bpffs::holders;
 use crate::cli::exit::{self, Output};
 use crate::cli::map::arguments::{self, MapArguments, WrittenCpus};
 use crate::cli::map::session::Session;
@@ -7,11 +8,12 @@ use crate::cli::map::target::cpus::Placement;
 use crate::cli::map::target::inner::Reached;
 use crate::cli::map::target::origin::Part;
 use crate::cli::map::target::values::Values;
-use crate::cli::map::target::{Condition, Target, check_inherited, program, reference};
+use crate::cli::map::target::{Condition, Target, check_inherited, named, reference};
 use crate::map::flags;
 use crate::text::escape;
 use anyhow::{Context, anyhow, bail};
-use bpf_inherit::{AccessMode, MapType};
+use bpf_inherit::object::Object;
+use bpf_inherit::{AccessMode, MapType, ObjectKind, Startup};
 use bpf_layout::{Layout, Slot, parse};
 use clap::{ArgMatches, Command};
 use std::ffi::OsStr;
@@ -215,10 +217,10 @@ fn set_descriptor(
         return store(inner.map.as_fd());
     }
     if kind == MapType::PROG_ARRAY {
-        let program = program::open(startup, args.value);
-        let done = store(program.with_context(|| target.label.clone())?.as_fd())?;
+        let program = open_program(startup, args.value).with_context(|| target.label.clone())?;
+        let done = store(program.as_fd())?;
         if done {
-            program::warn_unless_held(target, args.map.reference, out)?;
+            warn_unless_held(target, args.map.reference, out)?;
         }
         return Ok(done);
     }
@@ -227,6 +229,33 @@ fn set_descriptor(
     check_inherited(&value).with_context(wrong)?;
     check_lasting(target, args.map.reference)?;
     target.write("set", key, &value, condition)
+}
+
+/// Opens the program that `prog:` and a reference name.
+fn open_program(startup: &Startup, text: &OsStr) -> anyhow::Result<Object> {
+    match reference::split_kind(text) {
+        (ObjectKind::Program, rest) if !rest.is_empty() => {
+            Ok(named::open(startup, text, AccessMode::ReadWrite)?.object)
+        }
+        _ => bail!(
+            "{}: expected prog:PATH, prog:NAME, prog:id:N or prog:fd:N",
+            escape(text.as_bytes())
+        ),
+    }
+}
+
+/// Warns if nothing was found that holds the program array when this process ends: the kernel clears
+/// its entries with the last user reference, and a program that uses the array is not one.
+fn warn_unless_held(target: &Target, reference: &OsStr, out: &mut Output) -> anyhow::Result<()> {
+    // The pin through which it was just opened holds it.
+    if reference.as_bytes().contains(&b'/') || holders::found(target.map.info().id) {
+        return Ok(());
+    }
+    out.report(format_args!(
+        "warning: {}: no pin and no other process was found that holds the map: the kernel \
+         clears its entries when bpf-map ends",
+        target.label
+    ))
 }
 
 /// An error if the kernel would remove the entry when this process ends: the kernel removes an

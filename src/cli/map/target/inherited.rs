@@ -12,7 +12,7 @@ use bpf_inherit::object::Object;
 use std::os::fd::AsFd;
 
 /// The object behind a descriptor's number, with what the environment says of it.
-pub fn descriptor(
+pub fn open_number(
     startup: &Startup,
     kind: ObjectKind,
     number: &str,
@@ -24,7 +24,7 @@ pub fn descriptor(
 }
 
 /// The inherited object of this name, with what the environment says of it.
-pub fn by_name(
+pub fn open_name(
     startup: &Startup,
     kind: ObjectKind,
     name: &[u8],

@@ -1,28 +1,13 @@
-//! Map references: how a map is named, the same in every subcommand.
+//! References to maps, programs and links: what a text refers to, by its syntax alone.
 
-use super::inherited;
-use crate::bpffs::{self, pin};
-use crate::cli::exit::warn;
-use crate::error::Error;
-use crate::foreign::{ForeignLayout, ForeignName};
-use crate::readonly;
-use crate::source::id;
-use crate::text::escape;
-use anyhow::{Context, anyhow, bail};
-use bpf_inherit::AccessMode;
-use bpf_inherit::Map;
+use crate::bpffs::pin;
 use bpf_inherit::ObjectKind;
-use bpf_inherit::Startup;
-use bpf_inherit::environ::Claim;
-use bpf_inherit::fd;
-use bpf_inherit::object::Object;
-use bpf_layout::Layout;
 use std::ffi::OsStr;
-use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// A reference, told apart by its syntax alone.
+/// How an object is found.
+#[derive(Debug, PartialEq, Eq)]
 pub enum Reference<'a> {
     Pin(&'a Path),
     Id(&'a str),
@@ -31,6 +16,18 @@ pub enum Reference<'a> {
     Inherited(&'a [u8]),
 }
 
+/// The kind of object that a text refers to: a map, unless it begins with `prog:` or `link:`. With
+/// the rest of the text.
+pub fn split_kind(text: &OsStr) -> (ObjectKind, &OsStr) {
+    for (prefix, kind) in [("prog:", ObjectKind::Program), ("link:", ObjectKind::Link)] {
+        if let Some(rest) = text.as_bytes().strip_prefix(prefix.as_bytes()) {
+            return (kind, OsStr::from_bytes(rest));
+        }
+    }
+    (ObjectKind::Map, text)
+}
+
+/// How the object is found, from the text after its kind.
 pub fn parse(text: &OsStr) -> Reference<'_> {
     let bytes = text.as_bytes();
     if bytes.contains(&b'/') {
@@ -51,7 +48,7 @@ pub fn parse(text: &OsStr) -> Reference<'_> {
     }
 }
 
-/// Whether a reference names an inherited descriptor, whose open file is also its parent's.
+/// Whether a reference names an inherited file descriptor, whose open file other processes have.
 pub fn is_inherited(text: &OsStr) -> bool {
     matches!(parse(text), Reference::Descriptor(_) | Reference::Inherited(_))
 }
@@ -66,84 +63,5 @@ pub fn pin_identity(text: &OsStr) -> Option<pin::Identity> {
     match parse(text) {
         Reference::Pin(path) => pin::identity(path),
         _ => None,
-    }
-}
-
-/// A map with the name that goes with its reference, and the layout that the environment has.
-pub struct Found {
-    pub map: Map,
-    /// The inherited name, the pin's file name, else the kernel's name.
-    pub name: Option<ForeignName>,
-    pub told: Option<ForeignLayout>,
-}
-
-impl Found {
-    /// The layout in the environment. One that does not fit is dropped, with a warning.
-    pub fn take_layout(&mut self) -> Option<Layout> {
-        match self.told.take()?.fit(self.map.info()) {
-            Ok(layout) => Some(layout),
-            Err(warning) => {
-                warn(crate::cli::map::PROGRAM, warning);
-                None
-            }
-        }
-    }
-}
-
-/// Finds the map that `text` names.
-pub fn find(startup: &Startup, text: &OsStr, access: AccessMode) -> anyhow::Result<Found> {
-    let label = escape(text.as_bytes());
-    let (map, claim) = match parse(text) {
-        Reference::Pin(path) => {
-            let name = path.file_name().map(|name| ForeignName::new(name.as_bytes()));
-            let map = pin::open_map(path, access, Path::new(bpffs::ROOT))?;
-            return Ok(Found { map, name, told: None });
-        }
-        Reference::Id(id) => {
-            let id = id.parse().map_err(|_| anyhow!("not a map id")).context(label)?;
-            (id::open_map(id, access != AccessMode::ReadWrite)?, None)
-        }
-        Reference::KernelName(name) => {
-            (id::open_named(name.as_bytes(), access != AccessMode::ReadWrite)?, None)
-        }
-        Reference::Descriptor(number) => {
-            let (object, claim) =
-                inherited::descriptor(startup, ObjectKind::Map, number).context(label)?;
-            (map(object)?, claim)
-        }
-        Reference::Inherited(name) => {
-            let (object, claim) =
-                inherited::by_name(startup, ObjectKind::Map, name).context(label)?;
-            (map(object)?, Some(claim))
-        }
-    };
-    let label = claim.as_ref().map(|claim| format!("{}_LAYOUT", claim.variable()));
-    let Claim { name, layout, .. } = claim.unwrap_or_default();
-    let kernel = || Some(map.info().name.clone()).filter(|name| !name.is_empty());
-    let name = name.or_else(kernel).map(ForeignName::new);
-    let told = layout.zip(label).map(|(layout, label)| ForeignLayout::new(layout, label));
-    Ok(Found { map, name, told })
-}
-
-/// Finds the map that `text` names, for others to have: read-write, or as it was inherited, or
-/// else read-only, or not at all.
-pub fn find_for_others(startup: &Startup, text: &OsStr, read_only: bool) -> anyhow::Result<Found> {
-    let access = if read_only { AccessMode::ReadOnly } else { AccessMode::ReadWrite };
-    let found = find(startup, text, access)?;
-    if !read_only {
-        return Ok(found);
-    }
-    let access = fd::access_mode(found.map.as_fd())
-        .map_err(|errno| Error::new(text.as_bytes(), "read access mode", errno))?;
-    let bpffs = Path::new(bpffs::ROOT);
-    let reopened = readonly::reopen(found.map.info(), access, Some(text.as_bytes()), bpffs)?;
-    Ok(Found { map: reopened.unwrap_or(found.map), ..found })
-}
-
-/// The map of an object that was asked for as one.
-fn map(object: Object) -> anyhow::Result<Map> {
-    match object {
-        Object::Map(map) => Ok(map),
-        other => bail!("{}, not a map", other.kind().with_article()),
     }
 }

@@ -1,6 +1,6 @@
 //! Walks over all elements of a map, with explained errors.
 
-use super::{Target, reference};
+use super::{Target, named};
 use crate::error::{Cause, Error};
 use crate::map::scan::{Chunk, Scan};
 use anyhow::bail;
@@ -19,7 +19,7 @@ pub fn writable(startup: &Startup, text: &OsStr, target: &Target) -> Option<Map>
         return None;
     }
     // Not being allowed to write is no reason not to read.
-    let other = reference::find(startup, text, AccessMode::ReadWrite).ok()?.map;
+    let other = named::open_map(startup, text, AccessMode::ReadWrite).ok()?.object;
     // A pin may have been replaced since.
     (other.info().id == info.id).then_some(other)
 }
