@@ -198,3 +198,17 @@ fn create_with_rdonly_warns_that_the_pin_is_writable() {
         assert_eq!(stdout_of(&mut lab.map(["get", &pin, "0"])), "5\n");
     }
 }
+
+#[test]
+fn prefix_of_a_reference_comes_before_its_slash() {
+    let lab = Lab::new();
+    std::fs::create_dir("/sys/fs/bpf/id:7").unwrap();
+    lab.array("array", 1);
+    stdout_of(&mut lab.map(["pin", "/sys/fs/bpf/array", "/sys/fs/bpf/id:7/map"]));
+    let mut get = lab.map(["get", "./id:7/map", "0"]);
+    assert_eq!(stdout_of(get.current_dir("/sys/fs/bpf")), "0\n");
+    let mut get = lab.map(["get", "id:7/map", "0"]);
+    fails(get.current_dir("/sys/fs/bpf"), 2, "bpf-map: id:7/map: not a map id");
+    let mut get = lab.map(["get", "prog:/sys/fs/bpf/array", "0"]);
+    fails(&mut get, 2, "bpf-map: prog:/sys/fs/bpf/array: a BPF program, not a map");
+}

@@ -246,9 +246,9 @@ fn open_program(startup: &Startup, text: &OsStr) -> anyhow::Result<Object> {
 
 /// Warns if nothing was found that holds the program array when this process ends: the kernel clears
 /// its entries with the last user reference, and a program that uses the array is not one.
-fn warn_unless_held(target: &Target, reference: &OsStr, out: &mut Output) -> anyhow::Result<()> {
+fn warn_unless_held(target: &Target, map: &OsStr, out: &mut Output) -> anyhow::Result<()> {
     // The pin through which it was just opened holds it.
-    if reference.as_bytes().contains(&b'/') || holders::found(target.map.info().id) {
+    if reference::is_pin(map) || holders::found(target.map.info().id) {
         return Ok(());
     }
     out.report(format_args!(
