@@ -7,6 +7,7 @@ mod session;
 mod target;
 
 use super::exit::{self, ReaderGone};
+use crate::bpffs::choose_root;
 use bpf_inherit::Startup;
 use session::Session;
 use std::ffi::OsString;
@@ -25,7 +26,7 @@ pub fn main(startup: Startup, arguments: Vec<OsString>) -> u8 {
         Ok(matches) => matches,
         Err(status) => return status,
     };
-    let mut session = Session::new(startup);
+    let mut session = Session::new(startup, choose_root(arguments::optional(&matches, "bpffs")));
     let result = cmd::parse(&matches).and_then(|(invocation, _)| invocation.run(&mut session));
     // What was gathered before a failure is printed too.
     let flushed = session.out.flush();

@@ -98,3 +98,42 @@ fn inherited_maps_are_listed_alone_without_all() {
     assert_eq!(all.iter().filter(|row| row["id"] == id).count(), 1);
     assert!(all.iter().any(|row| row["id"] == map_id(&other)));
 }
+
+#[test]
+fn bpffs_root_is_an_option_a_variable_or_the_usual_path() {
+    let lab = Lab::new();
+    lab.array("usual", 1);
+    let [one, two] = ["one", "two"].map(|name| {
+        let root = lab.path(name);
+        std::fs::create_dir(&root).unwrap();
+        let (source, flags) = (Some("bpf"), nix::mount::MsFlags::empty());
+        nix::mount::mount(source, &root, Some("bpf"), flags, None::<&str>).unwrap();
+        lab.array(root.join(name).to_str().unwrap(), 1);
+        root.to_str().unwrap().to_owned()
+    });
+    for (options, variable, want) in [
+        (&[][..], None, "/sys/fs/bpf/usual".to_owned()),
+        (&[], Some(""), "/sys/fs/bpf/usual".into()),
+        (&[], Some(one.as_str()), format!("{one}/one")),
+        (&["--bpffs", &two], Some(&one), format!("{two}/two")),
+    ] {
+        let pin = |words: &[&str]| {
+            let mut command = lab.map([options, words].concat());
+            command.envs(variable.map(|root| ("TC_BPF_MNT", root)));
+            stdout_of(&mut command)
+        };
+        let listed = pin(&["list", "--all", "--json"]);
+        let pins = listed.matches("\"pins\": [\"").count();
+        assert!(pins == 1 && listed.contains(&format!("\"pins\": [\"{want}\"]")), "{listed}");
+        assert!(pin(&["show", &want]).contains(&format!("\npin: {want}\n")), "{want}");
+    }
+    let file = lab.path("lines");
+    std::fs::write(&file, "--bpffs / list\n").unwrap();
+    let line = "bpf-map: line 1: --bpffs: not possible within a batch: give it to bpf-map itself";
+    let run = run(&mut lab.map(["batch".as_ref(), file.as_os_str()]));
+    let want = (2, "\n", format!("{line}\n"));
+    assert_eq!((run.status, run.stdout.as_str(), run.stderr), want);
+    for root in [one, two] {
+        nix::mount::umount(root.as_str()).unwrap();
+    }
+}

@@ -31,8 +31,8 @@ mod watch;
 use super::PROGRAM;
 use super::session::Session;
 use crate::cli::exit::{FAILED, warn};
-use clap::{ArgMatches, Command};
-use std::ffi::OsStr;
+use clap::{Arg, ArgMatches, Command, ValueHint, value_parser};
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 /// A command with its arguments.
@@ -220,6 +220,14 @@ fn with(subcommands: &[Subcommand]) -> Command {
              name:KERNELNAME, fd:N or env:NAME. Without a command: list. See bpf-map(1).",
         )
         .disable_help_subcommand(true)
+        .arg(
+            Arg::new("bpffs")
+                .long("bpffs")
+                .value_name("DIR")
+                .help("The bpffs root [default: $TC_BPF_MNT, else /sys/fs/bpf]")
+                .value_hint(ValueHint::AnyPath)
+                .value_parser(value_parser!(OsString)),
+        )
         .subcommands(subcommands)
 }
 

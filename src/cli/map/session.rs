@@ -7,6 +7,7 @@ use crate::cli::exit::Output;
 use bpf_inherit::{AccessMode, Startup};
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
 use std::rc::Rc;
 
 /// How many maps are kept open for each access mode.
@@ -17,6 +18,8 @@ const MAX_KEPT: usize = 256;
 pub struct Session {
     /// The environment and the file descriptors that bpf-map was started with.
     pub startup: Startup,
+    /// The root of the BPF file system.
+    pub bpffs: PathBuf,
     /// The output, data and messages.
     pub out: Output,
     /// Maps by reference; a map that was opened to be read is not used to write.
@@ -32,16 +35,17 @@ struct KeptMap {
 }
 
 impl Session {
-    pub fn new(startup: Startup) -> Session {
+    pub fn new(startup: Startup, bpffs: PathBuf) -> Session {
         let (read, written) = Default::default();
-        Session { startup, out: Output::default(), read, written }
+        Session { startup, bpffs, out: Output::default(), read, written }
     }
 
     /// Opens a map, or returns it if an earlier command of a batch opened it and the reference
     /// still refers to it. A map whose types the command line gives is always opened.
     pub fn open(&mut self, map: &MapArguments, access: AccessMode) -> anyhow::Result<Rc<Target>> {
         let MapArguments { reference, types } = map;
-        let open = || Target::open(&self.startup, reference, access, types).map(Rc::new);
+        let open =
+            || Target::open(&self.startup, &self.bpffs, reference, access, types).map(Rc::new);
         // Another map may have a kernel name by now, which only a search finds.
         if *types != GivenTypes::default() || reference::is_kernel_name(reference) {
             return open();

@@ -25,6 +25,7 @@ use bpf_layout::{Layout, Slot};
 use origin::Origin;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// A map, and how its user named it.
 #[derive(Debug)]
@@ -41,11 +42,12 @@ impl Target {
     /// Opens the map that `text` names.
     pub fn open(
         startup: &Startup,
+        bpffs: &Path,
         text: &OsStr,
         access: AccessMode,
         types: &GivenTypes,
     ) -> anyhow::Result<Target> {
-        let mut named = named::open_map(startup, text, access)?;
+        let mut named = named::open_map(startup, bpffs, text, access)?;
         let label = escape(text.as_bytes());
         let own = named.take_layout();
         let map = named.object;

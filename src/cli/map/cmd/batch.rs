@@ -124,6 +124,9 @@ impl Batch {
                 };
             }
         };
+        if matches.contains_id("bpffs") {
+            bail!("--bpffs: not possible within a batch: give it to bpf-map itself");
+        }
         let (invocation, row) = super::parse(&matches)?;
         if row.prints_many {
             session.out.many();

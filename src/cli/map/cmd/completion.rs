@@ -12,6 +12,7 @@ use bpf_layout::print;
 use clap::{Arg, ArgMatches, Command, ValueHint, value_parser};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// The line that says: files, too. No map's name holds a colon.
 const FILES: &str = ":files";
@@ -68,11 +69,11 @@ impl<'a> CandidateArgs<'a> {
 
 /// Prints a line for each candidate: the text to type, a tab, a description.
 pub fn print_candidates(args: CandidateArgs, session: &mut Session) -> anyhow::Result<u8> {
-    let Session { startup, out, .. } = session;
+    let Session { startup, bpffs, out, .. } = session;
     let Some((current, before)) = args.words.split_last() else { return Ok(0) };
     let mut command = super::command();
     command.build();
-    for (candidate, what) in complete(startup, &command, before, current) {
+    for (candidate, what) in complete(startup, bpffs, &command, before, current) {
         // What a shell could take for more than one candidate, or a terminal for a command, is left out.
         let plain = !candidate.chars().any(char::is_control);
         if plain && (candidate.as_bytes().starts_with(current.as_bytes()) || candidate == FILES) {
@@ -87,6 +88,7 @@ type Candidates = Vec<(String, String)>;
 
 fn complete(
     startup: &Startup,
+    bpffs: &Path,
     mut command: &Command,
     before: &[&OsStr],
     current: &OsStr,
@@ -112,7 +114,7 @@ fn complete(
         }
     }
     if let Some(option) = option {
-        return values(startup, option);
+        return values(startup, bpffs, option);
     }
     if !options_end && current.as_bytes().starts_with(b"-") {
         return options(command);
@@ -122,12 +124,12 @@ fn complete(
         return shown.map(|sub| (sub.get_name().into(), about(sub.get_about()))).collect();
     }
     if current.as_bytes().starts_with(b".") {
-        return positionals.first().map(|map| fields(startup, map)).unwrap_or_default();
+        return positionals.first().map(|map| fields(startup, bpffs, map)).unwrap_or_default();
     }
     let several = |arg: &&Arg| arg.get_num_args().is_some_and(|range| range.max_values() > 1);
     let mut places = command.get_positionals();
     let place = places.nth(positionals.len()).or(command.get_positionals().last().filter(several));
-    place.map(|arg| values(startup, arg)).unwrap_or_default()
+    place.map(|arg| values(startup, bpffs, arg)).unwrap_or_default()
 }
 
 /// The option that `word` is, if it looks like one: Some(None) for `--`.
@@ -156,9 +158,9 @@ fn about(text: Option<&clap::builder::StyledStr>) -> String {
 }
 
 /// What may stand for an argument, or after an option.
-fn values(startup: &Startup, arg: &Arg) -> Candidates {
+fn values(startup: &Startup, bpffs: &Path, arg: &Arg) -> Candidates {
     if arg.get_id() == "MAP" {
-        let mut names = names::maps(startup);
+        let mut names = names::maps(startup, bpffs);
         names.push((FILES.into(), String::new()));
         return names;
     }
@@ -172,9 +174,9 @@ fn values(startup: &Startup, arg: &Arg) -> Candidates {
 }
 
 /// The fields of a map's values.
-fn fields(startup: &Startup, map: &OsStr) -> Candidates {
+fn fields(startup: &Startup, bpffs: &Path, map: &OsStr) -> Candidates {
     let types = GivenTypes::default();
-    let Ok(target) = Target::open(startup, map, AccessMode::ReadOnly, &types) else {
+    let Ok(target) = Target::open(startup, bpffs, map, AccessMode::ReadOnly, &types) else {
         return Vec::new();
     };
     let columns = print::columns(&target.layout.value).into_iter();

@@ -123,7 +123,7 @@ impl Dumped {
         target.check_readable(OPERATION)?;
         target.warn_of_guess(&Part::BOTH);
         let values = ShownValues::new(&target, target.select_cpus(cpus)?);
-        let writable = walk::writable(&session.startup, map.reference, &target);
+        let writable = walk::writable(&session.startup, &session.bpffs, map.reference, &target);
         Ok(Dumped { target, values, writable })
     }
 

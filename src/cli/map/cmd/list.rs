@@ -9,6 +9,7 @@ use crate::map::typed::{LayoutSource, Layouts};
 use crate::output::{self, MapRow, Row, Whole};
 use crate::source::id;
 use crate::source::inherited;
+use crate::text::escape;
 use anyhow::bail;
 use bpf_inherit::AccessMode;
 use bpf_inherit::Errno;
@@ -19,10 +20,8 @@ use bpf_inherit::inherited::Inherited;
 use bpf_inherit::object::Info;
 use clap::{ArgMatches, Command};
 use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-
-/// The bpffs root.
-pub use crate::bpffs::ROOT as BPFFS;
 
 pub fn arguments(command: Command) -> Command {
     command.args([
@@ -47,7 +46,7 @@ impl Args {
 }
 
 pub fn run(Args { all, json }: Args, session: &mut Session) -> anyhow::Result<u8> {
-    let Session { startup, out, .. } = session;
+    let Session { startup, bpffs, out, .. } = session;
     let inherited = inherited::open(startup)?;
     for warning in &inherited.warnings {
         warn(crate::cli::map::PROGRAM, warning);
@@ -68,10 +67,10 @@ pub fn run(Args { all, json }: Args, session: &mut Session) -> anyhow::Result<u8
     }
     let mut status = 0;
     if all || json {
-        let (pinned, missing) = pins::by_id(Path::new(BPFFS));
+        let (pinned, missing) = pins::by_id(bpffs);
         status = super::warn_if_incomplete(&missing);
         if all {
-            add_others(&mut rows, others.is_empty(), &pinned, &mut layouts)?;
+            add_others(bpffs, &mut rows, others.is_empty(), &pinned, &mut layouts)?;
         }
         for row in &mut rows {
             if let (Some(whole), Some((_, pins))) = (&mut row.whole, pinned.get(&row.id)) {
@@ -93,6 +92,7 @@ pub fn run(Args { all, json }: Args, session: &mut Session) -> anyhow::Result<u8
 /// Adds a row for every other map, by rising id. That none may be seen is an error where
 /// there is nothing else to list: `alone`, and no row.
 fn add_others(
+    bpffs: &Path,
     rows: &mut Vec<MapRow>,
     alone: bool,
     pinned: &Pinned,
@@ -103,7 +103,8 @@ fn add_others(
     match read {
         Ok(()) => {}
         Err(Errno::EPERM) if alone && rows.is_empty() && pinned.is_empty() => bail!(
-            "list: nothing is inherited, no pin below {BPFFS} may be read, and other maps need CAP_SYS_ADMIN"
+            "list: nothing is inherited, no pin below {} may be read, and other maps need CAP_SYS_ADMIN",
+            escape(bpffs.as_os_str().as_bytes())
         ),
         // The pins alone, then.
         Err(Errno::EPERM) => {

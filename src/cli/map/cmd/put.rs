@@ -24,6 +24,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 pub fn arguments(command: Command) -> Command {
     let objects = arguments::positional(
@@ -69,12 +70,12 @@ impl<'a> Args<'a> {
 }
 
 pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
-    let Session { startup, out, .. } = session;
+    let Session { startup, bpffs, out, .. } = session;
     if args.inherited {
         return inherited::put(startup, &args, out);
     }
     let objects = args.objects.iter().map(|text| (escape(text.as_bytes()), text)).collect();
-    put_each(objects, |text| open_named(startup, text, args.read_only), &args, out)
+    put_each(objects, |text| open_named(startup, bpffs, text, args.read_only), &args, out)
 }
 
 /// An object that can be sent.
@@ -157,13 +158,18 @@ fn limit_layout(layout: Option<Vec<u8>>, label: &str, out: &mut Output) -> anyho
 }
 
 /// Opens the object that `[NAME=]OBJECT` names, and decides its name.
-fn open_named(startup: &Startup, text: &OsStr, read_only: bool) -> anyhow::Result<Outgoing> {
+fn open_named(
+    startup: &Startup,
+    bpffs: &Path,
+    text: &OsStr,
+    read_only: bool,
+) -> anyhow::Result<Outgoing> {
     let (given, reference) = split_name(text);
     if let Some(name) = given {
         check_name(name).with_context(|| escape(text.as_bytes()))?;
     }
     let label = escape(reference);
-    let (named, layout) = open(startup, OsStr::from_bytes(reference), read_only)?;
+    let (named, layout) = open(startup, bpffs, OsStr::from_bytes(reference), read_only)?;
     let Named { object, name, .. } = named;
     let given = given.map(<[u8]>::to_vec);
     let (name, warning) = ForeignName::choose(given, name, object.kind(), None, object.name());
@@ -177,6 +183,7 @@ fn open_named(startup: &Startup, text: &OsStr, read_only: bool) -> anyhow::Resul
 /// Opens the object that `text` names; its layout is the one in the environment, or that of BTF.
 fn open(
     startup: &Startup,
+    bpffs: &Path,
     text: &OsStr,
     read_only: bool,
 ) -> anyhow::Result<(Named<Object>, Option<Vec<u8>>)> {
@@ -185,9 +192,9 @@ fn open(
         if read_only {
             readonly::check_kind(kind, text.as_bytes())?;
         }
-        return Ok((named::open(startup, text, AccessMode::ReadWrite)?, None));
+        return Ok((named::open(startup, bpffs, text, AccessMode::ReadWrite)?, None));
     }
-    let mut named = named::open_map_to_send(startup, text, read_only)?;
+    let mut named = named::open_map_to_send(startup, bpffs, text, read_only)?;
     let own = named.take_layout().map(|layout| layout.to_string().into_bytes());
     let layout = own.or_else(|| Layouts::default().read_text(named.object.info()).0);
     let Named { object, name, .. } = named;

@@ -73,9 +73,9 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
     let (object, references) = split_names(&given)?;
     // Many maps may be more than the soft limit on open files lets this process have.
     let _raised = OpenFiles::raise();
-    let maps = references
-        .iter()
-        .map(|text| Ok(open_map_to_send(&session.startup, text, read_only)?.object));
+    let maps = references.iter().map(|text| {
+        Ok(open_map_to_send(&session.startup, &session.bpffs, text, read_only)?.object)
+    });
     let maps = maps.collect::<anyhow::Result<Vec<Map>>>()?;
     if maps.len() > TC_FDS {
         let socket = escape(socket.as_bytes());

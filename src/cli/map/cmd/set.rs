@@ -19,6 +19,7 @@ use clap::{ArgMatches, Command};
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 pub fn arguments(command: Command) -> Command {
     let command = arguments::map(command).args([
@@ -205,7 +206,7 @@ fn set_descriptor(
     args: &Args,
     condition: Condition,
 ) -> anyhow::Result<bool> {
-    let Session { startup, out, .. } = session;
+    let Session { startup, bpffs, out, .. } = session;
     let kind = target.map.info().map_type;
     let store = |fd: BorrowedFd| {
         let mut value = (fd.as_raw_fd() as u32).to_ne_bytes().to_vec();
@@ -213,11 +214,13 @@ fn set_descriptor(
         target.write("set", key, &value, condition)
     };
     if kind.holds_maps() {
-        let inner = Target::open(startup, args.value, AccessMode::ReadOnly, &Default::default())?;
+        let inner =
+            Target::open(startup, bpffs, args.value, AccessMode::ReadOnly, &Default::default())?;
         return store(inner.map.as_fd());
     }
     if kind == MapType::PROG_ARRAY {
-        let program = open_program(startup, args.value).with_context(|| target.label.clone())?;
+        let program =
+            open_program(startup, bpffs, args.value).with_context(|| target.label.clone())?;
         let done = store(program.as_fd())?;
         if done {
             warn_unless_held(target, args.map.reference, out)?;
@@ -232,10 +235,10 @@ fn set_descriptor(
 }
 
 /// Opens the program that `prog:` and a reference name.
-fn open_program(startup: &Startup, text: &OsStr) -> anyhow::Result<Object> {
+fn open_program(startup: &Startup, bpffs: &Path, text: &OsStr) -> anyhow::Result<Object> {
     match reference::split_kind(text) {
         (ObjectKind::Program, rest) if !rest.is_empty() => {
-            Ok(named::open(startup, text, AccessMode::ReadWrite)?.object)
+            Ok(named::open(startup, bpffs, text, AccessMode::ReadWrite)?.object)
         }
         _ => bail!(
             "{}: expected prog:PATH, prog:NAME, prog:id:N or prog:fd:N",

@@ -1,6 +1,5 @@
 //! `bpf-map show`: all that is known of one map.
 
-use super::list::BPFFS;
 use crate::bpffs::pins;
 use crate::cli::map::arguments::{self, MapArguments};
 use crate::cli::map::session::Session;
@@ -13,7 +12,6 @@ use crate::output::show::{self, Shown};
 use bpf_inherit::{AccessMode, fd};
 use clap::{ArgMatches, Command};
 use std::os::fd::AsFd;
-use std::path::Path;
 
 pub fn arguments(command: Command) -> Command {
     arguments::map(command).arg(arguments::flag("json", "Print JSON"))
@@ -44,7 +42,7 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
         move |errno| Error::new(label, operation, errno)
     };
     let id = map.info().id;
-    let (mut pinned, missing) = pins::by_id(Path::new(BPFFS));
+    let (mut pinned, missing) = pins::by_id(&session.bpffs);
     let pins = pinned.remove(&id).map(|(_, pins)| pins);
     let shown = Shown {
         info: map.info(),

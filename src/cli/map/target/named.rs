@@ -2,7 +2,7 @@
 
 use super::inherited;
 use super::reference::{self, Reference};
-use crate::bpffs::{self, pin};
+use crate::bpffs::pin;
 use crate::cli::exit::warn;
 use crate::cli::map::PROGRAM;
 use crate::error::Error;
@@ -34,14 +34,18 @@ impl Named<Map> {
 }
 
 /// Opens the object that `text` names. Only maps have access modes, and an inherited map keeps
-/// its own.
-pub fn open(startup: &Startup, text: &OsStr, access: AccessMode) -> anyhow::Result<Named<Object>> {
+/// its own. `bpffs` is the root of the BPF file system.
+pub fn open(
+    startup: &Startup,
+    bpffs: &Path,
+    text: &OsStr,
+    access: AccessMode,
+) -> anyhow::Result<Named<Object>> {
     let (kind, rest) = reference::split_kind(text);
     let label = escape(text.as_bytes());
     let read_only = access == AccessMode::ReadOnly;
     let (object, claim) = match reference::parse(rest) {
         Reference::Pin(path) => {
-            let bpffs = Path::new(bpffs::ROOT);
             let object = match kind {
                 ObjectKind::Map => pin::open_map(path, access, bpffs)?.into(),
                 ObjectKind::Program | ObjectKind::Link => {
@@ -80,12 +84,17 @@ pub fn open(startup: &Startup, text: &OsStr, access: AccessMode) -> anyhow::Resu
 }
 
 /// Opens the map that `text` names.
-pub fn open_map(startup: &Startup, text: &OsStr, access: AccessMode) -> anyhow::Result<Named<Map>> {
+pub fn open_map(
+    startup: &Startup,
+    bpffs: &Path,
+    text: &OsStr,
+    access: AccessMode,
+) -> anyhow::Result<Named<Map>> {
     let (kind, _) = reference::split_kind(text);
     if kind != ObjectKind::Map {
         bail!("{}: {}, not a map", escape(text.as_bytes()), kind.with_article());
     }
-    let Named { object, name, layout } = open(startup, text, access)?;
+    let Named { object, name, layout } = open(startup, bpffs, text, access)?;
     match object {
         Object::Map(object) => Ok(Named { object, name, layout }),
         other => bail!("{}: {}, not a map", escape(text.as_bytes()), other.kind().with_article()),
@@ -96,17 +105,17 @@ pub fn open_map(startup: &Startup, text: &OsStr, access: AccessMode) -> anyhow::
 /// else read-only, or not at all.
 pub fn open_map_to_send(
     startup: &Startup,
+    bpffs: &Path,
     text: &OsStr,
     read_only: bool,
 ) -> anyhow::Result<Named<Map>> {
     let access = if read_only { AccessMode::ReadOnly } else { AccessMode::ReadWrite };
-    let named = open_map(startup, text, access)?;
+    let named = open_map(startup, bpffs, text, access)?;
     if !read_only {
         return Ok(named);
     }
     let access = fd::access_mode(named.object.as_fd())
         .map_err(|errno| Error::new(text.as_bytes(), "read access mode", errno))?;
-    let bpffs = Path::new(bpffs::ROOT);
     let reopened = readonly::reopen(named.object.info(), access, Some(text.as_bytes()), bpffs)?;
     Ok(Named { object: reopened.unwrap_or(named.object), ..named })
 }

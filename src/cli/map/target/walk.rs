@@ -10,16 +10,17 @@ use bpf_inherit::mmap::Mapped;
 use bpf_inherit::{AccessMode, Errno};
 use bpf_layout::Type;
 use std::ffi::OsStr;
+use std::path::Path;
 
 /// A second descriptor for the map of `target`, which `text` names, with which it can be mapped into memory:
 /// only where that is worth it, and the first one cannot do it.
-pub fn writable(startup: &Startup, text: &OsStr, target: &Target) -> Option<Map> {
+pub fn writable(startup: &Startup, bpffs: &Path, text: &OsStr, target: &Target) -> Option<Map> {
     let info = target.map.info();
     if !Mapped::is_made_for(info) || Scan::can_map(&target.map) {
         return None;
     }
     // Not being allowed to write is no reason not to read.
-    let other = named::open_map(startup, text, AccessMode::ReadWrite).ok()?.object;
+    let other = named::open_map(startup, bpffs, text, AccessMode::ReadWrite).ok()?.object;
     // A pin may have been replaced since.
     (other.info().id == info.id).then_some(other)
 }

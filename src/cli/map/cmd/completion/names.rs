@@ -1,7 +1,6 @@
 //! The maps at hand, by name: a quick list, which fetches no BTF.
 
 use crate::bpffs::pins;
-use crate::cli::map::cmd::list::BPFFS;
 use crate::source::inherited;
 use bpf_inherit::Startup;
 use bpf_inherit::bpf::MapInfo;
@@ -13,7 +12,7 @@ use std::path::Path;
 
 /// What to type for each inherited map and each pin, and its type. A name that several maps
 /// have stands for none: their descriptors' numbers do.
-pub fn maps(startup: &Startup) -> Vec<(String, String)> {
+pub fn maps(startup: &Startup, bpffs: &Path) -> Vec<(String, String)> {
     let inherited = inherited::open(startup).unwrap_or_default().objects;
     let inherited: Vec<(Claim, MapInfo)> = inherited
         .into_iter()
@@ -34,7 +33,7 @@ pub fn maps(startup: &Startup) -> Vec<(String, String)> {
         let name = name.map_or_else(|| claim.fd.to_string(), String::from);
         names.push((name, info.map_type.name()));
     }
-    for (info, paths) in pins::by_id(Path::new(BPFFS)).0.into_values() {
+    for (info, paths) in pins::by_id(bpffs).0.into_values() {
         let kind = info.map_type.name();
         let paths = paths.into_iter().filter_map(|path| String::from_utf8(path).ok());
         names.extend(paths.map(|path| (path, format!("{kind}, pinned"))));
