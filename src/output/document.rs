@@ -8,7 +8,7 @@ use std::io::{Result, Write};
 /// The document with a line feed at its end.
 pub fn json(value: &impl Serialize) -> Vec<u8> {
     let mut out = Vec::new();
-    let mut serializer = serde_json::Serializer::with_formatter(&mut out, Lines::default());
+    let mut serializer = serde_json::Serializer::with_formatter(&mut out, LineFormatter::default());
     // A Vec takes everything, and all names of members are text.
     let _ = value.serialize(&mut serializer);
     out.push(b'\n');
@@ -41,13 +41,13 @@ pub fn texts<S: Serializer>(
 
 /// Members of the outermost level have a line each, all others are separated by spaces.
 #[derive(Default)]
-struct Lines {
+struct LineFormatter {
     /// Arrays and objects that are open.
     depth: usize,
     has_members: bool,
 }
 
-impl Lines {
+impl LineFormatter {
     fn open(&mut self, bracket: &[u8], out: &mut (impl Write + ?Sized)) -> Result<()> {
         self.depth += 1;
         self.has_members = false;
@@ -72,7 +72,7 @@ impl Lines {
     }
 }
 
-impl Formatter for Lines {
+impl Formatter for LineFormatter {
     fn begin_array<W: ?Sized + Write>(&mut self, out: &mut W) -> Result<()> {
         self.open(b"[", out)
     }
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[derive(Serialize)]
-    struct Sample<'a> {
+    struct TestDocument<'a> {
         #[serde(serialize_with = "optional_text")]
         name: Option<&'a [u8]>,
         percent: Option<f64>,
@@ -143,9 +143,9 @@ mod tests {
     #[test]
     fn outermost_members_have_a_line_each() {
         let name = "a\"\\\n\u{1b}\u{7f}\u{202e}ü".as_bytes();
-        let sample = Sample { name: Some(name), percent: Some(50.0), flags: vec!["A", "B"] };
+        let sample = TestDocument { name: Some(name), percent: Some(50.0), flags: vec!["A", "B"] };
         let line = r#""name": "a\"\\\n\u001b\u007f\u202eü", "percent": 50, "flags": ["A", "B"]"#;
-        let none = Sample { name: None, percent: Some(0.5), flags: Vec::new() };
+        let none = TestDocument { name: None, percent: Some(0.5), flags: Vec::new() };
         let other = r#""name": null, "percent": 0.5, "flags": []"#;
         for (got, want) in [
             (json(&[&sample, &none]), format!("[\n  {{{line}}},\n  {{{other}}}\n]\n")),
@@ -155,7 +155,7 @@ mod tests {
             assert_eq!(String::from_utf8_lossy(&got), want);
         }
         assert!(
-            String::from_utf8_lossy(&json(&[Sample { name: Some(b"\xff"), ..none }]))
+            String::from_utf8_lossy(&json(&[TestDocument { name: Some(b"\xff"), ..none }]))
                 .contains('\u{fffd}')
         );
     }

@@ -14,7 +14,7 @@ use std::fmt::Write;
 
 /// All that is known of a map.
 #[derive(Debug)]
-pub struct Shown<'a> {
+pub struct ShownMap<'a> {
     pub info: &'a MapInfo,
     pub state: MapState,
     pub access: AccessMode,
@@ -27,7 +27,7 @@ pub struct Shown<'a> {
     pub used: Option<u64>,
 }
 
-impl Shown<'_> {
+impl ShownMap<'_> {
     fn percent(&self) -> Option<f64> {
         let max = f64::from(self.info.max_entries);
         let percent = self.used.filter(|_| max > 0.0).map(|used| used as f64 * 100.0 / max);
@@ -37,8 +37,8 @@ impl Shown<'_> {
 
 /// `FIELD: VALUE` lines, named as in JSON; fields that say nothing are left out. The layout comes
 /// last, a member a line.
-pub fn text(shown: &Shown) -> String {
-    let Shown { info, state, whole, .. } = shown;
+pub fn text(shown: &ShownMap) -> String {
+    let ShownMap { info, state, whole, .. } = shown;
     let mut out = String::new();
     let mut line = |field: &str, value: String| {
         let _ = writeln!(out, "{field}: {value}"); // a String takes everything
@@ -89,8 +89,8 @@ pub fn text(shown: &Shown) -> String {
 }
 
 /// One object, a line a field, with null for what is not known.
-pub fn json(shown: &Shown) -> Vec<u8> {
-    let Shown { info, state, whole, layout, .. } = shown;
+pub fn json(shown: &ShownMap) -> Vec<u8> {
+    let ShownMap { info, state, whole, layout, .. } = shown;
     document::json(&Fields {
         name: &info.name,
         id: info.id,

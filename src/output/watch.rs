@@ -26,12 +26,12 @@ pub struct Frame<'a> {
     pub elapsed: Duration,
     /// Since the moment before, if there was one.
     pub since: Option<Duration>,
-    pub entries: Vec<Entry<'a>>,
+    pub entries: Vec<WatchedEntry<'a>>,
 }
 
 /// An element at one moment and at the one before; None where it was not there.
 #[derive(Clone, Copy, Debug)]
-pub struct Entry<'a> {
+pub struct WatchedEntry<'a> {
     pub key: &'a [u8],
     pub before: Option<&'a [u8]>,
     pub after: Option<&'a [u8]>,
@@ -47,7 +47,7 @@ impl<'a> Frame<'a> {
     }
 
     /// What `new`, `gone` or `absent` says of an element; nothing of one that was and is there.
-    fn state(&self, entry: &Entry) -> &'static str {
+    fn state(&self, entry: &WatchedEntry) -> &'static str {
         match (entry.before, entry.after) {
             (None, Some(_)) if self.since.is_some() => "new",
             (Some(_), None) => "gone",
@@ -57,7 +57,7 @@ impl<'a> Frame<'a> {
     }
 
     /// By how much a number changed; of what is new, all of it.
-    fn rank(&self, entry: &Entry<'a>, slot: Slot) -> Option<Number> {
+    fn rank(&self, entry: &WatchedEntry<'a>, slot: Slot) -> Option<Number> {
         use print::Values;
         let after = self.values(entry.after?);
         match entry.before {
@@ -204,7 +204,7 @@ pub fn screen(frame: &Frame, (height, width): (usize, usize), out: &mut Vec<u8>)
 /// A column's value, as `print` has it, with its change and its rate, if it is a number.
 fn cells<'f>(
     frame: &Frame<'f>,
-    entry: &Entry<'f>,
+    entry: &WatchedEntry<'f>,
     column: &Column<'f>,
     print: fn(&Column<'f>, &PerCpu<'f>, &mut Vec<u8>),
 ) -> [String; 3] {

@@ -22,7 +22,7 @@ use crate::text::escape;
 use anyhow::{Context, bail};
 use bpf_inherit::{AccessMode, Map, MapType, Startup};
 use bpf_layout::{Layout, Slot};
-use origin::Origin;
+use origin::LayoutOrigin;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -35,7 +35,7 @@ pub struct Target {
     pub label: String,
     pub layout: Layout,
     /// Where the layout comes from.
-    pub origin: Origin,
+    pub origin: LayoutOrigin,
 }
 
 impl Target {
@@ -51,7 +51,7 @@ impl Target {
         let label = escape(text.as_bytes());
         let own = named.take_layout();
         let map = named.object;
-        let (mut layout, mut origin) = Origin::layout(own, map.info());
+        let (mut layout, mut origin) = LayoutOrigin::layout(own, map.info());
         if let Some(value) = &types.value {
             layout.value = value.clone();
             origin.value = LayoutSource::Option;
@@ -66,9 +66,9 @@ impl Target {
     /// A map that was opened by other means; its layout is `given`, else its own.
     pub fn of_map(map: Map, label: String, given: Option<&Layout>) -> anyhow::Result<Target> {
         let (layout, origin) = match given {
-            Some(given) => (given.clone(), Origin::given()),
+            Some(given) => (given.clone(), LayoutOrigin::given()),
             None => {
-                let (layout, origin) = Origin::layout(None, map.info());
+                let (layout, origin) = LayoutOrigin::layout(None, map.info());
                 (layout, origin.of_inner())
             }
         };
@@ -81,7 +81,7 @@ impl Target {
         map: Map,
         label: String,
         layout: Layout,
-        origin: Origin,
+        origin: LayoutOrigin,
     ) -> anyhow::Result<Target> {
         check_sizes(&layout, map.info()).map_err(anyhow::Error::msg).context(label.clone())?;
         if map.info().map_type.is_per_cpu() {

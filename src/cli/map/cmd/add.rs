@@ -5,7 +5,7 @@ use crate::cli::map::arguments::{self, MapArguments, ReadCpus};
 use crate::cli::map::session::Session;
 use crate::cli::map::target::cpus::CpuSelection;
 use crate::cli::map::target::inner::Reached;
-use crate::cli::map::target::origin::Part;
+use crate::cli::map::target::origin::LayoutPart;
 use crate::cli::map::target::{Condition, Target};
 use crate::text::escape;
 use anyhow::{anyhow, bail};
@@ -74,7 +74,7 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
     if !kind.holds_data() {
         bail!("{label}: add: the values of {} are no numbers to count", kind.with_article());
     }
-    target.refuse_guess(Part::Value, args.amount)?;
+    target.refuse_guess(LayoutPart::Value, args.amount)?;
     let slot = countable(&target, args.field)?;
     let amount = escape(args.amount.as_bytes());
     let amount = match parse_amount(args.amount) {

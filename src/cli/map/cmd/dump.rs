@@ -10,7 +10,7 @@ use crate::cli::map::arguments::{self, GivenTypes, ReadCpus};
 use crate::cli::map::session::Session;
 use crate::cli::map::target::Target;
 use crate::cli::map::target::cpus::CpuSelection;
-use crate::cli::map::target::origin::Part;
+use crate::cli::map::target::origin::LayoutPart;
 use crate::cli::map::target::walk::{self, Walk};
 use crate::cli::replace::replace;
 use crate::output::element::{ElementFormat, Shown};
@@ -121,7 +121,7 @@ impl Dumped {
         let target = session.open(map, AccessMode::ReadOnly)?;
         target.walked_key(OPERATION)?;
         target.check_readable(OPERATION)?;
-        target.warn_of_guess(&Part::BOTH);
+        target.warn_of_guess(&LayoutPart::BOTH);
         let values = ShownValues::new(&target, target.select_cpus(cpus)?);
         let writable = walk::writable(&session.startup, &session.bpffs, map.reference, &target);
         Ok(Dumped { target, values, writable })

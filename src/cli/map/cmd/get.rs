@@ -4,7 +4,7 @@ use crate::cli::exit::{self, Output};
 use crate::cli::map::arguments::{self, MapArguments, ReadCpus};
 use crate::cli::map::session::Session;
 use crate::cli::map::target::Target;
-use crate::cli::map::target::origin::Part;
+use crate::cli::map::target::origin::LayoutPart;
 use crate::output::element::Integers;
 use crate::text::escape;
 use bpf_inherit::AccessMode;
@@ -86,7 +86,7 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
     let slot = target.field(args.field)?;
     let keys = args.keys.iter().map(|text| Ok((*text, target.key(text)?)));
     let keys: Vec<(&OsStr, Vec<u8>)> = keys.collect::<anyhow::Result<_>>()?;
-    target.warn_of_guess(&[Part::Value]);
+    target.warn_of_guess(&[LayoutPart::Value]);
     let mut status = 0;
     for (text, key) in &keys {
         match target.lookup("get", key)? {
@@ -136,7 +136,7 @@ fn get_through(outer: &Target, args: &Args, out: &mut Output) -> anyhow::Result<
         let cpus = target.select_cpus(args.cpus)?;
         let slot = target.field(args.field)?;
         if nested.inner.is_some() {
-            target.warn_of_guess(&[Part::Value]);
+            target.warn_of_guess(&[LayoutPart::Value]);
         }
         match target.lookup("get", &key)? {
             Some(found) => target.print_value(&cpus, args.json, slot, &found, &mut out.data),

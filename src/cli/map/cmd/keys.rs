@@ -2,7 +2,7 @@
 
 use crate::cli::map::arguments::{self, MapArguments};
 use crate::cli::map::session::Session;
-use crate::cli::map::target::origin::Part;
+use crate::cli::map::target::origin::LayoutPart;
 use crate::cli::map::target::walk::Walk;
 use crate::output::element::Integers;
 use bpf_inherit::AccessMode;
@@ -30,7 +30,7 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
     let out = &mut session.out;
     let key_type = target.walked_key("keys")?;
     target.check_slots_readable("keys")?;
-    target.warn_of_guess(&[Part::Key]);
+    target.warn_of_guess(&[LayoutPart::Key]);
     let mut walk = Walk::new(&target, "keys", None)?.keys_only();
     let mut between: &[u8] = b"[";
     while let Some(chunk) = walk.next()? {

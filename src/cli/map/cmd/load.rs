@@ -32,9 +32,9 @@ use elements::Elements;
 use input::{Input, InputFormat};
 use kept::Kept;
 use progress::Progress;
-use replace::Failure;
+use replace::ReplaceError;
 use std::ffi::OsStr;
-use write::{Refused, Writer};
+use write::{RefusedElement, Writer};
 
 /// How many elements `--stream` collects if they arrive faster than they can be written.
 const STREAM: usize = 4096;
@@ -262,15 +262,15 @@ impl<'t> Load<'t> {
                 let name = &self.input.lines.name;
                 Ok(left(target, name, difference.wanted(), count))
             }
-            Err(Failure::Refused(refused, all)) => Err(self.refused(refused, Some(all))),
-            Err(Failure::Other(error)) => Err(error),
+            Err(ReplaceError::Refused(refused, all)) => Err(self.refused(refused, Some(all))),
+            Err(ReplaceError::Other(error)) => Err(error),
         }
     }
 
     /// The error for an element that could not be written; `all` is how many were to be written.
     fn refused(
         &self,
-        Refused { element, error, .. }: Refused,
+        RefusedElement { element, error, .. }: RefusedElement,
         all: Option<usize>,
     ) -> anyhow::Error {
         let (name, written) = (&self.input.lines.name, self.writer.written);

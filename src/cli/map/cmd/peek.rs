@@ -5,7 +5,7 @@ use crate::cli::map::arguments::{self, MapArguments};
 use crate::cli::map::session::Session;
 use crate::cli::map::target::Target;
 use crate::cli::map::target::cpus::CpuSelection;
-use crate::cli::map::target::origin::Part;
+use crate::cli::map::target::origin::LayoutPart;
 use crate::error::Error;
 use crate::output::element::Integers;
 use bpf_inherit::{AccessMode, MapType};
@@ -61,7 +61,7 @@ pub fn print_next(
 ) -> anyhow::Result<u8> {
     // A field that does not exist must not cost an element.
     let slot = target.field(args.field)?;
-    target.warn_of_guess(&[Part::Value]);
+    target.warn_of_guess(&[LayoutPart::Value]);
     let mut value = vec![0; target.map.value_len()];
     if !read(&mut value)? {
         out.report(format_args!("{}: empty", target.label))?;

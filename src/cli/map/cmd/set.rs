@@ -6,7 +6,7 @@ use crate::cli::map::arguments::{self, MapArguments, WrittenCpus};
 use crate::cli::map::session::Session;
 use crate::cli::map::target::cpus::Placement;
 use crate::cli::map::target::inner::Reached;
-use crate::cli::map::target::origin::Part;
+use crate::cli::map::target::origin::LayoutPart;
 use crate::cli::map::target::values::Values;
 use crate::cli::map::target::{Condition, Target, check_inherited, named, reference};
 use crate::map::flags;
@@ -135,7 +135,7 @@ fn set(
         let slot = target.field(field)?;
         let given = text.to_str().filter(|text| has_all_values(target, slot, text));
         if !given.is_some_and(Values::are_hex) {
-            target.refuse_guess(Part::Value, text)?;
+            target.refuse_guess(LayoutPart::Value, text)?;
         }
         let text = text.to_str().ok_or_else(|| anyhow!("not UTF-8")).with_context(wrong)?;
         let new = NewValue { target, slot, text, placement };

@@ -8,7 +8,7 @@ use crate::map::flags;
 use crate::map::state::MapState;
 use crate::map::usage;
 use crate::output::Whole;
-use crate::output::show::{self, Shown};
+use crate::output::show::{self, ShownMap};
 use bpf_inherit::{AccessMode, fd};
 use clap::{ArgMatches, Command};
 use std::os::fd::AsFd;
@@ -44,7 +44,7 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
     let id = map.info().id;
     let (mut pinned, missing) = pins::by_id(&session.bpffs);
     let pins = pinned.remove(&id).map(|(_, pins)| pins);
-    let shown = Shown {
+    let shown = ShownMap {
         info: map.info(),
         state: MapState::read(map).map_err(fail("read fdinfo"))?,
         access: fd::access_mode(map.as_fd()).map_err(fail("read access mode"))?,

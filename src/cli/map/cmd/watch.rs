@@ -7,7 +7,7 @@ use crate::bpffs::pin;
 use crate::cli::map::arguments::{self, MapArguments};
 use crate::cli::map::session::Session;
 use crate::cli::map::target::Target;
-use crate::cli::map::target::origin::Part;
+use crate::cli::map::target::origin::LayoutPart;
 use crate::cli::map::target::reference;
 use crate::output::element::Integers;
 use crate::output::watch::{self as output, Frame};
@@ -147,7 +147,7 @@ fn watch(
     let value = target.field(args.field)?;
     let keys: Vec<Vec<u8>> =
         args.keys.iter().map(|key| target.key(key)).collect::<Result<_, _>>()?;
-    target.warn_of_guess(&Part::BOTH);
+    target.warn_of_guess(&LayoutPart::BOTH);
     let rank: Option<Slot> = match (args.sort, args.top) {
         (Some(path), _) => Some(target.field(Some(path.as_ref()))?),
         (None, Some(_)) => Some(print::columns(value).first().map_or(value, |c| c.slot)),

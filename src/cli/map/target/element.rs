@@ -2,7 +2,7 @@
 
 use super::Target;
 use super::advice;
-use super::origin::Part;
+use super::origin::LayoutPart;
 use crate::error::{Cause, Error};
 use crate::text::escape;
 use anyhow::{Context, anyhow, bail};
@@ -22,7 +22,7 @@ impl Target {
             let instead = advice::without_keys(kind);
             anyhow!("{}: {} has no keys: {instead}", self.label, kind.with_article())
         })?;
-        self.refuse_guess(Part::Key, text)?;
+        self.refuse_guess(LayoutPart::Key, text)?;
         let wrong = || format!("{}: key {}", self.label, escape(text.as_bytes()));
         let key = bytes(ty, text).with_context(wrong)?;
         if kind.is_keyed_by_descriptor() {
@@ -33,7 +33,7 @@ impl Target {
 
     /// The bytes of a value that was given as an argument: of one CPU's value in a per-CPU map.
     pub fn value(&self, text: &OsStr) -> anyhow::Result<Vec<u8>> {
-        self.refuse_guess(Part::Value, text)?;
+        self.refuse_guess(LayoutPart::Value, text)?;
         let wrong = || format!("{}: value {}", self.label, escape(text.as_bytes()));
         bytes(&self.layout.value, text).with_context(wrong)
     }

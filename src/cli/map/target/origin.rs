@@ -15,7 +15,7 @@ use std::sync::Mutex;
 
 /// Where the two types of a layout come from.
 #[derive(Clone, Debug)]
-pub struct Origin {
+pub struct LayoutOrigin {
     pub key: LayoutSource,
     pub value: LayoutSource,
     /// Why BTF was not read, if one of them is a guess.
@@ -26,18 +26,18 @@ pub struct Origin {
 
 /// One of the two types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum LayoutPart {
     Key,
     Value,
 }
 
-impl Part {
-    pub const BOTH: [Part; 2] = [Part::Key, Part::Value];
+impl LayoutPart {
+    pub const BOTH: [LayoutPart; 2] = [LayoutPart::Key, LayoutPart::Value];
 }
 
-impl Origin {
+impl LayoutOrigin {
     /// The layout of a map and its origin: `own` is what the environment says.
-    pub fn layout(own: Option<Layout>, info: &MapInfo) -> (Layout, Origin) {
+    pub fn layout(own: Option<Layout>, info: &MapInfo) -> (Layout, LayoutOrigin) {
         let (layout, source, unreadable) = match own {
             Some(layout) => (layout, LayoutSource::Environment, None),
             None => match Layouts::default().read(info) {
@@ -51,27 +51,27 @@ impl Origin {
             LayoutSource::Guess if info.map_type.is_indexed() => LayoutSource::Size,
             source => source,
         };
-        (layout, Origin { unreadable, ..Origin::of(key, source) })
+        (layout, LayoutOrigin { unreadable, ..LayoutOrigin::of(key, source) })
     }
 
     /// The origin of a layout from the command line.
-    pub fn given() -> Origin {
-        Origin::of(LayoutSource::Option, LayoutSource::Option)
+    pub fn given() -> LayoutOrigin {
+        LayoutOrigin::of(LayoutSource::Option, LayoutSource::Option)
     }
 
-    fn of(key: LayoutSource, value: LayoutSource) -> Origin {
-        Origin { key, value, unreadable: None, options: ["--key", "--value"] }
+    fn of(key: LayoutSource, value: LayoutSource) -> LayoutOrigin {
+        LayoutOrigin { key, value, unreadable: None, options: ["--key", "--value"] }
     }
 
     /// The same of a map in a map of maps.
-    pub fn of_inner(self) -> Origin {
-        Origin { options: ["--inner", "--inner"], ..self }
+    pub fn of_inner(self) -> LayoutOrigin {
+        LayoutOrigin { options: ["--inner", "--inner"], ..self }
     }
 
-    fn of_part(&self, part: Part) -> LayoutSource {
+    fn of_part(&self, part: LayoutPart) -> LayoutSource {
         match part {
-            Part::Key => self.key,
-            Part::Value => self.value,
+            LayoutPart::Key => self.key,
+            LayoutPart::Value => self.value,
         }
     }
 
@@ -88,11 +88,11 @@ fn is_hex(text: &[u8]) -> bool {
 
 impl Target {
     /// Why text has no meaning as a key or a value; None if its type is known.
-    pub fn guess(&self, part: Part) -> Option<String> {
-        let Origin { unreadable, options, .. } = &self.origin;
+    pub fn guess(&self, part: LayoutPart) -> Option<String> {
+        let LayoutOrigin { unreadable, options, .. } = &self.origin;
         let (name, option) = match part {
-            Part::Key => ("key", options[0]),
-            Part::Value => ("value", options[1]),
+            LayoutPart::Key => ("key", options[0]),
+            LayoutPart::Value => ("value", options[1]),
         };
         let is_guess = self.origin.of_part(part) == LayoutSource::Guess;
         let why = unreadable.as_ref().filter(|_| is_guess)?;
@@ -102,16 +102,16 @@ impl Target {
     }
 
     /// An error for text whose type is a guess, unless it is `hex:` and the bytes.
-    pub fn refuse_guess(&self, part: Part, text: &OsStr) -> anyhow::Result<()> {
+    pub fn refuse_guess(&self, part: LayoutPart, text: &OsStr) -> anyhow::Result<()> {
         let Some(why) = self.guess(part).filter(|_| !is_hex(text.as_bytes())) else {
             return Ok(());
         };
-        let name = if part == Part::Key { "key" } else { "value" };
+        let name = if part == LayoutPart::Key { "key" } else { "value" };
         bail!("{}: {name} {}: {why}", self.label, escape(text.as_bytes()))
     }
 
     /// Warns if a type by which something is printed is a guess, once for each map.
-    pub fn warn_of_guess(&self, printed: &[Part]) {
+    pub fn warn_of_guess(&self, printed: &[LayoutPart]) {
         static WARNED: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
         let Some(why) = &self.origin.unreadable else { return };
         if printed.iter().all(|part| self.origin.of_part(*part) != LayoutSource::Guess) {

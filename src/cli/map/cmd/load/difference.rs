@@ -9,7 +9,7 @@ use crate::map::scan::Scan;
 use anyhow::bail;
 
 /// One entry that differs. `old` is the whole value in the map.
-pub enum Change<'c> {
+pub enum DifferingEntry<'c> {
     /// The key of this element is not in the map.
     Add { element: usize },
     /// The key of this element has another value in the map.
@@ -66,7 +66,7 @@ impl<'t> Difference<'t> {
     /// order of the file. Returns how many entries the map has.
     pub fn each(
         &mut self,
-        mut visit: impl FnMut(Change) -> anyhow::Result<()>,
+        mut visit: impl FnMut(DifferingEntry) -> anyhow::Result<()>,
     ) -> anyhow::Result<usize> {
         let Difference { target, elements, wanted, same } = self;
         let keeps = target.map.info().map_type.keeps_elements();
@@ -81,17 +81,17 @@ impl<'t> Difference<'t> {
                     Some(element) => {
                         missing[element] = false;
                         if !same.is_there(elements, element, old) {
-                            visit(Change::Set { element, old })?;
+                            visit(DifferingEntry::Set { element, old })?;
                         }
                     }
                     // An element that the map's type keeps is set to zero.
                     None if keeps && same.is_zero(old) => {}
-                    None => visit(Change::Remove { key, old })?,
+                    None => visit(DifferingEntry::Remove { key, old })?,
                 }
             }
         }
         for (element, _) in missing.iter().enumerate().filter(|(_, missing)| **missing) {
-            visit(Change::Add { element })?;
+            visit(DifferingEntry::Add { element })?;
         }
         Ok(present)
     }
@@ -101,9 +101,9 @@ impl<'t> Difference<'t> {
         let mut count = Count::default();
         self.each(|change| {
             *match change {
-                Change::Add { .. } => &mut count.missing,
-                Change::Set { .. } => &mut count.changed,
-                Change::Remove { .. } => &mut count.others,
+                DifferingEntry::Add { .. } => &mut count.missing,
+                DifferingEntry::Set { .. } => &mut count.changed,
+                DifferingEntry::Remove { .. } => &mut count.others,
             } += 1;
             Ok(())
         })?;

@@ -1,11 +1,11 @@
 //! `load --replace --dry-run`: one line for each entry that would be written or removed.
 
-use super::difference::{Change, Difference};
+use super::difference::{Difference, DifferingEntry};
 use super::elements::Elements;
 use crate::cli::exit::Output;
 use crate::cli::map::target::Target;
 use crate::cli::map::target::cpus::Placement;
-use crate::cli::map::target::origin::Part;
+use crate::cli::map::target::origin::LayoutPart;
 use crate::output::element::{Integers, Shown};
 use bpf_layout::Type;
 use bpf_layout::print::{self, PerCpu};
@@ -22,7 +22,7 @@ pub struct DryRun<'t> {
 impl DryRun<'_> {
     /// Returns whether anything would change.
     pub fn print(&self, difference: &mut Difference, out: &mut Output) -> anyhow::Result<bool> {
-        self.target.warn_of_guess(&Part::BOTH);
+        self.target.warn_of_guess(&LayoutPart::BOTH);
         // In a batch it may print any number of lines, as it does alone.
         out.many();
         let mut any = false;
@@ -40,18 +40,20 @@ impl DryRun<'_> {
         Ok(any)
     }
 
-    fn line(&self, change: &Change, out: &mut Vec<u8>) {
+    fn line(&self, change: &DifferingEntry, out: &mut Vec<u8>) {
         let zero = || vec![0; self.target.map.value_len()];
         let keeps = self.target.map.info().map_type.keeps_elements();
         let (key, old, new) = match *change {
-            Change::Add { element } => {
+            DifferingEntry::Add { element } => {
                 (self.elements.keys(element, 1), None, Some(self.new_value(element, zero())))
             }
-            Change::Set { element, old } => {
+            DifferingEntry::Set { element, old } => {
                 let new = self.new_value(element, old.to_vec());
                 (self.elements.keys(element, 1), Some(old), Some(new))
             }
-            Change::Remove { key, old } => (key, Some(old), keeps.then(|| self.cleared(old))),
+            DifferingEntry::Remove { key, old } => {
+                (key, Some(old), keeps.then(|| self.cleared(old)))
+            }
         };
         match self.json {
             None => self.text(key, old, new.as_deref(), out),

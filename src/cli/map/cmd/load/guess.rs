@@ -2,7 +2,7 @@
 
 use super::json::explain_syntax;
 use crate::cli::map::target::Target;
-use crate::cli::map::target::origin::Part;
+use crate::cli::map::target::origin::LayoutPart;
 use crate::cli::map::target::values::{all_hex, is_hex};
 use anyhow::bail;
 use serde_json::Value;
@@ -16,7 +16,8 @@ pub struct Guess {
 impl Guess {
     /// None if both types are known.
     pub fn new(target: &Target) -> Option<Guess> {
-        let guess = Guess { key: target.guess(Part::Key), value: target.guess(Part::Value) };
+        let guess =
+            Guess { key: target.guess(LayoutPart::Key), value: target.guess(LayoutPart::Value) };
         (guess.key.is_some() || guess.value.is_some()).then_some(guess)
     }
 

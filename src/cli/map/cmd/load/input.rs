@@ -22,9 +22,9 @@ pub enum InputFormat {
     Table(u8),
 }
 
-enum Reader<'t> {
-    Json(json::Reader<'t>),
-    Table(Box<table::Reader<'t>>),
+enum LineReader<'t> {
+    Json(json::JsonReader<'t>),
+    Table(Box<table::TableReader<'t>>),
 }
 
 /// The input for one map.
@@ -32,7 +32,7 @@ pub struct Input<'t> {
     target: &'t Target,
     placement: Placement,
     pub lines: Lines,
-    reader: Reader<'t>,
+    reader: LineReader<'t>,
     /// The number of the last line that is not empty.
     last: usize,
 }
@@ -47,9 +47,9 @@ impl<'t> Input<'t> {
         let bytes = target.map.key_len() + target.map.value_len();
         let lines = Lines::open(file, LINE + LINE_FOR_BYTE * bytes)?;
         let reader = match format {
-            InputFormat::Json => Reader::Json(json::Reader::new(target)),
+            InputFormat::Json => LineReader::Json(json::JsonReader::new(target)),
             InputFormat::Table(delimiter) => {
-                Reader::Table(Box::new(table::Reader::new(target, placement, delimiter)))
+                LineReader::Table(Box::new(table::TableReader::new(target, placement, delimiter)))
             }
         };
         Ok(Input { target, placement, lines, reader, last: 0 })
@@ -62,7 +62,7 @@ impl<'t> Input<'t> {
         let place = |name: &str, line: usize| format!("{}: {name}: line {line}", target.label);
         loop {
             let Some((number, line)) = lines.next().with_context(|| target.label.clone())? else {
-                if let Reader::Table(reader) = reader {
+                if let LineReader::Table(reader) = reader {
                     reader.finish().with_context(|| place(&lines.name, *last))?;
                 }
                 return Ok(false);
@@ -72,8 +72,8 @@ impl<'t> Input<'t> {
             }
             *last = number;
             let read = match reader {
-                Reader::Json(reader) => reader.read(line).map(Some),
-                Reader::Table(reader) => {
+                LineReader::Json(reader) => reader.read(line).map(Some),
+                LineReader::Table(reader) => {
                     let mut complete = reader.add(line);
                     while !complete {
                         let next = lines.next().with_context(|| target.label.clone())?;

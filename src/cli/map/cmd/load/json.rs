@@ -16,7 +16,7 @@ use serde_json::error::Category;
 use std::fmt;
 
 /// Reads each line into the same buffers.
-pub struct Reader<'t> {
+pub struct JsonReader<'t> {
     key_type: Option<&'t Type>,
     value_type: &'t Type,
     /// The map's type, with an article.
@@ -28,12 +28,12 @@ pub struct Reader<'t> {
     map: &'t Map,
     /// Set if a type is not known.
     guess: Option<Guess>,
-    seen: Seen,
+    seen: FoundMembers,
 }
 
 /// The members that were found in the line.
 #[derive(Default)]
-struct Seen {
+struct FoundMembers {
     key: bool,
     value: bool,
     values: bool,
@@ -42,11 +42,11 @@ struct Seen {
     within: &'static str,
 }
 
-impl<'t> Reader<'t> {
-    pub fn new(target: &'t Target) -> Reader<'t> {
+impl<'t> JsonReader<'t> {
+    pub fn new(target: &'t Target) -> JsonReader<'t> {
         let (info, layout) = (target.map.info(), &target.layout);
         let per_cpu = info.map_type.is_per_cpu();
-        Reader {
+        JsonReader {
             key_type: layout.key.as_ref(),
             value_type: &layout.value,
             kind: info.map_type.with_article(),
@@ -55,7 +55,7 @@ impl<'t> Reader<'t> {
             each: vec![0; if per_cpu { target.map.value_len() } else { 0 }],
             map: &target.map,
             guess: Guess::new(target),
-            seen: Seen::default(),
+            seen: FoundMembers::default(),
         }
     }
 
@@ -69,15 +69,17 @@ impl<'t> Reader<'t> {
         if let Some(guess) = &self.guess {
             guess.check(line)?;
         }
-        self.seen = Seen::default();
+        self.seen = FoundMembers::default();
         let mut json = serde_json::Deserializer::from_slice(line);
         let read = Members(self).deserialize(&mut json).and_then(|()| json.end());
         read.map_err(|error| self.explain(&error))?;
         match &self.seen {
-            Seen { key: false, .. } if self.key_type.is_some() => bail!("key: missing"),
-            Seen { value: false, values: false, .. } => bail!("value: missing"),
-            Seen { value: true, values: true, .. } => bail!("value and values are both given"),
-            Seen { values: true, .. } => Ok((&self.key, Given::Each(&self.each))),
+            FoundMembers { key: false, .. } if self.key_type.is_some() => bail!("key: missing"),
+            FoundMembers { value: false, values: false, .. } => bail!("value: missing"),
+            FoundMembers { value: true, values: true, .. } => {
+                bail!("value and values are both given")
+            }
+            FoundMembers { values: true, .. } => Ok((&self.key, Given::Each(&self.each))),
             _ => Ok((&self.key, Given::One(&self.value))),
         }
     }
@@ -111,7 +113,7 @@ fn without_position(error: &serde_json::Error) -> String {
     message
 }
 
-struct Members<'r, 't>(&'r mut Reader<'t>);
+struct Members<'r, 't>(&'r mut JsonReader<'t>);
 
 impl<'de> DeserializeSeed<'de> for Members<'_, '_> {
     type Value = ();

@@ -1,18 +1,18 @@
 //! `load --replace`: makes a map equal to a file. Only entries that differ are written, so an entry
 //! that is in both is never missing.
 
-use super::difference::{Change, Count, Difference};
+use super::difference::{Count, Difference, DifferingEntry};
 use super::elements::Elements;
 use super::progress::Progress;
 use super::remove::Removals;
-use super::write::{Refused, Writer};
+use super::write::{RefusedElement, Writer};
 use crate::cli::exit::warn;
 use crate::cli::map::PROGRAM;
 use crate::cli::map::target::Target;
 use crate::cli::map::target::cpus::Placement;
 
 /// The entries to write and to remove.
-struct Plan<'t> {
+struct Replacement<'t> {
     /// Elements that are missing or have another value in the map, in the order of the file.
     writes: Vec<usize>,
     removals: Removals<'t>,
@@ -20,21 +20,21 @@ struct Plan<'t> {
     first: usize,
 }
 
-impl<'t> Plan<'t> {
+impl<'t> Replacement<'t> {
     fn new(
         target: &'t Target,
         placement: Placement,
         difference: &mut Difference,
-    ) -> anyhow::Result<Plan<'t>> {
+    ) -> anyhow::Result<Replacement<'t>> {
         let (mut writes, mut added, mut removals) = (Vec::new(), 0, Vec::new());
         let present = difference.each(|change| {
             match change {
-                Change::Add { element } => {
+                DifferingEntry::Add { element } => {
                     added += 1;
                     writes.push(element);
                 }
-                Change::Set { element, .. } => writes.push(element),
-                Change::Remove { key, .. } => removals.extend_from_slice(key),
+                DifferingEntry::Set { element, .. } => writes.push(element),
+                DifferingEntry::Remove { key, .. } => removals.extend_from_slice(key),
             }
             Ok(())
         })?;
@@ -47,20 +47,20 @@ impl<'t> Plan<'t> {
             (kind, _) if kind.keeps_elements() => 0,
             (_, room) => (present + added).saturating_sub(room as usize),
         };
-        Ok(Plan { writes, removals, first })
+        Ok(Replacement { writes, removals, first })
     }
 }
 
 /// Why a replacement ended early.
-pub enum Failure {
+pub enum ReplaceError {
     /// The kernel refused an element; the number of elements to write.
-    Refused(Refused, usize),
+    Refused(RefusedElement, usize),
     Other(anyhow::Error),
 }
 
-impl From<anyhow::Error> for Failure {
-    fn from(error: anyhow::Error) -> Failure {
-        Failure::Other(error)
+impl From<anyhow::Error> for ReplaceError {
+    fn from(error: anyhow::Error) -> ReplaceError {
+        ReplaceError::Other(error)
     }
 }
 
@@ -72,8 +72,9 @@ pub fn replace(
     difference: &mut Difference,
     writer: &mut Writer,
     progress: &mut Progress,
-) -> Result<Count, Failure> {
-    let Plan { writes, mut removals, first } = Plan::new(target, writer.placement(), difference)?;
+) -> Result<Count, ReplaceError> {
+    let Replacement { writes, mut removals, first } =
+        Replacement::new(target, writer.placement(), difference)?;
     let mut warned = target.map.info().map_type.evicts();
     let mut make_room = |removals: &mut Removals, count, progress: &mut Progress| {
         if !std::mem::replace(&mut warned, true) {
@@ -97,7 +98,7 @@ pub fn replace(
                 make_room(&mut removals, count, progress)?;
                 (done, count) = (done + refused.position, count * 2);
             }
-            Err(refused) => return Err(Failure::Refused(refused, writes.len())),
+            Err(refused) => return Err(ReplaceError::Refused(refused, writes.len())),
         }
     }
     removals.remove(removals.len())?;

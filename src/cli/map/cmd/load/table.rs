@@ -8,7 +8,7 @@ use super::elements::Given;
 use super::rows::Rows;
 use crate::cli::map::target::Target;
 use crate::cli::map::target::cpus::Placement;
-use crate::cli::map::target::origin::Part;
+use crate::cli::map::target::origin::LayoutPart;
 use crate::text::escape;
 use anyhow::{Context, anyhow, bail};
 use bpf_inherit::Map;
@@ -21,7 +21,7 @@ use csv_core::{ReadRecordResult, ReaderBuilder, Terminator};
 pub const CPUS_DIFFER: &str = "the CPUs' values differ (see dump --per-cpu)";
 
 /// Reads each row into the same buffers.
-pub struct Reader<'t> {
+pub struct TableReader<'t> {
     key: Side<'t>,
     value: Side<'t>,
     /// The number of columns; None until the header is read.
@@ -53,8 +53,8 @@ struct Side<'t> {
     bytes: Vec<u8>,
 }
 
-impl<'t> Reader<'t> {
-    pub fn new(target: &'t Target, placement: Placement, delimiter: u8) -> Reader<'t> {
+impl<'t> TableReader<'t> {
+    pub fn new(target: &'t Target, placement: Placement, delimiter: u8) -> TableReader<'t> {
         let side = |what, ty: Option<&'t Type>, part| Side {
             what,
             ty,
@@ -64,9 +64,9 @@ impl<'t> Reader<'t> {
             cells: Vec::new(),
             bytes: vec![0; ty.map_or(0, Type::size)],
         };
-        Reader {
-            key: side("key", target.layout.key.as_ref(), Part::Key),
-            value: side("value", Some(&target.layout.value), Part::Value),
+        TableReader {
+            key: side("key", target.layout.key.as_ref(), LayoutPart::Key),
+            value: side("value", Some(&target.layout.value), LayoutPart::Value),
             columns: None,
             csv: ReaderBuilder::new()
                 .delimiter(delimiter)

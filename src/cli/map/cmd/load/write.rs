@@ -36,14 +36,14 @@ pub struct Writer<'t> {
 }
 
 /// The element that could not be written, and why.
-pub struct Refused {
+pub struct RefusedElement {
     pub element: usize,
     /// How many elements were done before it.
     pub position: usize,
     pub error: anyhow::Error,
 }
 
-impl Refused {
+impl RefusedElement {
     /// Whether the map has no room.
     pub fn is_full(&self) -> bool {
         Error::is_no_room(&self.error)
@@ -80,7 +80,7 @@ impl<'t> Writer<'t> {
         count: usize,
         pick: impl Fn(usize) -> usize,
         mut progress: Option<&mut Progress>,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), RefusedElement> {
         let batch = (BATCH_BYTES / self.target.map.value_len().max(1)).clamp(1, BATCH);
         let mut at = 0;
         while at < count {
@@ -90,7 +90,8 @@ impl<'t> Writer<'t> {
                 true => self.change(all, end - at, pick),
                 false => self.some(all, end - at, pick),
             };
-            written.map_err(|refused| Refused { position: at + refused.position, ..refused })?;
+            written
+                .map_err(|refused| RefusedElement { position: at + refused.position, ..refused })?;
             at = end;
             if let Some(progress) = &mut progress {
                 progress.step("writing", at as u64, Some(count as u64));
@@ -105,9 +106,9 @@ impl<'t> Writer<'t> {
         all: &Elements,
         count: usize,
         pick: impl Fn(usize) -> usize,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), RefusedElement> {
         let target = self.target;
-        let refused = |position, errno| Refused {
+        let refused = |position, errno| RefusedElement {
             element: pick(position),
             position,
             error: target.cannot_write("load", errno).into(),
@@ -131,7 +132,7 @@ impl<'t> Writer<'t> {
             let value = &self.values[position * value_len..][..value_len];
             if let Some(same) = &mut self.same {
                 let old = target.lookup("load", all.keys(element, 1));
-                let old = old.map_err(|error| Refused { element, position, error })?;
+                let old = old.map_err(|error| RefusedElement { element, position, error })?;
                 match old {
                     Some(_) if self.flags == NOEXIST => {
                         self.kept += 1;
@@ -169,7 +170,7 @@ impl<'t> Writer<'t> {
         all: &Elements,
         count: usize,
         pick: impl Fn(usize) -> usize,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), RefusedElement> {
         let condition = if self.flags == NOEXIST { Condition::Absent } else { Condition::Any };
         for position in 0..count {
             let element = pick(position);
@@ -177,7 +178,7 @@ impl<'t> Writer<'t> {
                 all.put(element, value);
                 Ok(())
             });
-            let refused = |error| Refused { element, position, error };
+            let refused = |error| RefusedElement { element, position, error };
             match changed.map_err(refused)? {
                 true => self.written += 1,
                 false => self.kept += 1,

@@ -2,7 +2,7 @@
 
 use crate::cli::map::target::Target;
 use crate::map::scan::Scan;
-use crate::output::watch::Entry;
+use crate::output::watch::WatchedEntry;
 use bpf_layout::Slot;
 use std::cmp::Ordering;
 use std::time::Instant;
@@ -43,13 +43,13 @@ impl Sample {
         before: Option<&'a Sample>,
         keys: &'a [Vec<u8>],
         order: Slot,
-    ) -> Vec<Entry<'a>> {
+    ) -> Vec<WatchedEntry<'a>> {
         let before = before.map_or(&[][..], |before| &before.elements);
         if !keys.is_empty() {
             let of = |elements: &'a [Element], key: &[u8]| {
                 elements.iter().find(|(k, _)| **k == *key).map(|(_, value)| &**value)
             };
-            let entry = |key: &'a Vec<u8>| Entry {
+            let entry = |key: &'a Vec<u8>| WatchedEntry {
                 key,
                 before: of(before, key),
                 after: of(&self.elements, key),
@@ -69,7 +69,7 @@ impl Sample {
             let is = if turn.is_ge() { new.next() } else { None };
             let key = was.or(is).map_or(&[][..], |(key, _)| key);
             let value = |element: Option<&'a Element>| element.map(|(_, v)| &**v);
-            entries.push(Entry { key, before: value(was), after: value(is) });
+            entries.push(WatchedEntry { key, before: value(was), after: value(is) });
         }
     }
 }
