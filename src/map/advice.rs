@@ -3,7 +3,8 @@
 use bpf_inherit::MapType;
 use bpf_inherit::map_type::{Keys, Values};
 
-/// The alternative to a walk over all entries; None if they can be walked.
+/// The alternative to a walk over all entries, as the end of an error message. None if the entries
+/// of this type can be walked, or if the type is unknown.
 pub fn find_walk_alternative(map_type: MapType) -> Option<&'static str> {
     let by_keys = match map_type.keys()? {
         Keys::Absent => None,
@@ -42,7 +43,8 @@ pub fn find_walk_alternative(map_type: MapType) -> Option<&'static str> {
     })
 }
 
-/// The alternative to clearing a map; None if it can be cleared.
+/// The alternative to clearing a map, as the end of an error message. None if a map of this type
+/// can be cleared, or if the type is unknown.
 pub fn find_clear_alternative(map_type: MapType) -> Option<&'static str> {
     match map_type.values()? {
         Values::Members => Some("entries cannot be removed: recreate the map"),

@@ -1,5 +1,5 @@
-//! Clears a map. Entries that were in it at the start are deleted; those that concurrent writers add
-//! may stay.
+//! Clears a map. Entries that were in it at the start are deleted; those that concurrent writers
+//! add may stay.
 
 use super::scan::Scan;
 use bpf_inherit::Map;
@@ -17,6 +17,11 @@ const MAX_BYTES: usize = 1 << 20;
 ///
 /// It ends however fast concurrent writers add entries, and then no entry that was there at its
 /// start is left.
+///
+/// # Errors
+/// EPERM if the file descriptor is not opened for what the map type requires (writing, and for a
+/// hash or a queue reading too), or if the map is frozen; EAGAIN from [`Scan::next`]. Entries that
+/// were deleted before the error stay deleted.
 pub fn clear(map: &Map) -> Result<()> {
     let kind = map.info().map_type;
     if kind.is_queue() {
@@ -33,6 +38,7 @@ pub fn clear(map: &Map) -> Result<()> {
     }
 }
 
+/// The number of entries to process at a time.
 fn chunk_len(map: &Map) -> usize {
     (MAX_BYTES / (map.key_len() + map.value_len()).max(1)).clamp(1, CHUNK)
 }
@@ -48,6 +54,7 @@ fn pop_all(map: &Map) -> Result<()> {
     Ok(())
 }
 
+/// Writes zeroes to all values of an array, in batches if the kernel supports them for this type.
 fn zero_all(map: &Map) -> Result<()> {
     let chunk = chunk_len(map);
     let zeroes = vec![0; chunk * map.value_len()];
@@ -75,7 +82,7 @@ fn zero_all(map: &Map) -> Result<()> {
     Ok(())
 }
 
-/// Slots of programs, maps, sockets or devices, empty ones among them.
+/// Deletes the programs, maps, sockets or devices in all slots, of which some may be empty.
 fn delete_slots(map: &Map) -> Result<()> {
     for slot in 0..map.info().max_entries {
         match map.delete(&slot.to_ne_bytes()) {

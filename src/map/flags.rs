@@ -29,7 +29,8 @@ const FLAGS: [(&str, u32); 19] = [
     ("RB_OVERWRITE", RB_OVERWRITE),
 ];
 
-/// The bit of a creation flag, by its name with or without `BPF_F_`.
+/// The bit of the creation flag with this name, with or without `BPF_F_`; None if the name is
+/// unknown. Names are case-sensitive.
 pub fn parse_name(name: &str) -> Option<u32> {
     let name = name.strip_prefix("BPF_F_").unwrap_or(name);
     FLAGS.iter().find(|(known, _)| *known == name).map(|(_, bit)| *bit)

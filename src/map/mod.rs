@@ -1,4 +1,4 @@
-//! One BPF map: its type, and the layout of what it holds.
+//! One BPF map: its layout, its entries, its flags and its state.
 
 pub mod advice;
 pub mod empty;

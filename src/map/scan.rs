@@ -1,9 +1,10 @@
-//! A walk over all entries of a map: each once, even if other processes add and delete entries.
+//! A walk over all entries of a map, which returns each entry once even if other processes add and
+//! delete entries.
 //!
 //! A mappable array is read from memory. Types with batches are read in batches, whose buffers grow
 //! if a bucket does not fit; other types are read key by key. The kernel may start over if the
-//! current key was deleted; then the keys are recorded, and the number of steps is limited. A trie
-//! is walked until no key is new.
+//! current key was deleted; for types of which it does, the keys are recorded and the number of
+//! steps is limited. A trie is walked until a walk returns no new key.
 
 mod passes;
 mod seen;
@@ -38,7 +39,7 @@ pub struct Scan<'m> {
 
 #[derive(Debug)]
 enum Method<'m> {
-    /// From memory, by this file descriptor, from the entry at index `next` on.
+    /// From memory, through the file descriptor of `map`; the next entry has index `next`.
     Memory {
         map: &'m Map,
         next: usize,
@@ -47,7 +48,7 @@ enum Method<'m> {
     Keys(Steps),
 }
 
-/// Some entries: keys and values one after the other.
+/// Several entries: their keys one after the other, and their values in the same order.
 #[derive(Clone, Copy, Debug)]
 pub struct Chunk<'a> {
     keys: &'a [u8],
@@ -62,12 +63,13 @@ impl<'a> Chunk<'a> {
         self.keys.len() / self.key_len
     }
 
-    /// Each key with its value; in a per-CPU map the values of all possible CPUs.
+    /// Each key with its value, of `key_len` and `value_len` bytes of the map ([`Map::value_len`]:
+    /// in a per-CPU map, the values of all possible CPUs).
     pub fn iter(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
         self.keys.chunks_exact(self.key_len).zip(self.values.chunks_exact(self.value_len))
     }
 
-    /// All keys, one after the other.
+    /// All keys, one after the other, of [`Map::key_len`] bytes each.
     pub fn keys(self) -> &'a [u8] {
         self.keys
     }
@@ -82,8 +84,8 @@ impl<'m> Scan<'m> {
         Scan::with_writable(map, None)
     }
 
-    /// As [`Scan::new`], with a read-write file descriptor of the same map, which the kernel requires
-    /// for mapping an array, even for reading.
+    /// Starts a walk as [`Scan::new`] does. `writable` is a read-write file descriptor of the same
+    /// map, which the kernel requires for mapping an array into memory, even for reading.
     pub fn with_writable(map: &'m Map, writable: Option<&'m Map>) -> Result<Scan<'m>> {
         if map.key_len() == 0 || map.value_len() == 0 {
             return Err(Errno::EINVAL);
@@ -108,12 +110,12 @@ impl<'m> Scan<'m> {
         })
     }
 
-    /// Whether `map` can be read from memory by this file descriptor.
+    /// Whether the values of `map` can be mapped into memory through its file descriptor.
     pub fn can_map(map: &Map) -> bool {
         Mapped::part(map, 0, 1, false).is_ok()
     }
 
-    /// Returns also keys whose values cannot be read, with undefined values.
+    /// Includes entries whose values cannot be read: the bytes of these values have no meaning.
     pub fn keys_only(self) -> Scan<'m> {
         Scan { keys_only: true, ..self }
     }
@@ -122,7 +124,7 @@ impl<'m> Scan<'m> {
     ///
     /// # Errors
     /// EAGAIN if the map changes so fast that the kernel started over repeatedly: entries may be
-    /// missing.
+    /// missing. EPERM if the file descriptor is write-only; other errors of bpf(2) unchanged.
     pub fn next(&mut self) -> Result<Option<Chunk<'_>>> {
         while !self.done {
             let count = match self.read() {

@@ -8,11 +8,12 @@ use std::os::fd::AsFd;
 /// Properties of a map that may change, and those that bpf(2) does not report.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct MapState {
-    /// Whether bpf(2) can no longer write it.
+    /// Whether bpf(2) can no longer write entries.
     pub frozen: bool,
-    /// Bytes of memory.
+    /// Memory that the kernel accounts for the map, in bytes.
     pub memlock: u64,
-    /// A parameter that depends on the type, such as the number of hash functions of a bloom filter.
+    /// A parameter that depends on the type, such as the number of hash functions of a bloom
+    /// filter.
     pub extra: u64,
     /// The program type of a program array (`enum bpf_prog_type`), once it has had a program.
     pub owner: Option<u32>,
@@ -21,6 +22,10 @@ pub struct MapState {
 }
 
 impl MapState {
+    /// Reads the state from /proc. A field that this kernel does not have is 0, false or None.
+    ///
+    /// # Errors
+    /// Those of reading the file, such as ENOENT if /proc is not mounted.
     pub fn read(map: &Map) -> Result<MapState> {
         Ok(MapState::parse(&fd::info(map.as_fd())?))
     }

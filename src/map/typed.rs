@@ -32,11 +32,13 @@ impl BtfObject {
             (0, 0) => None,
             (0, _) if info.btf_id == 0 => None,
             (0, value) => Some((BtfObject::Id(info.btf_id), value)),
-            // btf_id is that of the programs, and does not have the kernel's structure.
+            // btf_id refers to the BTF of the programs, which does not contain the kernel's
+            // structure.
             (value, _) => Some((BtfObject::Vmlinux, value)),
         }
     }
 
+    /// Reads the BTF object as raw bytes, in host order.
     fn fetch(self) -> SysResult<Vec<u8>> {
         match self {
             BtfObject::Id(id) => btf_by_id(id),
@@ -97,8 +99,9 @@ impl fmt::Display for BtfReadError {
 }
 
 impl Layouts {
-    /// The layout of a map from BTF, in the layout notation, if BTF can be read; and the source of the
-    /// layout that the map has then.
+    /// Reads the layout of a map from BTF, as text in the layout notation. Without a layout from
+    /// BTF the text is None, and the source says whether the map has no BTF
+    /// ([`LayoutSource::Size`]) or BTF that cannot be read ([`LayoutSource::Guess`]).
     pub fn read_text(&mut self, info: &MapInfo) -> (Option<Vec<u8>>, LayoutSource) {
         match self.read(info) {
             Ok(Some(layout)) => (Some(layout.to_string().into_bytes()), LayoutSource::Btf),
@@ -107,11 +110,14 @@ impl Layouts {
         }
     }
 
-    /// The layout of a map from BTF; None if the map has no BTF. Reading BTF requires
-    /// CAP_SYS_ADMIN.
+    /// Reads the layout of a map from BTF; None if the map has no BTF.
     ///
-    /// The type ids of a kernel module begin after those of vmlinux: a struct_ops map of a
-    /// module has no layout here, rather than a wrong one.
+    /// The type ids of a kernel module begin after those of vmlinux, whose BTF is used for
+    /// struct_ops maps: a struct_ops map of a module is an error, rather than a wrong layout.
+    ///
+    /// # Errors
+    /// If the BTF cannot be read (reading a BTF object requires CAP_SYS_ADMIN), if it is malformed,
+    /// or if its types do not have the sizes of the map's keys and values.
     pub fn read(&mut self, info: &MapInfo) -> Result<Option<Layout>, BtfReadError> {
         let Some((object, value)) = BtfObject::find_for(info) else { return Ok(None) };
         let blob = self.blobs.entry(object).or_insert_with(|| object.fetch());
@@ -135,7 +141,7 @@ impl Layouts {
     }
 }
 
-/// The layout that follows from the sizes.
+/// Derives a layout from the type of the map and the sizes of key and value.
 pub fn derive_from_sizes(info: &MapInfo) -> Layout {
     let key = (info.key_size > 0).then(|| Type::of_size(info.key_size));
     Layout {
@@ -147,7 +153,7 @@ pub fn derive_from_sizes(info: &MapInfo) -> Layout {
 /// BPF_F_STACK_BUILD_ID.
 const STACK_BUILD_ID: u32 = 1 << 5;
 
-/// The type of a map's values that follows from the map's type and size.
+/// Derives the type of a map's values from the map's type and `value_size`.
 ///
 /// Stack traces are addresses, or `struct bpf_stack_build_id` (linux/bpf.h), up to the first zero.
 fn derive_value_type(info: &MapInfo) -> Type {
@@ -167,7 +173,10 @@ fn derive_value_type(info: &MapInfo) -> Type {
     trace.unwrap_or_else(|| Type::of_size(info.value_size))
 }
 
-/// Reads the layout of a map from text; an error unless it has the map's sizes.
+/// Parses a layout in the layout notation for a map.
+///
+/// # Errors
+/// A message if `text` is not UTF-8 or malformed, or from [`check_sizes`].
 pub fn parse_layout_for(text: &[u8], info: &MapInfo) -> Result<Layout, String> {
     let text = std::str::from_utf8(text).map_err(|_| "a layout that is not UTF-8")?;
     let layout = text.parse().map_err(|e| format!("layout: {e}"))?;
@@ -175,7 +184,11 @@ pub fn parse_layout_for(text: &[u8], info: &MapInfo) -> Result<Layout, String> {
     Ok(layout)
 }
 
-/// An error that names both sizes, unless the layout has those of the map.
+/// Checks that key and value of `layout` have as many bytes as `key_size` and `value_size` of the
+/// map.
+///
+/// # Errors
+/// A message with both sizes, if they differ.
 pub fn check_sizes(layout: &Layout, info: &MapInfo) -> Result<(), String> {
     let key = layout.key.as_ref().map_or(0, Type::size);
     let value = layout.value.size();

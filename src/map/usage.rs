@@ -1,12 +1,16 @@
-//! How many entries a map has.
+//! The number of entries in a map.
 
 use super::scan::Scan;
 use bpf_inherit::Map;
 use bpf_inherit::{Errno, Result};
 
-/// The number of entries; of a map of slots, the number of slots that are in use. None if they cannot
+/// Counts the entries of a map; of a map of slots, the slots that are in use. None if they cannot
 /// be counted: every slot of an array has a value, a queue or a ring buffer has no keys, and the
 /// kernel does not return the entries of some types.
+///
+/// # Errors
+/// Those of [`Scan::next`], except for the errors with which the kernel refuses to return entries
+/// (EPERM and EINVAL among them): then the result is None.
 pub fn count_used(map: &Map) -> Result<Option<u64>> {
     if map.info().map_type.is_filled() || map.key_len() == 0 {
         return Ok(None);

@@ -1,13 +1,13 @@
-//! How often a trie is walked.
+//! The number of walks over a trie.
 //!
 //! The kernel walks a trie without a lock. If a node is replaced while the walk returns from it
 //! (trie_get_next_key() compares a parent's child with the node it came from), the kernel takes the
-//! new node for the right branch, and skips the branch that it has not visited. So one walk may miss
-//! keys that were present all the time, if another key is deleted and added concurrently.
+//! new node for the right branch, and skips the branch that it has not visited. So one walk may
+//! miss keys that were present all the time, if another key is deleted and added concurrently.
 
-/// The walks without a new key that are enough, however much the trie changes.
+/// Consecutive walks without a new key after which the scan ends, however much the trie changes.
 const QUIET: u32 = 4;
-/// The walks that are enough even if each of them has a new key.
+/// Walks after which the scan ends even if each of them returned a new key.
 const MOST: u32 = 16;
 
 /// Counts walks over one trie.
@@ -20,14 +20,15 @@ pub struct Passes {
 }
 
 impl Passes {
-    /// Adds to the keys that the kernel returned in the present walk, and to those that are new.
+    /// Adds to the numbers of keys that the kernel returned in this walk, and of those that were
+    /// new.
     pub fn add(&mut self, given: usize, fresh: usize) {
         self.given += given;
         self.fresh += fresh;
     }
 
-    /// Ends a walk; `known` keys were returned so far. Returns whether it was the last: it returned
-    /// exactly the known keys, or several walks had no new key.
+    /// Ends this walk. `known` is the number of different keys so far. Returns whether it was the
+    /// last walk: it returned exactly the known keys, or several walks had no new key.
     pub fn finish(&mut self, known: usize) -> bool {
         let calm = self.fresh == 0 && self.given == known;
         self.quiet = if self.fresh == 0 { self.quiet + 1 } else { 0 };
@@ -41,7 +42,7 @@ impl Passes {
 mod tests {
     use super::*;
 
-    /// The number of walks, if each returns `(keys, new keys)`.
+    /// Returns the number of walks, if the kernel returns these `(keys, new keys)` in each.
     fn count_walks(each: &[(usize, usize)]) -> usize {
         let (mut passes, mut known) = (Passes::default(), 0);
         for (n, &(given, fresh)) in

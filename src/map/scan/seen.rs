@@ -6,20 +6,20 @@ use std::collections::HashSet;
 /// The keys that were returned.
 #[derive(Debug)]
 pub enum SeenKeys {
-    /// Not recorded: the kernel returns every key once.
+    /// Keys are not recorded, because the kernel returns every key once.
     Once,
-    /// These, which the kernel may return again.
+    /// These keys, which the kernel may return again.
     Set(HashSet<Box<[u8]>>),
 }
 
 impl SeenKeys {
-    /// For a walk in batches. The cursor of a trie is a key, and the kernel starts over if that key
-    /// was deleted; other cursors are a bucket or an index.
+    /// The keys of a walk in batches. The cursor of a trie is a key, and the kernel starts over if
+    /// that key was deleted; other cursors are a bucket or an index.
     pub fn new_for_batches(kind: MapType) -> SeenKeys {
         if kind == MapType::LPM_TRIE { SeenKeys::Set(HashSet::new()) } else { SeenKeys::Once }
     }
 
-    /// Continues the walk key by key.
+    /// Records keys from here on, if the kernel may return a key twice in a walk key by key.
     pub fn track_steps(&mut self, kind: MapType) {
         if !self.can_repeat() && !kind.is_walked_by_index() {
             *self = SeenKeys::Set(HashSet::new());
@@ -43,7 +43,7 @@ impl SeenKeys {
     pub fn add(&mut self, key: &[u8]) -> bool {
         match self {
             SeenKeys::Once => true,
-            // Looked up first: most repetitions follow each other, and need no copy.
+            // Looked up first, because a key that is returned again need not be copied.
             SeenKeys::Set(keys) => !keys.contains(key) && keys.insert(key.into()),
         }
     }

@@ -13,7 +13,8 @@ const RETRIES: usize = 8;
 pub struct StepBudget(u64);
 
 impl StepBudget {
-    /// For a map of `max_entries` entries: more steps are possible only by starting over.
+    /// The steps for a map of `max_entries` entries: a walk takes more only if the kernel starts
+    /// over.
     pub fn new(max_entries: u32) -> StepBudget {
         StepBudget(64 * u64::from(max_entries) + 4096)
     }
@@ -33,15 +34,16 @@ pub struct Steps {
 }
 
 impl Steps {
-    /// Writes the next key that was not seen to `key`; false at the end. `next_key` is
-    /// [`Map::next_key`] of the map.
+    /// Writes the next key that was not seen to `key`, which has [`Map::key_len`] bytes; false at
+    /// the end. `next_key` is [`Map::next_key`] of the map.
     ///
     /// A walk that cannot continue from its last key starts over and skips the keys that were seen,
     /// so the end is reached only after all keys that stay in the map.
     ///
     /// # Errors
-    /// EAGAIN if the budget is used up.
+    /// EAGAIN if the budget is used up; those of `next_key`.
     ///
+    /// [`Map::key_len`]: bpf_inherit::Map::key_len
     /// [`Map::next_key`]: bpf_inherit::Map::next_key
     pub fn next(
         &mut self,
