@@ -1,26 +1,26 @@
-//! A whole JSON document: a line for each member of the outermost array or object.
+//! JSON documents, with one line for each member of the outermost array or object.
 
 use bpf_layout::text::append_json_string;
 use serde::{Serialize, Serializer};
 use serde_json::ser::Formatter;
 use std::io::{Result, Write};
 
-/// The document with a line feed at its end.
+/// Converts `value` to a JSON document that ends with a line feed.
 pub fn json(value: &impl Serialize) -> Vec<u8> {
     let mut out = Vec::new();
     let mut serializer = serde_json::Serializer::with_formatter(&mut out, LineFormatter::default());
-    // A Vec takes everything, and all names of members are text.
+    // Writing to a Vec cannot fail, and all names of members are strings.
     let _ = value.serialize(&mut serializer);
     out.push(b'\n');
     out
 }
 
-/// Bytes as a string; those that are not UTF-8 become U+FFFD.
+/// Serializes bytes as a string. Bytes that are not UTF-8 become U+FFFD.
 pub fn text<S: Serializer>(bytes: &[u8], serializer: S) -> std::result::Result<S::Ok, S::Error> {
     serializer.serialize_str(&String::from_utf8_lossy(bytes))
 }
 
-/// As [`text`]; null for None.
+/// Serializes bytes as [`text`] does, and None as null.
 pub fn optional_text<B: AsRef<[u8]>, S: Serializer>(
     bytes: &Option<B>,
     serializer: S,
@@ -31,7 +31,7 @@ pub fn optional_text<B: AsRef<[u8]>, S: Serializer>(
     }
 }
 
-/// An array of what [`text`] makes of each.
+/// Serializes byte strings as an array of strings, as [`text`] does.
 pub fn texts<S: Serializer>(
     all: &[Vec<u8>],
     serializer: S,
@@ -39,10 +39,11 @@ pub fn texts<S: Serializer>(
     serializer.collect_seq(all.iter().map(|bytes| String::from_utf8_lossy(bytes)))
 }
 
-/// Members of the outermost level have a line each, all others are separated by spaces.
+/// Writes each member of the outermost level on a line of its own, and separates all others by
+/// spaces.
 #[derive(Default)]
 struct LineFormatter {
-    /// Arrays and objects that are open.
+    /// The number of arrays and objects that are open.
     depth: usize,
     has_members: bool,
 }
@@ -116,7 +117,7 @@ impl Formatter for LineFormatter {
         write!(out, "{value}")
     }
 
-    /// serde_json escapes what JSON requires; a terminal is misled by more.
+    /// Escapes also the characters that JSON allows but that have an effect on a terminal.
     fn write_string_fragment<W: ?Sized + Write>(
         &mut self,
         out: &mut W,

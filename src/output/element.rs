@@ -1,32 +1,33 @@
-//! One element of a map, and what a format does with it. The codec prints the leaves.
+//! One entry of a map, and the operations of an output format. `bpf_layout::print` prints the
+//! values of the fields.
 
 use bpf_layout::print::{self, Column, PerCpu, Values, WideIntegersAsStrings};
 use bpf_layout::{Number, Slot};
 
-/// A format that elements are printed in, one after the other.
+/// An output format, in which entries are printed one after the other.
 pub trait ElementFormat {
-    /// How often all elements are gone through: more than once where what belongs together
-    /// in the format is not together in the map.
+    /// The number of passes over all entries: more than one if the format groups its output by
+    /// something other than entries.
     fn passes(&self) -> usize {
         1
     }
 
-    /// What stands before the elements of a pass.
+    /// Prints the text before the entries of a pass.
     fn begin(&mut self, _pass: usize, _out: &mut Vec<u8>) {}
 
-    /// One element.
+    /// Prints one entry.
     fn element(&mut self, key: &[u8], value: Shown, out: &mut Vec<u8>);
 
-    /// What stands after the elements of all passes.
+    /// Prints the text after the last pass.
     fn end(&mut self, _out: &mut Vec<u8>) {}
 
-    /// Why what was printed is not complete.
+    /// The reason why the output is incomplete; None if it is complete.
     fn failure(&self) -> Option<String> {
         None
     }
 }
 
-/// How JSON has integers of more than 53 bits, which many readers round.
+/// The JSON type of integers of more than 53 bits, which many readers round if they are numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Integers {
     Numbers,
@@ -34,7 +35,7 @@ pub enum Integers {
 }
 
 impl Integers {
-    /// Appends `values` as JSON.
+    /// Appends `values`, of the type `what`, as JSON.
     pub fn json<'t, V>(self, what: impl Into<Slot<'t>>, values: &V, out: &mut Vec<u8>)
     where
         V: Values + ?Sized,
@@ -46,19 +47,19 @@ impl Integers {
     }
 }
 
-/// What is shown of a value.
+/// The part of an entry's value that is printed.
 #[derive(Clone, Copy)]
 pub enum Shown<'b> {
-    /// One value: the only one, or one CPU's.
+    /// One value: that of a map that is not per-CPU, or of one CPU.
     One(&'b [u8]),
     /// The sum over all CPUs.
     Sum(PerCpu<'b>),
-    /// Every CPU's.
+    /// The value of each CPU.
     Each(PerCpu<'b>),
 }
 
 impl<'b> Shown<'b> {
-    /// As words; every CPU's after a tab each.
+    /// Appends the value as words; the values of several CPUs are separated by tabs.
     pub fn plain(self, slot: Slot, out: &mut Vec<u8>) {
         self.print(out, b"", b"\t", b"", |value, out| match value {
             Ok(one) => print::plain(slot, one, out),
@@ -66,7 +67,7 @@ impl<'b> Shown<'b> {
         });
     }
 
-    /// As JSON; every CPU's in an array.
+    /// Appends the value as JSON; the values of several CPUs are an array.
     pub fn json(self, slot: Slot, integers: Integers, out: &mut Vec<u8>) {
         self.print(out, b"[", b",", b"]", |value, out| match value {
             Ok(one) => integers.json(slot, one, out),
@@ -96,7 +97,8 @@ impl<'b> Shown<'b> {
         }
     }
 
-    /// As the cell of a table. Of every CPU's there is no one cell: go through [`Shown::split`].
+    /// Appends a cell of a table. The values of several CPUs have several cells: call
+    /// [`Shown::split`] first.
     pub fn column(self, column: &Column, out: &mut Vec<u8>) {
         match self {
             Shown::One(value) => column.cell(value, out),
@@ -104,7 +106,8 @@ impl<'b> Shown<'b> {
         }
     }
 
-    /// As the label of a metric. Of every CPU's there is no one label: go through [`Shown::split`].
+    /// Appends a label of a metric. The values of several CPUs have several labels: call
+    /// [`Shown::split`] first.
     pub fn label(self, column: &Column, out: &mut Vec<u8>) {
         match self {
             Shown::One(value) => column.label(value, out),
@@ -112,7 +115,7 @@ impl<'b> Shown<'b> {
         }
     }
 
-    /// The number in `slot`, if there is one; of every CPU's, the sum.
+    /// The number in `slot`, if it is a number; for the values of several CPUs, their sum.
     pub fn number(self, slot: Slot) -> Option<Number> {
         match self {
             Shown::One(value) => value.number(slot),
@@ -120,13 +123,14 @@ impl<'b> Shown<'b> {
         }
     }
 
-    /// Every CPU's value with its place among the possible CPUs; else all with None.
+    /// Calls `visit` with the value of each CPU and its index among the possible CPUs; or once,
+    /// with None, if this is a single value or a sum.
     pub fn split(self, mut visit: impl FnMut(Option<usize>, Shown)) {
         match self {
             Shown::Each(values) => values
                 .each()
                 .enumerate()
-                .for_each(|(place, value)| visit(Some(place), Shown::One(value))),
+                .for_each(|(index, value)| visit(Some(index), Shown::One(value))),
             other => visit(None, other),
         }
     }

@@ -1,10 +1,10 @@
-//! Elements as JSON, for programs.
+//! Entries as JSON.
 
 use super::element::{ElementFormat, Integers, Shown};
 use bpf_layout::{Slot, Type, print};
 
-/// Elements as `{"key":…,"value":…}`, with `"sum":true` if numbers were summed over CPUs, or with
-/// `"values":[…]` of every CPU: a line each (JSON lines), or those lines as one array.
+/// Entries as `{"key":…,"value":…}`, with `"sum":true` if numbers were summed over CPUs, or with
+/// `"values":[…]` of every CPU: one line per entry (JSON lines), or these lines as one array.
 pub struct JsonElements<'t> {
     key: &'t Type,
     value: Slot<'t>,
@@ -24,7 +24,7 @@ impl<'t> JsonElements<'t> {
     }
 }
 
-/// Appends the member that marks the value before it, of all CPUs, as a sum or not.
+/// Appends the member `sum`, which is true if the value before it contains sums over all CPUs.
 pub fn push_sum(value: Slot, out: &mut Vec<u8>) {
     let sum = print::has_sums(value);
     out.extend_from_slice(if sum { b",\"sum\":true" } else { b",\"sum\":false" });

@@ -1,4 +1,4 @@
-//! Results to text: a file for each format.
+//! Converts results to text: a file for each format.
 
 pub mod agent;
 pub mod document;
@@ -18,7 +18,7 @@ use bpf_inherit::bpf::MapInfo;
 use bpf_inherit::object::Info;
 use serde::Serialize;
 
-/// An object of a list. JSON has the members in the order of the fields here and below.
+/// An object of a list. In JSON the members have the order of the fields here and below.
 #[derive(Debug, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Row {
@@ -27,13 +27,14 @@ pub enum Row {
     Link {
         #[serde(flatten)]
         row: ObjectRow,
-        /// The program that it attaches.
+        /// The id of the program that the link attaches.
         prog_id: Option<u32>,
     },
 }
 
 impl Row {
-    /// What the kernel tells of an object, beside what the environment says or will say of it.
+    /// The row of an object: what the kernel reports about it (`info`), and its number, file
+    /// descriptor, name and layout in the environment.
     pub fn new(
         index: u32,
         fd: i32,
@@ -58,7 +59,7 @@ impl Row {
     }
 }
 
-/// What is told of a program or a link.
+/// The fields of a program or a link in a list.
 #[derive(Debug, Serialize)]
 pub struct ObjectRow {
     /// The n of `BPF_PROG<n>` or `BPF_LINK<n>`.
@@ -67,12 +68,12 @@ pub struct ObjectRow {
     pub name: Option<Vec<u8>>,
     pub fd: i32,
     pub id: u32,
-    /// The type's name.
+    /// The name of the type.
     #[serde(rename = "type")]
     pub kind: String,
 }
 
-/// What is told of a map in a list.
+/// The fields of a map in a list.
 #[derive(Debug, Serialize)]
 pub struct MapRow {
     /// The n of `BPF_MAP<n>`, if it is in the environment.
@@ -81,23 +82,23 @@ pub struct MapRow {
     pub name: Option<Vec<u8>>,
     pub fd: Option<i32>,
     pub id: u32,
-    /// The type's name.
+    /// The name of the type.
     #[serde(rename = "type")]
     pub kind: String,
     pub key_size: u32,
     pub value_size: u32,
     pub max_entries: u32,
-    /// `rw`, `r` or `w`, of the descriptor.
+    /// The access mode of the file descriptor: `rw`, `r` or `w`.
     pub access: Option<&'static str>,
     #[serde(serialize_with = "document::optional_text")]
     pub layout: Option<Vec<u8>>,
     pub layout_source: LayoutSource,
-    /// What only a list of all maps tells.
+    /// Flags and pins, only in a list of all maps.
     #[serde(flatten)]
     pub whole: Option<Whole>,
 }
 
-/// What the kernel knows of a map beside its descriptors.
+/// Properties of a map that do not depend on a file descriptor of it.
 #[derive(Debug, Serialize)]
 pub struct Whole {
     /// The creation flags, by name.
@@ -108,7 +109,8 @@ pub struct Whole {
 }
 
 impl MapRow {
-    /// What the kernel tells of a map, beside what the environment says or will say of it.
+    /// The row of a map: what the kernel reports about it (`info`), and its number, file
+    /// descriptor, name and layout in the environment.
     pub fn new(
         index: u32,
         fd: i32,

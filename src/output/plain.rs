@@ -1,9 +1,9 @@
-//! Elements as `key<TAB>value` lines, made for `while IFS=$'\\t' read -r key value`.
+//! Entries as `key<TAB>value` lines, which `while IFS=$'\t' read -r key value` reads.
 
 use super::element::{ElementFormat, Shown};
 use bpf_layout::{Slot, Type, print};
 
-/// A line an element; with every CPU's value, a tab before each.
+/// One line per entry. The values of several CPUs have a tab before each.
 pub struct Plain<'t> {
     key: &'t Type,
     value: Slot<'t>,

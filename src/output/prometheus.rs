@@ -1,8 +1,8 @@
-//! Elements in Prometheus' text format: a metric for each number in the value, labels from
-//! the key's fields.
+//! Entries in the text format of Prometheus: a metric for each number in the value, and labels from
+//! the fields of the key.
 //!
-//! See <https://prometheus.io/docs/instrumenting/exposition_formats/>, version 0.0.4. All
-//! samples of a metric stand together there, so elements are gone through once a metric.
+//! See <https://prometheus.io/docs/instrumenting/exposition_formats/>, version 0.0.4.
+//! All samples of a metric must be consecutive, so there is one pass over the entries per metric.
 
 mod labels;
 pub mod names;
@@ -15,72 +15,73 @@ use labels::{Labels, append};
 use numbers::Numbers;
 use std::collections::{HashMap, HashSet};
 
-/// What `# TYPE` says.
+/// The type in the `# TYPE` line of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetricType {
     Counter,
     Gauge,
 }
 
-/// What the caller chose.
+/// The options of the user.
 #[derive(Debug, PartialEq)]
 pub struct PrometheusOptions {
     pub metric_type: MetricType,
-    /// What the metrics' names begin with, in place of the map's name; see [`names::is_metric`].
+    /// The start of the metrics' names, instead of the map's name; see [`names::is_metric`].
     pub name: Option<String>,
     /// Text for `# HELP`.
     pub help: Option<String>,
-    /// Paths of the fields of the value that become metrics, each perhaps with `=` and the name
-    /// that is used for it.
+    /// Paths of the fields of the value that become metrics, each optionally followed by `=` and
+    /// the name to use instead of the path.
     pub fields: Option<Vec<String>>,
     /// Paths of the fields of the key, or `value.` and one of the value, that become labels.
     pub labels: Option<Vec<String>>,
-    /// Names of labels, and those that they get; see [`names::is_label`].
+    /// Pairs of the name of a label and its new name; see [`names::is_label`].
     pub renamed: Vec<(String, String)>,
 }
 
-/// A map whose elements are printed.
+/// A map whose entries are printed.
 pub struct MetricSource<'t> {
     pub key: &'t Type,
     pub value: &'t Type,
     /// The kernel's name of the map.
     pub name: &'t [u8],
-    /// What the user calls the map, escaped.
+    /// The reference by which the user named the map, escaped.
     pub label: &'t str,
-    /// The numbers of the possible CPUs, where every CPU's value is shown.
+    /// The numbers of the possible CPUs, if the value of each CPU is printed.
     pub cpus: Option<Vec<u32>>,
 }
 
-/// The format's state, for one map.
+/// The state of the output for one map.
 pub struct Prometheus<'t> {
     kind: MetricType,
-    /// Text for `# HELP`, if the caller chose one.
+    /// Text for `# HELP`, if the user gave one.
     help: Option<String>,
     source: MetricSource<'t>,
     metrics: Vec<Metric<'t>>,
     labels: Labels<'t>,
-    /// Descriptions of the arrays of which there are no metrics though no fields were chosen.
+    /// Descriptions of the arrays without metrics, if no fields were chosen.
     left_out: Vec<String>,
-    /// The labels of this pass, where two elements may have the same ones.
+    /// The labels printed in this pass; None if no two entries can have the same labels.
     seen: Option<HashSet<Vec<u8>>>,
-    /// Labels that two elements had.
+    /// Labels that two entries have in common, if any.
     repeated: Option<Vec<u8>>,
     pass: usize,
-    /// The labels of one element.
+    /// The labels of the current entry.
     text: Vec<u8>,
 }
 
 struct Metric<'t> {
     name: String,
     numbers: Numbers<'t>,
-    /// Whether another map has a metric of this name: then a label says which map it is.
+    /// Whether another map has a metric of this name: then a label distinguishes the maps.
     is_shared: bool,
-    /// Whether its samples follow those of another map, which have the HELP and the TYPE.
+    /// Whether the samples follow those of another map, which have the HELP and TYPE lines.
     is_continued: bool,
 }
 
 impl<'t> Prometheus<'t> {
-    /// An error where a value has no number, or not the fields and labels that were chosen.
+    /// # Errors
+    /// If a value contains no number, or not the fields and labels of `options`.
     pub fn new(
         source: MetricSource<'t>,
         options: &PrometheusOptions,
@@ -88,9 +89,9 @@ impl<'t> Prometheus<'t> {
         let value = source.value;
         let (numbers, left_out) = match &options.fields {
             Some(fields) => {
-                (numbers::chosen_numbers(value, fields).context("--fields")?, Vec::new())
+                (numbers::find_in_fields(value, fields).context("--fields")?, Vec::new())
             }
-            None => numbers::all_numbers(value),
+            None => numbers::find_all(value),
         };
         if numbers.is_empty() {
             bail!("no number in a value: {value}");
@@ -119,38 +120,38 @@ impl<'t> Prometheus<'t> {
         })
     }
 
-    /// Descriptions of the arrays that are left out: the fields' paths and types.
+    /// Descriptions of the arrays that are omitted: the paths and types of the fields.
     pub fn left_out(&self) -> &[String] {
         &self.left_out
     }
 
-    /// Prints one value of an element, whose labels are in `text`.
-    fn samples(&mut self, value: Shown, out: &mut Vec<u8>) {
+    /// Prints the samples of one value, whose labels are in `text`.
+    fn print_samples(&mut self, value: Shown, out: &mut Vec<u8>) {
         let own = self.text.len();
         let Metric { name, numbers, .. } = &self.metrics[self.pass];
         for (index, slot) in numbers.slots.iter().enumerate() {
-            // A sum past 128 bits, or CPUs that disagree about what has no sum.
+            // None if a sum exceeds 128 bits, or if CPUs have different values that are not summed.
             let Some(number) = value.number(*slot) else { continue };
             out.extend_from_slice(name.as_bytes());
             self.text.truncate(own);
             if numbers.is_array {
                 append(&self.labels.index, index.to_string().as_bytes(), &mut self.text);
             }
-            // An element may have no labels at all.
+            // An entry may have no labels.
             if !self.text.is_empty() {
                 out.push(b'{');
                 out.extend_from_slice(&self.text);
                 out.push(b'}');
             }
             out.push(b' ');
-            sample(number, out);
+            print_number(number, out);
             out.push(b'\n');
         }
     }
 }
 
-/// The order in which the metrics of several maps are printed, as places of a map and of one of
-/// its metrics: those of one name stand together.
+/// Returns the order in which the metrics of several maps are printed, as pairs of the index of a
+/// map and the index of one of its metrics. Metrics of the same name are consecutive.
 pub fn arrange(maps: &mut [Prometheus]) -> Vec<(usize, usize)> {
     let mut places: HashMap<String, usize> = HashMap::new();
     let mut families: Vec<Vec<(usize, usize)>> = Vec::new();
@@ -206,7 +207,7 @@ impl ElementFormat for Prometheus<'_> {
             if self.seen.as_mut().is_some_and(|seen| !seen.insert(self.text.clone())) {
                 self.repeated.get_or_insert_with(|| self.text.clone());
             } else {
-                self.samples(value, out);
+                self.print_samples(value, out);
             }
         });
     }
@@ -217,7 +218,7 @@ impl ElementFormat for Prometheus<'_> {
     }
 }
 
-fn sample(number: Number, out: &mut Vec<u8>) {
+fn print_number(number: Number, out: &mut Vec<u8>) {
     match number {
         Number::Float(n) if n.is_nan() => out.extend_from_slice(b"NaN"),
         Number::Float(n) if n.is_infinite() => {

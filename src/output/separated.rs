@@ -1,33 +1,33 @@
-//! Elements as tables: CSV (RFC 4180, with plain line ends) and TSV, both with a header.
+//! Entries as tables: CSV (RFC 4180, but with line feeds as line ends) and TSV, both with a header.
 
 use super::element::{ElementFormat, Shown};
 use bpf_layout::Type;
 use bpf_layout::print::{Column, all_columns};
 
-/// A row an element, a column a field of key and value; with every CPU's value a row a CPU,
-/// with the CPU's number in the column `cpu`.
+/// A table with one row per entry, and one column per field of key and value. If the value of each
+/// CPU is printed, there is one row per CPU, with the number of the CPU in the column `cpu`.
 ///
-/// Padding has a column only if it is not zero in some entry, which a first pass finds out.
+/// Padding has a column only if it is not zero in some entry, which a first pass determines.
 pub struct Separated<'t> {
     key: Vec<TableColumn<'t>>,
     value: Vec<TableColumn<'t>>,
     separator: u8,
-    /// The numbers of the possible CPUs, where every CPU's value is shown.
+    /// The numbers of the possible CPUs, if the value of each CPU is printed.
     cpus: Option<Vec<u32>>,
     /// Whether the columns of padding are still being chosen.
     choosing: bool,
-    /// Whether padding was found that has no column.
+    /// Whether non-zero padding was found that has no column.
     late: bool,
 }
 
-/// A column that a table may have, and whether this one has it.
+/// A possible column, and whether the table has it.
 struct TableColumn<'t> {
     column: Column<'t>,
     used: bool,
 }
 
 impl<'t> Separated<'t> {
-    /// `separator` is a comma or a tab; `per_cpu` is whether it is a per-CPU map.
+    /// `separator` is a comma or a tab. `per_cpu` is true for a per-CPU map.
     pub fn new(
         key: &'t Type,
         value: &'t Type,
@@ -35,7 +35,7 @@ impl<'t> Separated<'t> {
         per_cpu: bool,
         cpus: Option<Vec<u32>>,
     ) -> Separated<'t> {
-        let (key, value) = named(key, value, per_cpu);
+        let (key, value) = name_columns(key, value, per_cpu);
         let choose_fields = |columns: Vec<Column<'t>>| -> Vec<TableColumn<'t>> {
             let choice = |column: Column<'t>| TableColumn { used: !column.is_padding(), column };
             columns.into_iter().map(choice).collect()
@@ -44,7 +44,8 @@ impl<'t> Separated<'t> {
         Separated { key, value, separator, cpus, choosing: false, late: false }
     }
 
-    /// Looks for padding that has no column: gives it one, or remembers that it is too late.
+    /// Checks for non-zero padding that has no column: adds the column in the first pass, and later
+    /// records that it is missing.
     fn check_padding(&mut self, key: &[u8], value: Shown) {
         let mut check = |choice: &mut TableColumn<'t>, cell: &dyn Fn(&Column<'t>, &mut Vec<u8>)| {
             let mut text = Vec::new();
@@ -67,11 +68,15 @@ impl<'t> Separated<'t> {
     }
 }
 
-/// The columns of a table of keys and values, by the names in its header: a scalar's are
-/// `key` and `value`, a struct's its fields' paths. Fields that key and value both have are
-/// told apart as `key.PATH` and `value.PATH`, and so is a field `cpu` from the CPU's number,
-/// which a table of a per-CPU map may have, and a path that begins with `key.` or `value.`.
-fn named<'t>(key: &'t Type, value: &'t Type, per_cpu: bool) -> (Vec<Column<'t>>, Vec<Column<'t>>) {
+/// Returns the columns of keys and values, with the names in the header: `key` or `value` for a
+/// scalar, the paths of the fields for a struct. A path is written as `key.PATH` or `value.PATH` if
+/// key and value both have it, if it begins with `key.` or `value.`, or if it is `cpu` in a per-CPU
+/// map, whose tables may have a column with the number of the CPU.
+fn name_columns<'t>(
+    key: &'t Type,
+    value: &'t Type,
+    per_cpu: bool,
+) -> (Vec<Column<'t>>, Vec<Column<'t>>) {
     let (mut keys, mut values) = (all_columns(key), all_columns(value));
     let header = |columns: &[Column], whole: &str| -> Vec<String> {
         let name = |name: &String| if name.is_empty() { whole.to_owned() } else { name.clone() };
@@ -80,7 +85,7 @@ fn named<'t>(key: &'t Type, value: &'t Type, per_cpu: bool) -> (Vec<Column<'t>>,
     let (key_names, value_names) = (header(&keys, "key"), header(&values, "value"));
     let rename = |columns: &mut Vec<Column>, names: &[String], others: &[String], prefix: &str| {
         for (column, name) in columns.iter_mut().zip(names) {
-            // What has no fields keeps its one name.
+            // A type without fields is always called `key` or `value`.
             let prefixed = name.starts_with("key.") || name.starts_with("value.");
             let taken = prefixed || others.contains(name) || (per_cpu && name == "cpu");
             let clashes = !column.name.is_empty() && taken;
@@ -111,7 +116,8 @@ impl ElementFormat for Separated<'_> {
             if at > 0 {
                 out.push(self.separator);
             }
-            // Names are C identifiers, dots, and @ before digits.
+            // Names consist of C identifiers, dots, brackets, and @ before digits: nothing to
+            // quote.
             out.extend_from_slice(name.as_bytes());
         }
         out.push(b'\n');
@@ -125,16 +131,16 @@ impl ElementFormat for Separated<'_> {
         let separator = self.separator;
         value.split(|place, value| {
             for choice in self.key.iter().filter(|choice| choice.used) {
-                cell(separator, out, |out| choice.column.cell(key, out));
+                push_cell(separator, out, |out| choice.column.cell(key, out));
             }
             if let (Some(place), Some(cpus)) = (place, &self.cpus) {
                 let cpu = cpus.get(place).map_or_else(|| place.to_string(), u32::to_string);
-                cell(separator, out, |out| out.extend_from_slice(cpu.as_bytes()));
+                push_cell(separator, out, |out| out.extend_from_slice(cpu.as_bytes()));
             }
             for choice in self.value.iter().filter(|choice| choice.used) {
-                cell(separator, out, |out| value.column(&choice.column, out));
+                push_cell(separator, out, |out| value.column(&choice.column, out));
             }
-            // Every cell has a separator behind it: the last one's becomes the line's end.
+            // Every cell is followed by a separator; the last one is replaced by a line feed.
             if let Some(last) = out.last_mut() {
                 *last = b'\n';
             }
@@ -147,14 +153,14 @@ impl ElementFormat for Separated<'_> {
     }
 }
 
-/// Appends a cell and a separator. In CSV it is quoted where it would not be read as it is;
-/// in TSV the codec has escaped whatever would break a line or a column.
-fn cell(separator: u8, out: &mut Vec<u8>, print: impl FnOnce(&mut Vec<u8>)) {
+/// Appends a cell and a separator. In CSV, the cell is quoted if it would not be read back
+/// unchanged; in TSV, `print` has already escaped tabs and line feeds.
+fn push_cell(separator: u8, out: &mut Vec<u8>, print: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
     print(out);
     let text = &out[start..];
     let quoted = text.iter().any(|byte| matches!(byte, b',' | b'"' | b'\n' | b'\r'));
-    // Readers differ on spaces around a cell, and on a line without anything.
+    // Readers treat spaces around a cell, and empty lines, in different ways.
     let padded = text.is_empty() || text.starts_with(b" ") || text.ends_with(b" ");
     if separator == b',' && (quoted || padded) {
         let text = out.split_off(start);
@@ -200,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_is_quoted_where_it_would_not_be_read_as_it_is() {
+    fn cell_with_special_characters_is_quoted() {
         for (text, want) in [
             ("a", "a,"),
             ("a b", "a b,"),
@@ -210,7 +216,7 @@ mod tests {
             ("", "\"\","),
         ] {
             let mut out = b"x".to_vec();
-            cell(b',', &mut out, |out| out.extend_from_slice(text.as_bytes()));
+            push_cell(b',', &mut out, |out| out.extend_from_slice(text.as_bytes()));
             assert_eq!(String::from_utf8_lossy(&out), format!("x{want}"));
         }
     }

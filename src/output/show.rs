@@ -1,4 +1,4 @@
-//! One map in full: a line a field for reading, or a JSON object.
+//! All properties of one map: as text, one line per field, or as a JSON object.
 
 use super::{Whole, document};
 use crate::map::state::MapState;
@@ -12,7 +12,7 @@ use bpf_layout::{Layout, MemberPart, Record, Type};
 use serde::Serialize;
 use std::fmt::Write;
 
-/// All that is known of a map.
+/// All properties of a map.
 #[derive(Debug)]
 pub struct ShownMap<'a> {
     pub info: &'a MapInfo,
@@ -21,13 +21,14 @@ pub struct ShownMap<'a> {
     pub layout: &'a Layout,
     pub layout_source: LayoutSource,
     pub whole: Whole,
-    /// How many CPUs have a value in each element, in a per-CPU map.
+    /// In a per-CPU map, the number of CPUs that have a value in each entry.
     pub cpus: Option<usize>,
-    /// Elements, or slots in use; None where that cannot be told.
+    /// The number of entries, or of slots in use; None if it cannot be determined.
     pub used: Option<u64>,
 }
 
 impl ShownMap<'_> {
+    /// The used part of `max_entries` in percent, rounded to one decimal.
     fn percent(&self) -> Option<f64> {
         let max = f64::from(self.info.max_entries);
         let percent = self.used.filter(|_| max > 0.0).map(|used| used as f64 * 100.0 / max);
@@ -35,13 +36,13 @@ impl ShownMap<'_> {
     }
 }
 
-/// `FIELD: VALUE` lines, named as in JSON; fields that say nothing are left out. The layout comes
-/// last, a member a line.
+/// Prints `FIELD: VALUE` lines, with the names that JSON has. Fields without a value are omitted.
+/// The layout is last, with one line per member.
 pub fn text(shown: &ShownMap) -> String {
     let ShownMap { info, state, whole, .. } = shown;
     let mut out = String::new();
     let mut line = |field: &str, value: String| {
-        let _ = writeln!(out, "{field}: {value}"); // a String takes everything
+        let _ = writeln!(out, "{field}: {value}"); // writing to a String cannot fail
     };
     line("name", escape(&info.name));
     line("id", info.id.to_string());
@@ -88,7 +89,7 @@ pub fn text(shown: &ShownMap) -> String {
     out
 }
 
-/// One object, a line a field, with null for what is not known.
+/// Prints a JSON object, one line per field. Fields without a value are null.
 pub fn json(shown: &ShownMap) -> Vec<u8> {
     let ShownMap { info, state, whole, layout, .. } = shown;
     document::json(&Fields {
@@ -116,7 +117,7 @@ pub fn json(shown: &ShownMap) -> Vec<u8> {
     })
 }
 
-/// A map as it is in JSON.
+/// The members of the JSON object.
 #[derive(Serialize)]
 struct Fields<'a> {
     #[serde(serialize_with = "document::text")]
@@ -144,7 +145,7 @@ struct Fields<'a> {
     layout_source: LayoutSource,
 }
 
-/// The notation with a line for each member of a struct; it still reads as notation.
+/// The layout notation with one line per member of a struct. It still parses as notation.
 fn pretty(ty: &Type) -> String {
     let mut out = String::new();
     spread(ty, 1, &mut out);
@@ -160,7 +161,7 @@ fn spread(ty: &Type, depth: usize, out: &mut String) {
             out.push('}');
         }
         Type::Array(array) => match array.elem() {
-            // The first of several dimensions stands first: those stay in one line.
+            // The outermost dimension is written first, so arrays of arrays remain on one line.
             Type::Record(record) => {
                 members(record, depth, out);
                 let _ = write!(out, "[{}]", array.len());

@@ -1,4 +1,4 @@
-//! Lists as aligned columns, for reading.
+//! Lists as tables of aligned columns.
 
 use super::{MapRow, ObjectRow, Row, Whole};
 use crate::map::typed::LayoutSource;
@@ -9,14 +9,14 @@ const HEADER: [&str; COLUMNS] = [
     "INDEX", "NAME", "FD", "ID", "TYPE", "KEY", "VALUE", "ENTRIES", "ACCESS", "FLAGS", "PINS",
     "LAYOUT",
 ];
-/// Columns of numbers are aligned to the right.
+/// Whether a column is aligned to the right, as columns of numbers are.
 const RIGHT: [bool; COLUMNS] =
     [true, false, true, true, false, true, true, true, false, false, false, false];
-/// A longer layout is cut: JSON has it whole.
+/// The characters of a layout that are printed. JSON has the whole layout.
 const MAX_LAYOUT: usize = 60;
 
-/// A table for the maps, below it one for the programs and one for the links, parted by an
-/// empty line; of what there is none, there is no table.
+/// Prints a table of the maps, one of the programs and one of the links, separated by empty lines.
+/// A kind without objects has no table.
 pub fn list(rows: &[Row]) -> String {
     let (mut of_maps, mut of_programs, mut of_links) = (Vec::new(), Vec::new(), Vec::new());
     for row in rows {
@@ -37,7 +37,7 @@ pub fn list(rows: &[Row]) -> String {
     tables.into_iter().filter(|table| !table.is_empty()).collect::<Vec<_>>().join("\n")
 }
 
-/// A header, and lines of which the name and the type are text.
+/// A table of programs or links, in which the columns of name and type are aligned to the left.
 fn objects(header: &[&str], lines: Vec<Vec<String>>) -> String {
     if lines.is_empty() {
         return String::new();
@@ -57,8 +57,8 @@ fn object(row: &ObjectRow) -> [String; 5] {
     ]
 }
 
-/// A header and a line for each map; nothing at all for no maps. What no row
-/// can have is left out: descriptors where none was inherited, pins unless asked for.
+/// A table of maps; empty if there are none. Columns that are empty in every row are omitted: those
+/// of file descriptors if no map was inherited, and those of a list of all maps.
 fn maps(rows: &[&MapRow]) -> String {
     let listed = rows.iter().any(|row| row.whole.is_some());
     let inherited = rows.iter().any(|row| row.index.is_some());
@@ -80,7 +80,7 @@ fn maps(rows: &[&MapRow]) -> String {
     align(&lines, &right)
 }
 
-/// Lines of cells as columns, two spaces apart. `right` are the columns aligned to the right.
+/// Aligns cells in columns, two spaces apart. `right` is true for columns aligned to the right.
 pub fn align(lines: &[Vec<String>], right: &[bool]) -> String {
     let width = |column: usize| {
         let cells = lines.iter().filter_map(|line| line.get(column));
@@ -102,7 +102,7 @@ pub fn align(lines: &[Vec<String>], right: &[bool]) -> String {
     out
 }
 
-/// A layout as long as a table has it.
+/// Truncates a layout to [`MAX_LAYOUT`] characters.
 pub(super) fn cut(layout: String) -> String {
     match layout.chars().count() > MAX_LAYOUT {
         true => layout.chars().take(MAX_LAYOUT - 1).chain(['…']).collect(),

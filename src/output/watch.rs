@@ -1,4 +1,4 @@
-//! What changes in a map, time and again: a line of text, a line of JSON, or a screen.
+//! The changes of a map between two readings: as a line of text, a line of JSON, or a screen.
 
 use super::element::Integers;
 use super::{json, table};
@@ -8,28 +8,28 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::time::Duration;
 
-/// The elements at one moment, beside those of the moment before.
+/// The entries at one reading, compared with the previous reading.
 #[derive(Debug)]
 pub struct Frame<'a> {
-    /// What is watched, escaped.
+    /// The name of the map, escaped.
     pub title: &'a str,
     pub key: Slot<'a>,
     pub value: Slot<'a>,
-    /// Bytes from one CPU's value to the next; the value's length where there is one for all.
+    /// Bytes from one CPU's value to the next; the size of the value if the map is not per-CPU.
     pub stride: usize,
     pub per_cpu: bool,
-    /// How JSON has wide integers.
+    /// The JSON type of integers of more than 53 bits.
     pub integers: Integers,
-    /// Since 1970.
+    /// The time of the reading, since 1970.
     pub time: Duration,
-    /// Since the first moment.
+    /// The time since the first reading.
     pub elapsed: Duration,
-    /// Since the moment before, if there was one.
+    /// The time since the previous reading; None at the first one.
     pub since: Option<Duration>,
     pub entries: Vec<WatchedEntry<'a>>,
 }
 
-/// An element at one moment and at the one before; None where it was not there.
+/// An entry at the previous reading and at this one. A value is None if the key was missing.
 #[derive(Clone, Copy, Debug)]
 pub struct WatchedEntry<'a> {
     pub key: &'a [u8],
@@ -46,7 +46,7 @@ impl<'a> Frame<'a> {
         PerCpu::new(bytes, self.stride)
     }
 
-    /// What `new`, `gone` or `absent` says of an element; nothing of one that was and is there.
+    /// `new`, `gone` (deleted since the previous reading) or `absent`; otherwise empty.
     fn state(&self, entry: &WatchedEntry) -> &'static str {
         match (entry.before, entry.after) {
             (None, Some(_)) if self.since.is_some() => "new",
@@ -56,7 +56,7 @@ impl<'a> Frame<'a> {
         }
     }
 
-    /// By how much a number changed; of what is new, all of it.
+    /// The change of the number in `slot`; of a new entry, the number itself.
     fn rank(&self, entry: &WatchedEntry<'a>, slot: Slot) -> Option<Number> {
         use print::Values;
         let after = self.values(entry.after?);
@@ -66,7 +66,7 @@ impl<'a> Frame<'a> {
         }
     }
 
-    /// Puts those first whose number in `slot` grew most.
+    /// Sorts the entries by the increase of the number in `slot`, the largest first.
     pub fn sort(&mut self, slot: Slot) {
         let mut ranked: Vec<_> = self.entries.iter().map(|e| (self.rank(e, slot), *e)).collect();
         ranked.sort_by(|(a, _), (b, _)| match (a, b) {
@@ -77,8 +77,9 @@ impl<'a> Frame<'a> {
     }
 }
 
-/// `{"time": …, "elapsed": …, "elements": […], "gone": […], "absent": […]}`.
-pub fn object(frame: &Frame, out: &mut Vec<u8>) {
+/// Appends `{"time": …, "elapsed": …, "elements": […], "gone": […], "absent": […]}` and a line
+/// feed.
+pub fn print_json(frame: &Frame, out: &mut Vec<u8>) {
     // Writing to a Vec cannot fail.
     let _ = write!(
         out,
@@ -126,8 +127,8 @@ pub fn object(frame: &Frame, out: &mut Vec<u8>) {
     out.extend_from_slice(b"}\n");
 }
 
-/// The seconds since the first moment, and after a tab each element.
-pub fn line(frame: &Frame, out: &mut Vec<u8>) {
+/// Appends a line: the seconds since the first reading, and each entry after a tab.
+pub fn print_line(frame: &Frame, out: &mut Vec<u8>) {
     let _ = write!(out, "{:.3}", frame.elapsed.as_secs_f64());
     let columns = print::all_columns(frame.value);
     for entry in &frame.entries {
@@ -158,14 +159,14 @@ pub fn line(frame: &Frame, out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
-/// What a terminal of so many rows and columns has room for: drawn over what was there, and
-/// with the cursor below it.
-pub fn screen(frame: &Frame, (height, width): (usize, usize), out: &mut Vec<u8>) {
-    // The last row is the cursor's; the title and the header take one each.
+/// Appends the entries that fit on a terminal of `height` rows and `width` columns. They overwrite
+/// the previous screen, and the cursor is below them.
+pub fn print_screen(frame: &Frame, (height, width): (usize, usize), out: &mut Vec<u8>) {
+    // The title, the header and the cursor have one row each.
     let room = height.saturating_sub(3);
     let hidden = match frame.entries.len().checked_sub(room) {
         Some(0) | None => 0,
-        Some(over) => over + 1, // for the line that says so
+        Some(over) => over + 1, // the line with this number replaces an entry
     };
     let columns = print::columns(frame.value);
     let mut header = vec!["KEY".to_owned()];
@@ -192,7 +193,8 @@ pub fn screen(frame: &Frame, (height, width): (usize, usize), out: &mut Vec<u8>)
     }
     out.extend_from_slice(b"\x1b[H");
     for line in page.lines().take(height.saturating_sub(1).max(1)) {
-        // Erased first: at the last column there is no room for the cursor after the text.
+        // The line is erased before it is written: after a text that ends in the last column,
+        // erasing would remove the last character.
         out.extend_from_slice(b"\x1b[K");
         let cut = line.char_indices().nth(width).map_or(line, |(end, _)| &line[..end]);
         out.extend_from_slice(cut.as_bytes());
@@ -201,7 +203,8 @@ pub fn screen(frame: &Frame, (height, width): (usize, usize), out: &mut Vec<u8>)
     out.extend_from_slice(b"\x1b[J");
 }
 
-/// A column's value, as `print` has it, with its change and its rate, if it is a number.
+/// The value of a column, printed by `print`; with its change and its rate per second if it is a
+/// number.
 fn cells<'f>(
     frame: &Frame<'f>,
     entry: &WatchedEntry<'f>,
@@ -222,14 +225,19 @@ fn cells<'f>(
         return [value, String::new(), String::new()];
     };
     let sign = if delta.to_f64() > 0.0 { "+" } else { "" };
-    [value, format!("{sign}{}", text(|out| delta.print(out))), rate(delta.to_f64() / seconds)]
+    [
+        value,
+        format!("{sign}{}", text(|out| delta.print(out))),
+        format_rate(delta.to_f64() / seconds),
+    ]
 }
 
-/// Two decimals where they matter.
-fn rate(rate: f64) -> String {
+/// Formats a rate, with two decimals if it is small.
+fn format_rate(rate: f64) -> String {
     if rate.abs() >= 100.0 || rate == 0.0 { format!("{rate:.0}") } else { format!("{rate:.2}") }
 }
 
+/// The output of `print` as a string.
 fn text(print: impl FnOnce(&mut Vec<u8>)) -> String {
     let mut out = Vec::new();
     print(&mut out);

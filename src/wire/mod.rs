@@ -1,6 +1,6 @@
-//! Bytes on sockets, without sockets: pure functions from and to bytes.
+//! The formats of messages on sockets: pure functions that encode and decode bytes.
 
-// Reachable for this package's own fuzz targets; names that say all need no words.
+// Public only for the fuzz targets of this package.
 #![allow(missing_docs)]
 
 pub mod agent;

@@ -1,6 +1,6 @@
-//! The labels of a map's metrics: their names, and their values for an element.
+//! The labels of a map's metrics: their names, and their values for an entry.
 
-use super::numbers::{named, refuse_repeats};
+use super::numbers::{find_columns, refuse_repeats};
 use super::{MetricSource, PrometheusOptions, names};
 use crate::output::element::Shown;
 use crate::text::escape;
@@ -9,14 +9,14 @@ use bpf_layout::Type;
 use bpf_layout::print::{Column, all_columns};
 use std::collections::HashSet;
 
-/// All labels that a sample may have, under names of their own.
+/// The labels that a sample may have, each with a different name.
 pub(super) struct Labels<'t> {
     fields: Vec<Label<'t>>,
-    /// Of every CPU's value.
+    /// The name of the label with the number of the CPU.
     cpu: String,
-    /// Of an element of an array.
+    /// The name of the label with the index in an array.
     pub index: String,
-    /// Of a metric that several maps have.
+    /// The name of the label with the map, if several maps have a metric.
     map: String,
 }
 
@@ -24,18 +24,20 @@ pub(super) struct Labels<'t> {
 struct Label<'t> {
     name: String,
     column: Column<'t>,
-    /// Of the value, and not of the key.
+    /// Whether the field belongs to the value; otherwise it belongs to the key.
     of_value: bool,
 }
 
 impl<'t> Labels<'t> {
-    /// An error where a field or a label is not there, or two labels would have one name.
+    /// # Errors
+    /// If a field or a label of `options` does not exist, or if two labels would have the same
+    /// name.
     pub fn new(
         source: &MetricSource<'t>,
         options: &PrometheusOptions,
     ) -> anyhow::Result<Labels<'t>> {
         let fields = match &options.labels {
-            Some(fields) => chosen((source.key, source.value), fields).context("--labels")?,
+            Some(fields) => find_labels((source.key, source.value), fields).context("--labels")?,
             None => {
                 all_columns(source.key).into_iter().map(|column| label(column, false)).collect()
             }
@@ -83,8 +85,8 @@ impl<'t> Labels<'t> {
         self.fields.iter_mut().map(|label| &mut label.name).chain(own)
     }
 
-    /// Replaces `text` by the labels of an element, without the braces. `cpu` is the number of the
-    /// CPU whose value it is; `map` distinguishes maps that have metrics with the same names.
+    /// Replaces `text` by the labels of an entry, without the braces. `cpu` is the number of the
+    /// CPU that has the value; `map` distinguishes maps that have metrics with the same names.
     pub fn print(
         &self,
         key: &[u8],
@@ -101,7 +103,7 @@ impl<'t> Labels<'t> {
                 true => value.label(&label.column, &mut cell),
                 false => label.column.label(key, &mut cell),
             }
-            // Keys may differ in their padding alone, and each is a series of its own.
+            // Keys that differ only in their padding are different time series.
             if !label.column.is_padding() || !cell.is_empty() {
                 append(&label.name, &cell, text);
             }
@@ -115,8 +117,8 @@ impl<'t> Labels<'t> {
     }
 }
 
-/// Labels for the fields that are named: fields of the key, or `value.FIELD`.
-fn chosen<'t>(
+/// Finds the fields with these paths: fields of the key, or `value.FIELD`.
+fn find_labels<'t>(
     (key, value): (&'t Type, &'t Type),
     fields: &[String],
 ) -> anyhow::Result<Vec<Label<'t>>> {
@@ -127,14 +129,15 @@ fn chosen<'t>(
             .filter(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
             .filter(|_| key.field(field).is_err());
         let (columns, of_value) = match of_value {
-            Some(path) => (named(value, path.trim_start_matches('.'), "")?, true),
-            None => (named(key, field, "key")?, false),
+            Some(path) => (find_columns(value, path.trim_start_matches('.'), "")?, true),
+            None => (find_columns(key, field, "key")?, false),
         };
         all.extend(columns.into_iter().map(|column| label(column, of_value)));
     }
     Ok(all)
 }
 
+/// The label of a field, whose name is derived from the path of the field.
 fn label(column: Column, of_value: bool) -> Label {
     let whole = if of_value { "value" } else { "key" };
     let name = match column.name.as_str() {
@@ -144,7 +147,7 @@ fn label(column: Column, of_value: bool) -> Label {
     Label { name, column, of_value }
 }
 
-/// Appends a label to those that are there, with what its text needs of escapes.
+/// Appends a label to `labels`, and escapes its text.
 pub(super) fn append(name: &str, text: &[u8], labels: &mut Vec<u8>) {
     if !labels.is_empty() {
         labels.push(b',');

@@ -3,30 +3,30 @@
 use super::MetricType;
 use bpf_layout::is_identifier;
 
-/// What the names of other types of metric end in.
+/// Suffixes of the names of metrics of other types than gauge.
 const OF_OTHER_TYPES: [&str; 4] = ["_total", "_count", "_sum", "_bucket"];
 
-/// Whether `name` can be a metric's: `[a-zA-Z_:][a-zA-Z0-9_:]*`.
+/// Whether a metric can have this name: `[a-zA-Z_:][a-zA-Z0-9_:]*`.
 pub fn is_metric(name: &str) -> bool {
     is_identifier(&name.replace(':', "_"))
 }
 
-/// Whether `name` can be a label's: an identifier, without the two underscores in front that are
-/// Prometheus' own, and not the label of a histogram or a summary.
+/// Whether a label can have this name: an identifier that does not begin with two underscores,
+/// which are reserved for Prometheus, and is not the label of a histogram or a summary.
 pub fn is_label(name: &str) -> bool {
     is_identifier(name) && !name.starts_with("__") && !matches!(name, "le" | "quantile")
 }
 
-/// What the names of a map's metrics begin with, if none is given: the map's name.
+/// The default start of the names of a map's metrics, derived from the map's name.
 pub(super) fn stem(map: &[u8]) -> String {
     let fit = |&b: &u8| if b.is_ascii_alphanumeric() { char::from(b) } else { '_' };
     let name = snake_case(&map.iter().map(fit).collect::<String>());
     if is_metric(&name) { name } else { format!("bpf_{name}") }
 }
 
-/// The name of the metric of a field, or of the value as a whole if `field` is empty. Counters end
-/// in `_total`; a gauge must not end as another type does. Underscores in front of that make it
-/// unique.
+/// The name of the metric of a field, or of the whole value if `field` is empty. Counters end in
+/// `_total`, and a gauge does not end in the suffix of another type. Underscores before the suffix
+/// make the name unique.
 pub(super) fn metric(
     stem: &str,
     field: &str,
@@ -39,7 +39,7 @@ pub(super) fn metric(
     }
     if !field.is_empty() {
         name.push('_');
-        name.push_str(&path(field));
+        name.push_str(&convert_path(field));
     }
     let end = match kind {
         MetricType::Counter => "_total",
@@ -52,18 +52,19 @@ pub(super) fn metric(
     name + end
 }
 
-/// The name of the label of a field, or of padding, of a key or a value, which is what `whole` says.
+/// The name of the label of a field, or of padding. `whole` is `key` or `value`, which the field
+/// belongs to.
 pub(super) fn label(whole: &str, field: &str) -> String {
-    let name = path(&field.replace('@', "padding_"));
+    let name = convert_path(&field.replace('@', "padding_"));
     if !is_label(&name) { format!("{whole}_{}", name.trim_start_matches('_')) } else { name }
 }
 
-/// A field's path as a part of a name: `a.b[2]` becomes `a_b_2`.
-fn path(field: &str) -> String {
+/// Converts the path of a field to a part of a name: `a.b[2]` becomes `a_b_2`.
+fn convert_path(field: &str) -> String {
     snake_case(&field.replace(']', "").replace(['.', '['], "_"))
 }
 
-/// `rxBytes` and `RX_BYTES` become `rx_bytes`.
+/// Converts `rxBytes` and `RX_BYTES` to `rx_bytes`.
 fn snake_case(name: &str) -> String {
     let mut out = String::with_capacity(name.len());
     let mut before = '_';

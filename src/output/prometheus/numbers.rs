@@ -1,24 +1,24 @@
-//! Which numbers of a value become metrics.
+//! Selects the numbers of a value that become metrics.
 
 use crate::text::escape;
 use anyhow::{Context, bail};
 use bpf_layout::print::{Column, columns};
 use bpf_layout::{AtomClass, Slot, Type, is_identifier};
 
-/// Elements of an array that become samples if the array is not named; a longer one is left out.
+/// The length of the longest array that is printed without being listed in `--fields`.
 const MAX_ARRAY: usize = 256;
 
-/// Where numbers are in a value.
+/// The position of a number, or of the numbers of an array, in a value.
 pub(super) struct Numbers<'t> {
-    /// The path of the field; empty for the value as a whole.
+    /// The path of the field; empty for the whole value.
     pub field: String,
     /// The number, or the numbers of an array.
     pub slots: Vec<Slot<'t>>,
     pub is_array: bool,
 }
 
-/// All numbers in a value, and descriptions of the arrays that are left out.
-pub(super) fn all_numbers(value: &Type) -> (Vec<Numbers<'_>>, Vec<String>) {
+/// Finds all numbers in a value. Also returns descriptions of the arrays that are omitted.
+pub(super) fn find_all(value: &Type) -> (Vec<Numbers<'_>>, Vec<String>) {
     let (mut all, mut left_out) = (Vec::new(), Vec::new());
     for Column { name, slot, .. } in columns(value) {
         match slot.ty() {
@@ -31,9 +31,12 @@ pub(super) fn all_numbers(value: &Type) -> (Vec<Numbers<'_>>, Vec<String>) {
     (all, left_out)
 }
 
-/// The numbers in the fields that are named, `FIELD` or `FIELD=NAME`, where the name is used in place
-/// of the path. A field without numbers is an error.
-pub(super) fn chosen_numbers<'t>(
+/// Finds the numbers in these fields, given as `FIELD` or `FIELD=NAME`. NAME is used instead of the
+/// path.
+///
+/// # Errors
+/// If a field does not exist, has no numbers, or is given twice.
+pub(super) fn find_in_fields<'t>(
     value: &'t Type,
     fields: &[String],
 ) -> anyhow::Result<Vec<Numbers<'t>>> {
@@ -48,7 +51,7 @@ pub(super) fn chosen_numbers<'t>(
             );
         }
         let before = all.len();
-        for Column { name, slot, .. } in named(value, field, "value")? {
+        for Column { name, slot, .. } in find_columns(value, field, "value")? {
             let name = match new {
                 Some(new) => format!("{new}{}", name.strip_prefix(field).unwrap_or_default()),
                 None => name,
@@ -62,7 +65,7 @@ pub(super) fn chosen_numbers<'t>(
     Ok(all)
 }
 
-/// The numbers of an array, or the one number; None if it is something else.
+/// The numbers of an array, or a single number; None for other types.
 fn numbers<'t>(
     field: String,
     slot: Slot<'t>,
@@ -77,7 +80,7 @@ fn numbers<'t>(
     }
 }
 
-/// Whether it is a number that does not stand for something else, as an enum or a pointer does.
+/// Whether values of the type are numbers to be counted, and not an enum or a pointer.
 fn is_count(ty: &Type) -> bool {
     matches!(ty, Type::Atom(atom) if atom.class() != AtomClass::Pointer) && is_number(ty)
 }
@@ -86,7 +89,7 @@ fn is_number(ty: &Type) -> bool {
     Slot::from(ty).number(&vec![0; ty.size()]).is_some()
 }
 
-/// An error if a name is given twice.
+/// Refuses a name that is given twice.
 pub(super) fn refuse_repeats(names: &[String]) -> anyhow::Result<()> {
     match (1..names.len()).find(|&at| names[..at].contains(&names[at])) {
         Some(at) => bail!("{}: given twice", escape(names[at].as_bytes())),
@@ -94,8 +97,13 @@ pub(super) fn refuse_repeats(names: &[String]) -> anyhow::Result<()> {
     }
 }
 
-/// The columns of a field, by its whole path; `whole` names a type without fields as a whole.
-pub(super) fn named<'t>(ty: &'t Type, field: &str, whole: &str) -> anyhow::Result<Vec<Column<'t>>> {
+/// Finds the columns of a field, and names them by their whole paths. `whole` is the name of a type
+/// without fields.
+pub(super) fn find_columns<'t>(
+    ty: &'t Type,
+    field: &str,
+    whole: &str,
+) -> anyhow::Result<Vec<Column<'t>>> {
     let (slot, field) = match ty.field(field) {
         Ok(_) if field.is_empty() && !whole.is_empty() => bail!("an empty name"),
         Err(_) if field == whole => (Slot::from(ty), ""),

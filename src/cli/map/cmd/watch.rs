@@ -177,12 +177,12 @@ fn watch(
         frame.entries.truncate(args.top.map_or(usize::MAX, |top| top as usize));
         let out = &mut session.out;
         match (args.json, on_terminal) {
-            (Some(_), _) => output::object(&frame, &mut out.data),
+            (Some(_), _) => output::print_json(&frame, &mut out.data),
             (None, true) => {
                 let window = terminal::window(std::io::stdout().as_fd()).unwrap_or(WINDOW);
-                output::screen(&frame, window, &mut out.data);
+                output::print_screen(&frame, window, &mut out.data);
             }
-            (None, false) => output::line(&frame, &mut out.data),
+            (None, false) => output::print_line(&frame, &mut out.data),
         }
         out.flush()?;
         before = Some(after);
