@@ -38,6 +38,7 @@ mod path;
 mod placement;
 pub mod print;
 mod resolver;
+mod shape;
 mod slot;
 #[cfg(test)]
 mod tests;
@@ -52,6 +53,7 @@ pub use lpm::to_lpm_key;
 pub use notation::NotationError;
 pub use number::{Integer, IntegerOverflow, Number};
 pub use path::PathError;
+pub use shape::{BtfMember, BtfVariable, DataSection, Shape};
 pub use slot::Slot;
 pub use types::{Array, Lpm, Member, MemberPart, Record, RecordKind, Type};
 

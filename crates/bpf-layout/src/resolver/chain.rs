@@ -10,15 +10,15 @@ const MAX_CHAIN: usize = 64;
 const POINTER: u32 = 8;
 
 /// A type behind its typedefs and qualifiers.
-pub(super) struct BareType<'a> {
+pub(crate) struct BareType<'a> {
     pub(super) id: u32,
-    pub(super) raw: RawType<'a>,
+    pub(crate) raw: RawType<'a>,
     /// The atom of a typedef such as `__be16` in the chain.
     pub(super) network: Option<Atom>,
 }
 
 impl<'a> Btf<'a> {
-    pub(super) fn strip_aliases(&self, start: u32) -> Result<BareType<'a>, BtfError> {
+    pub(crate) fn strip_aliases(&self, start: u32) -> Result<BareType<'a>, BtfError> {
         let (mut id, mut network) = (start, None);
         for _ in 0..MAX_CHAIN {
             if id == 0 {
@@ -45,7 +45,7 @@ impl<'a> Btf<'a> {
     }
 
     /// Returns the size of type `id` in bytes.
-    pub(super) fn byte_size(&self, start: u32) -> Result<u32, BtfError> {
+    pub(crate) fn byte_size(&self, start: u32) -> Result<u32, BtfError> {
         let (mut id, mut count) = (start, 1u64);
         for _ in 0..MAX_CHAIN {
             let bare = self.strip_aliases(id)?;

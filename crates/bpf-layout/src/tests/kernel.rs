@@ -1,6 +1,6 @@
 //! Real BTF: that of the running kernel, and that of a program with unusual types.
 
-use crate::{Btf, Type, to_lpm_key};
+use crate::{Btf, BtfError, Shape, Type, to_lpm_key};
 
 const NASTY: &[u8] =
     include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/nasty.btf"));
@@ -233,4 +233,34 @@ fn kernel_members_keep_their_bit_offsets() {
     }
     // Only structs of the kernel and addresses are skipped.
     assert!(checked > 50_000 && raw < 100, "{checked} {raw}");
+}
+
+#[test]
+fn declarations_have_the_shapes_of_their_c_types() {
+    let btf = Btf::parse(NASTY).expect("clang's own");
+    let shape = |name: &str| btf.shape(btf.find(name).expect(name)).expect(name);
+    let Shape::Struct { size: 24, members } = shape("lpm_rich") else { panic!() };
+    let places: Vec<_> = members.iter().map(|member| (member.name, member.bit)).collect();
+    let want = [("prefixlen", 0), ("cluster", 32), ("pad", 48), ("family", 56), ("", 64)];
+    assert_eq!(places, want);
+    let Shape::Struct { members, .. } = shape("kernel") else { panic!() };
+    assert!(matches!(btf.shape(members[2].type_id), Ok(Shape::Pointer(0))));
+    let Shape::Struct { members, .. } = shape("nested") else { panic!() };
+    let Ok(Shape::Array { elem, len: 2 }) = btf.shape(members[0].type_id) else { panic!() };
+    assert_eq!((btf.size(elem), btf.size(members[0].type_id)), (Ok(48), Ok(96)));
+    assert_eq!(shape("verdict"), Shape::Enum(vec![0, 1, 2, 7]));
+    assert_eq!(shape("_Bool"), Shape::Other);
+    assert!(matches!(btf.shape(0), Err(BtfError::NoSize { id: 0, .. })));
+
+    let section = btf.data_section(".bss").expect("a section");
+    let variables: Vec<_> =
+        section.variables.iter().map(|v| (v.name, v.is_global, v.offset, v.size)).collect();
+    let want = [
+        ("prog.calls", false, 0, 4),
+        ("last", false, 4, 1),
+        ("hits", true, 8, 8),
+        ("limit", true, 16, 4),
+    ];
+    assert_eq!(variables, want);
+    assert_eq!(btf.data_section(".data"), None);
 }
