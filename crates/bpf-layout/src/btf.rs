@@ -65,7 +65,9 @@ pub(super) mod kind {
     pub(crate) const ENUM64: u8 = 19;
 }
 
-const MAGIC: u16 = 0xeb9f;
+pub(super) const MAGIC: u16 = 0xeb9f;
+/// What precedes the notation in a declaration tag of a struct or union.
+pub(super) const LAYOUT_TAG: &str = "layout:";
 const HEADER: usize = 24;
 /// Bytes of the part that all types have: name_off, info, size or type.
 const COMMON: usize = 12;
@@ -76,6 +78,8 @@ pub struct Btf<'a> {
     strings: &'a [u8],
     /// Offsets in `types`; the first entry is type 1.
     index: Vec<u32>,
+    /// Types whose layout a declaration tag states, with the notation; sorted.
+    tags: Vec<(u32, &'a str)>,
 }
 
 /// A record of the type section.
@@ -93,6 +97,13 @@ pub(super) struct RawType<'a> {
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     let word = bytes.get(at..)?.first_chunk::<4>()?;
     Some(u32::from_ne_bytes(*word))
+}
+
+/// The string at `offset`: empty where it is missing, not ended, or not UTF-8. Names only label.
+fn string(strings: &[u8], offset: u32) -> &str {
+    let from = strings.get(offset as usize..).unwrap_or_default();
+    let end = from.iter().position(|byte| *byte == 0).unwrap_or(0);
+    std::str::from_utf8(&from[..end]).unwrap_or_default()
 }
 
 /// Splits a tail into entries of `N` 32-bit words.
@@ -144,6 +155,7 @@ impl<'a> Btf<'a> {
         let types = section(word(8), word(12)).ok_or(short.clone())?;
         let strings = section(word(16), word(20)).ok_or(short)?;
         let mut index = Vec::with_capacity(types.len() / 24);
+        let mut tags = Vec::new();
         let mut at = 0;
         while at < types.len() {
             let info = u32_at(types, at + 4).ok_or(BtfError::Short(at))?;
@@ -153,10 +165,17 @@ impl<'a> Btf<'a> {
             if types.len() - at < COMMON + tail {
                 return Err(BtfError::Short(at));
             }
+            if kind == kind::DECL_TAG
+                && let (Some(name), Some(target)) = (u32_at(types, at), u32_at(types, at + 8))
+                && let Some(notation) = string(strings, name).strip_prefix(LAYOUT_TAG)
+            {
+                tags.push((target, notation));
+            }
             index.push(at as u32);
             at += COMMON + tail;
         }
-        Ok(Btf { types, strings, index })
+        tags.sort_unstable();
+        Ok(Btf { types, strings, index, tags })
     }
 
     /// Returns the number of types. Ids begin at 1; id 0 is void.
@@ -199,12 +218,14 @@ impl<'a> Btf<'a> {
         Ok(RawType { name, kind, flag, size_or_type, tail })
     }
 
-    /// Returns the string at `offset`; empty if it is missing, not terminated or not UTF-8.
-    /// Strings are used as names only.
     pub(super) fn string(&self, offset: u32) -> &'a str {
-        let from = self.strings.get(offset as usize..).unwrap_or_default();
-        let end = from.iter().position(|byte| *byte == 0).unwrap_or(0);
-        std::str::from_utf8(&from[..end]).unwrap_or_default()
+        string(self.strings, offset)
+    }
+
+    /// The layout that a declaration tag states for struct or union `id`, in notation.
+    pub(super) fn layout_tag(&self, id: u32) -> Option<&'a str> {
+        let at = self.tags.binary_search_by_key(&id, |(target, _)| *target).ok()?;
+        self.tags.get(at).map(|(_, notation)| *notation)
     }
 
     pub(super) fn no_size_error(&self, id: u32) -> BtfError {

@@ -44,6 +44,7 @@ mod slot;
 mod tests;
 pub mod text;
 mod types;
+mod write;
 
 pub use atom::{Atom, AtomClass};
 pub use btf::{Btf, BtfError};
@@ -56,6 +57,7 @@ pub use path::PathError;
 pub use shape::{BtfMember, BtfVariable, DataSection, Shape};
 pub use slot::Slot;
 pub use types::{Array, Lpm, Member, MemberPart, Record, RecordKind, Type};
+pub use write::MapBtf;
 
 /// The types of the keys and values of a map.
 #[derive(Clone, Debug, PartialEq, Eq)]

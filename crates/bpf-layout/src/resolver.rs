@@ -5,6 +5,7 @@
 
 mod chain;
 mod scalar;
+mod word;
 
 use super::btf::{Btf, BtfError, RawType, entries, kind};
 use super::placement::{self, PlacedMember};
@@ -12,6 +13,7 @@ use super::types::MemberPart;
 use super::{Atom, MAX_COST, MAX_DEPTH, Type};
 use chain::{BareType, array_words};
 use scalar::{int_by_size, int_encoding, resolve_enum, resolve_int};
+use word::Word;
 
 /// Structs whose contents belong to the kernel. A lookup returns zeros for most of them, and an
 /// update ignores them (`struct btf_record`). They become padding, so that they can be omitted in
@@ -62,16 +64,21 @@ impl Resolver<'_, '_> {
         if depth >= MAX_DEPTH || self.spent > MAX_COST {
             return Ok(Type::Hex(size));
         }
-        let BareType { raw, network, .. } = self.btf.strip_aliases(id)?;
+        let BareType { id: bare, raw, word } = self.btf.strip_aliases(id)?;
         let ty = match raw.kind {
-            kind::INT => resolve_int(&raw, network),
+            kind::INT => resolve_int(&raw, word),
             kind::FLOAT => match size {
                 4 => Some(Type::Atom(Atom::F32)),
                 8 => Some(Type::Atom(Atom::F64)),
                 _ => None,
             },
             kind::ENUM | kind::ENUM64 => resolve_enum(self.btf, &raw, &mut self.spent),
-            kind::ARRAY => self.resolve_array(&raw, depth)?,
+            kind::ARRAY => self.resolve_array(&raw, word, depth)?,
+            kind::STRUCT if matches!(word, Some(Word::Lpm)) => self.resolve_lpm(&raw, depth)?,
+            kind::STRUCT | kind::UNION if let Some(notation) = self.btf.layout_tag(bare) => {
+                self.spent += notation.len();
+                notation.parse().ok()
+            }
             kind::STRUCT | kind::UNION => match self.btf.string(raw.name) {
                 "in_addr" if size == 4 => Some(Type::Atom(Atom::Ip4)),
                 "in6_addr" if size == 16 => Some(Type::Atom(Atom::Ip6)),
@@ -88,9 +95,20 @@ impl Resolver<'_, '_> {
         Ok(ty.filter(|ty| ty.size() == size as usize).unwrap_or(Type::Hex(size)))
     }
 
-    fn resolve_array(&mut self, raw: &RawType<'_>, depth: u32) -> Result<Option<Type>, BtfError> {
+    fn resolve_array(
+        &mut self,
+        raw: &RawType<'_>,
+        word: Option<Word>,
+        depth: u32,
+    ) -> Result<Option<Type>, BtfError> {
         let [elem, _, len] = array_words(raw);
         let bare = self.btf.strip_aliases(elem)?;
+        if bare.raw.kind == kind::INT
+            && bare.raw.size_or_type == 1
+            && let Some(ty) = word.and_then(|word| word.over_bytes(len))
+        {
+            return Ok(Some(ty));
+        }
         if bare.raw.kind == kind::INT && self.is_char(&bare.raw) {
             return Ok(Some(Type::Char(len)));
         }

@@ -1,6 +1,6 @@
 //! Chains of references in BTF: the type behind typedefs and qualifiers, and its size.
 
-use crate::atom::Atom;
+use super::word::Word;
 use crate::btf::{Btf, BtfError, RawType, entries, kind};
 use crate::limits::MAX_SIZE;
 
@@ -13,13 +13,13 @@ const POINTER: u32 = 8;
 pub(crate) struct BareType<'a> {
     pub(super) id: u32,
     pub(crate) raw: RawType<'a>,
-    /// The atom of a typedef such as `__be16` in the chain.
-    pub(super) network: Option<Atom>,
+    /// The word of the notation that a typedef on the way is named after.
+    pub(super) word: Option<Word>,
 }
 
 impl<'a> Btf<'a> {
     pub(crate) fn strip_aliases(&self, start: u32) -> Result<BareType<'a>, BtfError> {
-        let (mut id, mut network) = (start, None);
+        let (mut id, mut word) = (start, None);
         for _ in 0..MAX_CHAIN {
             if id == 0 {
                 return Err(self.no_size_error(0));
@@ -27,18 +27,13 @@ impl<'a> Btf<'a> {
             let raw = self.raw_type(id)?;
             match raw.kind {
                 kind::TYPEDEF => {
-                    network = network.or(match self.string(raw.name) {
-                        "__be16" => Some(Atom::Be16),
-                        "__be32" => Some(Atom::Be32),
-                        "__be64" => Some(Atom::Be64),
-                        _ => None,
-                    });
+                    word = word.or_else(|| Word::of_typedef(self.string(raw.name)));
                     id = raw.size_or_type;
                 }
                 kind::VOLATILE | kind::CONST | kind::RESTRICT | kind::TYPE_TAG | kind::VAR => {
                     id = raw.size_or_type;
                 }
-                _ => return Ok(BareType { id, raw, network }),
+                _ => return Ok(BareType { id, raw, word }),
             }
         }
         Err(BtfError::Loop(start))

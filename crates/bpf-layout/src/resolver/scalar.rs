@@ -1,5 +1,6 @@
 //! BTF integers and enums, whose encoding depends on the version of the compiler.
 
+use super::word::Word;
 use crate::btf::{Btf, RawType, entries, kind};
 use crate::{Atom, Type, placement};
 use std::collections::HashSet;
@@ -54,15 +55,15 @@ pub(super) fn int_encoding(raw: &RawType<'_>) -> (u32, u32, u32) {
     (word >> 16 & 0xff, word & 0xff, word >> 24 & 0xf)
 }
 
-/// Resolves an integer, in network byte order if `network` has its size; None if its width is odd.
-pub(super) fn resolve_int(raw: &RawType<'_>, network: Option<Atom>) -> Option<Type> {
+/// An integer, of the byte order that a typedef's name says; None where its width is odd.
+pub(super) fn resolve_int(raw: &RawType<'_>, word: Option<Word>) -> Option<Type> {
     let (offset, bits, _) = int_encoding(raw);
     if offset != 0 || bits != raw.size_or_type.checked_mul(8)? {
         return None;
     }
-    match network {
-        Some(atom) if atom.size() == raw.size_or_type as usize => Some(Type::Atom(atom)),
-        _ => int_by_size(raw),
+    match word.and_then(|word| word.over_integer(raw.size_or_type as usize)) {
+        Some(atom) => Some(Type::Atom(atom)),
+        None => int_by_size(raw),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::arbitrary::{types, values};
 use super::{json, plain};
 use crate::bits::{BIG, read_bits, write_bits};
-use crate::{Slot, Type, parse, print};
+use crate::{Btf, Layout, MapBtf, Slot, Type, parse, print};
 use proptest::prelude::*;
 use serde::de::DeserializeSeed;
 
@@ -61,6 +61,18 @@ proptest! {
         prop_assert_eq!(&back, &ty);
         prop_assert_eq!((back.size(), back.align(), back.to_string()), (ty.size(), ty.align(), text));
         prop_assert_eq!(ty.size() % ty.align(), 0);
+    }
+
+    #[test]
+    fn btf_resolves_to_the_same_types(key in types(), value in types()) {
+        let layout = Layout { key: Some(key), value };
+        let MapBtf { blob, key, value } = layout.to_btf();
+        let btf = Btf::parse(&blob).expect("just written");
+        let back = Layout {
+            key: Some(btf.layout(key).expect("just written")),
+            value: btf.layout(value).expect("just written"),
+        };
+        prop_assert_eq!(back, layout);
     }
 
     #[test]
