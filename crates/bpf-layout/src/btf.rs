@@ -56,6 +56,7 @@ pub(super) mod kind {
     pub(crate) const VOLATILE: u8 = 9;
     pub(crate) const CONST: u8 = 10;
     pub(crate) const RESTRICT: u8 = 11;
+    pub(crate) const FUNC: u8 = 12;
     pub(crate) const FUNC_PROTO: u8 = 13;
     pub(crate) const VAR: u8 = 14;
     pub(crate) const DATASEC: u8 = 15;
@@ -74,6 +75,9 @@ const COMMON: usize = 12;
 
 /// An indexed BTF blob. The index contains offsets only; types are decoded on access.
 pub struct Btf<'a> {
+    pub(super) blob: &'a [u8],
+    /// Where `types` begins in the blob.
+    start: usize,
     types: &'a [u8],
     strings: &'a [u8],
     /// Offsets in `types`; the first entry is type 1.
@@ -87,6 +91,8 @@ pub struct Btf<'a> {
 pub(super) struct RawType<'a> {
     pub(super) name: u32,
     pub(super) kind: u8,
+    /// How many entries follow; the linkage of a function.
+    pub(super) vlen: u32,
     pub(super) flag: bool,
     /// The size in bytes or the id of another type, depending on the kind.
     pub(super) size_or_type: u32,
@@ -175,7 +181,7 @@ impl<'a> Btf<'a> {
             at += COMMON + tail;
         }
         tags.sort_unstable();
-        Ok(Btf { types, strings, index, tags })
+        Ok(Btf { blob, start: start + word(8), types, strings, index, tags })
     }
 
     /// Returns the number of types. Ids begin at 1; id 0 is void.
@@ -203,6 +209,13 @@ impl<'a> Btf<'a> {
         })
     }
 
+    /// Where type `id` begins in the blob.
+    pub(super) fn place(&self, id: u32) -> Result<usize, BtfError> {
+        let slot = (id as usize).checked_sub(1);
+        let at = slot.and_then(|slot| self.index.get(slot)).ok_or(BtfError::NoType(id))?;
+        Ok(self.start + *at as usize)
+    }
+
     pub(super) fn raw_type(&self, id: u32) -> Result<RawType<'a>, BtfError> {
         let missing = BtfError::NoType(id);
         let slot = (id as usize).checked_sub(1).ok_or(missing.clone())?;
@@ -215,7 +228,7 @@ impl<'a> Btf<'a> {
             return Err(missing);
         };
         let (kind, flag) = ((info >> 24 & 0x1f) as u8, info >> 31 == 1);
-        Ok(RawType { name, kind, flag, size_or_type, tail })
+        Ok(RawType { name, kind, vlen: info & 0xffff, flag, size_or_type, tail })
     }
 
     pub(super) fn string(&self, offset: u32) -> &'a str {

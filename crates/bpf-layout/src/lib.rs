@@ -26,6 +26,7 @@
 mod atom;
 mod bits;
 mod btf;
+mod complete;
 mod enumeration;
 mod kernel_bytes;
 mod limits;
@@ -48,6 +49,7 @@ mod write;
 
 pub use atom::{Atom, AtomClass};
 pub use btf::{Btf, BtfError};
+pub use complete::DataPlaces;
 pub use enumeration::Enum;
 pub use limits::{MAX_COST, MAX_DEPTH, MAX_SIZE, TypeError, is_identifier};
 pub use lpm::to_lpm_key;

@@ -214,3 +214,47 @@ proptest! {
         }
     }
 }
+
+struct Places;
+
+impl crate::DataPlaces for Places {
+    fn section_size(&self, section: &str) -> Option<u32> {
+        (section == ".bss").then_some(12)
+    }
+
+    fn variable_offset(&self, section: &str, variable: &str) -> Option<u32> {
+        [(".bss", "a", 8), (".bss", "b", 0)]
+            .iter()
+            .find(|known| (known.0, known.1) == (section, variable))
+            .map(|known| known.2)
+    }
+}
+
+#[test]
+fn unlinked_btf_is_completed_and_keeps_its_ids() {
+    let strings = b"\0.bss\0.ksyms\0a\0b\0c\0f\0";
+    let int = [13, info(1, 0), 4, 32];
+    let types = [
+        &int[..],
+        &[13, info(14, 0), 1, 1], // 2: a, global
+        &[15, info(14, 0), 1, 1], // 3: b, global
+        &[17, info(14, 0), 1, 0], // 4: c, static, at 4
+        &[1, info(15, 3), 0, 2, 0, 4, 3, 0, 4, 4, 4, 4],
+        &[0, info(13, 0), 1],     // 6: a prototype
+        &[19, info(12, 2), 6],    // 7: f, external
+        &[17, info(14, 0), 0, 2], // 8: c, external, of void
+        &[6, info(15, 2), 0, 7, 0, 0, 8, 0, 0],
+    ];
+    let blob = blob(&types.concat(), strings);
+    let done = Btf::parse(&blob).expect("it reads well").complete(&Places).expect("in order");
+    assert_eq!(done.len(), blob.len());
+    let btf = Btf::parse(&done).expect("it reads well");
+    let section = btf.data_section(".bss").expect("it is there");
+    let variables: Vec<_> = section.variables.iter().map(|v| (v.name, v.offset)).collect();
+    assert_eq!((section.id, &variables[..]), (5, &[("b", 0), ("c", 4), ("a", 8)][..]));
+    assert_eq!(btf.layout(5).expect("a struct").to_string(), "struct{b: u32, c: u32, a: u32}");
+    // The external declarations.
+    assert_eq!(btf.data_section(".ksyms"), None);
+    assert_eq!(btf.layout(9).expect("an enum").to_string(), "enum:u64{f, c=0}");
+    assert_eq!((btf.name(7), btf.layout(8).map(|ty| ty.size())), (Some("f"), Ok(4)));
+}
