@@ -3,7 +3,7 @@
 use super::document::{self, optional_text, text};
 use super::table::{align, cut};
 use crate::map::flags;
-use crate::object;
+use crate::object_type;
 use crate::text::escape;
 use crate::wire::agent::{Class, Record, State};
 use bpf_inherit::MapType;
@@ -116,8 +116,8 @@ impl<'a> From<&'a Record> for Entry<'a> {
 fn type_name(record: &Record) -> String {
     match record.class {
         Class::Map => MapType(record.kind).name(),
-        Class::Prog => object::program_type(record.kind),
-        Class::Link => object::link_type(record.kind),
+        Class::Prog => object_type::program_type(record.kind),
+        Class::Link => object_type::link_type(record.kind),
     }
 }
 

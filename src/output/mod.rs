@@ -12,7 +12,7 @@ pub mod table;
 pub mod watch;
 
 use crate::map::typed::LayoutSource;
-use crate::object;
+use crate::object_type;
 use bpf_inherit::AccessMode;
 use bpf_inherit::bpf::MapInfo;
 use bpf_inherit::object::Info;
@@ -47,11 +47,11 @@ impl Row {
                 Row::Map(MapRow::new(index, fd, name, layout, info, *access))
             }
             Info::Program(info) => {
-                let kind = object::program_type(info.program_type);
+                let kind = object_type::program_type(info.program_type);
                 Row::Prog(ObjectRow { index, name, fd, id: info.id, kind })
             }
             Info::Link(info) => {
-                let kind = object::link_type(info.link_type);
+                let kind = object_type::link_type(info.link_type);
                 let prog_id = Some(info.program_id).filter(|&id| id != 0);
                 Row::Link { row: ObjectRow { index, name, fd, id: info.id, kind }, prog_id }
             }

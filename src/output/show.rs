@@ -3,7 +3,7 @@
 use super::{Whole, document};
 use crate::map::state::MapState;
 use crate::map::typed::LayoutSource;
-use crate::object::program_type;
+use crate::object_type::program_type;
 use crate::text::escape;
 use bpf_inherit::AccessMode;
 use bpf_inherit::bpf::MapInfo;

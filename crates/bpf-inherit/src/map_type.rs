@@ -211,6 +211,11 @@ impl MapType {
         TABLE.get((self.0 as usize).checked_sub(1)?)
     }
 
+    /// Bytes of its keys and values; None for a type that the table does not have.
+    pub fn entry_sizes(self) -> Option<[Size; 2]> {
+        self.row().map(|row| [row.key_size, row.value_size])
+    }
+
     fn has(self, property: Trait) -> bool {
         self.row().is_some_and(|row| row.traits.contains(&property))
     }
