@@ -1,6 +1,7 @@
 //! One BPF map: its layout, its entries, its flags and its state.
 
 pub mod advice;
+pub mod create;
 pub mod empty;
 pub mod flags;
 pub mod percpu;

@@ -126,13 +126,14 @@ fn maps_of_a_process_keep_its_names_and_layouts() {
                 "BPF_MAP1_LAYOUT=ip4 -> u16[4]".into(),
             ],
         ),
-        // Neither has, or none can be read.
+        // Neither has, or none can be read: the map's BTF has the layout.
         (
             "exec 5<&65; exec env -i /bin/cat",
             vec![
                 "BPF_NUM_MAPS=2".into(),
                 "BPF_MAP0=64".into(),
                 "BPF_MAP0_NAME=typed".into(),
+                "BPF_MAP0_LAYOUT=ip4 -> u16[4]".into(),
                 "BPF_MAP1=65".into(),
                 format!("BPF_MAP1_NAME={name}"),
             ],

@@ -5,6 +5,7 @@ mod common;
 
 mod batch;
 mod completion;
+mod create;
 mod dump;
 mod iteration;
 mod json_strings;

@@ -323,6 +323,18 @@ impl MapType {
         self.is_keyed_by_descriptor()
     }
 
+    /// Whether the kernel accepts BTF for key and value (`map_check_btf` in `kernel/bpf/syscall.c`):
+    /// it refuses BTF with ENOTSUPP or EINVAL for values that are not the map's own bytes. A type
+    /// that the table does not have may accept BTF.
+    pub fn takes_btf(self) -> bool {
+        match self.values() {
+            Some(Data) => !self.is_queue(),
+            Some(Programs | Members) | None => true,
+            Some(Sockets) => self == MapType::REUSEPORT_SOCKARRAY,
+            Some(_) => false,
+        }
+    }
+
     /// Whether a value that is written is a file descriptor of the calling process.
     pub fn takes_descriptors(self) -> bool {
         matches!(self.values(), Some(Programs | PerfEvents | Cgroups | Maps | Sockets | XdpSockets))
@@ -387,6 +399,8 @@ mod tests {
         assert_eq!(of(MapType::is_filled), [2, 6]);
         assert_eq!(of(MapType::keeps_elements), [2, 6, 19, 21]);
         assert_eq!(of(MapType::is_keyed_by_descriptor), [24, 28, 29, 32]);
+        let refused = [4, 7, 8, 12, 13, 14, 15, 16, 17, 18, 22, 23, 25, 26, 27, 31, 33];
+        assert_eq!(of(|map_type| !map_type.takes_btf()), refused);
         assert_eq!(of(MapType::takes_descriptors), [3, 4, 8, 12, 13, 15, 17, 18, 20]);
         assert_eq!(of(|map_type| map_type.hides_values(4)), [4, 8, 15, 17, 18, 20]);
         assert_eq!(of(|map_type| map_type.hides_values(8)), [4, 8, 17]);
