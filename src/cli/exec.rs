@@ -13,7 +13,7 @@ use crate::handoff::place::OpenFiles;
 use crate::map::typed::Layouts;
 use crate::output::{self, Row};
 use crate::source::inherited;
-use crate::source::open::open_all;
+use crate::source::open::{OpenedSources, open_all};
 use crate::source::request::{Request, Settings, Source};
 use crate::text::escape;
 use arguments::{CommandLine, Show};
@@ -100,7 +100,9 @@ fn run(
         warn(PROGRAM, format_args!("nothing is handed over: {} ({hint})", scope.why_nothing()));
     }
     let mut report = |line| warn(PROGRAM, line);
-    let (groups, doubts) = open_all(&requests, &command_line.settings, startup, &mut report)?;
+    // Pins are removed with their owner, which the command's execution leaves no time for.
+    let OpenedSources { groups, warnings: doubts, pins: _pins } =
+        open_all(&requests, &command_line.settings, startup, &mut report)?;
     for (request, _) in requests.iter().zip(&groups).filter(|(_, group)| group.is_empty()) {
         warn(PROGRAM, request.source.describe_empty());
     }

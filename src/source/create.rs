@@ -61,14 +61,14 @@ fn open_inner(inner: &Inner) -> Result<Map, Error> {
 }
 
 /// The kernel name: at most 15 bytes, letters, digits, `_` and `.`.
-fn kernel_name(name: &str) -> Vec<u8> {
+pub(super) fn kernel_name(name: &str) -> Vec<u8> {
     let allowed = |b: u8| {
         if b.is_ascii_alphanumeric() || b == b'.' { b } else { b'_' }
     };
     name.bytes().take(MAX_NAME).map(allowed).collect()
 }
 
-fn explain(errno: Errno) -> Cause {
+pub(super) fn explain(errno: Errno) -> Cause {
     match errno {
         Errno::EPERM => Cause::Hint(errno, "CAP_BPF is needed, and CAP_NET_ADMIN for some types"),
         Errno::EINVAL => {

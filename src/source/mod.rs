@@ -4,6 +4,7 @@ pub mod agent;
 pub mod create;
 pub mod id;
 pub mod inherited;
+pub mod object;
 pub mod open;
 pub mod pin;
 pub mod process;

@@ -1,8 +1,9 @@
 //! Opening all sources. All or nothing: the first source that fails closes what the others opened.
 
+use super::object::pins::NewPins;
 use super::request::{Request, Settings, Source};
 use super::tc::senders::Senders;
-use super::{agent, create, id, pin, process, tc};
+use super::{agent, create, id, object, pin, process, tc};
 use crate::error::Error;
 use crate::foreign::Named;
 use crate::readonly;
@@ -14,8 +15,17 @@ use bpf_inherit::{ObjectKind, Startup};
 /// The objects of one source, each with the id that the sender declared for it.
 pub type Group = Vec<(Named, Option<u32>)>;
 
-/// Opens the sources of all `requests`: a group for each, in their order, and warnings. Events
-/// during the wait are reported to `warn`.
+/// What the sources gave.
+pub struct OpenedSources {
+    /// A group for each request, in their order.
+    pub groups: Vec<Group>,
+    pub warnings: Vec<String>,
+    /// Pins that object files asked for.
+    pub pins: NewPins,
+}
+
+/// Opens the sources of all `requests`. Events during the wait are reported to
+/// `warn`.
 ///
 /// Sockets are bound first, so that senders may connect in any order, and received from last, so
 /// that a missing pin is reported at once.
@@ -24,7 +34,7 @@ pub fn open_all(
     settings: &Settings,
     startup: &Startup,
     warn: &mut dyn FnMut(String),
-) -> Result<(Vec<Group>, Vec<String>), Error> {
+) -> Result<OpenedSources, Error> {
     let limit = Limit::new(settings.timeout);
     let waiting = requests.iter().any(|r| matches!(r.source, Source::Import(_)));
     // Declared before the sockets, so that they are removed before a signal is let through.
@@ -33,6 +43,7 @@ pub fn open_all(
     let mut warnings = Vec::new();
     let (mut imports, mut agents) = (Vec::new(), Vec::new());
     let mut groups: Vec<Group> = Vec::new();
+    let mut unpinned = Vec::new();
     for request in requests {
         let read_only = settings.read_only;
         let opened = match &request.source {
@@ -53,6 +64,11 @@ pub fn open_all(
             Source::KernelName(name) => vec![Named::new(id::open_named(name, read_only)?)],
             Source::Process(pid) => process::open(*pid)?,
             Source::Create(spec) => vec![Named::new(create::open(spec)?)],
+            Source::Object(spec) => {
+                let bpffs = &settings.bpffs;
+                groups.push(object::open(spec, bpffs, &mut unpinned, &mut warnings)?);
+                continue;
+            }
         };
         // Reported before anything is waited for.
         groups.push(undeclared(check_access(request, opened, settings)?));
@@ -75,7 +91,9 @@ pub fn open_all(
             restrict(request, group, settings)?;
         }
     }
-    Ok((groups, warnings))
+    // Last, so that a source that fails does not leave a pin, even if a signal ends the wait for it.
+    let pins = NewPins::make(unpinned, &settings.bpffs)?;
+    Ok(OpenedSources { groups, warnings, pins })
 }
 
 fn undeclared(objects: Vec<Named>) -> Group {

@@ -1,6 +1,6 @@
 //! The sources that a command line names, and the settings that they share.
 
-use super::{agent, create, tc};
+use super::{agent, create, object, tc};
 use crate::text::escape;
 use bpf_inherit::ObjectKind;
 use bpf_layout::Layout;
@@ -33,6 +33,8 @@ pub enum Source {
     Process(i32),
     /// A new map.
     Create(create::NewMap),
+    /// The maps that an object file declares.
+    Object(object::Spec),
     /// An agent that holds objects.
     Agent(agent::Spec),
 }
@@ -47,6 +49,7 @@ impl fmt::Display for Source {
             Source::KernelName(name) => f.write_str(&escape(name)),
             Source::Process(pid) => write!(f, "process {pid}"),
             Source::Create(spec) => f.write_str(&escape(spec.name().as_bytes())),
+            Source::Object(spec) => spec.fmt(f),
             Source::Agent(spec) => spec.fmt(f),
         }
     }
@@ -57,9 +60,11 @@ impl Source {
     pub fn kind(&self) -> Option<ObjectKind> {
         match self {
             Source::Pin(kind, _) | Source::Id(kind, _) => Some(*kind),
-            Source::KernelName(_) | Source::Import(_) | Source::Process(_) | Source::Create(_) => {
-                Some(ObjectKind::Map)
-            }
+            Source::KernelName(_)
+            | Source::Import(_)
+            | Source::Process(_)
+            | Source::Create(_)
+            | Source::Object(_) => Some(ObjectKind::Map),
             Source::Agent(_) => None,
         }
     }
@@ -73,6 +78,7 @@ impl Source {
             | Source::KernelName(_)
             | Source::Import(_)
             | Source::Process(_)
+            | Source::Object(_)
             | Source::Agent(_) => None,
         }
     }
@@ -87,12 +93,16 @@ impl Source {
             | Source::KernelName(_)
             | Source::Process(_)
             | Source::Create(_)
+            | Source::Object(_)
             | Source::Agent(_) => None,
         }
     }
 
     /// The warning that it gave no object.
     pub fn describe_empty(&self) -> String {
+        if let Source::Object(_) = self {
+            return format!("{self}: it declares no map");
+        }
         match self.kind() {
             Some(kind) => format!("{self}: no {} is pinned there", kind.noun()),
             None => format!("{self}: the agent has no object that may be read or written"),

@@ -8,6 +8,8 @@ mod bad_input;
 mod foreign;
 mod handoff;
 mod import;
+mod object;
+mod object_pins;
 mod objects;
 mod reuse;
 mod scope;

@@ -59,6 +59,7 @@ pub fn command() -> Command {
              environment. See bpf-exec(1).",
         )
         .args(requests::arguments())
+        .arg(requests::variable_argument())
         .args([
             flag("read-only", "Hand over read-only file descriptors, or fail").short('r'),
             flag("lock", "Restrict bpf(2) to map element operations (seccomp)"),

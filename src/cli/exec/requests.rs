@@ -2,7 +2,7 @@
 
 use crate::cli::name::{check_name, split_name};
 use crate::source::request::{Request, Settings, Source};
-use crate::source::{agent, create, tc};
+use crate::source::{agent, create, object, tc};
 use crate::text::escape;
 use anyhow::{Context, anyhow, bail};
 use bpf_inherit::ObjectKind;
@@ -10,6 +10,9 @@ use clap::{Arg, ArgAction, ArgMatches, value_parser};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+
+/// The option that sets a variable of an object.
+const VARIABLE: &str = "var";
 
 /// The options that name a source.
 #[derive(Clone, Copy, Debug)]
@@ -23,11 +26,12 @@ enum SourceOption {
     Agent,
     Pid,
     Create,
+    Object,
 }
 
 impl SourceOption {
     /// In the order of the help.
-    const ALL: [SourceOption; 9] = [
+    const ALL: [SourceOption; 10] = [
         SourceOption::Pin,
         SourceOption::Prog,
         SourceOption::Link,
@@ -37,6 +41,7 @@ impl SourceOption {
         SourceOption::Agent,
         SourceOption::Pid,
         SourceOption::Create,
+        SourceOption::Object,
     ];
 
     /// Its name, the name of its value, and its help.
@@ -66,6 +71,11 @@ impl SourceOption {
                 "create",
                 "NAME=TYPE,…",
                 "A new map: TYPE,key=LAYOUT,value=LAYOUT,entries=N,flags=A|B",
+            ),
+            SourceOption::Object => (
+                "object",
+                "[NAME=]FILE[#NAME,…]",
+                "The maps that an object file of BPF programs declares",
             ),
         }
     }
@@ -101,7 +111,12 @@ pub fn parse_requests(matches: &ArgMatches) -> anyhow::Result<Vec<Request>> {
         found.extend(places.zip(values).map(|(place, value)| (place, option, value)));
     }
     found.sort_unstable_by_key(|(place, ..)| *place);
-    found.into_iter().map(|(_, option, value)| parse_request(option, value)).collect()
+    let request = |(place, option, value): (usize, SourceOption, &OsString)| {
+        Ok((place, parse_request(option, value)?))
+    };
+    let mut requests: Vec<_> = found.into_iter().map(request).collect::<anyhow::Result<_>>()?;
+    add_variables(matches, &mut requests)?;
+    Ok(requests.into_iter().map(|(_, request)| request).collect())
 }
 
 fn parse_request(option: SourceOption, value: &OsStr) -> anyhow::Result<Request> {
@@ -153,7 +168,43 @@ fn parse_source(
             check_name(spec.name().as_bytes())?;
             Ok(Source::Create(spec))
         }
+        SourceOption::Object => {
+            Ok(Source::Object(object::Spec::parse(rest).map_err(anyhow::Error::msg)?))
+        }
     }
+}
+
+/// The option that sets a variable of the object before it.
+pub fn variable_argument() -> Arg {
+    Arg::new(VARIABLE)
+        .long(VARIABLE)
+        .value_name("NAME=VALUE")
+        .help("Set a global variable of the --object before it; repeatable")
+        .action(ArgAction::Append)
+        .requires(SourceOption::Object.name())
+        .value_parser(value_parser!(OsString))
+        .allow_hyphen_values(true)
+}
+
+/// Gives each variable to the last object before it.
+fn add_variables(matches: &ArgMatches, requests: &mut [(usize, Request)]) -> anyhow::Result<()> {
+    let values = matches.get_many::<OsString>(VARIABLE).into_iter().flatten();
+    let places = matches.indices_of(VARIABLE).into_iter().flatten();
+    for (place, value) in places.zip(values) {
+        let wrong = || format!("--{VARIABLE} {}", escape(value.as_bytes()));
+        let text = value.to_str().context("not UTF-8").with_context(wrong)?;
+        let (name, value) =
+            text.split_once('=').context("NAME=VALUE is needed").with_context(wrong)?;
+        let before = requests.iter_mut().filter(|(at, _)| *at < place).rev();
+        let object =
+            before.map(|(_, request)| &mut request.source).find_map(|source| match source {
+                Source::Object(spec) => Some(spec),
+                _ => None,
+            });
+        let object = object.context("no --object before it").with_context(wrong)?;
+        object.variables.push((name.into(), value.into()));
+    }
+    Ok(())
 }
 
 fn id_of(kind: ObjectKind) -> &'static str {

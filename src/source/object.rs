@@ -1,0 +1,173 @@
+//! Maps that an object file declares: created, filled, and where they ask for it pinned, or opened
+//! from the pin of an earlier run.
+
+pub mod create;
+pub mod pins;
+mod variables;
+
+use crate::error::Error;
+use crate::foreign::{ForeignLayout, Named};
+use crate::object::Object;
+use crate::text::{escape, quote};
+use bpf_layout::Btf;
+use create::Maps;
+use pins::{PinPlaces, Unpinned};
+use std::ffi::OsStr;
+use std::fmt;
+use std::fs::OpenOptions;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+const READ: &str = "read object";
+/// More than any object file has, so that a wrong path does not fill the memory.
+const MAX_FILE: u64 = 256 << 20;
+
+/// An object file, and what to take from it.
+#[derive(Debug)]
+pub struct Spec {
+    pub path: PathBuf,
+    /// The maps to hand over; all if it is empty.
+    pub names: Vec<String>,
+    /// Variables to set before the maps are created: a name or a path such as `a.b`, and a value.
+    pub variables: Vec<(String, String)>,
+}
+
+impl Spec {
+    /// Reads `FILE[#NAME,…]`, which is split at the last `#`.
+    pub fn parse(text: &[u8]) -> Result<Spec, &'static str> {
+        let at = text.iter().rposition(|byte| *byte == b'#');
+        let (path, names) = match at {
+            Some(at) => (&text[..at], Some(&text[at + 1..])),
+            None => (text, None),
+        };
+        if path.is_empty() {
+            return Err("the path of a file is missing");
+        }
+        let names = names.map(std::str::from_utf8).transpose().map_err(|_| "not UTF-8")?;
+        let names: Vec<String> =
+            names.map(|names| names.split(',').map(String::from).collect()).unwrap_or_default();
+        if names.iter().any(String::is_empty) {
+            return Err("an empty name after #");
+        }
+        let path = PathBuf::from(OsStr::from_bytes(path));
+        Ok(Spec { path, names, variables: Vec::new() })
+    }
+}
+
+impl fmt::Display for Spec {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(&escape(self.path.as_os_str().as_bytes()))
+    }
+}
+
+/// A file's bytes, and what they declare.
+pub fn read(path: &Path) -> Result<(Vec<u8>, Object), Error> {
+    let label = path.as_os_str().as_bytes();
+    let fail = |error: std::io::Error| Error::new(label, READ, error);
+    // A FIFO without a writer must not block.
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path);
+    let file = file.map_err(fail)?;
+    if !file.metadata().map_err(fail)?.is_file() {
+        return Err(Error::new(label, READ, "not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(fail)?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(Error::new(label, READ, "larger than 256 MiB"));
+    }
+    let object = Object::parse(&bytes, &object_name(path))
+        .map_err(|error| Error::new(label, READ, error.to_string()))?;
+    Ok((bytes, object))
+}
+
+/// The name of an object, with which those of its data sections begin: the file's up to a dot.
+fn object_name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.split('.').next().unwrap_or_default().to_owned()
+}
+
+/// The maps of a file, each with the id that the file declares for it. Those that are to be pinned
+/// once nothing can fail any more are added to `unpinned`.
+pub fn open(
+    spec: &Spec,
+    bpffs: &Path,
+    unpinned: &mut Vec<Unpinned>,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<(Named, Option<u32>)>, Error> {
+    let (bytes, mut object) = read(&spec.path)?;
+    let selected = select(spec, &object)?;
+    if spec.names.is_empty() {
+        let omitted = object.omitted.iter();
+        warnings.extend(omitted.map(|what| format!("{spec}: skipped {what}")));
+    }
+    variables::set(spec, &mut object)?;
+    let places = PinPlaces::new(bpffs, &bytes);
+    let mut maps = Maps::create(&spec.path, &object, &selected, &places, warnings)?;
+    let btf = object.btf.as_deref().map(Btf::parse).and_then(Result::ok);
+    let mut group = Vec::new();
+    for index in selected {
+        let declared = &object.maps[index];
+        let Some(map) = maps.take(index) else { continue };
+        let layout = btf.as_ref().and_then(|btf| declared.layout(btf));
+        let label = format!("{spec}: {}", escape(declared.name.as_bytes()));
+        let layout = layout.map(|layout| ForeignLayout::new(layout.to_string(), label));
+        let named = Named { layout, ..Named::new(map).with_name(declared.name.as_str()) };
+        group.push((named, declared.id));
+    }
+    unpinned.extend(maps.unpinned);
+    Ok(group)
+}
+
+/// The places of the maps that are handed over, in the order of the names.
+fn select(spec: &Spec, object: &Object) -> Result<Vec<usize>, Error> {
+    if spec.names.is_empty() {
+        return Ok((0..object.maps.len()).collect());
+    }
+    let mut selected = Vec::new();
+    for name in &spec.names {
+        let before = selected.len();
+        let named = |map: &crate::object::Declaration| {
+            let kernel = map.data.as_ref().map(|data| &data.kernel_name);
+            map.name == *name || kernel == Some(name) || map.data.is_some() && map.section == *name
+        };
+        selected.extend((0..object.maps.len()).filter(|index| named(&object.maps[*index])));
+        if selected.len() == before {
+            let cause = format!("it declares no map {}", quote(name.as_bytes()));
+            return Err(Error::new(spec.path.as_os_str().as_bytes(), READ, cause));
+        }
+    }
+    // Once, however many names it has.
+    let mut seen = std::collections::BTreeSet::new();
+    selected.retain(|index| seen.insert(*index));
+    Ok(selected)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_and_names_are_split_at_the_last_hash() {
+        for (text, path, names) in [
+            ("x.o", "x.o", &[][..]),
+            ("x.o#a", "x.o", &["a"]),
+            ("d#1/x.o#a,.bss", "d#1/x.o", &["a", ".bss"]),
+        ] {
+            let spec = Spec::parse(text.as_bytes()).expect(text);
+            assert_eq!(
+                (spec.path.to_str(), &spec.names[..]),
+                (Some(path), &names.iter().map(|n| n.to_string()).collect::<Vec<_>>()[..])
+            );
+        }
+        for (text, error) in [
+            ("", "the path of a file is missing"),
+            ("#a", "the path of a file is missing"),
+            ("x.o#", "an empty name after #"),
+            ("x.o#a,", "an empty name after #"),
+        ] {
+            assert_eq!(Spec::parse(text.as_bytes()).expect_err(text), error);
+        }
+    }
+}

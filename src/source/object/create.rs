@@ -1,0 +1,218 @@
+//! Creates the maps of an object file: inner maps first, then what refers to them.
+
+use super::pins::{PinPlaces, Unpinned};
+use crate::error::{Cause, Error};
+use crate::map::create::create;
+use crate::object::{Declaration, Inner, Object, Slot};
+use crate::source::create::{explain, kernel_name};
+use crate::text::escape;
+use bpf_inherit::bpf::{MapSpec, btf_load};
+use bpf_inherit::cpus::possible_cpus;
+use bpf_inherit::{Errno, Map, MapType, describe};
+use std::collections::BTreeSet;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+const CREATE: &str = "create map";
+
+/// The maps of an object that exist, by their places in it.
+pub struct Maps<'o> {
+    file: &'o Path,
+    object: &'o Object,
+    maps: Vec<Option<Map>>,
+    btf: Option<OwnedFd>,
+    /// New maps that ask to be pinned.
+    pub unpinned: Vec<Unpinned>,
+}
+
+impl<'o> Maps<'o> {
+    /// Creates the selected maps, and those that they refer to.
+    pub fn create(
+        file: &'o Path,
+        object: &'o Object,
+        selected: &[usize],
+        places: &PinPlaces,
+        warnings: &mut Vec<String>,
+    ) -> Result<Maps<'o>, Error> {
+        let maps = object.maps.iter().map(|_| None).collect();
+        let mut this = Maps { file, object, maps, btf: None, unpinned: Vec::new() };
+        let mut needed = BTreeSet::new();
+        let mut todo = selected.to_vec();
+        while let Some(index) = todo.pop() {
+            if needed.insert(index) {
+                todo.extend(references(&object.maps[index]));
+            }
+        }
+        this.load_btf(needed.iter().map(|index| &object.maps[*index]), warnings);
+        // The kernel wants to see an inner map before the map that holds it.
+        let (outer, plain): (Vec<usize>, Vec<usize>) =
+            needed.into_iter().partition(|index| object.maps[*index].map_type.holds_maps());
+        for index in plain.into_iter().chain(outer) {
+            this.open(index, places, warnings)?;
+        }
+        Ok(this)
+    }
+
+    /// The map at a place of the object, once.
+    pub fn take(&mut self, index: usize) -> Option<Map> {
+        self.maps.get_mut(index)?.take()
+    }
+
+    fn fail(
+        &self,
+        declared: &Declaration,
+        operation: &'static str,
+        cause: impl Into<Cause>,
+    ) -> Error {
+        let file = self.file.as_os_str().as_bytes();
+        Error::new([file, b": ", declared.name.as_bytes()].concat(), operation, cause)
+    }
+
+    /// Loads the BTF, if one of the maps has types that the kernel accepts. Without it the maps are
+    /// created all the same, except local storage.
+    fn load_btf<'d>(
+        &mut self,
+        mut needed: impl Iterator<Item = &'d Declaration>,
+        warnings: &mut Vec<String>,
+    ) {
+        let typed =
+            |map: &Declaration| (map.key_type | map.value_type) != 0 && map.map_type.takes_btf();
+        let wanted = needed.any(|map| match &map.inner {
+            Some(Inner::Definition(inner)) => typed(inner) || typed(map),
+            _ => typed(map),
+        });
+        let Some(blob) = self.object.btf.as_deref().filter(|_| wanted) else { return };
+        match btf_load(blob) {
+            Ok(fd) => self.btf = Some(fd),
+            // Nor may it create a map: that error is reported.
+            Err(Errno::EPERM) => {}
+            Err(errno) => {
+                let file = escape(self.file.as_os_str().as_bytes());
+                let why = describe(errno);
+                warnings.push(format!("{file}: the kernel refuses its BTF, maps have none: {why}"));
+            }
+        }
+    }
+
+    /// Opens the pin that a map declares, or creates it.
+    fn open(
+        &mut self,
+        index: usize,
+        places: &PinPlaces,
+        warnings: &mut Vec<String>,
+    ) -> Result<(), Error> {
+        let declared = &self.object.maps[index];
+        let path = places.path(declared).map_err(|cause| self.fail(declared, "find pin", cause))?;
+        if let Some(path) = &path
+            && let Some(map) = places.open(path, declared, self.object)?
+        {
+            self.maps[index] = Some(map);
+            return Ok(());
+        }
+        let map = self.new_map(declared)?;
+        self.fill(&map, declared)?;
+        for (slot, content) in &declared.slots {
+            let Slot::Map(inner) = content else {
+                let name = escape(declared.name.as_bytes());
+                let file = escape(self.file.as_os_str().as_bytes());
+                warnings.push(format!("{file}: {name}: its programs are not loaded"));
+                break;
+            };
+            let Some(inner) = &self.maps[*inner] else { continue };
+            let fd = inner.as_fd().as_raw_fd();
+            let updated = map.update(&slot.to_ne_bytes(), &fd.to_ne_bytes(), 0);
+            updated.map_err(|errno| self.fail(declared, "fill slot", errno))?;
+        }
+        if let Some(path) = path {
+            let fd = map.as_fd().try_clone_to_owned();
+            let fd = fd.map_err(|error| self.fail(declared, "duplicate", error))?;
+            self.unpinned.push(Unpinned { fd, path });
+        }
+        self.maps[index] = Some(map);
+        Ok(())
+    }
+
+    fn new_map(&self, declared: &Declaration) -> Result<Map, Error> {
+        let fail = |cause: Cause| self.fail(declared, CREATE, cause);
+        let definition = match &declared.inner {
+            Some(Inner::Definition(inner)) => Some(self.new_map(inner)?),
+            _ => None,
+        };
+        let inner = match &declared.inner {
+            Some(Inner::Map(index)) => self.maps[*index].as_ref(),
+            _ => definition.as_ref(),
+        };
+        if declared.map_type.holds_maps() && inner.is_none() {
+            return Err(fail("it does not declare what its inner maps are like".into()));
+        }
+        let types = (declared.key_type, declared.value_type);
+        let btf = self.btf.as_ref().filter(|_| types != (0, 0));
+        let kernel_name = match &declared.data {
+            Some(data) => data.kernel_name.as_bytes().to_vec(),
+            None => kernel_name(&declared.name),
+        };
+        let spec = MapSpec {
+            map_type: declared.map_type,
+            key_size: declared.key_size,
+            value_size: declared.value_size,
+            max_entries: entries(declared).map_err(fail)?,
+            flags: declared.flags,
+            extra: declared.extra,
+            numa_node: declared.numa_node,
+            name: &kernel_name,
+            inner: inner.map(|map| map.as_fd()),
+            btf: btf.map(|fd| (fd.as_fd(), types.0, types.1)),
+        };
+        create(&spec).and_then(Map::new).map_err(|errno| fail(explain(errno)))
+    }
+
+    /// Stores global variables, and freezes those that programs only read.
+    fn fill(&self, map: &Map, declared: &Declaration) -> Result<(), Error> {
+        let Some(data) = &declared.data else { return Ok(()) };
+        if let Some(bytes) = &data.bytes {
+            let stored = map.update(&0u32.to_ne_bytes(), bytes, 0);
+            stored.map_err(|errno| self.fail(declared, "store variables", errno))?;
+        }
+        match data.read_only {
+            true => map.freeze().map_err(|errno| self.fail(declared, "freeze", errno)),
+            false => Ok(()),
+        }
+    }
+}
+
+/// The maps that a map refers to.
+fn references(map: &Declaration) -> impl Iterator<Item = usize> {
+    let inner = match map.inner {
+        Some(Inner::Map(index)) => Some(index),
+        _ => None,
+    };
+    let slots = map.slots.iter().filter_map(|(_, slot)| match slot {
+        Slot::Map(index) => Some(*index),
+        Slot::Program(_) => None,
+    });
+    inner.into_iter().chain(slots)
+}
+
+/// The number of entries: as loaders have it, a ring buffer takes whole pages, a power of two of
+/// them, and perf events without a number one for each CPU.
+pub fn entries(map: &Declaration) -> Result<u32, Cause> {
+    match map.map_type {
+        MapType::PERF_EVENT_ARRAY if map.max_entries == 0 => {
+            let cpus = possible_cpus().map_err(|error| Cause::from(error.to_string()))?;
+            Ok(cpus.len() as u32)
+        }
+        MapType::RINGBUF | MapType::USER_RINGBUF if map.max_entries > 0 => {
+            let page = page_size();
+            let pages = map.max_entries.div_ceil(page).checked_next_power_of_two();
+            // The kernel refuses what does not fit.
+            Ok(pages.and_then(|pages| pages.checked_mul(page)).unwrap_or(map.max_entries))
+        }
+        _ => Ok(map.max_entries),
+    }
+}
+
+fn page_size() -> u32 {
+    let size = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE);
+    size.ok().flatten().and_then(|size| u32::try_from(size).ok()).unwrap_or(4096)
+}

@@ -1,0 +1,218 @@
+//! Where maps of an object ask to be pinned, whether a pin that is there is the map that the object
+//! declares, and pins that are removed again unless the command is executed.
+
+use super::create::entries;
+use crate::bpffs::{pin, pinning};
+use crate::error::{Cause, Error};
+use crate::map::flags;
+use crate::map::state::MapState;
+use crate::map::typed::Layouts;
+use crate::object::{Declaration, Object, Pinning};
+use aya_obj::generated::BPF_F_RDONLY_PROG;
+use bpf_inherit::{AccessMode, Map, MapType};
+use bpf_layout::Btf;
+use nix::fcntl::AT_FDCWD;
+use nix::unistd::{UnlinkatFlags, unlinkat};
+use std::fmt::Display;
+use std::fs::DirBuilder;
+use std::io::ErrorKind;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+/// The directories of tc's loader below the root of the bpf file system.
+const TC: &str = "tc";
+const GLOBALS: &str = "globals";
+/// Directories for other numbers than those of tc's own: `NUMBER DIRECTORY` lines.
+const CONFIGURATION: &str = "/etc/iproute2/bpf_pinning";
+/// `pinning` of a map in the object's own directory, and of one in the global directory.
+const OBJECT_NS: u32 = 1;
+const GLOBAL_NS: u32 = 2;
+
+/// Where the maps of one object are pinned.
+pub struct PinPlaces<'a> {
+    root: &'a Path,
+    /// The bytes of the object, which name its own directory.
+    file: &'a [u8],
+}
+
+impl<'a> PinPlaces<'a> {
+    pub fn new(root: &'a Path, file: &'a [u8]) -> PinPlaces<'a> {
+        PinPlaces { root, file }
+    }
+
+    /// The path at which a map asks to be pinned.
+    pub fn path(&self, map: &Declaration) -> Result<Option<PathBuf>, Cause> {
+        let directory = match map.pinning {
+            Pinning::None => return Ok(None),
+            Pinning::Name => self.root.to_owned(),
+            Pinning::Tc(OBJECT_NS) => {
+                let hash = sha1_smol::Sha1::from(self.file).digest().to_string();
+                self.root.join(TC).join(hash)
+            }
+            Pinning::Tc(GLOBAL_NS) => self.root.join(TC).join(GLOBALS),
+            // tc does not pin a map whose number has no directory.
+            Pinning::Tc(number) => match configured(number)? {
+                Some(directory) => self.root.join(directory),
+                None => return Ok(None),
+            },
+        };
+        let is_file_name = !map.name.contains('/') && map.name != "." && map.name != "..";
+        match is_file_name {
+            true => Ok(Some(directory.join(&map.name))),
+            false => Err("its name cannot be that of a file".into()),
+        }
+    }
+
+    /// Opens the pin at `path`, if there is one. A pin of another map is an error.
+    pub fn open(
+        &self,
+        path: &Path,
+        map: &Declaration,
+        object: &Object,
+    ) -> Result<Option<Map>, Error> {
+        match path.symlink_metadata() {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            _ => {}
+        }
+        let pinned = pin::open_map(path, AccessMode::ReadWrite, self.root)?;
+        let differences = differences(map, object, &pinned)
+            .map_err(|cause| Error::new(path.as_os_str().as_bytes(), "compare pin", cause))?;
+        match differences.is_empty() {
+            true => Ok(Some(pinned)),
+            false => {
+                let cause = format!("another map is pinned there: {}", differences.join(", "));
+                Err(Error::new(path.as_os_str().as_bytes(), "reuse pin", cause))
+            }
+        }
+    }
+}
+
+/// The directory that the configuration of iproute2 has for a number.
+fn configured(number: u32) -> Result<Option<PathBuf>, Cause> {
+    let text = match std::fs::read_to_string(CONFIGURATION) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    Ok(directory_of(&text, number).map(PathBuf::from))
+}
+
+fn directory_of(text: &str, number: u32) -> Option<&str> {
+    let mut lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+    lines.find_map(|line| {
+        let (first, rest) = line.trim().split_once([' ', '\t'])?;
+        let known = match first.strip_prefix("0x") {
+            Some(digits) => u32::from_str_radix(digits, 16),
+            None => first.parse(),
+        };
+        let directory = rest.split_whitespace().next()?;
+        (known == Ok(number)).then(|| directory.trim_start_matches('/'))
+    })
+}
+
+/// What an object declares otherwise than a pinned map has it: `ATTRIBUTE DECLARED, not PINNED`.
+fn differences(map: &Declaration, object: &Object, pinned: &Map) -> Result<Vec<String>, Cause> {
+    let info = pinned.info();
+    let mut found = Vec::new();
+    let mut compare = |what: &str, declared: &dyn Display, pinned: &dyn Display| {
+        let (declared, pinned) = (declared.to_string(), pinned.to_string());
+        if declared != pinned {
+            found.push(format!("{what} {declared} declared, {pinned} pinned"));
+        }
+    };
+    compare("type", &map.map_type, &info.map_type);
+    compare("key size", &map.key_size, &info.key_size);
+    compare("value size", &map.value_size, &info.value_size);
+    compare("max entries", &entries(map)?, &info.max_entries);
+    // The kernel adds a flag of its own to these.
+    let added = match info.map_type {
+        MapType::DEVMAP | MapType::DEVMAP_HASH => BPF_F_RDONLY_PROG,
+        _ => 0,
+    };
+    let names = |bits: u32| match flags::list_names(bits) {
+        names if names.is_empty() => "none".to_owned(),
+        names => names.join("|"),
+    };
+    compare("flags", &names(map.flags), &names(info.flags & !added | map.flags & added));
+    compare("map_extra", &map.extra, &MapState::read(pinned)?.extra);
+    let btf = object.btf.as_deref().map(Btf::parse).and_then(Result::ok);
+    let declared = btf.as_ref().and_then(|btf| map.layout(btf));
+    if let Some(declared) = declared {
+        // A map that was created without BTF says nothing against it.
+        let pinned = Layouts::default().read(info).map_err(|error| error.to_string())?;
+        if let Some(pinned) = pinned {
+            compare("layout", &declared, &pinned);
+        }
+    }
+    Ok(found)
+}
+
+/// A map that is not pinned yet.
+pub struct Unpinned {
+    pub fd: OwnedFd,
+    pub path: PathBuf,
+}
+
+/// Pins that this process made, which are removed with it unless the command is executed: then
+/// nothing is dropped any more.
+#[derive(Debug, Default)]
+pub struct NewPins {
+    pins: Vec<PathBuf>,
+    directories: Vec<PathBuf>,
+}
+
+impl NewPins {
+    /// Pins all maps; if one cannot be pinned, none is.
+    pub fn make(maps: Vec<Unpinned>, root: &Path) -> Result<NewPins, Error> {
+        let mut made = NewPins::default();
+        for Unpinned { fd, path } in maps {
+            made.make_directories(path.parent().unwrap_or(root), root)?;
+            pinning::pin(&fd, &path)?;
+            made.pins.push(path);
+        }
+        Ok(made)
+    }
+
+    /// Makes the directories below the root that are missing, for their owner alone, as tc does.
+    fn make_directories(&mut self, directory: &Path, root: &Path) -> Result<(), Error> {
+        let mut missing: Vec<&Path> =
+            directory.ancestors().take_while(|path| *path != root && !path.exists()).collect();
+        while let Some(path) = missing.pop() {
+            match DirBuilder::new().mode(0o700).create(path) {
+                Ok(()) => self.directories.push(path.to_owned()),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => {
+                    return Err(Error::new(path.as_os_str().as_bytes(), "make directory", error));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for NewPins {
+    fn drop(&mut self) {
+        // Whatever fails has been removed by another process, or is in use by it.
+        for pin in &self.pins {
+            let _ = unlinkat(AT_FDCWD, pin, UnlinkatFlags::NoRemoveDir);
+        }
+        for directory in self.directories.iter().rev() {
+            let _ = unlinkat(AT_FDCWD, directory, UnlinkatFlags::RemoveDir);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::directory_of;
+
+    #[test]
+    fn configured_directories_are_found_by_their_numbers() {
+        let text = "# ID path\n3\tmine\n  0x10 deep/er # comment\n#4 not\nbad\n";
+        assert_eq!(directory_of(text, 3), Some("mine"));
+        assert_eq!(directory_of(text, 16), Some("deep/er"));
+        assert_eq!(directory_of(text, 4), None);
+    }
+}

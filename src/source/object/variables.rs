@@ -1,0 +1,52 @@
+//! Global variables that are set before the maps are created.
+
+use super::Spec;
+use crate::error::Error;
+use crate::object::Object;
+use crate::text::quote;
+use bpf_layout::{Btf, Layout, parse};
+use std::os::unix::ffi::OsStrExt;
+
+const SET: &str = "set variable";
+
+/// Sets what the command line gives.
+pub fn set(spec: &Spec, object: &mut Object) -> Result<(), Error> {
+    if spec.variables.is_empty() {
+        return Ok(());
+    }
+    let layouts = layouts(object);
+    for (name, text) in &spec.variables {
+        let fail = |cause: String| {
+            let label = [spec.path.as_os_str().as_bytes(), b": ", name.as_bytes()].concat();
+            Error::new(label, SET, cause)
+        };
+        // The name of the variable decides, whatever follows it.
+        let variable = name.split(['.', '[']).next().unwrap_or_default();
+        let found: Vec<_> = layouts
+            .iter()
+            .filter(|(_, layout)| !variable.is_empty() && layout.value.field(variable).is_ok())
+            .collect();
+        let [(index, layout)] = found[..] else {
+            return Err(fail(match found.len() {
+                0 => format!("no variable {}", quote(variable.as_bytes())),
+                _ => "variables in several sections have this name".into(),
+            }));
+        };
+        let slot = layout.value.field(name).map_err(|error| fail(error.to_string()))?;
+        let map = &mut object.maps[*index];
+        let size = map.value_size as usize;
+        let Some(data) = &mut map.data else { continue };
+        let bytes = data.bytes.get_or_insert_with(|| vec![0; size]);
+        parse::slot(slot, text, bytes).map_err(|error| fail(error.to_string()))?;
+    }
+    Ok(())
+}
+
+/// The data sections whose types are known.
+fn layouts(object: &Object) -> Vec<(usize, Layout)> {
+    let Some(btf) = object.btf.as_deref().map(Btf::parse).and_then(Result::ok) else {
+        return Vec::new();
+    };
+    let data = object.maps.iter().enumerate().filter(|(_, map)| map.data.is_some());
+    data.filter_map(|(index, map)| Some((index, map.layout(&btf)?))).collect()
+}

@@ -1,0 +1,129 @@
+//! Pins that object files ask for: reused if they are the same map, and removed if nothing was run.
+
+use crate::common::*;
+use std::path::Path;
+
+const SHARED: &str = "/sys/fs/bpf/tc/globals/shared";
+
+/// The pins below the root, and directories.
+fn below_root() -> Vec<String> {
+    let find = run(std::process::Command::new("find").args([BPFFS, "-mindepth", "1"]));
+    let debug = |line: &&str| !line.ends_with(".debug");
+    let mut lines: Vec<_> = find.stdout.lines().filter(debug).map(String::from).collect();
+    lines.sort_unstable();
+    lines
+}
+
+/// The directory of an object in tc's hierarchy.
+fn own_directory(file: &str) -> String {
+    let hash = run(std::process::Command::new("sha1sum").arg(file)).stdout;
+    format!("{BPFFS}/tc/{}", hash.split(' ').next().unwrap())
+}
+
+/// The id of the map named `name`, as the command sees it.
+fn id_of(lab: &Lab, file: &str, name: &str) -> String {
+    let script = format!("bpf-map show {name} | sed -n 's/^id: //p'");
+    stdout_of(&mut lab.exec(["--object", file, "--", "sh", "-c", &script]))
+}
+
+#[test]
+fn declared_pins_are_made_where_tc_has_them_and_reused() {
+    let lab = Lab::new();
+    let file = fixture("legacy.bpf.o");
+    let id = id_of(&lab, &file, "shared");
+    let own = own_directory(&file);
+    let mut want = vec![
+        format!("{BPFFS}/tc"),
+        own.clone(),
+        format!("{own}/own"),
+        format!("{BPFFS}/tc/globals"),
+        SHARED.into(),
+    ];
+    want.sort_unstable();
+    assert_eq!(below_root(), want);
+    assert_eq!(map_id(Path::new(SHARED)).to_string(), id.trim());
+    assert_eq!(id_of(&lab, &file, "shared"), id);
+    assert_eq!(below_root(), want);
+}
+
+#[test]
+fn pins_are_removed_if_no_command_is_executed() {
+    let lab = Lab::new();
+    let file = fixture("legacy.bpf.o");
+    let line = "bpf-exec: ./missing: execute: command not found";
+    fails(&mut lab.exec(["--object", &file, "--", "./missing"]), 127, line);
+    assert_eq!(below_root(), [""; 0]);
+    stdout_of(&mut lab.exec(["--object", &file, "--dry-run"]));
+    assert_eq!(below_root(), [""; 0]);
+    // Another source fails, or another pin cannot be made.
+    let line = "bpf-exec: /sys/fs/bpf/none: open pin: no such file or directory";
+    fails(&mut lab.exec(["--object", &file, "--pin", "/sys/fs/bpf/none", "--", "true"]), 125, line);
+    assert_eq!(below_root(), [""; 0]);
+    let again = lab.path("again.o");
+    std::fs::copy(&file, &again).unwrap();
+    let again = again.to_str().unwrap();
+    let line = format!("bpf-exec: {SHARED}: pin: already exists");
+    fails(&mut lab.exec(["--object", &file, "--object", again, "--", "true"]), 125, &line);
+    assert_eq!(below_root(), [""; 0]);
+}
+
+#[test]
+fn pin_of_another_map_is_refused_with_both_sides() {
+    let lab = Lab::new();
+    let file = fixture("legacy.bpf.o");
+    std::fs::create_dir_all(format!("{BPFFS}/tc/globals")).unwrap();
+    for (spec, difference) in [
+        ("hash,key=4,value=12,entries=16", "value size 8 declared, 12 pinned"),
+        (
+            "lru_hash,key=4,value=8,entries=17",
+            "type hash declared, lru_hash pinned, max entries 16 declared, 17 pinned",
+        ),
+        (
+            "hash,key=4,value=8,entries=16,flags=NO_PREALLOC",
+            "flags none declared, NO_PREALLOC pinned",
+        ),
+        (
+            "hash,key=u32,value=struct{a: u32, b: u32},entries=16",
+            "layout u32 -> struct{left: u32, right: u32} declared, u32 -> struct{a: u32, b: u32} pinned",
+        ),
+    ] {
+        let spec = format!("shared={spec}");
+        stdout_of(&mut lab.map(["create", &spec, "--pin", SHARED]));
+        let before = (below_root(), map_id(Path::new(SHARED)));
+        let line =
+            format!("bpf-exec: {SHARED}: reuse pin: another map is pinned there: {difference}");
+        fails(&mut lab.exec(["--object", &file, "--", "true"]), 125, &line);
+        assert_eq!((below_root(), map_id(Path::new(SHARED))), before);
+        stdout_of(&mut lab.map(["unpin", SHARED]));
+    }
+    // A map without types says nothing against it.
+    stdout_of(&mut lab.map(["create", "shared=hash,key=4,value=8,entries=16", "--pin", SHARED]));
+    let id = map_id(Path::new(SHARED)).to_string();
+    assert_eq!(id_of(&lab, &file, "shared").trim(), id);
+    stdout_of(&mut lab.map(["unpin", SHARED]));
+    bpftool(&["prog", "load", &fixture("noop.bpf.o"), SHARED, "type", "tc"]);
+    let line = format!("bpf-exec: {SHARED}: open pin: a BPF program, not a map");
+    fails(&mut lab.exec(["--object", &file, "--", "true"]), 125, &line);
+}
+
+#[test]
+fn map_that_libbpf_pinned_by_name_is_reused() {
+    let lab = Lab::new();
+    let file = fixture("count.bpf.o");
+    std::fs::create_dir(format!("{BPFFS}/programs")).unwrap();
+    bpftool(&["prog", "loadall", &file, &format!("{BPFFS}/programs"), "type", "tc"]);
+    let pin = format!("{BPFFS}/packets");
+    let id = map_id(Path::new(&pin)).to_string();
+    let before = below_root();
+    let object = format!("{file}#packets");
+    assert_eq!(id_of(&lab, &object, "packets").trim(), id);
+    assert_eq!(below_root(), before);
+    // And the other way round: libbpf accepts the map that was made for the declaration.
+    for pin in before.iter().filter(|pin| *pin != &format!("{BPFFS}/programs")) {
+        let _ = std::fs::remove_file(pin);
+    }
+    let id = id_of(&lab, &object, "packets");
+    std::fs::create_dir(format!("{BPFFS}/again")).unwrap();
+    bpftool(&["prog", "loadall", &file, &format!("{BPFFS}/again"), "type", "tc"]);
+    assert_eq!(map_id(Path::new(&pin)).to_string(), id.trim());
+}
