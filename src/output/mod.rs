@@ -4,6 +4,7 @@ pub mod agent;
 pub mod document;
 pub mod element;
 pub mod json;
+pub mod object;
 pub mod plain;
 pub mod prometheus;
 pub mod separated;

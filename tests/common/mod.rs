@@ -189,7 +189,7 @@ impl Drop for Lab {
 }
 
 /// Lets other users reach a directory that tempfile made for us alone.
-fn make_accessible(path: &Path) {
+pub fn make_accessible(path: &Path) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777)).expect("chmod");
 }

@@ -16,6 +16,7 @@ mod list;
 mod load;
 mod locks;
 mod nested;
+mod object;
 mod output_file;
 mod padding;
 mod peer;

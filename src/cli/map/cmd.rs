@@ -17,6 +17,7 @@ mod has;
 mod keys;
 mod list;
 mod load;
+mod object;
 mod peek;
 mod pin;
 mod pop;
@@ -58,6 +59,7 @@ pub enum Invocation<'a> {
     Unpin(unpin::Args<'a>),
     Freeze(freeze::Args<'a>),
     Create(create::Args<'a>),
+    Object(object::Args<'a>),
     Send(send::Args<'a>),
     Put(put::Args<'a>),
     Agent(agent::Args<'a>),
@@ -90,6 +92,7 @@ impl Invocation<'_> {
             Invocation::Unpin(args) => unpin::run(args, session),
             Invocation::Freeze(args) => freeze::run(args, session),
             Invocation::Create(args) => create::run(args, session),
+            Invocation::Object(args) => object::run(args, session),
             Invocation::Send(args) => send::run(args, session),
             Invocation::Put(args) => put::run(args, session),
             Invocation::Agent(args) => agent::run(args, session),
@@ -140,7 +143,7 @@ impl Subcommand {
 
 /// In the order of the manual page.
 #[rustfmt::skip]
-static SUBCOMMANDS: [Subcommand; 26] = [
+static SUBCOMMANDS: [Subcommand; 27] = [
     Subcommand::new("list", "List the inherited maps, or all",
         list::arguments, |m| Ok(Invocation::List(list::Args::new(m)))).prints_many(),
     Subcommand::new("show", "Print all that is known of a map",
@@ -181,6 +184,8 @@ static SUBCOMMANDS: [Subcommand; 26] = [
         freeze::arguments, |m| Ok(Invocation::Freeze(freeze::Args::new(m)))),
     Subcommand::new("create", "Make a map, and pin it",
         create::arguments, |m| Ok(Invocation::Create(create::Args::new(m)))).renames(),
+    Subcommand::new("object", "List the maps and programs of an object file",
+        object::arguments, |m| Ok(Invocation::Object(object::Args::new(m)))).prints_many(),
     Subcommand::new("send", "Send maps to where tc or bpf-exec waits",
         send::arguments, |m| Ok(Invocation::Send(send::Args::new(m)))),
     Subcommand::new("put", "Store maps, programs and links with an agent",

@@ -37,6 +37,15 @@ pub struct PinPlaces<'a> {
     file: &'a [u8],
 }
 
+/// What is at the path where a map is to be pinned.
+pub enum AtPin {
+    Nothing,
+    /// The map that the object declares.
+    Same(Map),
+    /// Another map, with what differs.
+    Other(Vec<String>),
+}
+
 impl<'a> PinPlaces<'a> {
     pub fn new(root: &'a Path, file: &'a [u8]) -> PinPlaces<'a> {
         PinPlaces { root, file }
@@ -72,20 +81,32 @@ impl<'a> PinPlaces<'a> {
         map: &Declaration,
         object: &Object,
     ) -> Result<Option<Map>, Error> {
-        match path.symlink_metadata() {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            _ => {}
-        }
-        let pinned = pin::open_map(path, AccessMode::ReadWrite, self.root)?;
-        let differences = differences(map, object, &pinned)
-            .map_err(|cause| Error::new(path.as_os_str().as_bytes(), "compare pin", cause))?;
-        match differences.is_empty() {
-            true => Ok(Some(pinned)),
-            false => {
+        match self.inspect(path, map, object, AccessMode::ReadWrite)? {
+            AtPin::Nothing => Ok(None),
+            AtPin::Same(pinned) => Ok(Some(pinned)),
+            AtPin::Other(differences) => {
                 let cause = format!("another map is pinned there: {}", differences.join(", "));
                 Err(Error::new(path.as_os_str().as_bytes(), "reuse pin", cause))
             }
         }
+    }
+
+    /// Compares what is pinned at `path` with the map that the object declares.
+    pub fn inspect(
+        &self,
+        path: &Path,
+        map: &Declaration,
+        object: &Object,
+        mode: AccessMode,
+    ) -> Result<AtPin, Error> {
+        match path.symlink_metadata() {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(AtPin::Nothing),
+            _ => {}
+        }
+        let pinned = pin::open_map(path, mode, self.root)?;
+        let differences = differences(map, object, &pinned)
+            .map_err(|cause| Error::new(path.as_os_str().as_bytes(), "compare pin", cause))?;
+        Ok(if differences.is_empty() { AtPin::Same(pinned) } else { AtPin::Other(differences) })
     }
 }
 

@@ -63,8 +63,9 @@ impl<'a> Args<'a> {
     }
 }
 
-pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
+pub fn run(mut args: Args, session: &mut Session) -> anyhow::Result<u8> {
     let target = session.open(&args.map, AccessMode::ReadWrite)?;
+    (args.key, args.field) = target.key_and_field(args.key, args.field);
     let out = &mut session.out;
     let (target, key_text, key) = match target.reach(args.key, args.inner.as_ref())? {
         Reached::Entry(target, text, key) => (target, text, key),

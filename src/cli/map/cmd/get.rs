@@ -75,8 +75,11 @@ impl<'a> Args<'a> {
     }
 }
 
-pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
+pub fn run(mut args: Args, session: &mut Session) -> anyhow::Result<u8> {
     let target = session.open(&args.map, AccessMode::ReadOnly)?;
+    if let [key] = &mut args.keys[..] {
+        (*key, args.field) = target.key_and_field(key, args.field);
+    }
     let out = &mut session.out;
     if target.holds_maps() {
         return get_through(&target, &args, out);

@@ -96,8 +96,9 @@ fn split_field<'a>(given: &[&'a OsStr]) -> anyhow::Result<(Option<&'a OsStr>, &'
     }
 }
 
-pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
+pub fn run(mut args: Args, session: &mut Session) -> anyhow::Result<u8> {
     let target = session.open(&args.map, AccessMode::ReadWrite)?;
+    (args.key, args.field) = target.key_and_field(args.key, args.field);
     match target.reach(args.key, args.inner.as_ref())? {
         Reached::Entry(target, text, key) => set(session, &target, text, &key, &args),
         Reached::Missing(outer) => {

@@ -31,6 +31,23 @@ impl Target {
         Ok(key)
     }
 
+    /// The key and the field that arguments name. The key of an array with one entry, such as global
+    /// variables, can be omitted before a field.
+    pub fn key_and_field<'a>(
+        &self,
+        key: &'a OsStr,
+        field: Option<&'a OsStr>,
+    ) -> (&'a OsStr, Option<&'a OsStr>) {
+        let info = self.map.info();
+        let has_one_entry = info.map_type.is_filled() && info.max_entries == 1;
+        match field {
+            None if has_one_entry && key.as_bytes().starts_with(b".") => {
+                (OsStr::new("0"), Some(key))
+            }
+            field => (key, field),
+        }
+    }
+
     /// The bytes of a value that was given as an argument: of one CPU's value in a per-CPU map.
     pub fn value(&self, text: &OsStr) -> anyhow::Result<Vec<u8>> {
         self.refuse_guess(LayoutPart::Value, text)?;
