@@ -261,3 +261,35 @@ fn files_that_are_not_objects_are_refused_with_one_line() {
     std::fs::remove_file(lab.path("cut")).unwrap();
     assert_eq!(lab.files(), before);
 }
+
+#[test]
+fn awkward_objects_give_the_maps_that_are_possible() {
+    let lab = Lab::new();
+    let file = fixture("awkward.bpf.o");
+    // External variables, and a section of an unknown type, are no obstacle to a map and its types.
+    let object = format!("{file}#plain");
+    let script = "bpf-map show plain | grep -e ^btf_id -e ^layout -e ^value: | cut -d: -f1; env";
+    let run = run(&mut lab.exec(["--object", &object, "--", "sh", "-c", script]));
+    assert_eq!((run.status, run.stderr.as_str()), (0, ""));
+    assert!(run.stdout.starts_with("btf_id\nlayout_source\nvalue\n"), "{}", run.stdout);
+    assert_eq!(variable(&run.stdout, "BPF_MAP0_LAYOUT"), Some("u32 -> u64"));
+    let name = format!("a_name_of_300_bytes_{}", "x".repeat(280));
+    let object = format!("{file}#{name}");
+    let line = format!("bpf-exec: {BPFFS}/{name}: open pin: file name too long");
+    fails(&mut lab.exec(["--object", &object, "--", "touch", "ran"]), 125, &line);
+    // The type of its records is not one of values.
+    let object = format!("{file}#records");
+    let list = stdout_of(&mut lab.exec(["--object", &object, "--dry-run", "--json"]));
+    assert_eq!(
+        (&json(&list)[0]["type"], &json(&list)[0]["value_size"]),
+        (&"ringbuf".into(), &0.into())
+    );
+    // Fewer file descriptors than maps.
+    let many = fixture("many.bpf.o");
+    let command = lab.exec(["--object", &many, "--", "touch", "ran"]);
+    let few = wrapped(&["prlimit", "--nofile=40"], &command);
+    let run = crate::common::run(&mut { few });
+    assert_eq!((run.status, run.stderr.lines().count()), (125, 1), "{}", run.stderr);
+    assert!(run.stderr.ends_with(": create map: too many open files\n"), "{}", run.stderr);
+    assert!(!lab.path("ran").exists());
+}
