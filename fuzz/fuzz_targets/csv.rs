@@ -6,7 +6,7 @@
 
 use bpf_exec_fuzz::{check_value, split};
 use bpf_layout::Type;
-use bpf_layout::parse::Row;
+use bpf_layout::parse::RowReader;
 use csv_core::{ReadRecordResult, ReaderBuilder, Terminator};
 use libfuzzer_sys::fuzz_target;
 
@@ -19,7 +19,7 @@ fuzz_target!(|data: &[u8]| {
 
 fn check(ty: &Type, records: &[Vec<String>]) {
     let Some((header, rows)) = records.split_first() else { return };
-    let Ok(mut row) = Row::new(ty, header.iter().map(String::as_str)) else { return };
+    let Ok(mut row) = RowReader::new(ty, header.iter().map(String::as_str)) else { return };
     let mut bytes = vec![0xaa; ty.size()];
     for cells in rows {
         if row.read(cells.iter().map(String::as_str), &mut bytes).is_ok() {

@@ -15,7 +15,7 @@ fuzz_target!(|data: &[u8]| {
     let whole = parse::json(&ty, text, &mut bytes);
     let mut seeded = vec![0x55; ty.size()];
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let in_line = parse::Seed::new(&ty, &mut seeded).deserialize(&mut deserializer);
+    let in_line = parse::SlotSeed::new(&ty, &mut seeded).deserialize(&mut deserializer);
     let in_line = in_line.and_then(|()| deserializer.end());
     assert_eq!(whole.is_ok(), in_line.is_ok(), "{ty}: {whole:?}, {in_line:?}");
     if whole.is_ok() {

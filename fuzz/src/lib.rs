@@ -1,6 +1,6 @@
 //! What the targets of the layout codec share.
 
-use bpf_layout::{Type, parse, print};
+use bpf_layout::{Btf, Layout, Type, parse, print};
 
 /// Bytes of the largest type that is tried: printing and parsing take time in proportion.
 const MAX_SIZE: usize = 4096;
@@ -13,13 +13,16 @@ pub fn split(data: &[u8]) -> Option<(Type, &[u8])> {
     (ty.size() <= MAX_SIZE).then_some((ty, &data[at + 1..]))
 }
 
-/// Checks that a type is parsed from its own notation.
+/// Checks that a type is read back from its own notation, and from its own BTF.
 pub fn check_notation(ty: &Type) {
     let text = ty.to_string();
     match text.parse::<Type>() {
         Ok(back) => assert_eq!(&back, ty, "{text}"),
         Err(error) => panic!("{text}: {error}"),
     }
+    let written = Layout { key: None, value: ty.clone() }.to_btf();
+    let btf = Btf::parse(&written.blob).expect("just written");
+    assert_eq!(btf.layout(written.value).as_ref(), Ok(ty));
 }
 
 /// Checks that a value is parsed from each of its printed forms as the same bytes.
@@ -44,7 +47,7 @@ pub fn check_row(ty: &Type, bytes: &[u8]) {
         columns.iter().map(|column| printed(|out| column.cell(bytes, out))).collect();
     assert!(!cells.iter().any(|cell| cell.contains(['\t', '\n'])), "{ty}: {cells:?}");
     let names = columns.iter().map(|column| column.name.as_str());
-    let mut row = parse::Row::new(ty, names).expect("all columns");
+    let mut row = parse::RowReader::new(ty, names).expect("all columns");
     let mut back = vec![0x55; ty.size()];
     assert_eq!(row.read(cells.iter().map(String::as_str), &mut back), Ok(()), "{ty}: {cells:?}");
     assert_eq!(back, bytes, "{ty}: {cells:?}");
