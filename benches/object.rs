@@ -1,5 +1,5 @@
 //! `bpf-exec --object` with a file of 64 maps, beside the system calls that create them: what the
-//! option adds to a run of bpf-exec. What is compared takes turns, and medians count.
+//! option adds to a run of bpf-exec. The runs take turns, and medians count.
 //!
 //! Needs root: maps are created.
 

@@ -109,7 +109,7 @@ impl<'a> Elf<'a> {
         self.sections.iter().enumerate().find(|(_, section)| section.name == name)
     }
 
-    /// The symbols in a section, apart from the one that stands for the section itself.
+    /// The symbols in a section, except the symbol of the section itself.
     pub fn symbols_in(&self, section: usize) -> impl Iterator<Item = &Symbol<'a>> {
         self.symbols.iter().filter(move |symbol| {
             symbol.section == Some(section) && symbol.symbol_type != elf::STT_SECTION

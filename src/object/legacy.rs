@@ -2,8 +2,8 @@
 //! sections `maps/NAME` of gobpf.
 //!
 //! All begin with type, key size, value size and number of entries. Flags follow, and in tc's
-//! `struct bpf_elf_map` the id, the pinning, and the id and the index of an inner map. What a
-//! shorter struct does not have is 0, as tc takes it.
+//! `struct bpf_elf_map` the id, the pinning, and the id and the index of an inner map. Fields
+//! that a shorter struct lacks are 0, as for tc.
 
 use super::elf::{Elf, Section};
 use super::{Declaration, Inner, ObjectError, Pinning, Slot};
@@ -106,7 +106,7 @@ fn words(bytes: &[u8]) -> Result<[u32; 9], String> {
 impl Definition<'_> {
     fn declaration(&self) -> Declaration {
         let [map_type, key_size, value_size, max_entries, flags, id, pinning, ..] = self.words;
-        // What follows the flags in a section of its own is gobpf's, not tc's.
+        // In a section for each map, the fields after the flags are those of gobpf.
         let tc = self.section == "maps";
         Declaration {
             name: self.name.into(),

@@ -1,5 +1,5 @@
 //! Object files of BPF programs: the maps that they declare, and their programs. Pure: it reads
-//! bytes, and refuses what does not fit together.
+//! bytes, and refuses files that are inconsistent.
 
 mod btf_maps;
 mod data;
@@ -91,7 +91,7 @@ pub struct Declaration {
     pub inner: Option<Inner>,
     /// What the slots of a map of maps or programs contain at first.
     pub slots: Vec<(u32, Slot)>,
-    /// Of a section with global variables.
+    /// The variables of a data section; None for other maps.
     pub data: Option<Data>,
 }
 
@@ -195,7 +195,7 @@ fn check_names(maps: &[Declaration]) -> Result<(), ObjectError> {
     }
 }
 
-/// What needs programs to be loaded.
+/// The parts of a file that are of use only with its programs.
 fn left_out(elf: &Elf) -> Vec<String> {
     let has = |name: &str| elf.section(name).is_some_and(|(_, section)| section.size > 0);
     let mut found = Vec::new();

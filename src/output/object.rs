@@ -31,7 +31,7 @@ pub struct MapReport {
     pub outcome: Option<Outcome>,
 }
 
-/// What becomes of a map that is declared.
+/// The result of `--object` for a map.
 #[derive(Debug, Serialize)]
 #[serde(tag = "outcome", rename_all = "lowercase")]
 pub enum Outcome {

@@ -27,7 +27,7 @@ fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
 }
 
-/// What bpftool and we say of each pin in a directory, without what differs between two maps.
+/// Describes each pin in a directory, without the members that differ between two equal maps.
 fn described(lab: &Lab, directory: &str) -> BTreeMap<PathBuf, Value> {
     let describe = |pin: PathBuf| {
         let path = pin.to_str().unwrap();
@@ -266,7 +266,7 @@ fn files_that_are_not_objects_are_refused_with_one_line() {
 fn awkward_objects_give_the_maps_that_are_possible() {
     let lab = Lab::new();
     let file = fixture("awkward.bpf.o");
-    // External variables, and a section of an unknown type, are no obstacle to a map and its types.
+    // External variables and a section of an unknown type do not prevent a map and its types.
     let object = format!("{file}#plain");
     let script = "bpf-map show plain | grep -e ^btf_id -e ^layout -e ^value: | cut -d: -f1; env";
     let run = run(&mut lab.exec(["--object", &object, "--", "sh", "-c", script]));

@@ -67,7 +67,7 @@ pub(super) mod kind {
 }
 
 pub(super) const MAGIC: u16 = 0xeb9f;
-/// What precedes the notation in a declaration tag of a struct or union.
+/// The prefix of the notation in a declaration tag of a struct or union.
 pub(super) const LAYOUT_TAG: &str = "layout:";
 const HEADER: usize = 24;
 /// Bytes of the part that all types have: name_off, info, size or type.

@@ -64,7 +64,7 @@ impl Btf<'_> {
             return [0, info, 8].into_iter().chain(variables.into_iter().flat_map(named)).collect();
         };
         for [id, offset, _] in variables.iter_mut().filter(|_| !linked) {
-            // Those of static variables are there already: a compiler knows them.
+            // The offsets of static variables do not depend on symbols, and are final.
             if let Ok(variable) = self.raw_type(*id)
                 && entries::<1>(variable.tail).next() == Some([1])
                 && let Some(known) = places.variable_offset(name, self.string(variable.name))

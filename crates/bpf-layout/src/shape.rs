@@ -24,7 +24,7 @@ pub enum Shape<'a> {
     },
     /// An enum, by the numbers of its names.
     Enum(Vec<u64>),
-    /// What functions take and return.
+    /// A function prototype.
     Prototype,
     /// Anything else.
     Other,
@@ -66,7 +66,7 @@ pub struct BtfVariable<'a> {
 }
 
 impl<'a> Btf<'a> {
-    /// What type `id` is behind its typedefs and qualifiers.
+    /// Returns the shape of type `id`, behind its typedefs and qualifiers.
     pub fn shape(&self, id: u32) -> Result<Shape<'a>, BtfError> {
         let raw = self.strip_aliases(id)?.raw;
         Ok(match raw.kind {

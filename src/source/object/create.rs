@@ -45,7 +45,7 @@ impl<'o> Maps<'o> {
             }
         }
         this.load_btf(needed.iter().map(|index| &object.maps[*index]), warnings);
-        // The kernel wants to see an inner map before the map that holds it.
+        // An inner map has to exist before the map that holds it.
         let (outer, plain): (Vec<usize>, Vec<usize>) =
             needed.into_iter().partition(|index| object.maps[*index].map_type.holds_maps());
         for index in plain.into_iter().chain(outer) {
@@ -69,8 +69,8 @@ impl<'o> Maps<'o> {
         Error::new([file, b": ", declared.name.as_bytes()].concat(), operation, cause)
     }
 
-    /// Loads the BTF, if one of the maps has types that the kernel accepts. Without it the maps are
-    /// created all the same, except local storage.
+    /// Loads the BTF, if one of the maps has types that the kernel accepts. Without BTF, maps are
+    /// created without types, except local storage, which requires types.
     fn load_btf<'d>(
         &mut self,
         mut needed: impl Iterator<Item = &'d Declaration>,
@@ -205,7 +205,7 @@ pub fn entries(map: &Declaration) -> Result<u32, Cause> {
         MapType::RINGBUF | MapType::USER_RINGBUF if map.max_entries > 0 => {
             let page = page_size();
             let pages = map.max_entries.div_ceil(page).checked_next_power_of_two();
-            // The kernel refuses what does not fit.
+            // A size of more than 32 bits is left to the kernel, which refuses it.
             Ok(pages.and_then(|pages| pages.checked_mul(page)).unwrap_or(map.max_entries))
         }
         _ => Ok(map.max_entries),

@@ -37,7 +37,7 @@ pub struct PinPlaces<'a> {
     file: &'a [u8],
 }
 
-/// What is at the path where a map is to be pinned.
+/// The state of the path where a map is to be pinned.
 pub enum AtPin {
     Nothing,
     /// The map that the object declares.

@@ -14,7 +14,7 @@ pub(crate) enum Word {
 }
 
 impl Word {
-    /// The type that a typedef of this name stands for.
+    /// Returns the type that a typedef of this name represents.
     pub(super) fn of_typedef(name: &str) -> Option<Word> {
         Some(Word::Atom(match name {
             "__be16" | "be16" => Atom::Be16,
