@@ -248,3 +248,20 @@ fn objects_of_any_damage_are_read_or_refused() {
         }
     }
 }
+
+#[test]
+fn functions_without_a_type_are_programs_if_they_are_global() {
+    let mut file = LEGACY.to_vec();
+    let at = header(&file, ".symtab");
+    let (symbols, size) = (number::<8>(&file, at + 24), number::<8>(&file, at + 32));
+    for symbol in (symbols..symbols + size).step_by(24) {
+        // STB_GLOBAL and STT_FUNC become STT_NOTYPE, without a size.
+        if file[symbol + 4] == 0x12 {
+            file[symbol + 4] = 0x10;
+            file[symbol + 16..symbol + 24].fill(0);
+        }
+    }
+    let object = Object::parse(&file, "legacy").expect("as of an old compiler");
+    let programs: Vec<_> = object.programs.iter().map(|p| (&*p.name, p.size)).collect();
+    assert_eq!(programs, [("counted", 104)]);
+}
