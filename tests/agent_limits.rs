@@ -1,15 +1,21 @@
-//! What an agent lets its clients have at most: connections, objects, bytes, and its own
-//! descriptors.
+//! What an agent lets its clients have at most: connections, objects, bytes, and its own file
+//! descriptors. Apart from the other tests, because the kernel counts the file descriptors in
+//! sockets for each user, and other agents of root would fill the same account.
 
-use crate::common::agent::*;
-use crate::common::child::Start;
-use crate::common::fds::*;
-use crate::common::*;
-use crate::support::peers::*;
+mod common;
+#[allow(dead_code)]
+#[path = "agent/support/mod.rs"]
+mod support;
+
+use common::agent::*;
+use common::child::Start;
+use common::fds::*;
+use common::*;
 use nix::sys::signal::Signal;
 use std::io::{BufRead, BufReader};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::Stdio;
+use support::peers::*;
 
 /// Asks without waiting for the answer.
 fn ask_list(client: &Client) {

@@ -15,7 +15,6 @@ mod exec;
 mod foreign;
 mod hostile;
 mod idle;
-mod limits;
 mod many;
 mod map;
 mod pins;

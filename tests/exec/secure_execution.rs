@@ -35,7 +35,10 @@ fn privileged_executables_refuse_to_run() {
     fs::set_permissions(&directory, Permissions::from_mode(0o755)).unwrap();
     for (program, status) in PROGRAMS {
         let path = directory.join(program);
-        fs::copy(binary(program), &path).unwrap();
+        // Not copied by this process: a child that another test forks at that time would have the
+        // file open for writing, and it could not be executed.
+        let from = binary(program);
+        stdout_of(&mut lab.program("cp", [from.to_str().unwrap(), path.to_str().unwrap()]));
         let executable = path.to_str().unwrap();
         let version = |user: &[&str]| {
             let words = [user, &[executable, "--version"]].concat();

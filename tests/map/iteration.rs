@@ -4,7 +4,7 @@ use crate::common::{BPFFS, Lab, run, stdout_of, unique};
 use bpf_inherit::AccessMode;
 use bpf_inherit::bpf::{MapSpec, map_create, obj_get, obj_pin};
 use bpf_inherit::mmap::Mapped;
-use bpf_inherit::{Map, MapType};
+use bpf_inherit::{Errno, Map, MapType};
 use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::os::fd::AsFd;
@@ -246,11 +246,23 @@ fn every_shape_of_map_is_read_whole() {
             let mut value: Vec<u8> = (0..value_size).map(|at| (at + n) as u8 | 1).collect();
             want.push(format!("{}\t{}", hex(&key), hex(&value)));
             value.resize(map.value_len(), 0);
-            map.update(&key, &value, 0).unwrap_or_else(|e| panic!("{shape}: {e}"));
+            update(&map, &key, &value).unwrap_or_else(|e| panic!("{shape}: {e}"));
         }
         want.sort();
         assert!(dump() == want, "{shape}: not what was written");
     }
+}
+
+/// Writes an entry. The kernel allocates it in one piece of memory, of which there may be none while
+/// other processes use much: memory is then compacted (`Documentation/admin-guide/sysctl/vm.rst`).
+fn update(map: &Map, key: &[u8], value: &[u8]) -> Result<(), Errno> {
+    for _ in 0..10 {
+        match map.update(key, value, 0) {
+            Err(Errno::ENOMEM) => std::fs::write("/proc/sys/vm/compact_memory", "1").expect("root"),
+            result => return result,
+        }
+    }
+    map.update(key, value, 0)
 }
 
 fn hex(bytes: &[u8]) -> String {
