@@ -103,7 +103,7 @@ const ROWS: &[Row] = &[
         &[
             (
                 "get m 1",
-                "get: not possible with KIND: its values are perf events, read by whoever opened them",
+                "get: not possible with KIND: its values are perf events, which only the process that opened them reads",
             ),
             (
                 "set m 1 0",
@@ -128,7 +128,7 @@ const ROWS: &[Row] = &[
         &[
             (
                 "get m 1",
-                "get: not possible with KIND: its values are cgroups, which the kernel does not tell",
+                "get: not possible with KIND: its values are cgroups, which the kernel does not return",
             ),
             (
                 "set m 1 0",
@@ -161,7 +161,7 @@ const ROWS: &[Row] = &[
         &[
             (
                 "get m 1",
-                "get: not possible with KIND: its values are sockets, whose cookies only a map with 8 bytes a value tells",
+                "get: not possible with KIND: its values are sockets, whose cookies are returned only if values have 8 bytes",
             ),
             (
                 "set m 1 0",
@@ -175,7 +175,7 @@ const ROWS: &[Row] = &[
         &[
             (
                 "get m 1",
-                "get: not possible with KIND: its values are sockets, whose cookies only a map with 8 bytes a value tells",
+                "get: not possible with KIND: its values are sockets, whose cookies are returned only if values have 8 bytes",
             ),
             (
                 "set m 1 0",
@@ -194,7 +194,7 @@ const ROWS: &[Row] = &[
         &[
             (
                 "get m 1",
-                "get: not possible with KIND: its values are AF_XDP sockets, which the kernel does not tell",
+                "get: not possible with KIND: its values are AF_XDP sockets, which the kernel does not return",
             ),
             (
                 "set m 1 0",

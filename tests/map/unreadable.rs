@@ -8,7 +8,8 @@ use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const COOKIES: &str = "its values are sockets, whose cookies only a map with 8 bytes a value tells";
+const COOKIES: &str =
+    "its values are sockets, whose cookies are returned only if values have 8 bytes";
 
 #[test]
 fn unreadable_values_are_refused_before_any_output() {

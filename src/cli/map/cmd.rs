@@ -170,23 +170,23 @@ static SUBCOMMANDS: [Subcommand; 27] = [
         watch::arguments, |m| watch::Args::new(m).map(Invocation::Watch)).prints_many(),
     Subcommand::new("push", "Add to a queue, a stack or a bloom filter",
         push::arguments, |m| push::Args::new(m).map(Invocation::Push)),
-    Subcommand::new("pop", "Take the next value out of a queue or a stack",
+    Subcommand::new("pop", "Remove the next value of a queue or a stack, and print it",
         pop::arguments, |m| pop::Args::new(m).map(Invocation::Pop)),
     Subcommand::new("peek", "Print the next value of a queue or a stack",
         peek::arguments, |m| peek::Args::new(m).map(Invocation::Peek)),
-    Subcommand::new("has", "Tell whether a bloom filter may hold a value",
+    Subcommand::new("has", "Ask whether a bloom filter may contain a value",
         has::arguments, |m| has::Args::new(m).map(Invocation::Has)),
     Subcommand::new("pin", "Pin a map",
         pin::arguments, |m| Ok(Invocation::Pin(pin::Args::new(m)))).renames(),
     Subcommand::new("unpin", "Remove the pin of a map",
         unpin::arguments, |m| Ok(Invocation::Unpin(unpin::Args::new(m)))).renames(),
-    Subcommand::new("freeze", "Let nobody write a map",
+    Subcommand::new("freeze", "Make a map read-only, permanently",
         freeze::arguments, |m| Ok(Invocation::Freeze(freeze::Args::new(m)))),
     Subcommand::new("create", "Make a map, and pin it",
         create::arguments, |m| Ok(Invocation::Create(create::Args::new(m)))).renames(),
     Subcommand::new("object", "List the maps and programs of an object file",
         object::arguments, |m| Ok(Invocation::Object(object::Args::new(m)))).prints_many(),
-    Subcommand::new("send", "Send maps to where tc or bpf-exec waits",
+    Subcommand::new("send", "Send maps to a socket of tc or bpf-exec",
         send::arguments, |m| Ok(Invocation::Send(send::Args::new(m)))),
     Subcommand::new("put", "Store maps, programs and links with an agent",
         put::arguments, |m| put::Args::new(m).map(Invocation::Put)),
@@ -196,7 +196,7 @@ static SUBCOMMANDS: [Subcommand; 27] = [
         batch::arguments, |m| Ok(Invocation::Batch(batch::Args::new(m)))),
     Subcommand::new("completion", "Print a shell's completion script",
         completion::arguments, |m| Ok(Invocation::Completion(completion::Args::new(m)))).prints_many(),
-    Subcommand::new("complete", "Print what may complete the last of some words",
+    Subcommand::new("complete", "Print the completions of the last word",
         completion::candidate_arguments,
         |m| Ok(Invocation::Candidates(completion::CandidateArgs::new(m)))).hidden(),
 ];
@@ -221,7 +221,7 @@ fn with(subcommands: &[Subcommand]) -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .about("Read and write the elements of BPF maps")
         .after_help(
-            "MAP is a name from the environment, a descriptor's number, a path with a '/', id:N,\n\
+            "MAP is the name or the number of an inherited descriptor, a path with a '/', id:N,\n\
              name:KERNELNAME, fd:N or env:NAME. Without a command: list. See bpf-map(1).",
         )
         .disable_help_subcommand(true)
@@ -242,7 +242,7 @@ pub fn parse(matches: &ArgMatches) -> anyhow::Result<(Invocation<'_>, &'static S
         return Ok((Invocation::List(list::Args::default()), &SUBCOMMANDS[0]));
     };
     let row = SUBCOMMANDS.iter().find(|row| row.name == name);
-    let row = row.expect("the option parser knows no other");
+    let row = row.expect("the option parser accepts no other");
     Ok(((row.parse)(matches)?, row))
 }
 

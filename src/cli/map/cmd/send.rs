@@ -16,7 +16,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// What a transfer is called where nobody says.
+/// The default name of a transfer.
 const OBJECT: &[u8] = b"bpf-map";
 
 pub fn arguments(command: Command) -> Command {
@@ -32,7 +32,7 @@ pub fn arguments(command: Command) -> Command {
             .long("first-id")
             .value_name("N")
             .help("The number of the first map, from which the others count up [default: 0]")
-            .allow_hyphen_values(true) // so that a negative number is told to be one
+            .allow_hyphen_values(true) // so that a negative number is reported as one
             .value_parser(value_parser!(OsString)),
         arguments::flag("read-only", "Send read-only descriptors, or fail").short('r'),
         arguments::flag("force", "As root, send also to another user's socket"),

@@ -1,8 +1,8 @@
-//! What would work instead, for map types whose elements are not plain data.
+//! Explanations for map types whose entries are not plain data.
 
 use bpf_inherit::MapType;
 
-/// Of a type without keys: how its elements are reached.
+/// How to use a type without keys.
 pub fn without_keys(kind: MapType) -> &'static str {
     match kind {
         MapType::QUEUE | MapType::STACK => "use push, pop and peek",
@@ -10,24 +10,26 @@ pub fn without_keys(kind: MapType) -> &'static str {
         MapType::RINGBUF => "programs fill it, and its reader maps it into memory",
         MapType::USER_RINGBUF => "its writer maps it into memory, and programs read it",
         MapType::ARENA => "its loader maps it into memory, which programs share",
-        _ => "bpftool map may know more of it",
+        _ => "bpftool map may support it",
     }
 }
 
-/// Of a type whose values the kernel does not tell, or not in every size: what they are.
+/// What the values of a type are, if the kernel does not return them, or not in every size.
 pub fn reading(kind: MapType) -> Option<&'static str> {
     Some(match kind {
-        MapType::PERF_EVENT_ARRAY => "its values are perf events, read by whoever opened them",
-        MapType::CGROUP_ARRAY => "its values are cgroups, which the kernel does not tell",
-        MapType::XSKMAP => "its values are AF_XDP sockets, which the kernel does not tell",
+        MapType::PERF_EVENT_ARRAY => {
+            "its values are perf events, which only the process that opened them reads"
+        }
+        MapType::CGROUP_ARRAY => "its values are cgroups, which the kernel does not return",
+        MapType::XSKMAP => "its values are AF_XDP sockets, which the kernel does not return",
         MapType::SOCKMAP | MapType::SOCKHASH | MapType::REUSEPORT_SOCKARRAY => {
-            "its values are sockets, whose cookies only a map with 8 bytes a value tells"
+            "its values are sockets, whose cookies are returned only if values have 8 bytes"
         }
         _ => return storage(kind),
     })
 }
 
-/// Of a type whose values are not bytes that one may choose: what is to be given.
+/// What to give as a value of a type whose values are not arbitrary bytes.
 pub fn writing(kind: MapType) -> Option<&'static str> {
     Some(match kind {
         MapType::STACK_TRACE => "only programs fill it",
@@ -57,7 +59,7 @@ pub fn writing(kind: MapType) -> Option<&'static str> {
     })
 }
 
-/// Of local storage: what a key is.
+/// What a key of local storage is.
 fn storage(kind: MapType) -> Option<&'static str> {
     Some(match kind {
         MapType::SK_STORAGE => "a key is the number of an inherited descriptor of a socket",
