@@ -16,8 +16,11 @@ pub(crate) enum Command {
     MapUpdateElem = 2,
     MapDeleteElem = 3,
     MapGetNextKey = 4,
+    ProgLoad = 5,
     ObjPin = 6,
     ObjGet = 7,
+    ProgTestRun = 10,
+    ProgGetNextId = 11,
     MapGetNextId = 12,
     ProgGetFdById = 13,
     MapGetFdById = 14,
@@ -30,7 +33,10 @@ pub(crate) enum Command {
     MapLookupAndDeleteBatch = 25,
     MapUpdateBatch = 26,
     MapDeleteBatch = 27,
+    LinkCreate = 28,
     LinkGetFdById = 30,
+    LinkGetNextId = 31,
+    IterCreate = 33,
 }
 
 /// `BPF_MAP_CREATE`.

@@ -142,9 +142,23 @@ fn by_id(command: Command, id: u32, open_flags: u32) -> Result<OwnedFd> {
 
 /// The lowest map id above `id`, or None. Requires CAP_SYS_ADMIN.
 pub fn next_map_id(id: u32) -> Result<Option<u32>> {
+    next_id(Command::MapGetNextId, id)
+}
+
+/// The lowest program id above `id`, or None. Requires CAP_SYS_ADMIN.
+pub fn next_program_id(id: u32) -> Result<Option<u32>> {
+    next_id(Command::ProgGetNextId, id)
+}
+
+/// The lowest link id above `id`, or None. Requires CAP_SYS_ADMIN.
+pub fn next_link_id(id: u32) -> Result<Option<u32>> {
+    next_id(Command::LinkGetNextId, id)
+}
+
+fn next_id(command: Command, id: u32) -> Result<Option<u32>> {
     let mut attributes = ObjId { id, ..ObjId::default() };
     // SAFETY: no pointers.
-    match unsafe { call(Command::MapGetNextId, &mut attributes) } {
+    match unsafe { call(command, &mut attributes) } {
         Ok(_) => Ok(Some(attributes.next_id)),
         Err(Errno::ENOENT) => Ok(None),
         Err(errno) => Err(errno),

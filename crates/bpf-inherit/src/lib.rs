@@ -39,6 +39,7 @@ pub mod peer;
 mod per_cpu;
 pub mod privilege;
 pub mod process;
+pub mod program;
 pub mod scm;
 pub mod startup;
 pub mod terminal;
