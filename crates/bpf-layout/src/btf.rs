@@ -216,6 +216,23 @@ impl<'a> Btf<'a> {
         Ok(self.start + *at as usize)
     }
 
+    /// Returns the id of the function with this name. The search is linear.
+    pub fn function(&self, name: &str) -> Option<u32> {
+        self.find_kind(kind::FUNC, name)
+    }
+
+    /// Returns the id of the struct with this name. The search is linear.
+    pub fn structure(&self, name: &str) -> Option<u32> {
+        self.find_kind(kind::STRUCT, name)
+    }
+
+    fn find_kind(&self, kind: u8, name: &str) -> Option<u32> {
+        // The kernel's own BTF has some 150,000 types: only the names of some are compared.
+        (1..=self.len()).find(|id| {
+            self.raw_type(*id).is_ok_and(|raw| raw.kind == kind && self.string(raw.name) == name)
+        })
+    }
+
     pub(super) fn raw_type(&self, id: u32) -> Result<RawType<'a>, BtfError> {
         let missing = BtfError::NoType(id);
         let slot = (id as usize).checked_sub(1).ok_or(missing.clone())?;

@@ -33,6 +33,11 @@ impl<'t> Slot<'t> {
         (self.bit / 8) as usize
     }
 
+    /// Returns the number of bits from the start of the value to the first bit of the slot.
+    pub fn bit(&self) -> u64 {
+        self.bit
+    }
+
     /// Returns the number of bytes from [`Slot::offset`] on that contain a part of the slot.
     pub fn len(&self) -> usize {
         match self.width {

@@ -1,6 +1,6 @@
 //! Tests of the whole crate. Tests of one module are in its file.
 
-mod arbitrary;
+pub(crate) mod arbitrary;
 mod hostile;
 mod kernel;
 mod notation;

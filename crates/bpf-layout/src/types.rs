@@ -6,6 +6,7 @@
 
 mod build;
 mod record;
+mod select;
 
 pub(super) use record::MemberCursor;
 
