@@ -12,6 +12,11 @@ const LOCK: u64 = 4;
 const UNREADABLE: u64 = u64::MAX;
 
 impl Map {
+    /// Whether a value of the map contains a spin lock. Asks the kernel once.
+    pub fn has_spin_lock(&self) -> Result<bool> {
+        self.lock_flag().map(|flag| flag != 0)
+    }
+
     /// `BPF_F_LOCK` for a map whose values have a spin lock, else 0. Asks the kernel once.
     ///
     /// BTF has the answer as well, but requires CAP_SYS_ADMIN. Whether the map has BTF is always

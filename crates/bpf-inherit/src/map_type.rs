@@ -180,8 +180,8 @@ macro_rules! types {
     };
 }
 types! {
-    ARRAY = 2, PROG_ARRAY = 3, PERF_EVENT_ARRAY = 4, STACK_TRACE = 7, CGROUP_ARRAY = 8,
-    LPM_TRIE = 11, ARRAY_OF_MAPS = 12, HASH_OF_MAPS = 13, DEVMAP = 14, SOCKMAP = 15, CPUMAP = 16,
+    HASH = 1, ARRAY = 2, PROG_ARRAY = 3, PERF_EVENT_ARRAY = 4, PERCPU_HASH = 5, PERCPU_ARRAY = 6,
+    STACK_TRACE = 7, CGROUP_ARRAY = 8, LRU_HASH = 9, LRU_PERCPU_HASH = 10, LPM_TRIE = 11, ARRAY_OF_MAPS = 12, HASH_OF_MAPS = 13, DEVMAP = 14, SOCKMAP = 15, CPUMAP = 16,
     XSKMAP = 17, SOCKHASH = 18, CGROUP_STORAGE = 19, REUSEPORT_SOCKARRAY = 20,
     PERCPU_CGROUP_STORAGE = 21, QUEUE = 22, STACK = 23, SK_STORAGE = 24, DEVMAP_HASH = 25,
     STRUCT_OPS = 26, RINGBUF = 27, INODE_STORAGE = 28, TASK_STORAGE = 29, BLOOM_FILTER = 30,
@@ -253,6 +253,23 @@ impl MapType {
     pub fn is_per_cpu(self) -> bool {
         self.has(PerCpu)
     }
+
+    /// Whether an iterator walks over its entries (`struct bpf_iter__bpf_map_elem`).
+    pub fn is_iterable(self) -> bool {
+        let hashes =
+            [MapType::HASH, MapType::PERCPU_HASH, MapType::LRU_HASH, MapType::LRU_PERCPU_HASH];
+        hashes.contains(&self) || self.is_filled()
+    }
+
+    /// The types whose entries the kernel counts as they come and go (Linux 6.6). Its counter is 0 for
+    /// all other types.
+    pub const COUNTED: [MapType; 5] = [
+        MapType::HASH,
+        MapType::PERCPU_HASH,
+        MapType::LRU_HASH,
+        MapType::LRU_PERCPU_HASH,
+        MapType::HASH_OF_MAPS,
+    ];
 
     /// Whether a full map makes room for a new entry by removing an old one.
     pub fn evicts(self) -> bool {
@@ -385,6 +402,7 @@ mod tests {
             (0..=40).filter(|&number| holds(MapType(number))).collect::<Vec<u32>>()
         };
         assert_eq!(of(MapType::is_per_cpu), [5, 6, 10, 21]);
+        assert_eq!(of(MapType::is_iterable), [1, 2, 5, 6, 9, 10]);
         assert_eq!(of(MapType::evicts), [9, 10]);
         assert_eq!(of(MapType::may_lock), [1, 2, 19, 24, 28, 29, 32]);
         assert_eq!(of(|map_type| !map_type.takes_conditions()), [3, 4, 8, 12, 14, 16]);

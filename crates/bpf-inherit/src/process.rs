@@ -60,3 +60,43 @@ pub fn is_secure_execution() -> bool {
     // SAFETY: no pointers; it returns a number of the vector that the kernel made at exec.
     (unsafe { libc::getauxval(libc::AT_SECURE) }) != 0
 }
+
+/// Runs `work` in a child process without signal handling, which goes on if this process is killed,
+/// and waits for it. Only for a process with one thread: locks that others hold stay locked in the child.
+///
+/// # Errors
+/// Those of fork(2) and of `work`; EINTR if the child was killed, so that it is not known how far it
+/// came.
+pub fn run_in_child(work: impl FnOnce() -> Result<()>) -> Result<()> {
+    // SAFETY: the child makes system calls, and ends by _exit.
+    match check(unsafe { libc::fork() }.into())? {
+        0 => {
+            // A signal to the process group must not stop it halfway.
+            for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT, libc::SIGTSTP]
+            {
+                // SAFETY: ignoring a signal calls nothing.
+                unsafe { libc::signal(signal, libc::SIG_IGN) };
+            }
+            let status = work().err().map_or(0, |errno| errno as i32);
+            // SAFETY: ends the process.
+            unsafe { libc::_exit(status) }
+        }
+        child => {
+            let mut status = 0;
+            loop {
+                // SAFETY: status is written to.
+                let waited = unsafe { libc::waitpid(child as libc::pid_t, &raw mut status, 0) };
+                match check(waited.into()) {
+                    Err(Errno::EINTR) => {}
+                    Err(errno) => return Err(errno),
+                    Ok(_) => break,
+                }
+            }
+            match (libc::WIFEXITED(status), libc::WEXITSTATUS(status)) {
+                (true, 0) => Ok(()),
+                (true, errno) => Err(Errno::from_raw(errno)),
+                (false, _) => Err(Errno::EINTR),
+            }
+        }
+    }
+}
