@@ -4,6 +4,10 @@ use crate::{Errno, Result, check};
 
 /// The capability to administer the system (capabilities(7)).
 pub const CAP_SYS_ADMIN: u32 = 21;
+/// The capability to load programs that look into the kernel.
+pub const CAP_PERFMON: u32 = 38;
+/// The capability to load programs and create maps.
+pub const CAP_BPF: u32 = 39;
 
 /// Makes this process non-dumpable, so that only root can trace it, take its file descriptors or
 /// get a core dump; and sets no_new_privs.
@@ -61,6 +65,13 @@ struct Half {
     effective: u32,
     permitted: u32,
     inheritable: u32,
+}
+
+/// Whether this process has a capability, in effect.
+pub fn has_capability(capability: u32) -> Result<bool> {
+    let halves = capabilities()?;
+    let half = halves.get(capability as usize / 32).ok_or(Errno::EINVAL)?;
+    Ok(half.effective >> (capability % 32) & 1 == 1)
 }
 
 fn capabilities() -> Result<[Half; 2]> {

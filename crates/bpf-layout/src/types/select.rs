@@ -21,12 +21,27 @@ impl Type {
         let paths: Vec<&[String]> = paths.iter().map(Vec::as_slice).collect();
         select(self, &paths)
     }
+
+    /// This type without its padding, likewise for printing.
+    pub fn without_padding(&self) -> Type {
+        match self {
+            Type::Record(record) => {
+                let fields = record.fields.iter().map(|field| (field, field.ty.without_padding()));
+                rebuild(record, fields.collect())
+            }
+            Type::Array(array) => {
+                let elem = array.elem.without_padding();
+                Type::Array(Arc::new(Array { elem, len: array.len }))
+            }
+            _ => self.clone(),
+        }
+    }
 }
 
 /// What is left of `ty`; all of it if a path ends here.
 fn select(ty: &Type, paths: &[&[String]]) -> Result<Type, PathError> {
     if paths.iter().any(|path| path.is_empty()) {
-        return Ok(without_padding(ty));
+        return Ok(ty.without_padding());
     }
     let Some(record) = ty.as_record() else {
         return Err(PathError::NoFields { ty: describe_type(ty) });
@@ -44,20 +59,6 @@ fn select(ty: &Type, paths: &[&[String]]) -> Result<Type, PathError> {
         }
     }
     Ok(rebuild(record, fields))
-}
-
-fn without_padding(ty: &Type) -> Type {
-    match ty {
-        Type::Record(record) => {
-            let fields = record.fields.iter().map(|field| (field, without_padding(&field.ty)));
-            rebuild(record, fields.collect())
-        }
-        Type::Array(array) => {
-            let elem = without_padding(&array.elem);
-            Type::Array(Arc::new(Array { elem, len: array.len }))
-        }
-        _ => ty.clone(),
-    }
 }
 
 /// A record of some fields of another, where they were.
@@ -99,10 +100,10 @@ mod tests {
             assert_eq!(String::from_utf8_lossy(&out), want);
         }
         for (path, want) in [
-            ("x", "no field \"x\"; there is a, b, f, g"),
-            ("b.x", "no field \"x\"; there is c, d, e"),
+            ("x", "no field \"x\"; fields: a, b, f, g"),
+            ("b.x", "no field \"x\"; fields: c, d, e"),
             ("a.x", "u8 has no fields"),
-            ("", "no field \"\"; there is a, b, f, g"),
+            ("", "no field \"\"; fields: a, b, f, g"),
         ] {
             let error = value.select(&[path]).expect_err("no field");
             assert_eq!(error.to_string(), want);
