@@ -223,9 +223,7 @@ fn choices_that_are_wrong_are_one_line_and_2() {
         fails(&mut lab.map(words), 2, &format!("bpf-map: {want}"));
     }
     // All of these belong to this format.
-    for option in
-        ["--fields=a", "--labels=a", "--rename-label=a=b", "--help-text=a", "--type=gauge"]
-    {
+    for option in ["--labels=a", "--rename-label=a=b", "--help-text=a", "--type=gauge"] {
         let run = run(&mut lab.map(["dump", option, &pin]));
         assert_eq!((run.status, run.stdout.as_str()), (2, ""), "{option}");
         assert!(run.stderr.contains("--prometheus"), "{option}: {}", run.stderr);

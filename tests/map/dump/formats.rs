@@ -1,7 +1,7 @@
 //! The formats of output.
 
 use super::*;
-use crate::common::{BPFFS, Lab, bpftool, fixture, stdout_of};
+use crate::common::{BPFFS, Lab, bpftool, fails, fixture, stdout_of};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -272,5 +272,30 @@ fn bpftool_sees_the_same_bytes() {
         } else {
             assert_eq!(left.len(), 0, "{name}");
         }
+    }
+}
+
+#[test]
+fn only_the_selected_fields_are_printed_in_every_format() {
+    let lab = Lab::new();
+    let pin = create("m", "array key 4 value 16 entries 1");
+    let layout = "--value=struct{a: u8, b: struct{c: u16, d: char[4]}, e: u64}";
+    set(&lab, &[layout, &pin, "0", "a=1 b.c=2 b.d=x e=3"]);
+    for (options, want) in [
+        (&["--fields", "e,a"][..], "0\ta=1 e=3\n"),
+        (&["--fields", "b"], "0\tb.c=2 b.d=x\n"),
+        (&["--jsonl", "--fields", ".b.d"], "{\"key\":0,\"value\":{\"b\":{\"d\":\"x\"}}}\n"),
+        (&["--csv", "--fields", "b.c", "--fields", "e"], "key,b.c,e\n0,2,3\n"),
+        (&["--tsv", "--fields", "a", "--sort", "e"], "key\ta\n0\t1\n"),
+    ] {
+        assert_eq!(dump(&lab, &[&[layout, &pin][..], options].concat()), want);
+    }
+    for (fields, cause) in [
+        ("x", format!("{pin}: --fields: no field \"x\"; fields: a, b, e")),
+        ("a.x", format!("{pin}: --fields: u8 has no fields")),
+        (",", "--fields: no field is named".to_owned()),
+    ] {
+        let line = format!("bpf-map: {cause}");
+        fails(&mut lab.map(["dump", layout, &pin, "--fields", fields]), 2, &line);
     }
 }

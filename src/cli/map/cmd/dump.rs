@@ -1,5 +1,6 @@
 //! `bpf-map dump`: all elements, in the map's order or sorted, in one of several formats.
 
+pub mod fields;
 mod format;
 mod metrics;
 mod order;
@@ -17,8 +18,10 @@ use crate::output::element::{ElementFormat, Shown};
 use crate::text::escape;
 use anyhow::bail;
 use bpf_inherit::{AccessMode, Map};
+use bpf_layout::Type;
 use bpf_layout::print::PerCpu;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use fields::Fields;
 use format::OutputFormat;
 use order::{Order, OrderArguments, Sorted};
 use std::ffi::{OsStr, OsString};
@@ -34,6 +37,9 @@ pub fn arguments(command: Command) -> Command {
         .mut_arg("MAP", |map| map.num_args(1..).action(ArgAction::Append))
         .args([
             arguments::flag("reverse", "Sort the other way round").requires("order"),
+            fields::argument(
+                "Print these fields of the value only; with --prometheus, FIELD[=NAME]",
+            ),
             arguments::per_cpu("Of a per-CPU map, show every CPU's value instead of the sum"),
             arguments::cpu("Of a per-CPU map, show this CPU's value"),
             Arg::new("output")
@@ -50,6 +56,7 @@ pub struct Args<'a> {
     maps: Vec<MapArguments<'a>>,
     format: OutputFormat,
     order: Option<OrderArguments<'a>>,
+    fields: Fields<'a>,
     cpus: ReadCpus,
     /// Standard output if there is none.
     file: Option<&'a OsStr>,
@@ -63,6 +70,11 @@ impl<'a> Args<'a> {
             maps: maps.map(|reference| MapArguments { reference, types: types.clone() }).collect(),
             format: OutputFormat::new(matches)?,
             order: OrderArguments::new(matches)?,
+            // Those of metrics may have names.
+            fields: match matches.get_flag("prometheus") {
+                true => Fields::default(),
+                false => Fields::new(matches)?,
+            },
             cpus: ReadCpus::new(matches),
             file: arguments::optional(matches, "output").filter(|file| *file != "-"),
         })
@@ -89,7 +101,7 @@ fn open_all(args: &Args, session: &mut Session) -> anyhow::Result<Vec<Dumped>> {
     if let Some(at) = (1..names.len()).find(|&at| names[..at].contains(&names[at])) {
         bail!("{}: dump: named twice", escape(names[at].as_bytes()));
     }
-    args.maps.iter().map(|map| Dumped::open(map, args.cpus, session)).collect()
+    args.maps.iter().map(|map| Dumped::open(map, args, session)).collect()
 }
 
 fn dump(args: &Args, maps: &[Dumped], out: &mut Output) -> anyhow::Result<()> {
@@ -111,20 +123,23 @@ fn dump(args: &Args, maps: &[Dumped], out: &mut Output) -> anyhow::Result<()> {
 /// A map that is printed.
 struct Dumped {
     target: Rc<Target>,
+    /// The type of the value with the fields that are printed.
+    printed: Type,
     values: ShownValues,
     /// Another file descriptor, through which the map can be read from memory.
     writable: Option<Map>,
 }
 
 impl Dumped {
-    fn open(map: &MapArguments, cpus: ReadCpus, session: &mut Session) -> anyhow::Result<Dumped> {
+    fn open(map: &MapArguments, args: &Args, session: &mut Session) -> anyhow::Result<Dumped> {
         let target = session.open(map, AccessMode::ReadOnly)?;
         target.walked_key(OPERATION)?;
         target.check_readable(OPERATION)?;
         target.warn_of_guess(&LayoutPart::BOTH);
-        let values = ShownValues::new(&target, target.select_cpus(cpus)?);
+        let values = ShownValues::new(&target, target.select_cpus(args.cpus)?);
+        let printed = args.fields.select(&target)?;
         let writable = walk::writable(&session.startup, &session.bpffs, map.reference, &target);
-        Ok(Dumped { target, values, writable })
+        Ok(Dumped { target, printed, values, writable })
     }
 
     fn walk(&self) -> anyhow::Result<Walk<'_>> {

@@ -103,7 +103,7 @@ fn start_each<'t, F: ElementFormat + 't>(
     let (mut formats, mut passes) = (Formats::new(), Passes::new());
     for (at, map) in maps.iter().enumerate() {
         let key = map.target.walked_key(OPERATION)?;
-        let format = start(map, key, &map.target.layout.value);
+        let format = start(map, key, &map.printed);
         passes.extend((0..format.passes()).map(|pass| (at, pass)));
         formats.push(Box::new(format));
     }

@@ -29,7 +29,6 @@ pub fn arguments(command: Command) -> Command {
         option("type", "TYPE", "The type of the metrics: gauge or counter [default: gauge]")
             .value_parser(PossibleValuesParser::new(["gauge", "counter"]).map(metric_type)),
         option("help-text", "TEXT", "What the metrics' HELP says"),
-        several("fields", "FIELD[=NAME],...", "Make metrics of these fields of the value only"),
         several(
             "labels",
             "FIELD,...",
