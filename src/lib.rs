@@ -17,6 +17,7 @@ mod name;
 pub mod object;
 mod object_type;
 mod output;
+mod program;
 mod readonly;
 mod socket;
 mod source;

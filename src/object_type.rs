@@ -1,7 +1,7 @@
 //! The names of program types and link types.
 
 /// `enum bpf_prog_type` of `include/uapi/linux/bpf.h`, Linux 6.18, as bpftool prints them.
-const PROGRAM_TYPES: [&str; 33] = [
+pub const PROGRAM_TYPES: [&str; 33] = [
     "unspec",
     "socket_filter",
     "kprobe",

@@ -8,9 +8,10 @@ use bpf_inherit::Errno;
 use bpf_inherit::ObjectKind;
 use bpf_inherit::bpf::obj_pin;
 use bpf_inherit::fd::{self, FdType};
-use nix::fcntl::{AtFlags, OFlag, open};
-use nix::sys::stat::{Mode, SFlag, fstatat};
-use nix::unistd::{UnlinkatFlags, unlinkat};
+use bpf_inherit::process::run_in_child;
+use nix::fcntl::{AtFlags, OFlag, RenameFlags, open, renameat2};
+use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmodat, fstatat, umask};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, unlinkat};
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
@@ -22,6 +23,59 @@ pub fn pin(object: impl AsFd, path: &Path) -> Result<(), Error> {
     let fail = |cause: Cause| Error::new(bytes, "pin", cause);
     let text = CString::new(bytes).map_err(|_| fail(Errno::EINVAL.into()))?;
     obj_pin(object.as_fd(), &text).map_err(|errno| fail(explain(path, errno)))
+}
+
+/// Who may use a pin.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Permissions {
+    /// The bits of chmod(2).
+    pub mode: u32,
+    pub owner: Option<Uid>,
+    pub group: Option<Gid>,
+}
+
+/// Pins `object` at `path`, where nothing may be, so that the pin has these permissions from the
+/// beginning.
+///
+/// The kernel makes pins with a mode of its own. So the object is pinned under another name, and
+/// renamed. That is done in a child process, which finishes it if this one is killed.
+pub fn publish(object: impl AsFd, path: &Path, permissions: Permissions) -> Result<(), Error> {
+    let bytes = path.as_os_str().as_bytes();
+    let fail = |cause: Cause| Error::new(bytes, "pin", cause);
+    let name = path.file_name().filter(|name| bytes.ends_with(name.as_bytes()));
+    let Some(name) = name else { return Err(fail("a directory".into())) };
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let directory = open(parent.unwrap_or(Path::new(".")), flags, Mode::empty());
+    let directory = directory.map_err(|errno| fail(explain(path, errno)))?;
+    let temporary = format!("bpf-map-{}", std::process::id());
+    let place = format!("/proc/self/fd/{}/{temporary}", directory.as_raw_fd());
+    let place = CString::new(place).map_err(|_| fail(Errno::EINVAL.into()))?;
+    let temporary = Path::new(&temporary);
+    let remove = || unlinkat(&directory, temporary, UnlinkatFlags::NoRemoveDir);
+    let published = run_in_child(|| {
+        umask(Mode::all());
+        obj_pin(object.as_fd(), &place)?;
+        let Permissions { mode, owner, group } = permissions;
+        let renamed = fchownat(&directory, temporary, owner, group, AtFlags::empty())
+            .and_then(|()| {
+                let mode = Mode::from_bits_truncate(mode);
+                fchmodat(&directory, temporary, mode, FchmodatFlags::FollowSymlink)
+            })
+            .and_then(|()| {
+                let flags = RenameFlags::RENAME_NOREPLACE;
+                renameat2(&directory, temporary, &directory, name, flags)
+            });
+        if renamed.is_err() {
+            // The reason of the failure is reported, not that of this one.
+            let _ = remove();
+        }
+        renamed
+    });
+    if published == Err(Errno::EINTR) {
+        let _ = remove();
+    }
+    published.map_err(|errno| fail(explain(path, errno)))
 }
 
 /// Why nothing could be pinned at `path`, as far as `errno` shows it.

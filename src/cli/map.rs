@@ -3,6 +3,7 @@
 mod arguments;
 mod cmd;
 mod lines;
+mod permissions;
 mod session;
 mod target;
 

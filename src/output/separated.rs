@@ -72,7 +72,7 @@ impl<'t> Separated<'t> {
 /// scalar, the paths of the fields for a struct. A path is written as `key.PATH` or `value.PATH` if
 /// key and value both have it, if it begins with `key.` or `value.`, or if it is `cpu` in a per-CPU
 /// map, whose tables may have a column with the number of the CPU.
-fn name_columns<'t>(
+pub fn name_columns<'t>(
     key: &'t Type,
     value: &'t Type,
     per_cpu: bool,

@@ -71,6 +71,11 @@ impl Traced {
         self.next().expect("a stop, not its end")
     }
 
+    /// As [`Traced::step`]; None at its end.
+    pub fn step_or_end(&self) -> Option<Stop> {
+        self.next()
+    }
+
     /// Lets it run on by itself.
     pub fn release(self) {
         ptrace::detach(self.pid, None).expect("a process");
@@ -140,7 +145,8 @@ impl Traced {
             match waitpid(self.pid, Some(WaitPidFlag::__WALL)).expect("a stop") {
                 WaitStatus::PtraceSyscall(_) => break,
                 // What it was stopped with.
-                WaitStatus::PtraceEvent(..) | WaitStatus::Stopped(_, Signal::SIGTRAP) => {}
+                WaitStatus::PtraceEvent(..)
+                | WaitStatus::Stopped(_, Signal::SIGTRAP | Signal::SIGCHLD) => {}
                 WaitStatus::Exited(..) => return None,
                 stop => panic!("{stop:?}"),
             }

@@ -11,6 +11,7 @@ mod count;
 mod create;
 mod del;
 mod dump;
+mod expose;
 mod freeze;
 mod get;
 mod has;
@@ -21,6 +22,7 @@ mod object;
 mod peek;
 mod pin;
 mod pop;
+mod preload;
 mod push;
 mod put;
 mod send;
@@ -60,6 +62,8 @@ pub enum Invocation<'a> {
     Freeze(freeze::Args<'a>),
     Create(create::Args<'a>),
     Object(object::Args<'a>),
+    Expose(expose::Args<'a>),
+    Preload(preload::Args<'a>),
     Send(send::Args<'a>),
     Put(put::Args<'a>),
     Agent(agent::Args<'a>),
@@ -93,6 +97,8 @@ impl Invocation<'_> {
             Invocation::Freeze(args) => freeze::run(args, session),
             Invocation::Create(args) => create::run(args, session),
             Invocation::Object(args) => object::run(args, session),
+            Invocation::Expose(args) => expose::run(args, session),
+            Invocation::Preload(args) => preload::run(args, session),
             Invocation::Send(args) => send::run(args, session),
             Invocation::Put(args) => put::run(args, session),
             Invocation::Agent(args) => agent::run(args, session),
@@ -143,7 +149,7 @@ impl Subcommand {
 
 /// In the order of the manual page.
 #[rustfmt::skip]
-static SUBCOMMANDS: [Subcommand; 27] = [
+static SUBCOMMANDS: [Subcommand; 29] = [
     Subcommand::new("list", "List the inherited maps, or all",
         list::arguments, |m| Ok(Invocation::List(list::Args::new(m)))).prints_many(),
     Subcommand::new("show", "Print all that is known of a map",
@@ -186,6 +192,10 @@ static SUBCOMMANDS: [Subcommand; 27] = [
         create::arguments, |m| Ok(Invocation::Create(create::Args::new(m)))).renames(),
     Subcommand::new("object", "List the maps and programs of an object file",
         object::arguments, |m| Ok(Invocation::Object(object::Args::new(m)))).prints_many(),
+    Subcommand::new("expose", "Pin the entries of a map as text",
+        expose::arguments, |m| expose::Args::new(m).map(Invocation::Expose)),
+    Subcommand::new("preload", "Pin files that list all maps and programs",
+        preload::arguments, |m| preload::Args::new(m).map(Invocation::Preload)),
     Subcommand::new("send", "Send maps to a socket of tc or bpf-exec",
         send::arguments, |m| Ok(Invocation::Send(send::Args::new(m)))),
     Subcommand::new("put", "Store maps, programs and links with an agent",

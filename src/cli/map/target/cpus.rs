@@ -133,7 +133,8 @@ impl Target {
         })
     }
 
-    fn require_cpus(&self, option: &str) -> anyhow::Result<()> {
+    /// An error if the map has one value for all CPUs.
+    pub fn require_cpus(&self, option: &str) -> anyhow::Result<()> {
         if !self.is_per_cpu() {
             let kind = self.map.info().map_type.with_article();
             bail!("{}: --{option}: {kind} has one value for all CPUs", self.label);

@@ -1,0 +1,129 @@
+//! Loads generated programs: the only place that does.
+
+use super::assembler::Code;
+use bpf_inherit::map::Map;
+use bpf_inherit::privilege::{CAP_BPF, CAP_PERFMON, CAP_SYS_ADMIN, has_capability};
+use bpf_inherit::program::{self, ProgramSpec};
+use bpf_inherit::{Errno, MapType, bpf, describe};
+use std::ffi::CStr;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+/// The license of generated programs: the helpers that print are for programs with one that the kernel
+/// takes for compatible with the GPL.
+const LICENSE: &CStr = c"Dual MIT/GPL";
+/// BPF_F_RDONLY_PROG.
+const READ_ONLY: u32 = 1 << 7;
+/// Before Linux 6.4 a log that is too long has its beginning, not the message at its end.
+const LOG: usize = 16 << 20;
+
+/// Why a program is not loaded, in one line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LoadError {
+    /// EPERM before an instruction was verified, and without the privilege.
+    #[error("CAP_BPF and CAP_PERFMON are needed")]
+    Privilege,
+    /// EPERM before an instruction was verified.
+    #[error("the kernel refuses to load such an iterator, as hardened kernels do")]
+    Type,
+    /// What the verifier said last.
+    #[error("the kernel refuses the program: {0}")]
+    Verifier(String),
+    /// Another call, or no message.
+    #[error("load program: {}", describe(*.0))]
+    Errno(Errno),
+}
+
+/// Loads an iterator: a program that is attached to the kernel's function with the id `function`.
+pub fn load_iterator(function: u32, name: &str, code: Code) -> Result<OwnedFd, LoadError> {
+    let Code { mut instructions, constants, references } = code;
+    // The program keeps the array.
+    let array = store(&constants).map_err(|errno| explain(errno, &[], is_privileged()))?;
+    for at in references {
+        // The immediate is in the last four bytes, whatever the byte order.
+        let mut bytes = instructions[at].to_ne_bytes();
+        bytes[4..].copy_from_slice(&array.as_fd().as_raw_fd().to_ne_bytes());
+        instructions[at] = u64::from_ne_bytes(bytes);
+    }
+    let spec = ProgramSpec {
+        program_type: program::TRACING,
+        attach_type: program::TRACE_ITER,
+        attach_btf_id: function,
+        flags: 0,
+        name: name.as_bytes(),
+        license: LICENSE,
+        instructions: &instructions,
+    };
+    // The log takes time, and is read only after a refusal.
+    let refused = match program::load(&spec, &mut []) {
+        Ok(program) => return Ok(program),
+        Err(errno) => errno,
+    };
+    let mut log = vec![0; LOG];
+    match program::load(&spec, &mut log) {
+        Ok(program) => Ok(program),
+        Err(_) => Err(explain(refused, &log, is_privileged())),
+    }
+}
+
+/// Whether this process may load iterators.
+fn is_privileged() -> bool {
+    let has = |capability| has_capability(capability) == Ok(true);
+    has(CAP_SYS_ADMIN) || has(CAP_BPF) && has(CAP_PERFMON)
+}
+
+/// A frozen array that has `constants` as its only value.
+fn store(constants: &[u8]) -> Result<Map, Errno> {
+    let spec = bpf::MapSpec {
+        map_type: MapType::ARRAY,
+        key_size: 4,
+        value_size: u32::try_from(constants.len()).map_err(|_| Errno::E2BIG)?,
+        max_entries: 1,
+        flags: READ_ONLY,
+        name: b"bpf_map.rodata",
+        ..bpf::MapSpec::default()
+    };
+    let map = Map::new(bpf::map_create(&spec)?)?;
+    map.update(&[0; 4], constants, 0)?;
+    map.freeze()?;
+    Ok(map)
+}
+
+/// Why a program was refused, by the verifier's log.
+fn explain(errno: Errno, log: &[u8], privileged: bool) -> LoadError {
+    let log = log.split(|&byte| byte == 0).next().unwrap_or_default();
+    let log = String::from_utf8_lossy(log);
+    // The last line counts what was done.
+    let mut messages = log.lines().rev().filter(|line| {
+        let line = line.trim();
+        !line.is_empty() && !line.starts_with("processed ")
+    });
+    match (messages.next(), errno) {
+        (Some(message), _) => LoadError::Verifier(message.trim().to_owned()),
+        (None, Errno::EPERM) if !privileged => LoadError::Privilege,
+        (None, Errno::EPERM) => LoadError::Type,
+        (None, errno) => LoadError::Errno(errno),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusal_is_the_last_message_of_the_verifier() {
+        let log = b"0: (79) r6 = *(u64 *)(r1 +0)\n1: (95) exit\nR0 !read_ok\nprocessed 2 insns (limit 1000000)\n\0\0";
+        for (errno, log, privileged, want) in [
+            (Errno::EACCES, &log[..], true, "the kernel refuses the program: R0 !read_ok"),
+            (Errno::EINVAL, b"\0\0", true, "load program: invalid argument"),
+            (Errno::EPERM, b"\0", false, "CAP_BPF and CAP_PERFMON are needed"),
+            (
+                Errno::EPERM,
+                b"\0",
+                true,
+                "the kernel refuses to load such an iterator, as hardened kernels do",
+            ),
+        ] {
+            assert_eq!(explain(errno, log, privileged).to_string(), want);
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! BPF programs that are generated here, without a compiler: a file for each, over an assembler and
+//! the kernel's own BTF. Making a program is pure; `load.rs` alone loads one.
+
+mod assembler;
+pub mod entries;
+#[cfg(test)]
+mod interpreter;
+mod kernel;
+mod load;
+mod maps;
+mod object;
+mod printer;
+mod programs;
+
+use crate::object_type::PROGRAM_TYPES;
+use bpf_inherit::program::create_iterator;
+use bpf_inherit::{Errno, Map, describe};
+use bpf_layout::{Btf, BtfError};
+use entries::{Entries, Unprintable};
+use kernel::Unmade;
+use load::LoadError;
+use std::os::fd::{AsFd, OwnedFd};
+
+/// A generated program is not there.
+#[derive(Debug, thiserror::Error)]
+pub enum ProgramError {
+    #[error("read the kernel's BTF: {0}")]
+    NoBtf(std::io::Error),
+    #[error("read the kernel's BTF: {0}")]
+    Malformed(#[from] BtfError),
+    #[error(transparent)]
+    Unmade(#[from] Unmade),
+    #[error(transparent)]
+    Unprintable(#[from] Unprintable),
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    #[error("create iterator: {}", describe(*.0))]
+    Create(Errno),
+}
+
+/// Links that keep iterators over all maps and all programs.
+#[derive(Debug)]
+pub struct ObjectLists {
+    pub maps: OwnedFd,
+    pub programs: OwnedFd,
+}
+
+/// Makes iterators that print a line for each map and for each program of the kernel.
+pub fn list_objects() -> Result<ObjectLists, ProgramError> {
+    let blob = kernel::read_btf().map_err(ProgramError::NoBtf)?;
+    let btf = Btf::parse(&blob)?;
+    let iterate = |name, (function, code)| {
+        let program = load::load_iterator(function, name, code)?;
+        create_iterator(program.as_fd(), None).map_err(ProgramError::Create)
+    };
+    Ok(ObjectLists {
+        maps: iterate("list_maps", maps::program(&btf)?)?,
+        programs: iterate("list_programs", programs::program(&btf, &PROGRAM_TYPES)?)?,
+    })
+}
+
+/// Makes an iterator that prints the entries of `map`, whose layout is that of `entries`: its link.
+pub fn iterate_entries(map: &Map, entries: &Entries) -> Result<OwnedFd, ProgramError> {
+    let blob = kernel::read_btf().map_err(ProgramError::NoBtf)?;
+    let (function, code) = entries::program(&Btf::parse(&blob)?, entries)?;
+    let program = load::load_iterator(function, "print_entries", code)?;
+    create_iterator(program.as_fd(), Some(map.as_fd())).map_err(ProgramError::Create)
+}
