@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// namespaces and in directories of mode [`PRIVATE_MODE`](super::walk::PRIVATE_MODE), file
 /// descriptors of processes that the caller may not inspect, and those in flight over a socket.
 pub fn found(id: u32) -> bool {
-    roots().iter().any(|root| pins::find_read_only(root, id).is_some()) || in_a_process(id)
+    roots().iter().any(|root| pins::find_read_only(root, id).is_some()) || is_held_by_a_process(id)
 }
 
 /// The mount points of BPF file systems (proc_pid_mountinfo(5)).
@@ -52,7 +52,7 @@ fn unescape(text: &[u8]) -> Vec<u8> {
 }
 
 /// Whether a process other than this one has a file descriptor of the map.
-fn in_a_process(id: u32) -> bool {
+pub fn is_held_by_a_process(id: u32) -> bool {
     let own = std::process::id().to_string();
     let Ok(processes) = Path::new("/proc").read_dir() else { return false };
     let processes = processes.flatten().filter(|entry| {

@@ -1,9 +1,11 @@
 //! The BPF file system: its root, walks over its pins, and opening, making and removing one pin.
 
+pub mod findings;
 pub mod holders;
 pub mod pin;
 pub mod pinning;
 pub mod pins;
+pub mod survey;
 pub mod walk;
 
 use bpf_inherit::Errno;

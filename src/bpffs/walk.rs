@@ -21,7 +21,7 @@ pub const PRIVATE_MODE: u32 = 0o1700;
 pub const TOO_DEEP: &str = "directories are nested too deeply here: skipped";
 const WALK: &str = "read directory";
 /// Levels of directories below the root. Each has an open fd during the walk.
-const MAX_DEPTH: usize = 64;
+pub const MAX_DEPTH: usize = 64;
 
 /// One step of a walk.
 pub enum Step<'w> {

@@ -5,6 +5,7 @@ pub mod document;
 pub mod element;
 pub mod json;
 pub mod object;
+pub mod pins;
 pub mod plain;
 pub mod prometheus;
 pub mod separated;

@@ -23,6 +23,7 @@ mod padding;
 mod peer;
 mod percpu;
 mod pin;
+mod pins;
 mod possible_cpus;
 mod preload;
 mod prometheus;

@@ -196,6 +196,26 @@ pub fn program_info(fd: BorrowedFd) -> Result<ProgramInfo> {
     Ok(ProgramInfo { program_type: info.prog_type, id: info.id, name: name(&info.name) })
 }
 
+/// The ids of the maps that the program behind `fd` uses. The caller has checked that it is a program.
+pub fn program_maps(fd: BorrowedFd) -> Result<Vec<u32>> {
+    let mut ids = Vec::new();
+    loop {
+        let mut info = ProgDescription {
+            nr_map_ids: ids.len() as u32,
+            map_ids: ids.as_mut_ptr() as u64,
+            ..ProgDescription::default()
+        };
+        // SAFETY: map_ids points to nr_map_ids integers that may be written; other lengths are 0.
+        unsafe { obj_info(fd, &mut info)? };
+        let all = info.nr_map_ids as usize; // also if not all were written
+        if all <= ids.len() {
+            ids.truncate(all);
+            return Ok(ids);
+        }
+        ids.resize(all, 0u32);
+    }
+}
+
 /// Describes the link behind `fd`. The caller has checked that it is one.
 pub fn link_info(fd: BorrowedFd) -> Result<LinkInfo> {
     let mut info = LinkDescription::default();

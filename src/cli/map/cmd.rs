@@ -21,6 +21,7 @@ mod load;
 mod object;
 mod peek;
 mod pin;
+mod pins;
 mod pop;
 mod preload;
 mod push;
@@ -62,6 +63,7 @@ pub enum Invocation<'a> {
     Freeze(freeze::Args<'a>),
     Create(create::Args<'a>),
     Object(object::Args<'a>),
+    Pins(pins::Args<'a>),
     Expose(expose::Args<'a>),
     Preload(preload::Args<'a>),
     Send(send::Args<'a>),
@@ -97,6 +99,7 @@ impl Invocation<'_> {
             Invocation::Freeze(args) => freeze::run(args, session),
             Invocation::Create(args) => create::run(args, session),
             Invocation::Object(args) => object::run(args, session),
+            Invocation::Pins(args) => pins::run(args, session),
             Invocation::Expose(args) => expose::run(args, session),
             Invocation::Preload(args) => preload::run(args, session),
             Invocation::Send(args) => send::run(args, session),
@@ -149,7 +152,7 @@ impl Subcommand {
 
 /// In the order of the manual page.
 #[rustfmt::skip]
-static SUBCOMMANDS: [Subcommand; 29] = [
+static SUBCOMMANDS: [Subcommand; 30] = [
     Subcommand::new("list", "List the inherited maps, or all",
         list::arguments, |m| Ok(Invocation::List(list::Args::new(m)))).prints_many(),
     Subcommand::new("show", "Print all that is known of a map",
@@ -192,6 +195,8 @@ static SUBCOMMANDS: [Subcommand; 29] = [
         create::arguments, |m| Ok(Invocation::Create(create::Args::new(m)))).renames(),
     Subcommand::new("object", "List the maps and programs of an object file",
         object::arguments, |m| Ok(Invocation::Object(object::Args::new(m)))).prints_many(),
+    Subcommand::new("pins", "List all files of a BPF file system",
+        pins::arguments, |m| Ok(Invocation::Pins(pins::Args::new(m)))).prints_many(),
     Subcommand::new("expose", "Pin the entries of a map as text",
         expose::arguments, |m| expose::Args::new(m).map(Invocation::Expose)),
     Subcommand::new("preload", "Pin files that list all maps and programs",
