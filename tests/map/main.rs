@@ -4,6 +4,7 @@
 mod common;
 
 mod batch;
+mod bpffs;
 mod completion;
 mod create;
 mod dump;
