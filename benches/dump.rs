@@ -64,7 +64,7 @@ fn run(options: &Options) -> Result<bool> {
     println!();
     drop(hash);
 
-    let structs = Pinned::new("structs", HASH, 32, STRUCTS, 0, Some(btf_load(&btf())?))?;
+    let structs = Pinned::new("structs", HASH, 32, STRUCTS, 0, Some((btf_load(&btf())?, 3)))?;
     let runs = measure(
         options.rounds,
         &[
@@ -85,6 +85,26 @@ fn run(options: &Options) -> Result<bool> {
         ],
     )?;
     verdict("bpftool / bpf-map dump, mappable array", runs[1].ms / runs[0].ms, 20.0, true);
+    println!();
+    drop(array);
+
+    let counters = Pinned::new("counters", HASH, 8, ENTRIES, 0, Some((btf_load(&btf())?, 2)))?;
+    let text = format!("{BPFFS}/text");
+    let exposed = Command::new(&ours).args(["expose", &counters.pin, &text]).output()?;
+    if !exposed.status.success() {
+        let reason = String::from_utf8_lossy(&exposed.stderr).into_owned();
+        println!("not measured: {}", reason.trim_end());
+        return Ok(over);
+    }
+    let runs = measure(
+        options.rounds,
+        &[
+            Contender::program("cat", &[&text]),
+            Contender::program("cat", &[&counters.pin]),
+            Contender::ours(&ours, &["dump", &counters.pin]),
+        ],
+    )?;
+    verdict("cat, exposed map / BTF pin", runs[0].ms / runs[1].ms, 0.75, false);
     Ok(over)
 }
 
@@ -101,9 +121,9 @@ impl Pinned {
         value_size: u32,
         max_entries: u32,
         flags: u32,
-        btf: Option<OwnedFd>,
+        btf: Option<(OwnedFd, u32)>,
     ) -> Result<Pinned> {
-        let btf = btf.as_ref().map(|fd| (fd.as_fd(), 1, 3));
+        let btf = btf.as_ref().map(|(fd, value)| (fd.as_fd(), 1, *value));
         let name_bytes = name.as_bytes();
         let spec = MapSpec {
             map_type: MapType(kind),
@@ -197,7 +217,11 @@ impl<'a> Contender<'a> {
     }
 
     fn bpftool(args: &[&'a str]) -> Contender<'a> {
-        Contender::Program(format!("bpftool {}", args.join(" ")), "bpftool".into(), args.to_vec())
+        Contender::program("bpftool", args)
+    }
+
+    fn program(name: &str, args: &[&'a str]) -> Contender<'a> {
+        Contender::Program(format!("{name} {}", args.join(" ")), name.into(), args.to_vec())
     }
 
     fn title(&self) -> &str {

@@ -1,4 +1,4 @@
-//! What may be wrong with the pins of a BPF file system.
+//! Probable mistakes in a BPF file system: modes, and pins that nothing uses.
 
 use super::holders;
 use super::survey::{Content, File};

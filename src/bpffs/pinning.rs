@@ -25,7 +25,7 @@ pub fn pin(object: impl AsFd, path: &Path) -> Result<(), Error> {
     obj_pin(object.as_fd(), &text).map_err(|errno| fail(explain(path, errno)))
 }
 
-/// Who may use a pin.
+/// The mode and the owner of a pin.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Permissions {
     /// The bits of chmod(2).

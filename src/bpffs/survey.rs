@@ -84,7 +84,7 @@ fn below(directory: &OwnedFd, path: &Path, names: &[CString], depth: usize, file
     }
 }
 
-/// What is pinned.
+/// Describes the pinned object.
 fn open_pin(directory: &OwnedFd, name: &CStr) -> Result<Info, Errno> {
     let mut path = format!("/proc/self/fd/{}/", directory.as_raw_fd()).into_bytes();
     path.extend_from_slice(name.to_bytes());

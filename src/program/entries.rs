@@ -24,7 +24,7 @@ const MAX_TEXT: u32 = 1024;
 /// The kernel's buffer has 32 KiB, and a record has to fit.
 const MAX_RECORD: usize = 32 << 10;
 
-/// What is printed.
+/// The entries of a map, and their format.
 #[derive(Clone, Copy, Debug)]
 pub struct Entries<'t> {
     pub key: &'t Type,
@@ -42,7 +42,7 @@ pub enum Format {
     Table(u8),
 }
 
-/// What is printed of the values of CPUs, which are so many bytes apart.
+/// How the values of CPUs are printed. `stride` is the distance between two of them in bytes.
 #[derive(Clone, Copy, Debug)]
 pub enum Cpus<'t> {
     /// There is one value.
@@ -69,7 +69,7 @@ pub enum Unprintable {
     /// A field of the key, and why.
     #[error("key: {0}: {1} by a program in the kernel")]
     Key(String, &'static str),
-    /// Of all fields together.
+    /// All fields together.
     #[error(
         "the fields take more than 32 KiB of text or too many instructions (--fields selects some)"
     )]
@@ -111,7 +111,7 @@ struct Generator {
     quoting: Quoting,
     /// Where the table for text is, once there is one.
     machine: Option<u32>,
-    /// Of a record, in bytes at most.
+    /// The greatest length of a record in bytes.
     length: usize,
 }
 

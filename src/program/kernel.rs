@@ -1,4 +1,4 @@
-//! What programs have to know of the running kernel: ids of functions and offsets of members, from
+//! Ids of functions and offsets of members of the running kernel, for generated programs, from
 //! the kernel's own BTF. So nothing is relocated, and no kernel is built for.
 
 use super::assembler::TooLong;

@@ -25,7 +25,7 @@ pub enum LoadError {
     /// EPERM before an instruction was verified.
     #[error("the kernel refuses to load such an iterator, as hardened kernels do")]
     Type,
-    /// What the verifier said last.
+    /// The last message of the verifier.
     #[error("the kernel refuses the program: {0}")]
     Verifier(String),
     /// Another call, or no message.

@@ -17,7 +17,7 @@ pub fn program(btf: &Btf) -> Result<(u32, Code), Unmade> {
     Ok((kernel::function(btf, FUNCTION)?, generate(&Offsets::of(btf)?)?))
 }
 
-/// What is read of a map: offset and size.
+/// The members that are read: offset and size.
 struct Offsets {
     buffered: Buffered,
     id: (i16, usize),

@@ -33,7 +33,7 @@ impl Printer {
     /// R6 becomes the seq_file of the context in R1; jumps to `later` unless nothing was printed yet.
     /// R7 is null after the last object.
     ///
-    /// The kernel's number of objects does not tell one from none. But if there was one, its text is in
+    /// The kernel's number of objects does not distinguish one object from none. But if there was one, its text is in
     /// the buffer still.
     pub fn begin_output(&mut self, (offset, size): Buffered, later: Label) {
         let first = self.asm.label();

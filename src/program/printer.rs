@@ -10,7 +10,7 @@ const SEQ_WRITE: i32 = 127;
 /// MAX_BPRINTF_VARARGS.
 const MAX_ARGUMENTS: usize = 12;
 /// Bytes that the arguments of a call may take in the kernel: MAX_BPRINTF_BUF_LEN is 512 before Linux
-/// 6.6, and strings and alignment take some more than this code knows.
+/// 6.6, and strings and alignment take more than is counted here.
 const MAX_BYTES: usize = 400;
 /// The longest format of a call.
 const MAX_FORMAT: usize = 1024;

@@ -19,7 +19,7 @@ pub fn program(btf: &Btf, types: &[&str]) -> Result<(u32, Code), Unmade> {
     Ok((kernel::function(btf, FUNCTION)?, generate(&Offsets::of(btf)?, types)?))
 }
 
-/// What is read of a program: offset and size.
+/// The members that are read: offset and size.
 struct Offsets {
     buffered: Buffered,
     program_type: (i16, usize),

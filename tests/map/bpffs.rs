@@ -13,7 +13,7 @@ fn read(lab: &Lab, pin: &str) -> String {
 }
 
 #[test]
-fn maps_and_programs_are_pinned_through_symbolic_links_of_directories() {
+fn symbolic_links_to_directories_are_followed() {
     let lab = Lab::new();
     let map = lab.array("m", 1);
     std::fs::create_dir("/sys/fs/bpf/d").unwrap();

@@ -191,7 +191,7 @@ fn values_that_programs_count_are_read_as_they_grow() {
 }
 
 #[test]
-fn nothing_stays_after_the_pin_is_removed() {
+fn removed_pin_leaves_no_object() {
     needs!(Feature::ElementIterator);
     let lab = Lab::new();
     let_all_search();
@@ -218,7 +218,7 @@ fn nothing_stays_after_the_pin_is_removed() {
 }
 
 #[test]
-fn command_killed_at_any_call_leaves_the_pin_with_its_mode_or_none() {
+fn killed_expose_leaves_a_whole_pin_or_none() {
     needs!(Feature::ElementIterator);
     let lab = Lab::new();
     let map = create(&lab, "array", "u32", "u64");

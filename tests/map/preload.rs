@@ -75,7 +75,7 @@ fn all_maps_and_programs_are_listed_for_any_user() {
 }
 
 #[test]
-fn nothing_stays_after_the_files_are_removed() {
+fn removed_files_leave_no_object() {
     let lab = Lab::new();
     let directory = Path::new(BPFFS).join("d");
     std::fs::create_dir(&directory).unwrap();
@@ -183,7 +183,7 @@ fn start(command: &impl Fn() -> Command) -> (Child, Traced) {
 }
 
 #[test]
-fn command_killed_at_any_call_leaves_pins_with_their_mode_or_none() {
+fn killed_preload_leaves_whole_pins_or_none() {
     let lab = Lab::new();
     let before = ids();
     let seen = std::cell::Cell::new((0, 0));

@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_utf8_is_invalid_or_incomplete() {
+    fn malformed_utf8_is_invalid_or_incomplete() {
         let table = table();
         let mut bytes = [0; 4];
         // All pairs, and all first three bytes of longer ones that are near a border.

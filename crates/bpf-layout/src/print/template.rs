@@ -33,7 +33,7 @@ impl Leaf {
     }
 }
 
-/// Stands for all values: records the leaves, and has no padding.
+/// Used in place of a value: records the leaves, and has no padding.
 #[derive(Debug, Default)]
 pub struct AllValues {
     /// Each with the length of the text before it.

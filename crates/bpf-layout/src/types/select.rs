@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 impl Type {
     /// This type with only the fields that `paths` name (`.a.b`, the first dot optional), in the order
-    /// of the type and where they were, and without padding. For printing: the notation of the result
+    /// of the type, at the same offsets, and without padding. For printing: the notation of the result
     /// is that of the whole type.
     ///
     /// # Errors
-    /// A path that leads to no field, or into an array.
+    /// A path that names no field, or a field of an array.
     pub fn select<P: AsRef<str>>(&self, paths: &[P]) -> Result<Type, PathError> {
         let steps = |path: &P| -> Vec<String> {
             let path = path.as_ref();
@@ -38,7 +38,7 @@ impl Type {
     }
 }
 
-/// What is left of `ty`; all of it if a path ends here.
+/// Returns the part of `ty` that the paths name; all of it if a path ends here.
 fn select(ty: &Type, paths: &[&[String]]) -> Result<Type, PathError> {
     if paths.iter().any(|path| path.is_empty()) {
         return Ok(ty.without_padding());
@@ -61,7 +61,7 @@ fn select(ty: &Type, paths: &[&[String]]) -> Result<Type, PathError> {
     Ok(rebuild(record, fields))
 }
 
-/// A record of some fields of another, where they were.
+/// Returns a record with some fields of another, at the same offsets.
 fn rebuild(record: &Record, fields: Vec<(&Field, Type)>) -> Type {
     let mut leaves = 0;
     let fields = fields.into_iter().map(|(field, ty)| {
