@@ -84,22 +84,40 @@ impl ForeignName {
 /// A layout that has not been checked against the map.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForeignLayout {
-    text: Vec<u8>,
-    /// The source of the layout, for messages, escaped.
-    label: String,
+    content: Content,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Content {
+    Text {
+        text: Vec<u8>,
+        /// The source of the layout, for messages, escaped.
+        label: String,
+    },
+    /// The layout of BTF with which the map was created or compared: the kernel need not be asked.
+    Btf(Layout),
 }
 
 impl ForeignLayout {
     pub fn new(text: impl Into<Vec<u8>>, label: impl Into<String>) -> ForeignLayout {
-        ForeignLayout { text: text.into(), label: label.into() }
+        let content = Content::Text { text: text.into(), label: label.into() };
+        ForeignLayout { content }
+    }
+
+    /// The layout of the BTF with which the map was created, or with which it was compared.
+    pub fn of_btf(layout: Layout) -> ForeignLayout {
+        ForeignLayout { content: Content::Btf(layout) }
     }
 
     /// The layout if it fits the sizes of the map; else a warning.
     ///
     /// For the environment of this process, which wins over BTF.
     pub fn fit(self, map: &MapInfo) -> Result<Layout, String> {
-        let ForeignLayout { text, label } = self;
-        parse_layout_for(&text, map).map_err(|why| format!("{label}: {why}: the layout is dropped"))
+        match self.content {
+            Content::Text { text, label } => parse_layout_for(&text, map)
+                .map_err(|why| format!("{label}: {why}: the layout is dropped")),
+            Content::Btf(layout) => Ok(layout),
+        }
     }
 
     /// The layout for a map: that of its BTF if readable, else this one if it fits.
@@ -108,6 +126,9 @@ impl ForeignLayout {
         map: &MapInfo,
         layouts: &mut Layouts,
     ) -> (Option<(Layout, LayoutSource)>, Option<String>) {
+        if let Content::Btf(layout) = self.content {
+            return (Some((layout, LayoutSource::Btf)), None);
+        }
         let (fitting, warning) = match self.fit(map) {
             Ok(layout) => (Some((layout, LayoutSource::Environment)), None),
             Err(warning) => (None, Some(warning)),

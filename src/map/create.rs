@@ -1,26 +1,26 @@
 //! Creating maps that have the BTF of their layout.
 
-use bpf_inherit::bpf::{MapSpec, btf_load, map_create};
-use bpf_inherit::{MapType, Result};
+use bpf_inherit::bpf::{MapSpec, btf_load};
+use bpf_inherit::{Map, MapType, Result};
 use bpf_layout::{Atom, Layout, Type, to_lpm_key};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
 /// Creates a map; if the kernel refuses its BTF, without.
 ///
 /// What `spec` says about BTF is a wish: only local storage does not exist without it.
-pub fn create(spec: &MapSpec) -> Result<OwnedFd> {
+pub fn create(spec: &MapSpec) -> Result<Map> {
     let map_type = spec.map_type;
     let typed = MapSpec { btf: spec.btf.filter(|_| map_type.takes_btf()), ..*spec };
-    match map_create(&typed) {
+    match Map::create(&typed) {
         Err(_) if typed.btf.is_some() && !map_type.requires_btf() => {
-            map_create(&MapSpec { btf: None, ..typed })
+            Map::create(&MapSpec { btf: None, ..typed })
         }
         created => created,
     }
 }
 
 /// Creates a map with the BTF of a layout.
-pub fn create_typed(spec: &MapSpec, layout: Layout) -> Result<OwnedFd> {
+pub fn create_typed(spec: &MapSpec, layout: Layout) -> Result<Map> {
     let btf = fit_to_kernel(spec.map_type, layout).to_btf();
     match btf_load(&btf.blob) {
         Ok(fd) => create(&MapSpec { btf: Some((fd.as_fd(), btf.key, btf.value)), ..*spec }),

@@ -45,11 +45,11 @@ pub fn open(spec: &NewMap) -> Result<Map, Error> {
         };
         new.map_type.requires_btf().then(layout)
     });
-    let fd = match layout {
+    let created = match layout {
         Some(layout) => create_typed(&new, layout),
         None => create(&new),
     };
-    fd.and_then(Map::new).map_err(fail)
+    created.map_err(fail)
 }
 
 /// Opens the map whose properties all inner maps have to match.

@@ -111,8 +111,7 @@ pub fn open(
         let declared = &object.maps[index];
         let Some(map) = maps.take(index) else { continue };
         let layout = btf.as_ref().and_then(|btf| declared.layout(btf));
-        let label = format!("{spec}: {}", escape(declared.name.as_bytes()));
-        let layout = layout.map(|layout| ForeignLayout::new(layout.to_string(), label));
+        let layout = layout.map(ForeignLayout::of_btf);
         let named = Named { layout, ..Named::new(map).with_name(declared.name.as_str()) };
         group.push((named, declared.id));
     }

@@ -1,7 +1,7 @@
 //! The entries of one map, by bpf(2), with buffers checked against the map's sizes.
 
 use crate::attribute::{Command, MapElem, call, present};
-use crate::bpf::{MapInfo, map_info};
+use crate::bpf::{MapInfo, MapSpec, map_create, map_info};
 use crate::cpus::possible_cpus;
 use crate::fd::{self, FdType};
 use crate::{AccessMode, Errno, ObjectKind, Result};
@@ -46,6 +46,13 @@ impl Map {
     /// EINVAL if it is something else ([`Map::identify`] says what); it is closed.
     pub fn new(fd: OwnedFd) -> Result<Map> {
         Map::identify(fd)?.map_err(|_| Errno::EINVAL)
+    }
+
+    /// Creates a map. It exists as long as it is open or pinned.
+    pub fn create(spec: &MapSpec) -> Result<Map> {
+        let fd = map_create(spec)?;
+        let info = map_info(fd.as_fd())?;
+        Ok(Map { fd, info, lock: OnceLock::new() })
     }
 
     /// Takes a file descriptor that may be a map; if not, returns its type and closes it.

@@ -164,7 +164,7 @@ impl<'o> Maps<'o> {
             inner: inner.map(|map| map.as_fd()),
             btf: btf.map(|fd| (fd.as_fd(), types.0, types.1)),
         };
-        create(&spec).and_then(Map::new).map_err(|errno| fail(explain(errno)))
+        create(&spec).map_err(|errno| fail(explain(errno)))
     }
 
     /// Stores global variables, and freezes those that programs only read.
