@@ -22,7 +22,14 @@ pub struct Session {
     pub bpffs: PathBuf,
     /// The output, data and messages.
     pub out: Output,
-    /// Maps by reference; a map that was opened to be read is not used to write.
+    /// The maps that stay open from one command to the next; only in a batch, since to notice that a
+    /// pin was replaced costs a system call.
+    kept: Option<KeptMaps>,
+}
+
+/// Maps by reference. A map that was opened to be read is not used to write.
+#[derive(Debug, Default)]
+struct KeptMaps {
     read: HashMap<OsString, KeptMap>,
     written: HashMap<OsString, KeptMap>,
 }
@@ -36,8 +43,12 @@ struct KeptMap {
 
 impl Session {
     pub fn new(startup: Startup, bpffs: PathBuf) -> Session {
-        let (read, written) = Default::default();
-        Session { startup, bpffs, out: Output::default(), read, written }
+        Session { startup, bpffs, out: Output::default(), kept: None }
+    }
+
+    /// Keeps the maps open that commands open from here on.
+    pub fn keep_maps(&mut self) {
+        self.kept = Some(KeptMaps::default());
     }
 
     /// Opens a map, or returns it if an earlier command of a batch opened it and the reference
@@ -47,12 +58,11 @@ impl Session {
         let open =
             || Target::open(&self.startup, &self.bpffs, reference, access, types).map(Rc::new);
         // Another map may have a kernel name by now, which only a search finds.
-        if *types != GivenTypes::default() || reference::is_kernel_name(reference) {
-            return open();
-        }
+        let is_reusable = *types == GivenTypes::default() && !reference::is_kernel_name(reference);
+        let Some(kept) = self.kept.as_mut().filter(|_| is_reusable) else { return open() };
         let kept = match access {
-            AccessMode::ReadOnly => &mut self.read,
-            AccessMode::ReadWrite | AccessMode::WriteOnly => &mut self.written,
+            AccessMode::ReadOnly => &mut kept.read,
+            AccessMode::ReadWrite | AccessMode::WriteOnly => &mut kept.written,
         };
         // Read before the map is opened: a pin that is replaced afterwards is noticed next time.
         let pin = reference::pin_identity(reference);
@@ -71,7 +81,8 @@ impl Session {
     /// Closes the maps that are kept open, after a command that may change what references refer
     /// to.
     pub fn close_maps(&mut self) {
-        self.read.clear();
-        self.written.clear();
+        if let Some(kept) = &mut self.kept {
+            *kept = KeptMaps::default();
+        }
     }
 }

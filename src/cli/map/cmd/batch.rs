@@ -42,6 +42,7 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
     }
     let mut lines = Lines::open(args.file, LINE)?;
     let mut batch = Batch { parser: super::command() };
+    session.keep_maps();
     let mut worst = 0;
     loop {
         // Whoever waits for an answer before the next line is written has to get it.
