@@ -98,8 +98,8 @@ pub fn open_inherited() -> Result<InheritedObjects, InheritError> {
             Errno::EBADF => Mismatch::Closed,
             errno => Mismatch::Unreadable(errno),
         })?;
-        check(fd.as_fd(), claim.kind, claim.id)?;
-        Ok(fd)
+        let info = check(fd.as_fd(), claim.kind, claim.id)?;
+        Ok(Object::with_info(fd, info))
     })
 }
 
@@ -133,18 +133,18 @@ pub unsafe fn from_env() -> Result<InheritedObjects, InheritError> {
             return Err(Mismatch::Closed);
         }
         // SAFETY: it is open, and nothing in the process closes it during this call.
-        check(unsafe { BorrowedFd::borrow_raw(number) }, claim.kind, claim.id)?;
+        let info = check(unsafe { BorrowedFd::borrow_raw(number) }, claim.kind, claim.id)?;
         // SAFETY: the caller promises that it has no owner. It is taken once, because it is
         // close-on-exec from here on.
         let fd = unsafe { OwnedFd::from_raw_fd(number) };
         let flag = fcntl(&fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC));
         flag.map_err(Mismatch::Unreadable)?;
-        Ok(fd)
+        Ok(Object::with_info(fd, info))
     })
 }
 
 fn collect(
-    mut open: impl FnMut(&Claim) -> Result<OwnedFd, Mismatch>,
+    mut open: impl FnMut(&Claim) -> Result<Object, Mismatch>,
 ) -> Result<InheritedObjects, InheritError> {
     // Not the raw environment: other threads may be changing it, which std guards against.
     let environment: Vec<Vec<u8>> = std::env::vars_os()
@@ -158,24 +158,19 @@ fn collect(
         warnings: claims.warnings,
     };
     for claim in claims.claims {
-        let unusable = |errno| {
-            let (variable, fd, errno) = (claim.variable(), claim.fd, describe(errno));
-            InheritError::Unusable(format!("{variable}: descriptor {fd}: identify: {errno}"))
-        };
-        let fd = match open(&claim) {
-            Ok(fd) => fd,
-            Err(Mismatch::Unreadable(errno)) => return Err(unusable(errno)),
-            Err(reason) => {
-                let (variable, reason) = (claim.variable(), reason.about(claim.fd));
-                inherited.warnings.push(format!("{variable}: {reason}, dropped"));
-                continue;
-            }
-        };
-        match Object::identify(fd).map_err(unusable)? {
+        match open(&claim) {
             Ok(Object::Map(map)) => inherited.maps.insert(claim, map),
             Ok(program @ Object::Program(..)) => inherited.programs.insert(claim, program),
             Ok(link @ Object::Link(..)) => inherited.links.insert(claim, link),
-            Err(_) => return Err(unusable(Errno::EBADF)),
+            Err(Mismatch::Unreadable(errno)) => {
+                let (variable, fd, errno) = (claim.variable(), claim.fd, describe(errno));
+                let reason = format!("{variable}: descriptor {fd}: identify: {errno}");
+                return Err(InheritError::Unusable(reason));
+            }
+            Err(reason) => {
+                let (variable, reason) = (claim.variable(), reason.about(claim.fd));
+                inherited.warnings.push(format!("{variable}: {reason}, dropped"));
+            }
         }
     }
     Ok(inherited)

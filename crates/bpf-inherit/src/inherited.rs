@@ -2,7 +2,7 @@
 
 use crate::environ::{self, Claim, Claims, Scope};
 use crate::fd::{self, FdType};
-use crate::object::{self, Info};
+use crate::object::{self, Info, Object};
 use crate::startup::{InheritedFd, Startup};
 use crate::{Errno, ObjectKind, describe};
 use std::fmt;
@@ -89,6 +89,24 @@ pub fn check(fd: BorrowedFd, kind: ObjectKind, id: Option<u32>) -> Result<Info, 
     match (info.id(), id) {
         (is, Some(declared)) if is != declared => Err(Mismatch::Id { kind, is, declared }),
         _ => Ok(info),
+    }
+}
+
+impl InheritedFd {
+    /// Opens the object, by a duplicate of the file descriptor, if it is of this kind, and has this
+    /// id if one is given.
+    ///
+    /// # Errors
+    /// The error of the duplication; inside, the reason why it is not the object.
+    pub fn open_as(
+        &self,
+        kind: ObjectKind,
+        id: Option<u32>,
+    ) -> Result<Result<Object, Mismatch>, Errno> {
+        match check(self.as_fd(), kind, id) {
+            Ok(info) => Ok(Ok(Object::with_info(self.duplicate()?, info))),
+            Err(reason) => Ok(Err(reason)),
+        }
     }
 }
 

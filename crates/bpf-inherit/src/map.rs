@@ -60,10 +60,15 @@ impl Map {
         match fd::fd_type(fd.as_fd())? {
             FdType::Object(ObjectKind::Map) => {
                 let info = map_info(fd.as_fd())?;
-                Ok(Ok(Map { fd, info, lock: OnceLock::new() }))
+                Ok(Ok(Map::with_info(fd, info)))
             }
             other => Ok(Err(other)),
         }
+    }
+
+    /// A map that the kernel has just described: the sizes of its entries depend on that.
+    pub(crate) fn with_info(fd: OwnedFd, info: MapInfo) -> Map {
+        Map { fd, info, lock: OnceLock::new() }
     }
 
     /// What the kernel reported when the map was opened.

@@ -95,6 +95,15 @@ impl Object {
         Ok(Object::Link(fd, info))
     }
 
+    /// An object that the kernel has just described.
+    pub(crate) fn with_info(fd: OwnedFd, info: Info) -> Object {
+        match info {
+            Info::Map(info, _) => Object::Map(Map::with_info(fd, info)),
+            Info::Program(info) => Object::Program(fd, info),
+            Info::Link(info) => Object::Link(fd, info),
+        }
+    }
+
     /// What the kernel reports about it, with the access mode of a map's file descriptor.
     pub fn info(&self) -> Result<Info> {
         Ok(match self {

@@ -5,7 +5,7 @@ pub mod advice;
 mod change;
 pub mod cpus;
 mod element;
-mod inherited;
+pub mod inherited;
 pub mod inner;
 pub mod named;
 pub mod origin;

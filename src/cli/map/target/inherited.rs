@@ -3,12 +3,10 @@
 use crate::foreign::ForeignName;
 use crate::name::fault;
 use anyhow::{Context, anyhow, bail};
-use bpf_inherit::ObjectKind;
-use bpf_inherit::Startup;
-use bpf_inherit::describe;
 use bpf_inherit::environ::{self, Claim};
 use bpf_inherit::inherited::{Mismatch, check};
 use bpf_inherit::object::Object;
+use bpf_inherit::{InheritedFd, ObjectKind, Startup, describe};
 use std::os::fd::AsFd;
 
 /// The object behind a descriptor's number, with what the environment says of it.
@@ -46,19 +44,24 @@ pub fn open_name(
     }
 }
 
-/// A descriptor of our own for what was inherited as `number`, if it has the id that was declared.
+/// Opens the object that was inherited as `number`, if it has the id that was declared.
 fn duplicate(
     startup: &Startup,
     kind: ObjectKind,
     number: i32,
     id: Option<u32>,
 ) -> anyhow::Result<Object> {
-    let unfit = |reason: Mismatch| anyhow!(reason.about(number));
-    let fd = startup.fd(number).map_err(|_| unfit(Mismatch::Closed))?;
-    check(fd.as_fd(), kind, id).map_err(unfit)?;
-    let fail = |errno| anyhow!("duplicate descriptor {number}: {}", describe(errno));
-    let object = Object::identify_as(kind, fd.duplicate().map_err(fail)?).map_err(fail)?;
-    object.map_err(|other| anyhow!("descriptor {number} is {}", other.with_article()))
+    let fd = startup.fd(number).map_err(|_| anyhow!(Mismatch::Closed.about(number)))?;
+    open_fd(&fd, kind, id)
+}
+
+/// Opens the object behind an inherited file descriptor, if it has the id that was declared.
+pub fn open_fd(fd: &InheritedFd, kind: ObjectKind, id: Option<u32>) -> anyhow::Result<Object> {
+    let number = fd.number();
+    let opened = fd.open_as(kind, id);
+    let opened =
+        opened.map_err(|errno| anyhow!("duplicate descriptor {number}: {}", describe(errno)))?;
+    opened.map_err(|reason| anyhow!(reason.about(number)))
 }
 
 /// What the environment declares of a kind, where `is_meant`, with names that can be used. An error

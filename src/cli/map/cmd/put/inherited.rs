@@ -2,13 +2,13 @@
 
 use super::{Args, Outgoing, put_each};
 use crate::cli::exit::{FAILED, Output};
+use crate::cli::map::target::inherited::open_fd;
 use crate::map::typed::Layouts;
 use crate::source::inherited;
 use crate::text::{escape, quote};
 use crate::wire::agent::check_name;
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use bpf_inherit::Startup;
-use bpf_inherit::describe;
 use bpf_inherit::environ::Claim;
 use bpf_inherit::inherited::{Inheritance, Inherited};
 use bpf_inherit::object::Object;
@@ -56,13 +56,9 @@ fn name(claim: &Claim) -> Vec<u8> {
 
 /// The object with a file descriptor that this process owns.
 fn open(name: &[u8], Inherited { claim, fd, .. }: &Inherited) -> anyhow::Result<Outgoing> {
-    let fail = |errno| anyhow!("duplicate descriptor {}: {}", claim.fd, describe(errno));
-    let object = Object::identify_as(claim.kind, fd.duplicate().map_err(fail)?);
-    let object = object.map_err(fail)?;
-    let object =
-        object.map_err(|other| anyhow!("descriptor {} is {}", claim.fd, other.with_article()))?;
+    let object = open_fd(fd, claim.kind, claim.id)?;
     let layout = match &object {
-        // A declared layout fits: inherited::here has dropped any other.
+        // A declared layout fits: inherited::open has dropped any other.
         Object::Map(map) => {
             claim.layout.clone().or_else(|| Layouts::default().read_text(map.info()).0)
         }
