@@ -4,8 +4,8 @@
 const RDONLY: u32 = 1 << 3;
 const WRONLY: u32 = 1 << 4;
 
-/// How a file descriptor of a map may be used. It limits the bpf(2) commands of whichever process
-/// has the file descriptor, and not what a program does that was loaded with it.
+/// The access mode of a map's file descriptor. It restricts the bpf(2) commands of every process
+/// that has the file descriptor, but not the programs that were loaded with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccessMode {
     /// Entries may be read and written.

@@ -8,7 +8,7 @@ use crate::{Errno, Result, check};
 use std::mem::size_of_val;
 use std::os::fd::{FromRawFd, OwnedFd};
 
-/// `enum bpf_cmd`, as far as used.
+/// The used values of `enum bpf_cmd`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Command {
     MapCreate = 0,
@@ -59,7 +59,7 @@ pub(crate) struct MapCreate {
     pub map_extra: u64,
 }
 
-/// `BPF_MAP_*_ELEM`, `BPF_MAP_GET_NEXT_KEY` (whose next key is in the place of the value), and
+/// `BPF_MAP_*_ELEM`, `BPF_MAP_GET_NEXT_KEY` (`value` points to the next key), and
 /// `BPF_MAP_FREEZE` (only the map).
 #[repr(C)]
 #[derive(Debug, Default)]
@@ -143,7 +143,7 @@ pub(crate) struct MapDescription {
     padding: u32,
 }
 
-/// `struct bpf_prog_info`. No array is asked for: all lengths are 0.
+/// `struct bpf_prog_info`. All lengths of arrays are 0, so that the kernel writes none.
 #[repr(C)]
 #[derive(Debug, Default)]
 pub(crate) struct ProgDescription {
@@ -161,7 +161,7 @@ pub(crate) struct ProgDescription {
     pub name: [u8; 16],
 }
 
-/// `struct bpf_link_info`, without what depends on the type.
+/// `struct bpf_link_info`, without the fields that depend on the type.
 #[repr(C)]
 #[derive(Debug, Default)]
 pub(crate) struct LinkDescription {
@@ -198,14 +198,14 @@ attributes!(MapDescription, ProgDescription, LinkDescription, BtfDescription);
 /// One bpf(2) call.
 ///
 /// # Safety
-/// `attributes` are those of `command`, and every pointer in them is good for what the command
-/// reads and writes there.
+/// `attributes` are those of `command`, and every pointer in them is valid for the bytes that the
+/// command reads and writes.
 pub(crate) unsafe fn call<A: Attribute>(
     command: Command,
     attributes: &mut A,
 ) -> Result<libc::c_long> {
     let size = size_of_val(attributes);
-    // SAFETY: attributes are live and of that size; the rest is the caller's promise.
+    // SAFETY: attributes are live and of that size; the caller guarantees the rest.
     check(unsafe {
         libc::syscall(libc::SYS_bpf, command as libc::c_long, &raw mut *attributes, size)
     })
@@ -225,7 +225,7 @@ pub(crate) unsafe fn call_for_fd<A: Attribute>(
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 
-/// Whether there is an entry: false if the error is ENOENT.
+/// Converts the result of a command on an entry: false if the error is ENOENT, for a missing key.
 pub(crate) fn present(result: Result<libc::c_long>) -> Result<bool> {
     match result {
         Ok(_) => Ok(true),
@@ -245,7 +245,7 @@ mod tests {
     use std::mem::{offset_of, size_of};
 
     #[test]
-    fn fields_are_where_the_kernel_has_them() {
+    fn fields_have_the_offsets_of_the_kernel() {
         assert_eq!(offset_of!(MapCreate, map_ifindex), 44);
         assert_eq!((offset_of!(MapCreate, map_extra), size_of::<MapCreate>()), (64, 72));
         assert_eq!((offset_of!(MapElem, key), size_of::<MapElem>()), (8, 32));

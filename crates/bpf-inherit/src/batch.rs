@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, AsRawFd};
 #[derive(Debug)]
 pub struct Cursor<'m> {
     map: &'m Map,
-    /// What the kernel wrote as the position, in a format of its own.
+    /// The position that the kernel wrote, in a format of the map type.
     position: Vec<u8>,
     started: bool,
 }
@@ -20,14 +20,14 @@ pub struct Cursor<'m> {
 /// The result of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Batch {
-    /// Entries in the buffers.
+    /// The number of entries in the buffers.
     pub count: usize,
     /// Whether there are no more entries after these.
     pub end: bool,
 }
 
 impl<'m> Cursor<'m> {
-    /// At the start of `map`.
+    /// A cursor at the start of `map`.
     pub fn new(map: &'m Map) -> Cursor<'m> {
         // A hash writes a u32, even if its keys are shorter.
         Cursor { map, position: vec![0; map.key_len().max(4)], started: false }
@@ -38,11 +38,13 @@ impl<'m> Cursor<'m> {
         self.map
     }
 
-    /// Copies the next entries, as many as fit, into `keys` and `values`, one after the other;
-    /// with `delete` they are removed from the map.
+    /// Copies the next entries, as many as fit, into `keys` and `values`, one after the other:
+    /// [`Map::key_len`] and [`Map::value_len`] bytes for each. With `delete` they are removed from
+    /// the map.
     ///
     /// # Errors
-    /// ENOSPC if the next bucket of a hash does not fit: call again with larger buffers.
+    /// ENOSPC if the next bucket of a hash does not fit: call again with larger buffers. EINVAL if
+    /// the buffers do not have room for the same number of entries.
     pub fn lookup(&mut self, keys: &mut [u8], values: &mut [u8], delete: bool) -> Result<Batch> {
         let count = self.map.capacity(keys.len(), values.len())?;
         let mut next = vec![0u8; self.position.len()];
@@ -73,7 +75,7 @@ impl<'m> Cursor<'m> {
 }
 
 impl Map {
-    /// How many entries the buffers have room for; EINVAL if they do not agree.
+    /// The number of entries that the buffers have room for; EINVAL if the numbers differ.
     fn capacity(&self, keys: usize, values: usize) -> Result<u32> {
         self.check_known()?;
         let (key, value) = (self.key_len(), self.value_len());
@@ -86,7 +88,7 @@ impl Map {
     /// Writes all entries of `keys` and `values`; `flags` are those of [`Map::update`].
     ///
     /// # Errors
-    /// The error, and how many entries were written before it.
+    /// The number of entries that were written before the error, and the error.
     pub fn update_batch(
         &self,
         keys: &[u8],
@@ -110,8 +112,8 @@ impl Map {
     /// Deletes the entries of all `keys`.
     ///
     /// # Errors
-    /// The error, and how many entries were deleted before it; ENOENT is the error of the first
-    /// key that is missing.
+    /// The number of entries that were deleted before the error, and the error: ENOENT at the first
+    /// missing key.
     pub fn delete_batch(&self, keys: &[u8]) -> std::result::Result<(), (usize, Errno)> {
         self.check_known().map_err(|errno| (0, errno))?;
         let count = match self.key_len() {
@@ -130,8 +132,8 @@ impl Map {
     }
 }
 
-/// How many of `capacity` entries a command processed before its error. If the kernel refuses the
-/// whole call, it leaves the count unchanged, which would read as all of them.
+/// The number of entries that a command processed before its error, of `capacity`. If the kernel
+/// refuses the whole call, it leaves the count unchanged, as if all entries had been processed.
 fn done(
     result: Result<libc::c_long>,
     attributes: &MapBatch,

@@ -21,7 +21,7 @@ pub struct MapInfo {
     pub key_size: u32,
     /// Bytes of a value; in a per-CPU map, of one CPU's value, not rounded up.
     pub value_size: u32,
-    /// How many entries the map has room for.
+    /// The number of entries that the map has room for.
     pub max_entries: u32,
     /// The flags of `BPF_MAP_CREATE` (`BPF_F_*`), and those that the kernel added.
     pub flags: u32,
@@ -59,7 +59,7 @@ pub struct LinkInfo {
     pub program_id: u32,
 }
 
-/// What to create, for [`map_create`].
+/// The properties of a map to be created by [`map_create`].
 #[derive(Debug, Default)]
 pub struct MapSpec<'a> {
     /// The type of the map.
@@ -68,11 +68,12 @@ pub struct MapSpec<'a> {
     pub key_size: u32,
     /// Bytes of a value.
     pub value_size: u32,
-    /// How many entries the map has room for.
+    /// The number of entries that the map has room for.
     pub max_entries: u32,
     /// `BPF_F_*`.
     pub flags: u32,
-    /// A parameter that depends on the type, such as the number of hash functions of a bloom filter.
+    /// A parameter that depends on the type, such as the number of hash functions of a bloom
+    /// filter.
     pub extra: u64,
     /// The NUMA node to allocate memory on; used only with `BPF_F_NUMA_NODE`.
     pub numa_node: u32,
@@ -84,7 +85,7 @@ pub struct MapSpec<'a> {
     pub btf: Option<(BorrowedFd<'a>, u32, u32)>,
 }
 
-/// Opens the object that is pinned at `path`, of whatever kind: see [`crate::fd::fd_type`].
+/// Opens the object that is pinned at `path`, of any kind: see [`crate::fd::fd_type`].
 ///
 /// # Errors
 /// EINVAL for a link that is not opened read-write; a program ignores the mode.
@@ -95,7 +96,7 @@ pub fn obj_get(path: &CStr, mode: AccessMode) -> Result<OwnedFd> {
     unsafe { call_for_fd(Command::ObjGet, &mut attributes) }
 }
 
-/// Pins the object behind `fd` at `path`.
+/// Pins the object of `fd` at `path`.
 ///
 /// # Errors
 /// EPERM if `path` is not on a bpf file system, or its name contains a dot; EEXIST if a file has
@@ -165,10 +166,10 @@ fn next_id(command: Command, id: u32) -> Result<Option<u32>> {
     }
 }
 
-/// Describes the map behind `fd`.
+/// Describes the map of `fd`.
 ///
-/// The caller has checked that it is a map: for a program the kernel writes something else to the
-/// same bytes, and reports success.
+/// The caller has checked that the object is a map: for a program the kernel writes other fields to
+/// the same bytes, and reports success.
 pub fn map_info(fd: BorrowedFd) -> Result<MapInfo> {
     let mut info = MapDescription::default();
     // SAFETY: all lengths are 0.
@@ -188,7 +189,7 @@ pub fn map_info(fd: BorrowedFd) -> Result<MapInfo> {
     })
 }
 
-/// Describes the program behind `fd`. The caller has checked that it is one.
+/// Describes the object of `fd`, which the caller has checked to be a program.
 pub fn program_info(fd: BorrowedFd) -> Result<ProgramInfo> {
     let mut info = ProgDescription::default();
     // SAFETY: all lengths are 0.
@@ -196,7 +197,7 @@ pub fn program_info(fd: BorrowedFd) -> Result<ProgramInfo> {
     Ok(ProgramInfo { program_type: info.prog_type, id: info.id, name: name(&info.name) })
 }
 
-/// The ids of the maps that the program behind `fd` uses. The caller has checked that it is a program.
+/// The ids of the maps that a program uses. The caller has checked that `fd` is a program.
 pub fn program_maps(fd: BorrowedFd) -> Result<Vec<u32>> {
     let mut ids = Vec::new();
     loop {
@@ -207,7 +208,7 @@ pub fn program_maps(fd: BorrowedFd) -> Result<Vec<u32>> {
         };
         // SAFETY: map_ids points to nr_map_ids integers that may be written; other lengths are 0.
         unsafe { obj_info(fd, &mut info)? };
-        let all = info.nr_map_ids as usize; // also if not all were written
+        let all = info.nr_map_ids as usize; // the whole number, even if not all were written
         if all <= ids.len() {
             ids.truncate(all);
             return Ok(ids);
@@ -216,7 +217,7 @@ pub fn program_maps(fd: BorrowedFd) -> Result<Vec<u32>> {
     }
 }
 
-/// Describes the link behind `fd`. The caller has checked that it is one.
+/// Describes the object of `fd`, which the caller has checked to be a link.
 pub fn link_info(fd: BorrowedFd) -> Result<LinkInfo> {
     let mut info = LinkDescription::default();
     // SAFETY: all lengths are 0.
@@ -227,19 +228,19 @@ pub fn link_info(fd: BorrowedFd) -> Result<LinkInfo> {
 /// `BPF_OBJ_GET_INFO_BY_FD`: at most the bytes of `info` are written.
 ///
 /// # Safety
-/// The arrays that `info` asks for are writable, or have no length.
+/// The arrays that `info` points to are writable for their lengths, or have length 0.
 unsafe fn obj_info<A: Attribute>(fd: BorrowedFd, info: &mut A) -> Result<()> {
     let mut attributes = ObjInfo {
         bpf_fd: fd.as_raw_fd() as u32,
         info_len: size_of::<A>() as u32,
         info: &raw mut *info as u64,
     };
-    // SAFETY: info has info_len bytes, for which any value is valid; its arrays are the caller's
-    // promise.
+    // SAFETY: info has info_len bytes, for which any value is valid; the caller guarantees its
+    // arrays.
     unsafe { call(Command::ObjGetInfoByFd, &mut attributes) }.map(drop)
 }
 
-/// Creates a map. It exists as long as the file descriptor, a duplicate of it or a pin.
+/// Creates a map. The map exists as long as the file descriptor, a duplicate of it or a pin.
 pub fn map_create(spec: &MapSpec) -> Result<OwnedFd> {
     let mut attributes = MapCreate {
         map_type: spec.map_type.0,
@@ -278,7 +279,7 @@ pub fn btf_load(blob: &[u8]) -> Result<OwnedFd> {
 /// The raw bytes of a BTF object, in host order. Requires CAP_SYS_ADMIN.
 pub fn btf_by_id(id: u32) -> Result<Vec<u8>> {
     let fd = by_id(Command::BtfGetFdById, id, 0)?;
-    // The first guess is enough for the BTF of most objects, and saves a call.
+    // The first size is sufficient for the BTF of most objects, and saves a call.
     let mut blob = vec![0u8; 16 << 10];
     loop {
         let mut info = BtfDescription {

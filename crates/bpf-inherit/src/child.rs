@@ -1,4 +1,4 @@
-//! What a command written in Rust calls: the inherited maps, programs and links as owned objects.
+//! For commands written in Rust: the inherited maps, programs and links as owned objects.
 
 use crate::environ::{self, Claim};
 use crate::fd::{duplicate, is_free};
@@ -20,7 +20,7 @@ use std::os::unix::ffi::OsStrExt;
 pub struct Named<T> {
     /// The n of `BPF_MAP<n>`, `BPF_PROG<n>` or `BPF_LINK<n>`.
     pub index: u32,
-    /// Its name, `BPF_MAP<n>_NAME`, in bytes, if it is set. Not checked: escape it before printing.
+    /// The name, `BPF_MAP<n>_NAME`, if it is set. Not checked: escape it before printing.
     pub name: Option<Vec<u8>>,
     /// `BPF_MAP<n>_LAYOUT`, if it is set: `KEY -> VALUE` in the notation of bpf-layout(7). Not
     /// checked: the package `bpf-layout` parses it.
@@ -47,16 +47,16 @@ pub struct InheritedObjects {
     pub programs: Objects<Object>,
     /// The links. A link that no process or pin holds is detached when it is closed.
     pub links: Objects<Object>,
-    /// A line for each variable that is wrong, for a log.
+    /// A line for each variable that violates the contract, for a log.
     pub warnings: Vec<String>,
 }
 
-/// Why an inherited object was not returned.
+/// The reason why an inherited object was not returned.
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InheritError {
-    /// What a file descriptor refers to could not be determined, for example because /proc is not
-    /// mounted, or it could not be duplicated.
+    /// The type of a file descriptor could not be determined, for example because /proc is not
+    /// mounted, or the file descriptor could not be duplicated.
     Unusable(String),
     /// No inherited object has this name or number, or it was taken out before.
     NotInherited(String),
@@ -81,10 +81,10 @@ impl std::error::Error for InheritError {}
 /// Opens the maps, programs and links that the environment declares.
 ///
 /// Each file descriptor is duplicated, so that the objects have no other owner in this process; the
-/// inherited file descriptors stay open, and the variables stay set. If the soft limit on open files
-/// is reached, it is raised for the time of a duplication. A variable whose number is
-/// closed, is something else, or is another object than its `_ID` declares, is skipped with a
-/// warning.
+/// inherited file descriptors stay open, and the variables stay set. If the soft limit on open
+/// files is reached, it is raised for the time of a duplication. A variable is skipped with a
+/// warning if its file descriptor is closed, is not an object of this kind, or is another object
+/// than its `_ID` declares.
 ///
 /// # Errors
 /// [`InheritError::Unusable`].
@@ -118,11 +118,13 @@ fn with_raised_limit<T>(open: impl FnOnce() -> Result<T, Errno>) -> Result<T, Er
 /// [`open_inherited`].
 ///
 /// # Safety
-/// No file descriptor that the variables name has an owner in this process: the variables are those
-/// that the process was started with by a program that handed the file descriptors over, nothing
-/// else has taken them, and this is called at most once. A variable may hold a stale number, which
-/// now belongs to a file that this process opened. The call takes only numbers that are not
-/// close-on-exec, so it is sufficient that it comes first in `main`.
+/// No file descriptor that the variables name has an owner in this process: the environment is that
+/// with which a program started this process and handed over the file descriptors, no other code
+/// has taken them, and this function is called at most once.
+///
+/// A variable may hold a stale number, which now belongs to a file that this process opened.
+/// Only file descriptors that are not close-on-exec are taken, so it is sufficient to call this
+/// function first in `main`.
 ///
 /// # Errors
 /// [`InheritError::Unusable`].
@@ -134,7 +136,7 @@ pub unsafe fn from_env() -> Result<InheritedObjects, InheritError> {
         }
         // SAFETY: it is open, and nothing in the process closes it during this call.
         let info = check(unsafe { BorrowedFd::borrow_raw(number) }, claim.kind, claim.id)?;
-        // SAFETY: the caller promises that it has no owner. It is taken once, because it is
+        // SAFETY: the caller guarantees that it has no owner. It is taken once, because it is
         // close-on-exec from here on.
         let fd = unsafe { OwnedFd::from_raw_fd(number) };
         let flag = fcntl(&fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC));
@@ -146,7 +148,7 @@ pub unsafe fn from_env() -> Result<InheritedObjects, InheritError> {
 fn collect(
     mut open: impl FnMut(&Claim) -> Result<Object, Mismatch>,
 ) -> Result<InheritedObjects, InheritError> {
-    // Not the raw environment: other threads may be changing it, which std guards against.
+    // Not the raw environment: another thread may change it, and only std locks it.
     let environment: Vec<Vec<u8>> = std::env::vars_os()
         .map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat())
         .collect();

@@ -29,14 +29,14 @@ const SOFTIRQS: Source = Source {
     parse: parse_header,
 };
 
-/// Why no entry of a per-CPU map can be read or written.
+/// The reason why entries of a per-CPU map cannot be read or written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CpusError {
     /// The files that list the possible CPUs are hidden.
     Unknown,
     /// An entry of the map has another number of values.
     Contradicted,
-    /// The number could not be compared with an entry of the map.
+    /// The number of CPUs could not be compared with an entry of the map.
     Uncompared(Errno),
 }
 
@@ -67,11 +67,11 @@ pub fn possible_cpus() -> std::result::Result<&'static [u32], CpusError> {
 /// The possible CPUs, and whether their number is certain.
 pub(crate) struct Possible {
     pub cpus: Vec<u32>,
-    /// Whether the number need not be compared with an entry of a map.
+    /// Whether the number is certain, and need not be compared with an entry of a map.
     pub confirmed: AtomicBool,
 }
 
-/// Read once; None if both sources are hidden.
+/// Determines the possible CPUs once per process; None if both sources are hidden.
 pub(crate) fn possible() -> Option<&'static Possible> {
     static POSSIBLE: OnceLock<Option<Possible>> = OnceLock::new();
     let read = |source: Source, confirmed| {
@@ -88,8 +88,8 @@ struct Source {
 }
 
 impl Source {
-    /// None unless the file is on the file system that is mounted at the root, with no other mount on
-    /// its path.
+    /// None unless the file is on the file system that is mounted at the root, with no other mount
+    /// on its path.
     fn read(&self) -> Option<Vec<u32>> {
         let root = open(self.root, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
         if fstatfs(&root).ok()?.filesystem_type() != self.magic {
@@ -109,7 +109,7 @@ fn parse_ranges(text: &str) -> Option<Vec<u32>> {
     for range in text.trim().split(',') {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
         let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
-        // No kernel has more (NR_CPUS); a malformed list must not use up the memory.
+        // No kernel supports more CPUs (NR_CPUS). A malformed list must not exhaust the memory.
         if last < first || last - first > 1 << 16 {
             return None;
         }

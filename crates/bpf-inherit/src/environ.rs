@@ -1,8 +1,8 @@
 //! The environment contract: the variables that declare maps (`BPF_NUM_MAPS`, `BPF_MAP<n>` and its
 //! `_ID`, `_NAME` and `_LAYOUT`), programs and links.
 //!
-//! Pure: an environment is a list of `NAME=VALUE` entries, in bytes. Whether a number is an open map
-//! is checked elsewhere ([`crate::inherited`]).
+//! Pure: an environment is a list of `NAME=VALUE` entries, in bytes. Whether a number is an open
+//! map is checked elsewhere ([`crate::inherited`]).
 
 mod variable;
 
@@ -21,7 +21,7 @@ pub struct Claim {
     pub kind: ObjectKind,
     /// The n of `BPF_MAP<n>`. Each kind is numbered by itself.
     pub index: u32,
-    /// The number of the file descriptor in the process whose environment it is.
+    /// The number of the file descriptor in the process that has the environment.
     pub fd: i32,
     /// `BPF_MAP<n>_ID`: the kernel's id of the object. None if it is not set: tc sets none.
     pub id: Option<u32>,
@@ -43,7 +43,7 @@ fn split(entry: &[u8]) -> (&[u8], &[u8]) {
     (&entry[..equals], entry.get(equals + 1..).unwrap_or_default())
 }
 
-/// What an environment declares as a whole: the scope of a command that names no sources.
+/// What an environment declares: the scope of a command without sources.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scope {
     /// Nothing: no variable of the contract is set.
@@ -56,7 +56,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// Why a command without sources found no object.
+    /// The reason why a command without sources found no object.
     pub fn why_nothing(self) -> &'static str {
         match self {
             Scope::Objects => "the objects that the environment declares are not open",
@@ -72,7 +72,7 @@ pub struct Claims {
     pub claims: Vec<Claim>,
     /// Claims whose ids are not numbers, so that the objects cannot be identified.
     pub without_id: Vec<Claim>,
-    /// As declared, whether or not the file descriptors are open.
+    /// The scope, which does not depend on whether the file descriptors are open.
     pub scope: Scope,
     /// Whether a variable of an object was dropped.
     pub dropped: bool,
@@ -81,14 +81,14 @@ pub struct Claims {
 }
 
 impl Claims {
-    /// Only the maps.
+    /// The claims of maps.
     pub fn maps(self) -> impl DoubleEndedIterator<Item = Claim> {
         self.claims.into_iter().filter(|claim| claim.kind == ObjectKind::Map)
     }
 }
 
-/// Reads what `environment` declares. If a name appears twice, the first one wins, as for
-/// getenv(3).
+/// Reads the declarations of `environment`, a list of `NAME=VALUE` entries. If a name appears
+/// twice, the first one wins, as for getenv(3).
 pub fn claims<'a>(environment: impl IntoIterator<Item = &'a [u8]>) -> Claims {
     let mut seen = BTreeSet::new();
     let mut scope = Scope::Undeclared;
@@ -169,7 +169,7 @@ fn read_number(claim: &Claim, value: &[u8], first: bool) -> Result<i32, String> 
     })
 }
 
-/// A warning if the count of a kind is not `found`.
+/// A warning if the declared count of a kind differs from the number of objects found.
 fn doubt(kind: ObjectKind, count: Option<&[u8]>, found: usize) -> Option<String> {
     let (counter, noun) = (kind.counter(), kind.noun());
     let plural = if found == 1 { "" } else { "s" };
@@ -204,12 +204,12 @@ pub fn build(inherited: Vec<CString>, objects: &[Claim]) -> Vec<CString> {
         entries.extend(CString::new(entry).ok());
     };
     for kind in ObjectKind::ALL {
-        let of_class = || objects.iter().filter(|claim| claim.kind == kind);
-        let count = of_class().count();
+        let of_kind = || objects.iter().filter(|claim| claim.kind == kind);
+        let count = of_kind().count();
         if count > 0 || kind == ObjectKind::Map {
             push(kind.counter(), count.to_string().as_bytes());
         }
-        for claim in of_class() {
+        for claim in of_kind() {
             let variable = claim.variable();
             push(&variable, claim.fd.to_string().as_bytes());
             if let Some(id) = claim.id {

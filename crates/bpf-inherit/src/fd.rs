@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 pub enum FdType {
     /// An object of bpf(2).
     Object(ObjectKind),
-    /// Anything else, with an article: `a socket`.
+    /// Another file, named with an article: `a socket`.
     Other(&'static str),
 }
 
@@ -23,14 +23,15 @@ impl FdType {
         }
     }
 
-    /// The type from the target of `/proc/PID/fd/N`. The kernel chooses the names
-    /// (`kernel/bpf/syscall.c`); the path of a file begins with a slash, so no file can pass for
-    /// a map.
+    /// Determines the type from the target of the link `/proc/PID/fd/N`. The kernel chooses the
+    /// names (`kernel/bpf/syscall.c`). No file can be mistaken for a map, because the path of a
+    /// file begins with a slash.
     pub fn of_link(target: &[u8]) -> FdType {
         match target {
             b"anon_inode:bpf-map" => FdType::Object(ObjectKind::Map),
             b"anon_inode:bpf-prog" => FdType::Object(ObjectKind::Program),
-            // The first name if the link was created with this fd, the second if it was opened.
+            // The first name if this fd was returned by BPF_LINK_CREATE, the second if the link was
+            // opened.
             b"anon_inode:bpf_link" | b"anon_inode:bpf-link" => FdType::Object(ObjectKind::Link),
             b"anon_inode:[perf_event]" => FdType::Other("a perf event"),
             b"anon_inode:btf" => FdType::Other("a BTF object"),
@@ -43,8 +44,11 @@ impl FdType {
     }
 }
 
-/// The type of `fd`, from the link in /proc: bpf(2) itself cannot be asked, since it describes a
-/// program as if it were a map.
+/// The type of `fd`, from the link in /proc. bpf(2) cannot be used, because it describes a program
+/// as if it were a map.
+///
+/// # Errors
+/// Those of readlink(2), such as ENOENT if /proc is not mounted.
 pub fn fd_type(fd: BorrowedFd) -> Result<FdType> {
     let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
     Ok(FdType::of_link(readlink(path.as_str())?.as_bytes()))
@@ -60,9 +64,9 @@ pub fn access_mode(fd: BorrowedFd) -> Result<AccessMode> {
     })
 }
 
-/// Another file descriptor for the object behind `number`, close-on-exec; EBADF if it is closed.
+/// Duplicates the file descriptor `number`, close-on-exec; EBADF if it is closed.
 pub(crate) fn duplicate(number: RawFd) -> Result<OwnedFd> {
-    // SAFETY: F_DUPFD_CLOEXEC takes no pointer, and answers EBADF for a closed number.
+    // SAFETY: F_DUPFD_CLOEXEC takes no pointer, and returns EBADF for a closed number.
     let fd = unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 0) };
     if fd == -1 {
         return Err(Errno::last());
@@ -80,25 +84,26 @@ pub fn is_closed(number: RawFd) -> bool {
 /// Whether `number` was closed when this process started: it is closed, or close-on-exec, as all
 /// file descriptors are that this process opens.
 pub fn is_free(number: RawFd) -> bool {
-    // SAFETY: F_GETFD takes no pointer, and answers EBADF for a closed number.
+    // SAFETY: F_GETFD takes no pointer, and returns EBADF for a closed number.
     let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
     flags == -1 || flags & libc::FD_CLOEXEC != 0
 }
 
-/// What /proc/self/fdinfo contains about a file descriptor: a line for each field.
+/// Reads /proc/self/fdinfo of a file descriptor: one line per field.
 pub fn info(fd: BorrowedFd) -> Result<String> {
     let path = format!("/proc/self/fdinfo/{}", fd.as_raw_fd());
     let text = std::fs::read_to_string(path);
     text.map_err(errno)
 }
 
-/// Accepts a connection on a listening socket (accept4(2)). It is close-on-exec and does not block.
+/// Accepts a connection on a listening socket (accept4(2)). The connection is close-on-exec and
+/// non-blocking.
 ///
 /// # Errors
-/// EAGAIN if no connection is pending on a socket that does not block.
+/// EAGAIN if no connection is pending on a non-blocking socket.
 pub fn accept(listener: BorrowedFd) -> Result<OwnedFd> {
     let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
-    // SAFETY: no address is asked for.
+    // SAFETY: no pointers: the address is not requested.
     let accepted = unsafe {
         libc::accept4(listener.as_raw_fd(), std::ptr::null_mut(), std::ptr::null_mut(), flags)
     };

@@ -1,4 +1,4 @@
-//! The objects that the environment declares, and that really were inherited.
+//! The objects that the environment declares and whose file descriptors were inherited.
 
 use crate::environ::{self, Claim, Claims, Scope};
 use crate::fd::{self, FdType};
@@ -11,45 +11,46 @@ use std::os::fd::{AsFd, BorrowedFd, RawFd};
 /// An inherited object.
 #[derive(Debug)]
 pub struct Inherited {
-    /// What the environment declares. Name and layout are unchecked.
+    /// The declaration in the environment. Name and layout are unchecked.
     pub claim: Claim,
-    /// Its file descriptor. It is not duplicated: below a limit on open files there may be no room
-    /// for as many again.
+    /// The file descriptor. It is not duplicated, because duplicates of all inherited file
+    /// descriptors might exceed the limit on open files.
     pub fd: InheritedFd,
     /// What the kernel reports about it.
     pub info: Info,
 }
 
-/// All inherited objects, and what was declared and is not there.
+/// All inherited objects, and a description of those that were declared but not inherited.
 #[derive(Debug, Default)]
 pub struct Inheritance {
-    /// What the environment declares, by kind and index.
+    /// The declared objects that were inherited, by kind and index.
     pub objects: Vec<Inherited>,
-    /// What it declares, whether or not the file descriptors are open.
+    /// The scope, which does not depend on whether the file descriptors are open.
     pub scope: Scope,
-    /// Whether an object that it declares is not among these.
+    /// Whether a declared object is missing.
     pub dropped: bool,
-    /// A line for each number that is closed or something else, and for a wrong count.
+    /// A line for each file descriptor that is closed or is not the declared object, and for each
+    /// wrong count.
     pub warnings: Vec<String>,
 }
 
-/// Why a file descriptor is not the object that was declared.
+/// The reason why a file descriptor is not the declared object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mismatch {
-    /// The number is closed.
+    /// The file descriptor is closed.
     Closed,
-    /// It is something else than an object of this kind.
+    /// The file descriptor is not an object of this kind.
     Type(FdType, ObjectKind),
-    /// It is another object than the environment declares: the number was closed and used again.
+    /// The object is not the declared one: the number was closed and used again.
     Id {
-        /// The kind of both.
+        /// The kind of both objects.
         kind: ObjectKind,
         /// The id of the object that the file descriptor refers to.
         is: u32,
         /// The declared id.
         declared: u32,
     },
-    /// Its type could not be determined, because /proc is not mounted, for example.
+    /// The type could not be determined, for example because /proc is not mounted.
     Unreadable(Errno),
 }
 
@@ -79,7 +80,8 @@ impl fmt::Display for Mismatch {
     }
 }
 
-/// Describes `fd`, if it is an object of this kind, and has this id if one is given.
+/// Describes the object of `fd`, after checking that it is of this kind and, if an id is given, has
+/// this id.
 pub fn check(fd: BorrowedFd, kind: ObjectKind, id: Option<u32>) -> Result<Info, Mismatch> {
     let fd_type = fd::fd_type(fd).map_err(Mismatch::Unreadable)?;
     if fd_type != FdType::Object(kind) {
@@ -111,11 +113,11 @@ impl InheritedFd {
 }
 
 impl Startup {
-    /// The objects that the environment declares and that were inherited.
+    /// Finds the objects that the environment declares and that were inherited.
     ///
     /// # Errors
-    /// The claim whose file descriptor is open and could not be identified: it may be a writable
-    /// map.
+    /// The claim of a file descriptor that is open and could not be identified: it may be a
+    /// writable map.
     pub fn inherited(&self) -> Result<Inheritance, (Claim, Errno)> {
         let environment = self.environment();
         let Claims { claims, scope, mut dropped, mut warnings, .. } =

@@ -1,6 +1,6 @@
-//! The kinds of objects that bpf(2) gives file descriptors of, and that a process can inherit.
+//! The kinds of bpf(2) objects that a process can inherit as file descriptors.
 
-/// What a file descriptor of bpf(2) refers to.
+/// The kind of a bpf(2) object.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ObjectKind {
     /// A map.
@@ -34,7 +34,7 @@ impl ObjectKind {
         }
     }
 
-    /// The name of an object that has no other: `map0`, `prog0` or `link0`.
+    /// The name for an object without a usable name: `map0`, `prog0` or `link0`.
     pub fn numbered(self, index: u32) -> String {
         match self {
             ObjectKind::Map => format!("map{index}"),

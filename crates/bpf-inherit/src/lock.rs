@@ -8,7 +8,8 @@ use crate::{Errno, Result};
 /// `BPF_F_LOCK`.
 const LOCK: u64 = 4;
 
-/// In the last page of the address space, which no process can map. (Page 0 may be mapped.)
+/// An address in the last page of the address space, which no process can map. (Page 0 may be
+/// mapped.)
 const UNREADABLE: u64 = u64::MAX;
 
 impl Map {
@@ -19,8 +20,8 @@ impl Map {
 
     /// `BPF_F_LOCK` for a map whose values have a spin lock, else 0. Asks the kernel once.
     ///
-    /// BTF has the answer as well, but requires CAP_SYS_ADMIN. Whether the map has BTF is always
-    /// known.
+    /// The map's BTF also shows whether values have a lock, but reading BTF requires CAP_SYS_ADMIN.
+    /// Whether the map has BTF is in its info.
     pub(crate) fn lock_flag(&self) -> Result<u64> {
         if !self.info().map_type.may_lock() || self.info().btf_value_type_id == 0 {
             return Ok(0);
@@ -37,10 +38,10 @@ impl Map {
         for command in [Command::MapLookupElem, Command::MapUpdateElem] {
             let mut attributes = self.element(&[], 0, LOCK);
             attributes.key = UNREADABLE;
-            // SAFETY: the types that may have locks have keys, and the kernel fails to read one
-            // from this address, before it reads or writes a value.
+            // SAFETY: the types that may have locks have keys. The kernel fails to read a key from
+            // this address before it reads or writes a value.
             match unsafe { call(command, &mut attributes) } {
-                // Not opened for this, or frozen.
+                // The file descriptor has another access mode, or the map is frozen.
                 Err(Errno::EPERM) => {}
                 Err(Errno::EINVAL) => return Ok(0),
                 Err(Errno::EFAULT) => return Ok(LOCK),

@@ -15,7 +15,7 @@ pub(crate) fn round_up(value_size: u32) -> usize {
     (value_size as usize).next_multiple_of(8)
 }
 
-/// A file descriptor that is known to be a map, with what the kernel reports about it.
+/// A file descriptor of a map, with what the kernel reports about the map.
 ///
 /// Every method that reads or writes values holds the spin lock of the value, if the value has one
 /// (`BPF_F_LOCK`).
@@ -40,10 +40,11 @@ impl From<Map> for OwnedFd {
 }
 
 impl Map {
-    /// Takes a file descriptor that should be a map.
+    /// Takes ownership of a map's file descriptor.
     ///
     /// # Errors
-    /// EINVAL if it is something else ([`Map::identify`] says what); it is closed.
+    /// EINVAL if the file descriptor is not a map ([`Map::identify`] returns its type); it is
+    /// closed.
     pub fn new(fd: OwnedFd) -> Result<Map> {
         Map::identify(fd)?.map_err(|_| Errno::EINVAL)
     }
@@ -55,7 +56,7 @@ impl Map {
         Ok(Map { fd, info, lock: OnceLock::new() })
     }
 
-    /// Takes a file descriptor that may be a map; if not, returns its type and closes it.
+    /// Takes ownership of a file descriptor; if it is not a map, closes it and returns its type.
     pub fn identify(fd: OwnedFd) -> Result<std::result::Result<Map, FdType>> {
         match fd::fd_type(fd.as_fd())? {
             FdType::Object(ObjectKind::Map) => {
@@ -103,7 +104,8 @@ impl Map {
         }
     }
 
-    /// Where in an entry of a per-CPU map the value of the CPU at `index` of [`Map::cpus`] is.
+    /// The range of bytes, in an entry of a per-CPU map, that the value of the CPU at `index` of
+    /// [`Map::cpus`] has.
     pub fn slot(&self, index: usize) -> Range<usize> {
         let start = index * self.stride();
         start..start + self.info.value_size as usize
@@ -141,8 +143,8 @@ impl Map {
         present(unsafe { call(Command::MapDeleteElem, &mut attributes) })
     }
 
-    /// Writes the key after `key`, or the first key, to `next`; false at the end. After a key that
-    /// is missing the kernel starts at the first one again.
+    /// Writes the key after `key`, or the first key, to `next`; false at the end. If `key` is
+    /// missing, the kernel returns the first key.
     pub fn next_key(&self, key: Option<&[u8]>, next: &mut [u8]) -> Result<bool> {
         self.check_sizes(key.unwrap_or(next), self.value_len())?;
         self.check_sizes(next, self.value_len())?;
@@ -151,8 +153,8 @@ impl Map {
         present(unsafe { call(Command::MapGetNextKey, &mut attributes) })
     }
 
-    /// Removes the next value from a queue or a stack, or the value of `key` from a hash, and
-    /// writes it to `value`; false if there is none.
+    /// Removes the next value from a queue or a stack, or the entry of `key` from a hash, and
+    /// writes the value to `value`; false if the queue is empty or the key is missing.
     pub fn take(&self, key: &[u8], value: &mut [u8]) -> Result<bool> {
         self.check_sizes(key, value.len())?;
         let mut attributes = self.element(key, value.as_mut_ptr() as u64, self.lock_flag()?);
@@ -163,7 +165,7 @@ impl Map {
     /// Makes the map read-only for bpf(2), permanently.
     ///
     /// # Errors
-    /// EBUSY while the map is mapped for writing, or is frozen.
+    /// EBUSY while the map is mapped for writing, or if it is already frozen.
     pub fn freeze(&self) -> Result<()> {
         // SAFETY: no pointers.
         unsafe { call(Command::MapFreeze, &mut self.element(&[], 0, 0)) }.map(drop)
@@ -179,11 +181,12 @@ impl Map {
         Entries { map: self, key: None, left: self.info.max_entries }
     }
 
-    /// An error unless the sizes of the map's entries are certain: the kernel reads and writes as
-    /// many bytes as the type says, and does not ask for the size of a buffer.
+    /// An error if the sizes of the map's entries are uncertain: the kernel reads and writes as
+    /// many bytes as the map type requires, whatever the size of the buffer.
     pub(crate) fn check_known(&self) -> Result<()> {
         if !self.info.map_type.is_known() {
-            // Entries of an unknown type may be larger than value_size, as those of per-CPU maps.
+            // Entries of an unknown type may be larger than value_size, as entries of per-CPU maps
+            // are.
             return Err(Errno::EOPNOTSUPP);
         }
         if self.info.map_type.is_per_cpu() {
@@ -192,7 +195,7 @@ impl Map {
         Ok(())
     }
 
-    /// An error unless a key and a value of these lengths are what the kernel reads and writes.
+    /// An error unless the kernel reads and writes keys and values of exactly these lengths.
     fn check_sizes(&self, key: &[u8], value_len: usize) -> Result<()> {
         self.check_known()?;
         let right = key.len() == self.key_len() && value_len == self.value_len();

@@ -1,28 +1,28 @@
-//! The table of map types: a row for each, with everything that the programs distinguish. What
-//! else can be asked of a type is computed from its row.
+//! The table of map types, with one row per type and all the properties that the programs
+//! distinguish. Other properties of a type are computed from its row.
 
 use Size::{Default as Or, Given, Zero};
 use std::fmt;
 
-/// `enum bpf_map_type`. The kernel may know more types than the table.
+/// `enum bpf_map_type`. The kernel may support more types than the table contains.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct MapType(pub u32);
 
-/// A size that a new map of a type has.
+/// The size of keys, values or entries of a new map of a type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Size {
-    /// It must be given.
+    /// The size must be given.
     Given,
-    /// It is 0, as the kernel requires.
+    /// The kernel requires 0.
     Zero,
-    /// This one, unless another one is given.
+    /// This size, unless another one is given.
     Default(u32),
 }
 
-/// What the keys of a type are.
+/// The keys of a map type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keys {
-    /// There are none.
+    /// The map has no keys.
     Absent,
     /// Bytes that user space and programs choose.
     Bytes,
@@ -30,7 +30,7 @@ pub enum Keys {
     Prefix,
     /// The index of a slot.
     Index,
-    /// The index of a slot that only programs choose.
+    /// The index of a slot, chosen by programs only.
     StackId,
     /// A file descriptor of the calling process, or what belongs to it: a socket, inode, task or
     /// cgroup.
@@ -39,7 +39,7 @@ pub enum Keys {
     Cgroup,
 }
 
-/// What the values of a type are.
+/// The values of a map type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Values {
     /// Bytes that user space and programs choose.
@@ -64,17 +64,17 @@ pub enum Values {
     StackTraces,
     /// The operations that programs implement for the kernel.
     Operations,
-    /// None that can be read: the map answers whether it may contain a value.
+    /// Values that cannot be read: the map only reports whether it may contain a value.
     Members,
-    /// Records of a ring buffer, which programs write and a process maps into memory.
+    /// Records of a ring buffer, which programs write. A process maps the ring buffer into memory.
     Records,
-    /// Records of a ring buffer, which a process maps into memory and writes.
+    /// Records of a ring buffer, which a process writes after mapping the ring buffer into memory.
     UserRecords,
     /// Memory without entries.
     Memory,
 }
 
-/// One property of a type, of those that keys and values do not determine.
+/// A property of a type that does not follow from its keys and values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trait {
     /// A value is one value for each possible CPU.
@@ -98,7 +98,7 @@ pub struct Row {
     pub key_size: Size,
     /// Bytes of a value.
     pub value_size: Size,
-    /// How many entries.
+    /// The number of entries.
     pub max_entries: Size,
     /// Flags without which the kernel refuses to create a map.
     pub flags: u32,
@@ -168,7 +168,7 @@ const fn row(
     Row { map_type, name, key_size, value_size, max_entries, flags, keys, values, traits }
 }
 
-/// Names the types that the programs treat by themselves.
+/// Constants for the types that the programs treat specially.
 macro_rules! types {
     ($($name:ident = $number:literal),* $(,)?) => {
         impl MapType {
@@ -188,14 +188,14 @@ types! {
     USER_RINGBUF = 31, CGRP_STORAGE = 32, ARENA = 33,
 }
 
-/// The row of the type with this name; a leading `BPF_MAP_TYPE_` in capitals is accepted too.
+/// The row of the type with this name, with or without `BPF_MAP_TYPE_` in capitals before it.
 pub fn by_name(name: &str) -> Option<&'static Row> {
     let kernel = name.strip_prefix("BPF_MAP_TYPE_").map(str::to_ascii_lowercase);
     let name = kernel.as_deref().unwrap_or(name);
     TABLE.iter().find(|row| row.name == name)
 }
 
-/// The name, or `type N` for a type that the table does not have.
+/// The name, or `type N` for a type that the table does not contain.
 impl fmt::Display for MapType {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self.row() {
@@ -207,7 +207,7 @@ impl fmt::Display for MapType {
 
 impl MapType {
     fn row(self) -> Option<&'static Row> {
-        // In the order of the numbers, from 1.
+        // Rows are in the order of the numbers, from 1.
         TABLE.get((self.0 as usize).checked_sub(1)?)
     }
 
@@ -220,12 +220,12 @@ impl MapType {
         self.row().is_some_and(|row| row.traits.contains(&property))
     }
 
-    /// The kind of its keys; None for a type that the table does not have.
+    /// The kind of its keys; None for a type that the table does not contain.
     pub fn keys(self) -> Option<Keys> {
         self.row().map(|row| row.keys)
     }
 
-    /// The kind of its values; None for a type that the table does not have.
+    /// The kind of its values; None for a type that the table does not contain.
     pub fn values(self) -> Option<Values> {
         self.row().map(|row| row.values)
     }
@@ -261,8 +261,8 @@ impl MapType {
         hashes.contains(&self) || self.is_filled()
     }
 
-    /// The types whose entries the kernel counts as they come and go (Linux 6.6). Its counter is 0 for
-    /// all other types.
+    /// The types whose entries the kernel counts as they come and go (Linux 6.6). Its counter is 0
+    /// for all other types.
     pub const COUNTED: [MapType; 5] = [
         MapType::HASH,
         MapType::PERCPU_HASH,
@@ -324,8 +324,8 @@ impl MapType {
         self.is_indexed() && self.holds_data()
     }
 
-    /// Whether an entry stays until the kernel removes it: a slot of an array, or what belongs to
-    /// an attached program and its cgroup.
+    /// Whether only the kernel removes an entry: a slot of an array, or the storage of an attached
+    /// program and its cgroup.
     pub fn keeps_elements(self) -> bool {
         self.is_filled() || self.keys() == Some(Cgroup)
     }
@@ -340,9 +340,9 @@ impl MapType {
         self.is_keyed_by_descriptor()
     }
 
-    /// Whether the kernel accepts BTF for key and value (`map_check_btf` in `kernel/bpf/syscall.c`):
-    /// it refuses BTF with ENOTSUPP or EINVAL for values that are not the map's own bytes. A type
-    /// that the table does not have may accept BTF.
+    /// Whether the kernel accepts BTF for key and value (`map_check_btf` in
+    /// `kernel/bpf/syscall.c`): it refuses BTF with ENOTSUPP or EINVAL for values that are not the
+    /// map's own bytes. A type that the table does not have may accept BTF.
     pub fn takes_btf(self) -> bool {
         match self.values() {
             Some(Data) => !self.is_queue(),

@@ -13,23 +13,23 @@ use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 pub struct Mapped {
     /// The start of the mapping, page-aligned.
     pages: NonNull<u8>,
-    /// Bytes of the first page before the first value.
+    /// The number of bytes before the first value in the first page.
     skip: usize,
-    /// Bytes of all values.
+    /// The number of bytes of all values.
     length: usize,
     stride: usize,
     writable: bool,
 }
 
 impl Mapped {
-    /// Whether a map is an array that can be mapped, with a read-write file descriptor.
+    /// Whether a map is an array that can be mapped. That requires a read-write file descriptor.
     pub fn is_made_for(info: &MapInfo) -> bool {
         info.map_type == MapType::ARRAY && info.flags & MMAPABLE != 0
     }
 
-    /// Maps the pages of `count` values, from the value at `first` on, and no others: the kernel
-    /// populates a mapping at once, which counts as memory in use. Requires a read-write file
-    /// descriptor, even for reading.
+    /// Maps only the pages of `count` values, starting with the value at index `first`, because the
+    /// kernel populates a mapping at once, and the pages count as memory in use. Requires a
+    /// read-write file descriptor, even for reading.
     ///
     /// # Errors
     /// EINVAL if the map cannot be mapped or does not have these values; EPERM if the file
@@ -64,7 +64,8 @@ impl Mapped {
         self.stride
     }
 
-    /// Copies the bytes from `offset` on, in words of 8 bytes, each of which is read atomically.
+    /// Copies the bytes from byte `offset` on, in words of 8 bytes, each of which is read
+    /// atomically.
     ///
     /// # Errors
     /// EINVAL unless offset and length are multiples of 8 inside the array.
@@ -82,12 +83,13 @@ impl Mapped {
         Ok(())
     }
 
-    /// Replaces the `size` bytes at `offset` atomically: `change` gets the present bytes, and is
-    /// called again if a concurrent writer has changed them. If `change` fails, nothing is written.
+    /// Replaces the `size` bytes at byte `offset` atomically: `change` receives the current bytes,
+    /// and is called again if a concurrent writer has changed them. If `change` fails, nothing is
+    /// written.
     ///
     /// # Errors
-    /// EINVAL if `size` is not 1, 2, 4 or 8, if `offset` is not a multiple of it or is outside of the
-    /// array, or if the mapping is not writable.
+    /// EINVAL if `size` is not 1, 2, 4 or 8, if `offset` is not a multiple of it or is outside of
+    /// the array, or if the mapping is not writable.
     pub fn change<E>(
         &self,
         offset: usize,
@@ -131,7 +133,7 @@ impl Mapped {
 
 impl Drop for Mapped {
     fn drop(&mut self) {
-        // SAFETY: the mapping that `part` made, whole.
+        // SAFETY: the whole mapping that `part` made.
         unsafe { libc::munmap(self.pages.as_ptr().cast(), self.skip + self.length) };
     }
 }

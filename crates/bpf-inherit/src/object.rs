@@ -28,7 +28,7 @@ impl Info {
         }
     }
 
-    /// The kernel's name: None if it has none, as no link has.
+    /// The kernel's name; None if there is none, as for every link.
     pub fn name(&self) -> Option<&[u8]> {
         let name = match self {
             Info::Map(info, _) => &info.name,
@@ -60,7 +60,8 @@ pub enum Object {
 }
 
 impl Object {
-    /// Takes a file descriptor that may be an object; if not, returns its type and closes it.
+    /// Takes ownership of a file descriptor; if it is not an object of bpf(2), closes it and
+    /// returns its type.
     pub fn identify(fd: OwnedFd) -> Result<std::result::Result<Object, FdType>> {
         Ok(Ok(match fd::fd_type(fd.as_fd())? {
             FdType::Object(ObjectKind::Map) => return Ok(Map::identify(fd)?.map(Object::Map)),
@@ -70,8 +71,8 @@ impl Object {
         }))
     }
 
-    /// Takes a file descriptor that may be an object of this kind; if not, returns its type and
-    /// closes it.
+    /// Takes ownership of a file descriptor; if it is not an object of this kind, closes it and
+    /// returns its type.
     pub fn identify_as(
         kind: ObjectKind,
         fd: OwnedFd,
@@ -113,7 +114,7 @@ impl Object {
         })
     }
 
-    /// Which kind of object it is.
+    /// The kind of the object.
     pub fn kind(&self) -> ObjectKind {
         match self {
             Object::Map(_) => ObjectKind::Map,
@@ -131,7 +132,7 @@ impl Object {
         }
     }
 
-    /// The kernel's name: None if it has none, as no link has.
+    /// The kernel's name; None if there is none, as for every link.
     pub fn name(&self) -> Option<&[u8]> {
         let name = match self {
             Object::Map(map) => &map.info().name,

@@ -9,8 +9,9 @@ const SO_PEERPIDFD: libc::c_int = 77;
 /// The most supplementary groups that a process can have (NGROUPS_MAX).
 const MAX_GROUPS: usize = 65536;
 
-/// Process, user and primary group (SO_PEERCRED), in this process's namespaces: a user without a
-/// mapping is the overflow user, 65534, and a process without a number is 0.
+/// The process, user and primary group of the peer (SO_PEERCRED), as numbers in the namespaces of
+/// this process. A user without a mapping is the overflow user, 65534; a process without a number
+/// is 0.
 pub fn credentials(socket: BorrowedFd) -> Result<(u32, u32, u32)> {
     // SAFETY: integers, for which all zeroes is valid.
     let mut found: libc::ucred = unsafe { zeroed() };
@@ -20,7 +21,7 @@ pub fn credentials(socket: BorrowedFd) -> Result<(u32, u32, u32)> {
     Ok((found.pid as u32, found.uid, found.gid))
 }
 
-/// Supplementary groups (SO_PEERGROUPS).
+/// The supplementary groups of the peer (SO_PEERGROUPS).
 pub fn groups(socket: BorrowedFd) -> Result<Vec<u32>> {
     let mut groups = vec![0u32; 64];
     loop {
@@ -68,8 +69,8 @@ pub fn pass_credentials(socket: BorrowedFd) -> Result<()> {
     crate::check(set.into()).map(drop)
 }
 
-/// Bytes that were sent and that the peer has not read, with the kernel's overhead (SIOCOUTQ):
-/// 0 if the peer has read all.
+/// The number of bytes that were sent and that the peer has not read, including the kernel's
+/// overhead (SIOCOUTQ); 0 if the peer has read everything.
 pub fn unread(socket: BorrowedFd) -> Result<usize> {
     let mut bytes: libc::c_int = 0;
     // SAFETY: the kernel writes one integer.

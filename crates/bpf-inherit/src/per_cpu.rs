@@ -1,5 +1,5 @@
-//! The size of an entry of a per-CPU map: the number of possible CPUs, compared with what the kernel
-//! writes.
+//! The size of an entry of a per-CPU map. The number of possible CPUs is compared with the number
+//! of bytes that the kernel writes.
 
 use crate::attribute::{Command, call};
 use crate::cpus::{CpusError, possible};
@@ -17,7 +17,7 @@ impl Map {
             match self.has_values_for(possible.cpus.len()) {
                 Ok(Some(true)) => possible.confirmed.store(true, Ordering::Relaxed),
                 Ok(Some(false)) => return Err(CpusError::Contradicted),
-                // No entry can be read, or not now.
+                // The map has no entry, or none can be read.
                 Ok(None) => {}
                 Err(errno) => return Err(CpusError::Uncompared(errno)),
             }
@@ -101,7 +101,7 @@ impl Guarded {
 
 impl Drop for Guarded {
     fn drop(&mut self) {
-        // SAFETY: the mapping that `new` made, whole.
+        // SAFETY: the whole mapping that `new` made.
         unsafe { libc::munmap(self.pages.as_ptr().cast(), self.all) };
     }
 }

@@ -4,7 +4,7 @@ use crate::{Errno, Result, check};
 
 /// The capability to administer the system (capabilities(7)).
 pub const CAP_SYS_ADMIN: u32 = 21;
-/// The capability to load programs that look into the kernel.
+/// The capability to load programs that read kernel memory (tracing).
 pub const CAP_PERFMON: u32 = 38;
 /// The capability to load programs and create maps.
 pub const CAP_BPF: u32 = 39;
@@ -16,11 +16,11 @@ pub fn restrict_process() -> Result<()> {
     prctl(libc::PR_SET_NO_NEW_PRIVS, 1)
 }
 
-/// Drops all capabilities except those of `keep`, permanently. Returns whether the process has all
-/// capabilities of `keep`: it does not gain any.
+/// Drops all capabilities except those in `keep`, permanently. Returns whether the process had all
+/// capabilities in `keep`: it does not gain capabilities.
 pub fn drop_capabilities(keep: &[u32]) -> Result<bool> {
-    // The bounding set first, because that requires CAP_SETPCAP. Without CAP_SETPCAP the set is
-    // left unchanged, which is harmless: no program is executed.
+    // The bounding set is dropped first, because that requires CAP_SETPCAP. Without CAP_SETPCAP the
+    // bounding set is unchanged, which is harmless, because no program is executed.
     for capability in 0..64 {
         if !keep.contains(&capability) {
             match prctl(libc::PR_CAPBSET_DROP, capability.into()) {
@@ -67,7 +67,7 @@ struct Half {
     inheritable: u32,
 }
 
-/// Whether this process has a capability, in effect.
+/// Whether the effective set of this process contains a capability.
 pub fn has_capability(capability: u32) -> Result<bool> {
     let halves = capabilities()?;
     let half = halves.get(capability as usize / 32).ok_or(Errno::EINVAL)?;

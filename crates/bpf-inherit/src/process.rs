@@ -4,7 +4,8 @@ use crate::{Errno, Result, check};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-/// Executes `file`, found by PATH as execvp(3) does, in place of this program; returns only on failure.
+/// Executes `file`, which is searched in PATH as execvp(3) does, instead of this program. Returns
+/// only on failure.
 pub fn exec(file: &CStr, arguments: &[CString], environment: &[CString]) -> Errno {
     let pointers = |strings: &[CString]| {
         let end = std::iter::once(std::ptr::null());
@@ -36,7 +37,7 @@ pub fn pidfd_getfd(pidfd: BorrowedFd, number: RawFd) -> Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 
-/// Whether the process behind `pidfd` has not been reaped, so that no other process has its number
+/// Whether the process of `pidfd` has not been reaped, so that no other process can have its number
 /// (pidfd_send_signal(2) with signal 0).
 pub fn is_alive(pidfd: BorrowedFd) -> bool {
     let none = std::ptr::null::<libc::siginfo_t>();
@@ -61,14 +62,15 @@ pub fn is_secure_execution() -> bool {
     (unsafe { libc::getauxval(libc::AT_SECURE) }) != 0
 }
 
-/// Runs `work` in a child process without signal handling, which goes on if this process is killed,
-/// and waits for it. Only for a process with one thread: locks that others hold stay locked in the child.
+/// Runs `work` in a child process, which continues if this process is killed, and waits for it. The
+/// child ignores SIGTERM and the signals of a terminal. Only for a process with one thread: locks
+/// held by other threads would stay locked in the child.
 ///
 /// # Errors
-/// Those of fork(2) and of `work`; EINTR if the child was killed, so that it is not known how far it
-/// came.
+/// Those of fork(2) and of `work`; EINTR if the child was killed, so that the part of `work` that
+/// was done is unknown.
 pub fn run_in_child(work: impl FnOnce() -> Result<()>) -> Result<()> {
-    // SAFETY: the child makes system calls, and ends by _exit.
+    // SAFETY: the child makes system calls, and exits with _exit.
     match check(unsafe { libc::fork() }.into())? {
         0 => {
             // A signal to the process group must not stop it halfway.

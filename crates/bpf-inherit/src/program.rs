@@ -1,7 +1,7 @@
 //! bpf(2) on programs: loads them, runs SYSCALL programs, attaches iterators.
 //!
-//! What a program may do is the verifier's decision. The functions here only pass slices whose sizes
-//! are those of the call, and own the file descriptors that it returns.
+//! What a program may do is the verifier's decision. The functions here only pass slices whose
+//! sizes are those of the call, and own the file descriptors that it returns.
 
 use crate::attribute::{Attribute, Command, call, call_for_fd};
 use crate::{Errno, Result};
@@ -33,8 +33,8 @@ pub struct ProgramSpec<'a> {
     pub name: &'a [u8],
     /// The kernel compares it with those that it takes for compatible with the GPL.
     pub license: &'a CStr,
-    /// `struct bpf_insn`, 8 bytes each as they are in memory. Maps are referred to by the numbers of
-    /// file descriptors, which must stay open during the call.
+    /// `struct bpf_insn`, 8 bytes each as they are in memory. Maps are referred to by the numbers
+    /// of file descriptors, which must stay open during the call.
     pub instructions: &'a [u64],
 }
 
@@ -147,8 +147,9 @@ pub fn load(spec: &ProgramSpec, log: &mut [u8]) -> Result<OwnedFd> {
     unsafe { call_for_fd(Command::ProgLoad, &mut attributes) }
 }
 
-/// Makes an iterator of a loaded program: over the entries of `map`, or over all objects of the kind
-/// that the program iterates over. Each reader of the link, and of its pins, starts a new walk.
+/// Makes an iterator of a loaded program: over the entries of `map`, or over all objects of the
+/// kind that the program iterates over. Each reader of the link, and of its pins, starts a new
+/// walk.
 ///
 /// # Errors
 /// EINVAL for a map of a type that cannot be iterated; EACCES if the program reads past the size of

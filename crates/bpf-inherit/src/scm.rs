@@ -4,7 +4,7 @@ use crate::{Errno, Result};
 use std::mem::{size_of, zeroed};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-/// SCM_MAX_FD: the kernel refuses to send more in one message.
+/// SCM_MAX_FD: the kernel refuses to send more file descriptors in one message.
 pub const MAX_FDS: usize = 253;
 
 /// SCM_PIDFD of `include/linux/socket.h`, since Linux 6.5.
@@ -19,11 +19,11 @@ pub struct Received {
     pub length: usize,
     /// The attached file descriptors, close-on-exec.
     pub fds: Vec<OwnedFd>,
-    /// The payload did not fit, and the rest was discarded.
+    /// Whether the payload was truncated, because it did not fit.
     pub payload_truncated: bool,
-    /// File descriptors did not fit into the buffer or the limit on open files, and were discarded.
+    /// Whether file descriptors were discarded, because of the buffer or the limit on open files.
     pub control_truncated: bool,
-    /// Process, user and group of the sender, if the socket has SO_PASSCRED.
+    /// The process, user and group of the sender, if the socket has SO_PASSCRED.
     pub credentials: Option<(u32, u32, u32)>,
 }
 
@@ -31,7 +31,7 @@ pub struct Received {
 /// sender's credentials if the socket has SO_PASSCRED.
 ///
 /// # Errors
-/// EAGAIN if no message is queued, also on a blocking socket, as an inherited one may be.
+/// EAGAIN if no message is queued, even if the socket is blocking, as an inherited socket may be.
 pub fn receive(socket: BorrowedFd, payload: &mut [u8]) -> Result<Received> {
     receive_into(socket, payload, credentials() + rights(MAX_FDS), libc::MSG_DONTWAIT)
 }
@@ -47,14 +47,14 @@ pub fn discard(socket: BorrowedFd) -> Result<()> {
     receive_into(socket, &mut [], 0, libc::MSG_DONTWAIT).map(drop)
 }
 
-/// Discards the next message, if there is one, whose file descriptors another user chose.
+/// Discards the next message, if any, which may have file descriptors that another user chose.
 ///
-/// The process that discards a message closes its files. That does not flush a FUSE file, since
-/// none was installed, but a socket with SO_LINGER, also one in the queue of another socket, blocks
-/// until a signal arrives. Therefore a child process discards the message. If fork(2) fails, this
-/// process does.
+/// The process that discards a message closes the files in it. A FUSE file is not flushed, since it
+/// was not installed. But closing a socket with SO_LINGER, or one in the queue of another socket,
+/// blocks until a signal arrives. Therefore a child process discards the message, or this process
+/// if fork(2) fails.
 pub fn discard_hostile(socket: BorrowedFd) -> Result<()> {
-    // SAFETY: the child only makes system calls, and ends with _exit.
+    // SAFETY: the child only makes system calls, and exits with _exit.
     let child = unsafe { libc::fork() };
     match child {
         -1 => discard(socket),
@@ -116,7 +116,7 @@ fn receive_into(
     flags: libc::c_int,
 ) -> Result<Received> {
     let mut iov = libc::iovec { iov_base: payload.as_mut_ptr().cast(), iov_len: payload.len() };
-    // u64 so that the control messages' headers are aligned.
+    // An array of u64, so that the headers of the control messages are aligned.
     let mut control = vec![0u64; space.div_ceil(size_of::<u64>())];
     // SAFETY: integers and pointers, for which all zeroes is valid.
     let mut message: libc::msghdr = unsafe { zeroed() };
@@ -185,7 +185,7 @@ fn take(message: &libc::msghdr) -> (Vec<OwnedFd>, Option<(u32, u32, u32)>) {
 /// Sends one message with these file descriptors, at most [`MAX_FDS`].
 ///
 /// # Errors
-/// EAGAIN if the socket does not block and its queue is full; EPIPE, without SIGPIPE, if the peer
+/// EAGAIN if the socket is non-blocking and its queue is full; EPIPE, without SIGPIPE, if the peer
 /// has closed the connection.
 pub fn send(socket: BorrowedFd, payload: &[u8], fds: &[BorrowedFd]) -> Result<()> {
     let mut iov =

@@ -1,7 +1,7 @@
-//! What a program is given when it starts: arguments, environment and file descriptors.
+//! The arguments, environment and file descriptors with which a program starts.
 //!
 //! Rust's runtime ignores SIGPIPE and opens /dev/null for closed standard streams before `main`,
-//! and neither can be undone for a command that is executed later. A program that hands over its
+//! and neither can be reverted for a command that is executed later. A program that hands over its
 //! environment and file descriptors therefore starts at C's `main` ([`entry!`](crate::entry!)).
 
 use crate::fd::is_free;
@@ -20,17 +20,17 @@ use std::rc::Rc;
 #[macro_export]
 macro_rules! entry {
     ($run:path) => {
-        /// What the C start-up code calls.
+        /// The function that C's start-up code calls.
         #[unsafe(no_mangle)]
         extern "C" fn main(count: i32, arguments: *const *const std::ffi::c_char) -> i32 {
-            // SAFETY: these are the arguments that C's main was given, nothing has run before,
-            // and the programs leave FD_CLOEXEC set on the file descriptors that they open.
+            // SAFETY: these are the arguments of C's main, no other code has run before, and the
+            // programs leave FD_CLOEXEC set on the file descriptors that they open.
             unsafe { $crate::startup::enter(count, arguments, $run) }
         }
     };
 }
 
-/// Calls `run`, after closed standard streams were made unavailable to files that are opened later.
+/// Reserves the numbers of closed standard streams, and calls `run`.
 ///
 /// # Safety
 /// `count` and `arguments` are those of C's `main`, which calls this first and once. The program
@@ -43,17 +43,17 @@ pub unsafe fn enter(
 ) -> i32 {
     hold_standard_streams();
     let arguments = (0..count as usize).map(|i| {
-        // SAFETY: C's main is given `count` pointers to strings that live as long as the process.
+        // SAFETY: C's main receives `count` pointers to strings that live as long as the process.
         let argument = unsafe { CStr::from_ptr(*arguments.add(i)) };
         OsStr::from_bytes(argument.to_bytes()).to_owned()
     });
     i32::from(run(Startup { fds: RefCell::default() }, arguments.collect()))
 }
 
-/// Opens a file descriptor on each of 0, 1 and 2 that is closed, so that no file that is opened
-/// later gets the number, and is written to as stderr. Reading and writing it fail with EBADF, as
-/// if it were closed; and it is close-on-exec, so that the command finds it closed, as the caller
-/// left it.
+/// Opens a file descriptor on each of 0, 1 and 2 that is closed. Otherwise a file that is opened
+/// later might get the number 2, and messages would be written to it. Reading and writing the file
+/// descriptor fail with EBADF, as if it were closed. It is close-on-exec, so the command finds the
+/// stream closed, as this process did.
 fn hold_standard_streams() {
     for standard in (0..=2).filter(|&number| is_free(number)) {
         // The lowest free number is the one that was checked. An error here recurs later.
@@ -68,7 +68,7 @@ fn hold_standard_streams() {
 /// process, so that no file descriptor gets two owners.
 #[derive(Debug)]
 pub struct Startup {
-    /// Those that have been asked for, by number.
+    /// The file descriptors that were requested, by number.
     fds: RefCell<BTreeMap<RawFd, InheritedFd>>,
 }
 
@@ -98,7 +98,7 @@ impl AsFd for InheritedFd {
 }
 
 impl Startup {
-    /// The environment, entry by entry and unchanged: also entries without `=`, and names that
+    /// The unchanged entries of the environment, including entries without `=` and names that
     /// appear twice.
     pub fn environment(&self) -> Vec<CString> {
         unsafe extern "C" {
@@ -123,8 +123,8 @@ impl Startup {
     /// The inherited file descriptor `number`.
     ///
     /// # Errors
-    /// EBADF if `number` is closed, or was opened by this process: those are close-on-exec, and
-    /// none that was inherited is.
+    /// EBADF if `number` is closed, or was opened by this process: file descriptors that this
+    /// process opened are close-on-exec, and inherited ones are not.
     pub fn fd(&self, number: RawFd) -> Result<InheritedFd> {
         if is_free(number) {
             return Err(Errno::EBADF);
@@ -147,10 +147,10 @@ impl Startup {
     /// Takes ownership of an inherited file descriptor, and makes it close-on-exec.
     ///
     /// # Errors
-    /// EBUSY while it is in use elsewhere.
+    /// EBUSY while another clone of `fd` exists.
     pub fn take(&self, fd: InheritedFd) -> Result<OwnedFd> {
         let number = fd.number();
-        // The list has one, and the caller another.
+        // One is in the list, and the caller has the other.
         if Rc::strong_count(&fd.0) > 2 {
             return Err(Errno::EBUSY);
         }
@@ -162,9 +162,9 @@ impl Startup {
         Ok(owned)
     }
 
-    /// Puts `fd` in the place of an inherited file descriptor, for the command to inherit.
+    /// Replaces an inherited file descriptor by `fd`, for the command to inherit.
     pub fn replace(&self, inherited: &InheritedFd, fd: OwnedFd) -> Result<()> {
-        // SAFETY: no pointers. The number stays open, and keeps having no owner.
+        // SAFETY: no pointers. The number stays open, and still has no owner.
         let replaced = unsafe { libc::dup3(fd.as_raw_fd(), inherited.number(), 0) };
         crate::check(replaced.into()).map(drop)
     }

@@ -2,7 +2,8 @@
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-/// Rows and columns of the terminal behind `fd`; None if it is not a terminal, or has no size.
+/// The numbers of rows and columns of the terminal `fd`; None if `fd` is not a terminal, or has no
+/// size.
 pub fn window(fd: BorrowedFd) -> Option<(usize, usize)> {
     // SAFETY: integers, for which all zeroes is valid.
     let mut size: libc::winsize = unsafe { std::mem::zeroed() };

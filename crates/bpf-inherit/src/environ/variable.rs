@@ -3,7 +3,7 @@
 use crate::ObjectKind;
 
 impl ObjectKind {
-    /// The start of its variables, before the n: `BPF_MAP`.
+    /// The start of the names of its variables, before the n: `BPF_MAP`.
     pub fn stem(self) -> &'static str {
         match self {
             ObjectKind::Map => "BPF_MAP",
@@ -34,21 +34,21 @@ pub(super) enum Variable {
     Malformed,
 }
 
-/// The variable of the contract that `name` is, if any.
+/// Identifies a variable of the contract by its name; None for other names.
 pub(super) fn variable(name: &[u8]) -> Option<(ObjectKind, Variable)> {
-    // Quick for most names of an environment.
+    // Most names of an environment are decided here.
     let ours = name.starts_with(b"BPF_");
     ObjectKind::ALL
         .into_iter()
         .filter(|_| ours)
-        .find_map(|class| Some((class, of_class(class, name)?)))
+        .find_map(|kind| Some((kind, identify_as(kind, name)?)))
 }
 
-fn of_class(class: ObjectKind, name: &[u8]) -> Option<Variable> {
-    if name == class.counter().as_bytes() {
+fn identify_as(kind: ObjectKind, name: &[u8]) -> Option<Variable> {
+    if name == kind.counter().as_bytes() {
         return Some(Variable::Count);
     }
-    let rest = name.strip_prefix(class.stem().as_bytes())?;
+    let rest = name.strip_prefix(kind.stem().as_bytes())?;
     let end = rest.iter().position(|b| !b.is_ascii_digit()).unwrap_or(rest.len());
     let (digits, suffix) = rest.split_at(end);
     if digits.is_empty() {
@@ -60,7 +60,7 @@ fn of_class(class: ObjectKind, name: &[u8]) -> Option<Variable> {
         b"" => Variable::Descriptor,
         b"_ID" => Variable::Id,
         b"_NAME" => Variable::Name,
-        b"_LAYOUT" if class == ObjectKind::Map => Variable::Layout,
+        b"_LAYOUT" if kind == ObjectKind::Map => Variable::Layout,
         _ => return None,
     };
     Some(index.map_or(Variable::Malformed, |n| if canonical { of(n) } else { Variable::Malformed }))
