@@ -1,18 +1,4 @@
-//! BPF maps, programs and links inherited as file descriptors, and the system calls to use them.
-//!
-//! `bpf-exec` opens maps, describes them in the environment (`BPF_NUM_MAPS`, `BPF_MAP<n>`,
-//! `BPF_MAP<n>_ID`, `BPF_MAP<n>_NAME`, `BPF_MAP<n>_LAYOUT`), and executes a command that inherits
-//! their file descriptors. A command written in Rust takes them by name or number:
-//!
-//! ```no_run
-//! let mut inherited = bpf_inherit::open_inherited()?;
-//! let hits = inherited.maps.by_name("hits")?;
-//! for entry in hits.object.entries() {
-//!     let (key, value) = entry?;
-//!     println!("{key:?} {value:?}");
-//! }
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
+#![doc = include_str!("../README.md")]
 //!
 //! Errors of system calls are plain [`Errno`] values, to which the callers add the object and the
 //! operation.
@@ -52,10 +38,10 @@ pub use map::Map;
 pub use map_type::MapType;
 pub use startup::{InheritedFd, Startup};
 
-/// What every system call returns.
+/// The result of a system call.
 pub type Result<T> = std::result::Result<T, Errno>;
 
-/// Turns the -1 of a system call into the error that errno holds.
+/// Converts the -1 of a system call to the error in errno.
 fn check(returned: libc::c_long) -> Result<libc::c_long> {
     if returned == -1 { Err(Errno::last()) } else { Ok(returned) }
 }
