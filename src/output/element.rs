@@ -6,8 +6,8 @@ use bpf_layout::{Number, Slot};
 
 /// An output format, in which entries are printed one after the other.
 pub trait ElementFormat {
-    /// The number of passes over all entries: more than one if the format groups its output by
-    /// something other than entries.
+    /// The number of times that all entries are walked: more than one if the format groups its
+    /// output by something other than entries.
     fn passes(&self) -> usize {
         1
     }

@@ -10,15 +10,15 @@ use bpf_inherit::object::Info;
 use serde::Serialize;
 use std::os::unix::ffi::OsStrExt;
 
-/// A file in JSON, in the order of its members.
+/// The members of the JSON object of a file, in their order.
 #[derive(Serialize)]
-struct Row {
+struct FileRow {
     #[serde(serialize_with = "document::text")]
     path: Vec<u8>,
-    /// directory, symlink, map, prog, link; null for a pin that cannot be opened.
+    /// directory, symlink, map, prog or link; null for a pin that cannot be opened.
     kind: Option<&'static str>,
     id: Option<u32>,
-    /// The type's name.
+    /// The name of the type.
     #[serde(rename = "type")]
     object_type: Option<String>,
     #[serde(serialize_with = "document::optional_text")]
@@ -26,15 +26,15 @@ struct Row {
     mode: String,
     uid: u32,
     gid: u32,
-    /// Of a symbolic link.
+    /// The target of a symbolic link.
     #[serde(serialize_with = "document::optional_text")]
     target: Option<Vec<u8>>,
     error: Option<String>,
 }
 
-impl Row {
-    fn new(file: &File) -> Row {
-        let mut row = Row {
+impl FileRow {
+    fn new(file: &File) -> FileRow {
+        let mut row = FileRow {
             path: file.path.as_os_str().as_bytes().to_vec(),
             kind: None,
             id: None,
@@ -103,12 +103,12 @@ impl Row {
 /// A line for each file, below a header.
 pub fn table(files: &[File]) -> String {
     let header = ["KIND", "ID", "TYPE", "NAME", "MODE", "OWNER", "PATH"].map(String::from).to_vec();
-    let rows = files.iter().map(|file| Row::new(file).cells());
+    let rows = files.iter().map(|file| FileRow::new(file).cells());
     let lines: Vec<Vec<String>> = std::iter::once(header).chain(rows).collect();
     align(&lines, &[false, true, false, false, false, false, false])
 }
 
 /// An array of objects.
 pub fn json(files: &[File]) -> Vec<u8> {
-    document::json(&files.iter().map(Row::new).collect::<Vec<_>>())
+    document::json(&files.iter().map(FileRow::new).collect::<Vec<_>>())
 }

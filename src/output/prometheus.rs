@@ -2,7 +2,7 @@
 //! the fields of the key.
 //!
 //! See <https://prometheus.io/docs/instrumenting/exposition_formats/>, version 0.0.4.
-//! All samples of a metric must be consecutive, so there is one pass over the entries per metric.
+//! All samples of a metric must be consecutive, so all entries are walked once per metric.
 
 mod labels;
 pub mod names;

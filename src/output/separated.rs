@@ -116,8 +116,7 @@ impl ElementFormat for Separated<'_> {
             if at > 0 {
                 out.push(self.separator);
             }
-            // Names consist of C identifiers, dots, brackets, and @ before digits: nothing to
-            // quote.
+            // Names consist of C identifiers, dots, and @ before digits, and need no quotes.
             out.extend_from_slice(name.as_bytes());
         }
         out.push(b'\n');
