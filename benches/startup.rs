@@ -6,19 +6,24 @@
 
 mod common;
 
+use bpf_inherit::AccessMode;
+use bpf_inherit::bpf::{map_info, obj_get, obj_pin};
+use common::kernel::{BPFFS, create, last_error, private_bpffs};
 use common::report::median;
 use common::{Options, Result, start};
-use std::error::Error;
-use std::ffi::{CStr, CString, OsString};
-use std::io;
+use std::ffi::{CString, OsString};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
-use std::{env, fs, mem, ptr};
+use std::{env, fs, mem};
 
-const BPFFS: &str = "/sys/fs/bpf";
+/// `BPF_MAP_TYPE_ARRAY`.
+const ARRAY: u32 = 2;
 /// Numbers of pinned maps; the differences between them show whether the cost is linear.
 const SIZES: [u32; 5] = [1, 250, 500, 750, 1000];
+/// The upper bound of the cost of a map in bpf-exec, as a multiple of opening it and reading its info.
+const BOUND: f64 = 6.0;
 
 fn main() -> ExitCode {
     start("startup", "--rounds", 1000, run)
@@ -30,13 +35,14 @@ fn run(options: &Options) -> Result<bool> {
     for n in SIZES {
         fs::create_dir(set_dir(n))?;
         for i in 0..n {
-            pin_array(&format!("{}/m{i:04}", set_dir(n)))?;
+            obj_pin(create(ARRAY, 4, 8, 1)?.as_fd(), &pin(n, i)?)?;
         }
     }
     let slot = format!("{}/m0000", set_dir(1));
     let bpf_exec = options.bin_dir.join("bpf-exec").into_os_string();
     let bpf_map = options.bin_dir.join("bpf-map").into_os_string();
     let bpftool = find("bpftool")?;
+    let get = ["get", &slot, "0"];
     let lookup = ["map", "lookup", "pinned", &slot, "key", "0", "0", "0", "0"];
 
     let one = [
@@ -47,10 +53,14 @@ fn run(options: &Options) -> Result<bool> {
             bpf_exec.clone(),
             &["--pin", &slot, "--", "/bin/true"],
         ),
-        Program::new("bpf-map get MAP 0", bpf_map, &["get", &slot, "0"]),
+        Program::new("bpf-map get MAP 0", bpf_map.clone(), &get),
         Program::new("bpftool map lookup pinned MAP key", bpftool, &lookup),
     ];
-    one[3].prints(b"0\n")?;
+    // No measured run checks the output.
+    let output = command(&bpf_map, &get).stderr(Stdio::inherit()).output()?;
+    if output.stdout != b"0\n" {
+        return Err(format!("bpf-map get: printed {:?}", output.stdout).into());
+    }
 
     let mut report = Report::default();
     println!("{:<36}{:>10}{:>10}", "median of spawn to exit; peak", "us", "KiB");
@@ -60,18 +70,22 @@ fn run(options: &Options) -> Result<bool> {
     report.line("bpf-map get / bpftool", runs[3].us / runs[4].us, 0.75);
     report.line("bpf-map get / true", runs[3].us / runs[0].us, 1.1);
 
-    let sets = SIZES.map(|n| {
+    let mut sets = Vec::from(SIZES.map(|n| {
         let title = format!("bpf-exec --pin DIR, {n} maps");
         Program::new(&title, bpf_exec.clone(), &["--pin", &set_dir(n), "--", "/bin/true"])
-    });
+    }));
+    let most = SIZES[SIZES.len() - 1];
+    let pins = (0..most).map(|i| pin(most, i)).collect::<Result<_>>()?;
+    sets.push(Program::Loop(format!("open and info alone, {most} maps"), pins));
     // These take long enough for fewer rounds to give a steady median.
     println!();
     let runs = measure(&sets, options.rounds.div_ceil(5))?;
     println!();
+    let open = runs[SIZES.len()].us / f64::from(most);
     for i in 1..SIZES.len() {
-        let title = format!("us a map, {} to {}", SIZES[i - 1], SIZES[i]);
+        let title = format!("a map / open and info, {} to {}", SIZES[i - 1], SIZES[i]);
         let maps = f64::from(SIZES[i] - SIZES[i - 1]);
-        report.line(&title, (runs[i].us - runs[i - 1].us) / maps, 10.0);
+        report.line(&title, (runs[i].us - runs[i - 1].us) / maps / open, BOUND);
     }
     #[allow(clippy::cast_precision_loss)]
     report.line("KiB at the peak, 1000 maps", runs[SIZES.len() - 1].peak_kib as f64, 4095.0);
@@ -80,6 +94,11 @@ fn run(options: &Options) -> Result<bool> {
 
 fn set_dir(maps: u32) -> String {
     format!("{BPFFS}/{maps}")
+}
+
+/// The path of pin `index` in the set of `maps` maps.
+fn pin(maps: u32, index: u32) -> Result<CString> {
+    Ok(CString::new(format!("{}/m{index:04}", set_dir(maps)))?)
 }
 
 #[derive(Default)]
@@ -96,10 +115,11 @@ impl Report {
     }
 }
 
-struct Program {
-    title: String,
-    path: OsString,
-    args: Vec<String>,
+enum Program {
+    /// A title, a path and arguments.
+    Command(String, OsString, Vec<String>),
+    /// A title, and pins that this process opens and describes one after the other.
+    Loop(String, Vec<CString>),
 }
 
 struct Run {
@@ -113,32 +133,26 @@ struct Run {
 impl Program {
     fn new(title: &str, path: OsString, args: &[&str]) -> Self {
         let args = args.iter().map(|&arg| arg.to_owned()).collect();
-        Self { title: title.to_owned(), path, args }
+        Self::Command(title.to_owned(), path, args)
     }
 
-    fn command(&self) -> Command {
-        let mut command = Command::new(&self.path);
-        command.args(&self.args).stdin(Stdio::null());
-        command
-    }
-
-    /// Fails unless this writes `expected` to stdout, which no measured run looks at.
-    fn prints(&self, expected: &[u8]) -> Result<()> {
-        let output = self.command().stderr(Stdio::inherit()).output();
-        let output = output.map_err(|error| format!("{}: {error}", self.title))?;
-        if output.stdout == expected {
-            return Ok(());
+    fn title(&self) -> &str {
+        match self {
+            Program::Command(title, ..) | Program::Loop(title, _) => title,
         }
-        Err(format!("{}: printed {:?}", self.title, output.stdout).into())
     }
 
     /// Runs it to its end; a status other than 0 is an error, as a failure may be fast.
     fn once(&self) -> Result<Run> {
-        let mut command = self.command();
+        let (title, path, args) = match self {
+            Program::Command(title, path, args) => (title, path, args),
+            Program::Loop(_, pins) => return open_all(pins),
+        };
+        let mut command = command(path, args);
         command.stdout(Stdio::null());
         let mut status = 0;
         let start = Instant::now();
-        let child = command.spawn().map_err(|error| format!("{}: {error}", self.title))?;
+        let child = command.spawn().map_err(|error| format!("{title}: {error}"))?;
         // SAFETY: all zeros is a valid rusage.
         let mut usage: libc::rusage = unsafe { mem::zeroed() };
         // SAFETY: both pointers are to live, writable values; `child` was not waited for.
@@ -148,10 +162,25 @@ impl Program {
             return Err(last_error("wait4"));
         }
         if status != 0 {
-            return Err(format!("{}: wait status {status:#x}", self.title).into());
+            return Err(format!("{title}: wait status {status:#x}").into());
         }
         Ok(Run { us, peak_kib: usage.ru_maxrss })
     }
+}
+
+fn command(path: &OsString, args: &[impl AsRef<std::ffi::OsStr>]) -> Command {
+    let mut command = Command::new(path);
+    command.args(args).stdin(Stdio::null());
+    command
+}
+
+/// BPF_OBJ_GET and BPF_OBJ_GET_INFO_BY_FD for each pin, and no other work.
+fn open_all(pins: &[CString]) -> Result<Run> {
+    let start = Instant::now();
+    for pin in pins {
+        map_info(obj_get(pin, AccessMode::ReadWrite)?.as_fd())?;
+    }
+    Ok(Run { us: start.elapsed().as_secs_f64() * 1e6, peak_kib: 0 })
 }
 
 /// Prints and returns the median time and the highest peak of each. Every other round
@@ -174,7 +203,7 @@ fn measure(programs: &[Program], rounds: usize) -> Result<Vec<Run>> {
     let runs = medians.zip(peaks).map(|(us, peak_kib)| Run { us, peak_kib });
     let runs: Vec<Run> = runs.collect();
     for (program, run) in programs.iter().zip(&runs) {
-        println!("{:<36}{:>10.0}{:>10}", program.title, run.us, run.peak_kib);
+        println!("{:<36}{:>10.0}{:>10}", program.title(), run.us, run.peak_kib);
     }
     Ok(runs)
 }
@@ -186,52 +215,4 @@ fn find(program: &str) -> Result<OsString> {
         .find(|file| file.is_file())
         .map(PathBuf::into_os_string)
         .ok_or_else(|| format!("{program}: not in PATH").into())
-}
-
-fn last_error(operation: &str) -> Box<dyn Error> {
-    format!("{operation}: {}", io::Error::last_os_error()).into()
-}
-
-/// Mounts a bpffs that this process and its children alone see.
-fn private_bpffs() -> Result<()> {
-    // SAFETY: no memory is involved, and this process has one thread.
-    if unsafe { libc::unshare(libc::CLONE_NEWNS) } < 0 {
-        return Err(last_error("unshare (needs root)"));
-    }
-    mount(c"none", "/", libc::MS_REC | libc::MS_PRIVATE)?;
-    mount(c"bpf", BPFFS, 0)
-}
-
-fn mount(kind: &CStr, target: &str, flags: libc::c_ulong) -> Result<()> {
-    let target = CString::new(target)?;
-    // SAFETY: the strings end in NUL; a null `data` means no options.
-    let done =
-        unsafe { libc::mount(kind.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, ptr::null()) };
-    if done < 0 { Err(last_error("mount")) } else { Ok(()) }
-}
-
-/// Makes and pins an array of one u64, without BTF.
-fn pin_array(path: &str) -> Result<()> {
-    const BPF_MAP_CREATE: libc::c_long = 0;
-    const BPF_OBJ_PIN: libc::c_long = 6;
-    const BPF_MAP_TYPE_ARRAY: u32 = 2;
-    let path = CString::new(path)?;
-    // map_type, key_size, value_size, max_entries: `union bpf_attr` in linux/bpf.h.
-    let create = [BPF_MAP_TYPE_ARRAY, 4, 8, 1];
-    // SAFETY: the kernel reads the given size, and no pointer is in it.
-    let map = unsafe {
-        libc::syscall(libc::SYS_bpf, BPF_MAP_CREATE, &raw const create, size_of_val(&create))
-    };
-    if map < 0 {
-        return Err(last_error("BPF_MAP_CREATE"));
-    }
-    // pathname, then bpf_fd and file_flags: two u32 that share a u64.
-    let pin = [path.as_ptr() as u64, u64::from(u32::try_from(map)?).to_le()];
-    // SAFETY: the kernel reads the given size and the path, which outlives the call.
-    let pinned =
-        unsafe { libc::syscall(libc::SYS_bpf, BPF_OBJ_PIN, &raw const pin, size_of_val(&pin)) };
-    let error = last_error("BPF_OBJ_PIN");
-    // SAFETY: `map` was opened above and is not used again.
-    unsafe { libc::close(i32::try_from(map)?) };
-    if pinned < 0 { Err(error) } else { Ok(()) }
 }
