@@ -1,6 +1,6 @@
-//! What `bpf-agent` costs: a descriptor handed out beside a bare SCM_RIGHTS round trip of the
-//! same sizes, clients one after another and at once, and what it takes to hold many objects
-//! and to hand out a million descriptors.
+//! The cost of `bpf-agent`: a file descriptor that is handed out, compared with a bare SCM_RIGHTS
+//! round trip of the same sizes; clients in sequence and at once; and the memory for many objects
+//! and for a million file descriptors that were handed out.
 //!
 //! Needs root: it mounts a bpffs in a mount namespace of its own, and both end with it.
 
@@ -87,13 +87,13 @@ fn show(title: &str, value: f64) {
     println!("{title:<40}{value:>10.2}");
 }
 
-/// An agent that runs, with its state in a bpffs. It logs every decision, to nobody.
+/// A running agent, with its state in a bpffs. Its log is discarded.
 struct Agent {
     child: Child,
     path: PathBuf,
 }
 
-/// What an agent takes: kB in memory, now and at most, and descriptors.
+/// The resources of an agent: memory in kB, now and at the peak, and open file descriptors.
 struct Size {
     resident: u64,
     peak: u64,
@@ -161,7 +161,7 @@ fn get(name: &str) -> Vec<u8> {
     packet(2, &[name])
 }
 
-/// Bytes and descriptors of the next packet; the descriptors are closed.
+/// The numbers of bytes and file descriptors of the next packet. The file descriptors are closed.
 fn receive(socket: &OwnedFd) -> Result<(usize, usize)> {
     let mut buffer = [0; 4096];
     let received = scm::receive_at_most(socket.as_fd(), &mut buffer, scm::MAX_FDS)?;
@@ -173,7 +173,7 @@ fn reply_length(client: &OwnedFd) -> Result<usize> {
     Ok(receive(client)?.0)
 }
 
-/// Seconds of a round trip: a request, and a reply with one descriptor.
+/// The mean time in seconds of a round trip: a request, and a reply with one file descriptor.
 fn trips(socket: &OwnedFd, count: usize) -> Result<f64> {
     let request = get("one");
     let start = Instant::now();
@@ -186,7 +186,7 @@ fn trips(socket: &OwnedFd, count: usize) -> Result<f64> {
     Ok(start.elapsed().as_secs_f64() / count as f64)
 }
 
-/// As many clients as may be: all connect, all ask, and all are answered.
+/// [`AT_ONCE`] clients: all connect, all send a request, and all receive a reply.
 fn at_once(agent: &Agent) -> Result<()> {
     let clients = (0..AT_ONCE).map(|_| agent.connect()).collect::<Result<Vec<_>>>()?;
     for client in &clients {
@@ -200,7 +200,7 @@ fn at_once(agent: &Agent) -> Result<()> {
     Ok(())
 }
 
-/// A process that does nothing but answer each packet with a packet and a descriptor.
+/// A process that only replies to each packet with a packet and a file descriptor.
 struct Bare {
     socket: OwnedFd,
     pid: libc::pid_t,
@@ -220,7 +220,7 @@ impl Bare {
                     .is_ok_and(|r| r.length > 0)
                     && scm::send(theirs.as_fd(), &reply, &[map.as_fd()]).is_ok()
                 {}
-                // SAFETY: nothing of the parent's is to be undone here.
+                // SAFETY: exits without running the parent's destructors.
                 unsafe { libc::_exit(0) }
             }
             pid => Ok(Bare { socket: ours, pid }),
@@ -229,7 +229,7 @@ impl Bare {
 
     fn stop(self) -> Result<()> {
         drop(self.socket);
-        // SAFETY: a child of ours, and no status is asked for.
+        // SAFETY: a child of this process, whose status is not requested.
         match unsafe { libc::waitpid(self.pid, std::ptr::null_mut(), 0) } {
             -1 => Err(last_error("waitpid")),
             _ => Ok(()),

@@ -1,6 +1,5 @@
-//! Values by the hundred thousand: `bpf-map batch` beside the system call itself, and
-//! `bpf-map load` beside `bpftool batch file`. What is compared takes turns within one run,
-//! and medians count.
+//! Many values: `bpf-map batch` compared with the system call alone, and `bpf-map load` compared
+//! with `bpftool batch file`. The commands run in turns within one run, and medians are compared.
 //!
 //! Needs root: it mounts a bpffs in a mount namespace of its own, and both end with it.
 
@@ -37,7 +36,7 @@ fn run(options: &Options) -> Result<bool> {
 
     let mut times: [Vec<f64>; 4] = Default::default();
     for _ in 0..options.rounds {
-        // Each fills a map of its own, and leaves it full to who reads.
+        // Each command fills a map of its own; the reading commands use the second one.
         let _ = fs::remove_file(PIN);
         create()?;
         times[0].push(timed(&mut bpftool)?);
@@ -67,7 +66,7 @@ fn run(options: &Options) -> Result<bool> {
     Ok(over.contains(&true))
 }
 
-/// The same updates, and gets of some of them, in three languages.
+/// Input files with the same updates in two formats, and with gets of some of the keys.
 struct Files {
     _dir: tempfile::TempDir,
     jsonl: PathBuf,
@@ -99,12 +98,12 @@ impl Files {
     }
 }
 
-/// Keys all over the map, each once.
+/// Different keys, spread over the map.
 fn picked() -> impl Iterator<Item = u32> {
     (0..GETS).map(|i| i * 7919 % ENTRIES)
 }
 
-/// Seconds that a command takes, whose output nobody reads. It must succeed.
+/// The time of a command in seconds. Its output is discarded, and it must succeed.
 fn timed(command: &mut Command) -> Result<f64> {
     command.stdin(Stdio::null()).stdout(Stdio::null());
     let start = Instant::now();
@@ -113,7 +112,7 @@ fn timed(command: &mut Command) -> Result<f64> {
     if status.success() { Ok(seconds) } else { Err(format!("{command:?}: {status}").into()) }
 }
 
-/// Seconds for the gets by BPF_MAP_LOOKUP_ELEM and nothing else.
+/// The time of the gets in seconds, by BPF_MAP_LOOKUP_ELEM alone.
 fn lookups(map: i32) -> Result<f64> {
     const BPF_MAP_LOOKUP_ELEM: libc::c_long = 1;
     let start = Instant::now();
@@ -133,7 +132,7 @@ fn lookups(map: i32) -> Result<f64> {
     Ok(start.elapsed().as_secs_f64())
 }
 
-/// Makes and pins a hash of u32 to u64, without BTF; its descriptor.
+/// Creates and pins a hash of u32 to u64, without BTF, and returns its file descriptor.
 fn create() -> Result<i32> {
     const BPF_MAP_CREATE: libc::c_long = 0;
     const BPF_OBJ_PIN: libc::c_long = 6;

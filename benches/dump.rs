@@ -21,7 +21,7 @@ use std::time::Instant;
 
 const BPFFS: &str = "/sys/fs/bpf";
 const ENTRIES: u32 = 1_000_000;
-/// bpftool takes its time over these.
+/// Fewer entries, because bpftool is slow for structs.
 const STRUCTS: u32 = 200_000;
 const BATCH: usize = 4096;
 const HASH: u32 = 1;
@@ -154,7 +154,7 @@ impl Pinned {
 
 impl Drop for Pinned {
     fn drop(&mut self) {
-        // The next map should find the memory free.
+        // Frees the memory for the next map.
         let _ = std::fs::remove_file(&self.pin);
     }
 }
@@ -201,7 +201,7 @@ fn btf() -> Vec<u8> {
 
 enum Contender<'a> {
     Program(String, OsString, Vec<&'a str>),
-    /// LOOKUP_BATCH and nothing else, in this process.
+    /// Only LOOKUP_BATCH, in this process.
     Loop(&'a Map),
 }
 
@@ -231,7 +231,8 @@ impl<'a> Contender<'a> {
         }
     }
 
-    /// Runs it to its end; a status other than 0 is an error, as a failure may be fast.
+    /// Runs the program to its end. A status other than 0 is an error, because a failure may be
+    /// fast.
     fn once(&self) -> Result<Run> {
         let start = Instant::now();
         match self {
@@ -273,8 +274,8 @@ impl<'a> Contender<'a> {
     }
 }
 
-/// Prints and returns the median time and the highest peak of each. Every other round
-/// goes backwards, so that none always follows the same one.
+/// Prints and returns the median time and the highest peak of each contender. Every other round
+/// runs them in reverse order, so that none always follows the same one.
 fn measure(rounds: usize, contenders: &[Contender]) -> Result<Vec<Run>> {
     let mut times = vec![Vec::with_capacity(rounds); contenders.len()];
     let mut peaks = vec![0; contenders.len()];

@@ -1,6 +1,6 @@
-//! How long bpf-exec and bpf-map take from spawn to exit, beside programs that do as
-//! much or less. Ratios of medians within one run count, not the microseconds: commands
-//! that are compared take turns, so that whatever slows the machine slows them all.
+//! The time of bpf-exec and bpf-map from spawn to exit, compared with programs that do the same or
+//! less. Only ratios of medians within one run are bounded, not times: the commands that are
+//! compared run in turns, so that load on the machine affects all of them.
 //!
 //! Needs root: it mounts a bpffs in a mount namespace of its own, and both end with it.
 
@@ -20,9 +20,10 @@ use std::{env, fs, mem};
 
 /// `BPF_MAP_TYPE_ARRAY`.
 const ARRAY: u32 = 2;
-/// Numbers of pinned maps; the differences between them show whether the cost is linear.
+/// Numbers of pinned maps. The differences show whether the cost is linear.
 const SIZES: [u32; 5] = [1, 250, 500, 750, 1000];
-/// The upper bound of the cost of a map in bpf-exec, as a multiple of opening it and reading its info.
+/// The upper bound of the cost of a map in bpf-exec, as a multiple of opening it and reading its
+/// info.
 const BOUND: f64 = 6.0;
 
 fn main() -> ExitCode {
@@ -77,7 +78,7 @@ fn run(options: &Options) -> Result<bool> {
     let most = SIZES[SIZES.len() - 1];
     let pins = (0..most).map(|i| pin(most, i)).collect::<Result<_>>()?;
     sets.push(Program::Loop(format!("open and info alone, {most} maps"), pins));
-    // These take long enough for fewer rounds to give a steady median.
+    // These take longer, so fewer rounds are sufficient for a stable median.
     println!();
     let runs = measure(&sets, options.rounds.div_ceil(5))?;
     println!();
@@ -124,9 +125,8 @@ enum Program {
 
 struct Run {
     us: f64,
-    /// The most of any image that the process was: exec keeps the mark, so a wrapper's
-    /// own peak is in it. So is that of this program, whose memory a child shares until
-    /// its first exec: no figure is below what this program takes.
+    /// The highest peak of all programs that the process executed, because exec keeps the maximum.
+    /// It is not lower than the memory of this bench, which a child shares until its first exec.
     peak_kib: i64,
 }
 
@@ -142,7 +142,8 @@ impl Program {
         }
     }
 
-    /// Runs it to its end; a status other than 0 is an error, as a failure may be fast.
+    /// Runs the program to its end. A status other than 0 is an error, because a failure may be
+    /// fast.
     fn once(&self) -> Result<Run> {
         let (title, path, args) = match self {
             Program::Command(title, path, args) => (title, path, args),
@@ -183,8 +184,8 @@ fn open_all(pins: &[CString]) -> Result<Run> {
     Ok(Run { us: start.elapsed().as_secs_f64() * 1e6, peak_kib: 0 })
 }
 
-/// Prints and returns the median time and the highest peak of each. Every other round
-/// goes backwards, so that none always follows the same one.
+/// Prints and returns the median time and the highest peak of each program. Every other round runs
+/// them in reverse order, so that no program always follows the same one.
 fn measure(programs: &[Program], rounds: usize) -> Result<Vec<Run>> {
     let warm_up = rounds.div_ceil(20);
     let mut times = vec![Vec::with_capacity(rounds); programs.len()];

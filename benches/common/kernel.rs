@@ -1,6 +1,6 @@
-//! What the benches ask of the kernel directly, by numbers of their own.
+//! System calls of the benches.
 
-// Each bench uses a part of it.
+// Each bench uses only a part of this module.
 #![allow(dead_code)]
 
 use super::Result;
@@ -9,10 +9,10 @@ use std::ffi::CString;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::{io, ptr};
 
-/// Where a bench has its bpffs.
+/// The directory on which a bench mounts a bpffs.
 pub const BPFFS: &str = "/sys/fs/bpf";
 
-/// Mounts a bpffs that this process and its children alone see.
+/// Mounts a bpffs that only this process and its children see.
 pub fn private_bpffs() -> Result<()> {
     // SAFETY: no memory is involved, and this process has one thread.
     if unsafe { libc::unshare(libc::CLONE_NEWNS) } < 0 {
@@ -20,7 +20,7 @@ pub fn private_bpffs() -> Result<()> {
     }
     let (root, target) = (c"/".as_ptr(), CString::new(BPFFS)?);
     let flags = libc::MS_REC | libc::MS_PRIVATE;
-    // SAFETY: the strings end in NUL; null means nothing.
+    // SAFETY: the strings end in NUL; the other arguments may be null.
     let private = unsafe { libc::mount(c"none".as_ptr(), root, ptr::null(), flags, ptr::null()) };
     let bpf = c"bpf".as_ptr();
     // SAFETY: as above.
@@ -28,7 +28,7 @@ pub fn private_bpffs() -> Result<()> {
     if private < 0 || mounted < 0 { Err(last_error("mount")) } else { Ok(()) }
 }
 
-/// A new map without a name: type, bytes of a key, bytes of a value, entries.
+/// Creates a map without a name, of this type, with keys and values of these sizes in bytes.
 pub fn create(kind: u32, key: u32, value: u32, entries: u32) -> Result<OwnedFd> {
     const BPF_MAP_CREATE: libc::c_long = 0;
     // The beginning of `union bpf_attr` in linux/bpf.h.

@@ -1,4 +1,4 @@
-//! What the benches share: their options, and how they end.
+//! The options and exit statuses of the benches.
 
 pub mod kernel;
 pub mod report;
@@ -19,7 +19,7 @@ pub struct Options {
     pub check: bool,
 }
 
-/// Runs a bench: `run` prints all measurements, and tells whether any is over its bound.
+/// Runs a bench: `run` prints all measurements, and returns whether any exceeds its bound.
 /// `flag` is the one of [`ROUNDS`] that it takes, `rounds` what that is if it is not given.
 pub fn start(
     name: &str,
