@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A client of bpf-agent, for those who write one in another language; see bpf-agent(7).
+"""A client of bpf-agent, as a model for clients in other languages; see bpf-agent(7).
 
 usage: agent.py SOCKET list [GLOB]
        agent.py SOCKET get NAME... [-- COMMAND [ARGUMENT]...]
@@ -7,8 +7,9 @@ usage: agent.py SOCKET list [GLOB]
        agent.py SOCKET remove NAME...
        agent.py SOCKET wait NAME...
 
-get prints number, kind, id and access of each descriptor, or runs COMMAND, which finds them
-as a command of bpf-exec does. Exit status: the command's; 1 if a name is absent; 2 on failure.
+get prints number, kind, id and access mode of each file descriptor, or runs COMMAND, which
+inherits them as a command of bpf-exec does. Exit status: that of the command; 1 if a name is not
+found; 2 on failure.
 """
 
 import array, os, socket, struct, subprocess, sys
@@ -17,10 +18,10 @@ VERSION = 2
 LIST, GET, PUT, REMOVE, WAIT = 1, 2, 3, 4, 6  # operations
 MORE = 1  # flag of a reply
 ABSENT = 3  # status
-NUMBER = 1  # of every request: there is one on a connection
+NUMBER = 1  # of every request, since each connection has only one
 MAX_PACKET, MAX_FDS = 131072, 253
 KINDS = {1: "map", 2: "prog", 3: "link"}
-# What /proc calls them; a link by either name, as the kernel's version has it.
+# The names in /proc. The name of a link depends on the version of the kernel.
 LINKS = {"map": "bpf-map", "prog": "bpf-prog", "link": ("bpf_link", "bpf-link")}
 ACCESS = ["-", "r", "w", "rw"]
 STATES = ["memory", "pinned", "unused", "changed", "gone"]
@@ -35,7 +36,7 @@ class Ended(Exception):
 
 
 class Packet:
-    """Bytes that are read from the front. Numbers are in host order, without padding."""
+    """Bytes that are consumed from the start. Numbers are in host order, without padding."""
 
     def __init__(self, data):
         self.data = data
@@ -62,24 +63,25 @@ def string(data):
 
 
 def text(data):
-    """Bytes from elsewhere, fit for a terminal."""
+    """Untrusted bytes, escaped for a terminal."""
     return ascii(data.decode("utf-8", "backslashreplace"))[1:-1]
 
 
 def receive(connection, fds):
-    """One packet. Its descriptors join `fds` whatever happens, so that the caller closes them."""
+    """Receives a packet. Its file descriptors are added to `fds` even on failure, so that the caller
+    closes them."""
     room = socket.CMSG_SPACE(4 * MAX_FDS)
     data, control, flags, _ = connection.recvmsg(MAX_PACKET, room, socket.MSG_CMSG_CLOEXEC)
     for level, kind, rights in control:
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
             fds.extend(array.array("i", rights[: len(rights) // 4 * 4]))
     if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
-        raise Failure("a packet or its descriptors were cut off")
+        raise Failure("a packet or its file descriptors were truncated")
     return data
 
 
 def reply(connection, operation, fds):
-    """The records of a whole reply."""
+    """Receives a whole reply, and returns its records."""
     records, more = [], True
     while more:
         before = len(fds)
@@ -103,7 +105,7 @@ def reply(connection, operation, fds):
 
 
 def trust(connection):
-    """An error if this is root and the agent is not: it could hand out anything under any name."""
+    """Refuses an agent of another user if this is root: it could send any object under any name."""
     peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
     _, uid, _ = struct.unpack("=iII", peer)
     if os.geteuid() == 0 and uid != 0:
@@ -111,7 +113,7 @@ def trust(connection):
 
 
 def ask(path, operation, body, send=()):
-    """The records and descriptors that answer one request."""
+    """Sends a request, and returns the records and file descriptors of the reply."""
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", send))] if send else []
     for _ in range(5):
         fds = []
@@ -131,7 +133,7 @@ def ask(path, operation, body, send=()):
 
 
 def check(fd, record, name):
-    """An error unless a descriptor is what its record says, and the record is of `name`."""
+    """Checks that a file descriptor is the object in its record, and that the record is for `name`."""
     kind, id, access, _, its_name, _ = record
     with open(f"/proc/self/fdinfo/{fd}") as file:
         info = dict(line.split(":", 1) for line in file if ":" in line)
@@ -143,7 +145,7 @@ def check(fd, record, name):
 
 
 def environment(records, fds):
-    """The variables of bpf-exec(1), in place of those that were inherited."""
+    """The environment, with the variables of bpf-exec(1) instead of inherited ones."""
     old = (b"BPF_NUM_", b"BPF_MAP", b"BPF_PROG", b"BPF_LINK")
     variables = {name: value for name, value in os.environb.items() if not name.startswith(old)}
     numbers = {"map": 0}

@@ -6,8 +6,8 @@
 //! 42
 //! ```
 //!
-//! `counter MAP [KEY [ADD]]`: MAP is a name, or the n of `BPF_MAP<n>`; keys are
-//! of 32 bits, values of 64; KEY is 0 by default. Exit status: 0, 1 if the key is
+//! `counter MAP [KEY [ADD]]`: MAP is a name, or the n of `BPF_MAP<n>`; keys have 32 bits and values
+//! 64 bits; KEY is 0 by default. Exit status: 0, 1 if the key is
 //! missing, 2 on failure.
 
 use std::error::Error;
@@ -27,7 +27,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Does what the arguments say; the value at the end, or None if the key is missing.
+/// Reads the counter that the arguments name, and adds to it. Returns the new value; None if the
+/// key is missing.
 fn count() -> Result<Option<u64>, Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (name, numbers) = arguments.split_first().ok_or("usage: counter MAP [KEY [ADD]]")?;

@@ -7,10 +7,10 @@
 //! …
 //! ```
 //!
-//! `objects run PROGRAM` runs a program once, on an empty Ethernet frame, and prints what it
-//! returned (a type that the kernel can run in a test: socket_filter, sched_cls, xdp and others).
-//! `objects read LINK` copies what an iterator writes to stdout. Each is named by its name, or
-//! by the n of `BPF_PROG<n>` or `BPF_LINK<n>`. Exit status: 0, or 2 on failure.
+//! `objects run PROGRAM` runs a program once, on an Ethernet frame of zeroes, and prints the return
+//! value. The program has a type that the kernel can test: socket_filter, sched_cls, xdp and
+//! others. `objects read LINK` copies the output of an iterator to stdout. PROGRAM and LINK are
+//! names, or the n of `BPF_PROG<n>` or `BPF_LINK<n>`. Exit status: 0, or 2 on failure.
 
 use bpf_inherit::object::Object;
 use bpf_inherit::{InheritError, Objects};
@@ -59,12 +59,12 @@ fn find(objects: &mut Objects<Object>, name: &str) -> Result<Object, InheritErro
     Ok(found?.object)
 }
 
-/// `union bpf_attr`, as far as the two commands read it.
+/// The fields of `union bpf_attr` that the two commands read.
 #[repr(C)]
 #[derive(Default)]
 struct Attr {
     fd: u32,
-    /// The returned value; of BPF_ITER_CREATE the flags.
+    /// The return value; the flags for BPF_ITER_CREATE.
     value: u32,
     data_size_in: u32,
     data_size_out: u32,
@@ -73,7 +73,7 @@ struct Attr {
     rest: [u64; 6],
 }
 
-/// What the program returns for a frame of nothing but zeroes.
+/// Runs the program on a frame of zeroes, and returns its return value.
 fn run(program: &Object) -> io::Result<u32> {
     let frame = [0u8; 14];
     let mut attr = Attr {
@@ -82,22 +82,22 @@ fn run(program: &Object) -> io::Result<u32> {
         data_in: frame.as_ptr() as u64,
         ..Attr::default()
     };
-    // SAFETY: the kernel reads the frame's 14 bytes, and writes nothing but the attr.
+    // SAFETY: the kernel reads the 14 bytes of the frame, and writes only to attr.
     unsafe { bpf(BPF_PROG_TEST_RUN, &mut attr)? };
     Ok(attr.value)
 }
 
-/// A new run of an iterator.
+/// Starts an iterator. Its output is read from the file.
 fn read(link: &Object) -> io::Result<File> {
     let mut attr = Attr { fd: link.as_fd().as_raw_fd() as u32, ..Attr::default() };
-    // SAFETY: no pointers, and what is returned is a new descriptor, which is ours.
+    // SAFETY: no pointers, and the result is a new file descriptor without an owner.
     Ok(unsafe { OwnedFd::from_raw_fd(bpf(BPF_ITER_CREATE, &mut attr)?) }.into())
 }
 
 /// # Safety
-/// Every pointer in `attr` must be good for what the command reads and writes there.
+/// Every pointer in `attr` must be valid for the bytes that the command reads and writes.
 unsafe fn bpf(command: libc::c_long, attr: &mut Attr) -> io::Result<i32> {
-    // SAFETY: attr is as long as is said; the rest is the caller's promise.
+    // SAFETY: attr is live and of the size that is passed; the caller guarantees the rest.
     let result =
         unsafe { libc::syscall(libc::SYS_bpf, command, &raw mut *attr, size_of::<Attr>()) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as i32) }

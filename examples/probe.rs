@@ -1,4 +1,4 @@
-//! Tells what a process may do with the BPF maps that it inherited, by trying it:
+//! Tries all operations on inherited BPF maps, and reports which ones this process may use:
 //!
 //! ```text
 //! # bpf-exec -r --lock --pin /sys/fs/bpf/hits -- setpriv --reuid=nobody probe hits /sys/fs/bpf
@@ -7,16 +7,15 @@
 //! …
 //! ```
 //!
-//! `probe [--high-bits | --x32] [MAP [DIRECTORY [BYTE]]]` tries one map, or each
-//! that was inherited, and prints a line for each attempt: its name, a tab, and `ok`
-//! or the error. With DIRECTORY, on a bpf file system, it also pins the map there and
-//! opens the pin for writing. `--high-bits` gives each command a garbage upper half,
-//! which the kernel does not look at but a careless filter would; `--x32` uses the
-//! system call's second number on x86_64.
+//! `probe [--high-bits | --x32] [MAP [DIRECTORY [BYTE]]]` tries one map, or every inherited map,
+//! and prints a line for each attempt: its name, a tab, and `ok` or the error. With DIRECTORY, on a
+//! bpf file system, it also pins the map there and opens the pin for writing. `--high-bits` sets
+//! bits in the upper half of each command's number, which the kernel ignores but an incorrect
+//! filter compares; `--x32` uses the number of the system call in the x32 ABI of x86_64.
 //!
-//! **It changes the map**: what is updated gets the value that it had, or BYTE in
-//! all its bytes; what is deleted is put back; but a map that lets itself be frozen
-//! is frozen for ever, and a pin stays. Use a map made for the purpose.
+//! **It changes the map**: updates write the old value, or BYTE in all bytes; deleted entries are
+//! added again; but a map that can be frozen stays frozen, and the pin is not removed. Use a map
+//! that was created for this purpose.
 
 use bpf_inherit::Map;
 use nix::errno::Errno;
@@ -28,7 +27,7 @@ use std::path::{Path, PathBuf};
 
 type Attempt<T> = Result<T, Errno>;
 
-/// `enum bpf_cmd` of linux/bpf.h, as far as tried here.
+/// The commands of `enum bpf_cmd` (linux/bpf.h) that are tried.
 #[derive(Clone, Copy)]
 #[rustfmt::skip]
 enum Command {
@@ -37,36 +36,36 @@ enum Command {
     LookupBatch = 24, LookupAndDeleteBatch = 25, UpdateBatch = 26, DeleteBatch = 27,
 }
 
-/// How bpf(2) is called: the system call's number, and what is added to each command.
+/// How bpf(2) is called: the number of the system call, and the bits that are set in each command.
 #[derive(Clone, Copy)]
 struct Way {
     number: libc::c_long,
     high: libc::c_long,
 }
 
-/// `union bpf_attr`, a word for each 32 bits, of which each command reads its own.
+/// `union bpf_attr` in words of 32 bits.
 type Words = [u32; 32];
 
 impl Way {
-    /// One call.
+    /// Calls bpf(2).
     ///
     /// # Safety
-    /// Pointers among `words` must be good for what `command` reads and writes there.
+    /// Every pointer in `words` must be valid for the bytes that `command` reads and writes.
     unsafe fn call(self, command: Command, words: &mut Words) -> Attempt<i32> {
         let command = self.high | command as libc::c_long;
-        // SAFETY: words are live and of the size told; the rest is the caller's promise.
+        // SAFETY: words are live and of the size that is passed; the caller guarantees the rest.
         let result =
             unsafe { libc::syscall(self.number, command, words.as_mut_ptr(), size_of::<Words>()) };
         Errno::result(result).map(|result| result as i32)
     }
 
-    /// A call without pointers that returns no descriptor.
+    /// Calls a command without pointers that does not return a file descriptor.
     fn plain(self, command: Command, first: u32) -> Attempt<()> {
         // SAFETY: no pointers.
         unsafe { self.call(command, &mut attr(&[(0, first)], &[])) }.map(drop)
     }
 
-    /// A call whose result is a new descriptor.
+    /// Calls a command that returns a new file descriptor.
     ///
     /// # Safety
     /// As for [`Way::call`].
@@ -78,7 +77,8 @@ impl Way {
     }
 }
 
-/// Sets words, and pairs of words that hold an address, by their places.
+/// Returns zeroes, except for these words and addresses, given with their indices. An address has
+/// two words.
 fn attr(words: &[(usize, u32)], addresses: &[(usize, *const u8)]) -> Words {
     let mut all = [0; 32];
     for &(place, word) in words {
@@ -92,7 +92,7 @@ fn attr(words: &[(usize, u32)], addresses: &[(usize, *const u8)]) -> Words {
     all
 }
 
-/// One element of a map, in buffers that are large enough for the map.
+/// An entry of a map, in buffers that are large enough for the map.
 struct Element {
     fd: i32,
     key: Vec<u8>,
@@ -100,7 +100,7 @@ struct Element {
 }
 
 impl Element {
-    /// The first key that the map has, or zeroes.
+    /// An entry with the first key of the map, or with zeroes if the map is empty or unreadable.
     fn first(way: Way, map: &Map) -> Element {
         // Each CPU's value is rounded up to 8 bytes; no kernel is built for more than 8192 CPUs.
         let cpus = if map.info().map_type.is_per_cpu() { 8192 } else { 1 };
@@ -111,7 +111,7 @@ impl Element {
         };
         let mut key = element.key.clone();
         let mut words = attr(&[(0, element.fd as u32)], &[(4, key.as_mut_ptr())]);
-        // SAFETY: a null key asks for the first, which is written to key_size bytes.
+        // SAFETY: a null key requests the first key, which is written to key_size bytes.
         if unsafe { way.call(Command::NextKey, &mut words) }.is_ok() {
             element.key = key;
         }
@@ -120,7 +120,7 @@ impl Element {
 
     fn run(&mut self, way: Way, command: Command) -> Attempt<()> {
         let mut addresses = vec![(2, self.key.as_ptr())];
-        // Of a field that a command does not have the kernel wants it to be zero.
+        // The kernel requires fields that a command does not use to be zero.
         if !matches!(command, Command::Delete) {
             addresses.push((4, self.value.as_mut_ptr()));
         }
@@ -129,9 +129,9 @@ impl Element {
         unsafe { way.call(command, &mut words) }.map(drop)
     }
 
-    /// The same for a batch of one. A lookup reaches one in the map's own order.
+    /// Runs a batch command on one entry. A lookup returns the first entry in the order of the map.
     fn batch(&mut self, way: Way, command: Command) -> Attempt<()> {
-        // The kernel's cursor is a key, or 32 bits where the key is shorter.
+        // The kernel's cursor is a key, or 32 bits if keys are shorter.
         let mut cursor = vec![0; self.key.len().max(4)];
         let mut words = attr(
             &[(8, 1), (9, self.fd as u32)],
@@ -143,13 +143,13 @@ impl Element {
         );
         // SAFETY: a count of 1, so one key, one value and a cursor, each large enough.
         match unsafe { way.call(command, &mut words) } {
-            Err(Errno::ENOENT) if words[8] == 1 => Ok(()), // the last batch says so
+            Err(Errno::ENOENT) if words[8] == 1 => Ok(()), // the end of the map, after one entry
             result => result.map(drop),
         }
     }
 }
 
-/// Tries everything on one map, and prints how each attempt ended.
+/// Tries all operations on one map, and prints the results.
 fn probe(way: Way, map: &Map, directory: Option<&Path>, byte: Option<u8>) {
     use Command::*;
     let mut one = Element::first(way, map);
@@ -157,7 +157,7 @@ fn probe(way: Way, map: &Map, directory: Option<&Path>, byte: Option<u8>) {
     one.value.iter_mut().for_each(|b| *b = byte.unwrap_or(*b));
     report("update", one.run(way, Update));
     report("delete", one.run(way, Delete));
-    let _ = one.run(way, Update); // back again; arrays never lost it
+    let _ = one.run(way, Update); // adds the entry again, except in an array
     report("lookup_and_delete", one.run(way, LookupAndDelete));
     let _ = one.run(way, Update);
     report("lookup_batch", one.batch(way, LookupBatch));
@@ -197,7 +197,7 @@ fn info(way: Way, fd: i32) -> Attempt<u32> {
     // struct bpf_map_info: type, then id.
     let mut info = [0u32; 2];
     let mut words = attr(&[(0, fd as u32), (1, 8)], &[(2, info.as_mut_ptr().cast())]);
-    // SAFETY: the kernel writes at most the 8 bytes told.
+    // SAFETY: the kernel writes at most 8 bytes, as passed in info_len.
     unsafe { way.call(Command::Info, &mut words)? };
     Ok(info[1])
 }
