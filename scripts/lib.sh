@@ -1,13 +1,13 @@
 # shellcheck shell=bash
-# What the other scripts share; sourced, never run.
+# Functions and variables of the other scripts, which source this file.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
-# Debian leaves the sbin directories, where bpftool and tc are, out of a
-# user's PATH; sudo leaves cargo's out of root's.
+# On Debian, a user's PATH lacks the sbin directories, which contain bpftool and tc. Under sudo,
+# PATH lacks cargo's directory.
 PATH=$PATH:/usr/sbin:/sbin:${CARGO_HOME:-${HOME-}/.cargo}/bin
 
-# What to put before a command that only root may run.
+# The prefix of a command that only root may run.
 sudo=()
 ((EUID == 0)) || sudo=(sudo)
 
@@ -27,7 +27,7 @@ need_root() {
 }
 
 # need PROGRAM:PACKAGE…: installs the package of each program that is missing.
-# An absolute path stands for a file that is no program.
+# An absolute path is a file that is not a program.
 need() {
 	local item found missing=()
 
@@ -48,7 +48,8 @@ need() {
 	apt_get --no-install-recommends install "${missing[@]}" || die "cannot install ${missing[*]}"
 }
 
-# Makes promtool available. It is taken out of Debian's package: installing that starts a server.
+# Makes promtool available. It is extracted from Debian's package, because installing the package
+# starts a server.
 need_promtool() {
 	local tools=$root/target/promtool
 
@@ -88,8 +89,8 @@ need_cargo() {
 	command -v cargo >/dev/null || die "cargo not found: install Rust, see https://rustup.rs"
 }
 
-# Builds the release binaries and prints the directory they are in, which
-# cargo alone knows: its target may be configured.
+# Builds the release binaries and prints their directory, which depends on the configuration of
+# cargo.
 build_release() (
 	# Cargo reads .cargo/config.toml of the directory it is started in.
 	cd "$root" || exit
@@ -97,14 +98,14 @@ build_release() (
 		sed -n 's|.*"executable":"\([^"]*\)/bpf-exec".*|\1|p'
 )
 
-# Where this user is not root, cargo builds as the user and runs what it built,
-# tests and benches alike, as root: no file of root's stays in target/.
+# If the user is not root, makes cargo build as the user, and run tests and benches as root, so that
+# target/ contains no files of root.
 run_built_as_root() {
 	local triple
 
 	((EUID)) || return 0
 	triple=$(rustc -vV | sed -n 's/^host: //p')
 	triple=${triple//-/_}
-	# sudo has a PATH of its own, without promtool's directory.
+	# sudo sets another PATH, without promtool's directory.
 	export "CARGO_TARGET_${triple^^}_RUNNER=sudo -E env PATH=$PATH"
 }

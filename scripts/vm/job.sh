@@ -1,7 +1,6 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # variables of vm-test
-# What one run of the virtual machine does: its tests, their image, the boot and the
-# verdict; sourced by vm-test.
+# A run of the virtual machine: its tests, their image, the boot and the result; sourced by vm-test.
 
 # prepare_job: builds the suite and packs the tests that $all and $filters name.
 prepare_job() {
@@ -67,8 +66,8 @@ select_tests() {
 		$1 in some { print $0 some[$1] }' - "$work/binaries"
 }
 
-# copy_binaries FROM TO: the programs, the examples and the selected tests, without what
-# only a debugger reads.
+# copy_binaries FROM TO: copies the programs, the examples and the selected tests, without debug
+# information.
 copy_binaries() {
 	local file
 

@@ -2,7 +2,7 @@
 # shellcheck disable=SC2154 # variables of vm-test
 # Debian's cloud kernels and the initrd that mounts the root image; sourced by vm-test.
 
-# What the tests and the root image need; the cloud kernel has the rest built in.
+# The modules that the tests and the root image need; others are built into the cloud kernel.
 modules=(virtio_pci virtio_blk ext4 veth cls_bpf sch_ingress act_bpf)
 
 # The URI of the Debian archive that this machine's apt uses.
@@ -16,8 +16,8 @@ find_mirror() {
 	echo "$mirror"
 }
 
-# Runs a command of apt's on $release and its backports, with lists of its own: the
-# machine's sources stay unchanged.
+# Runs a command of apt on $release and its backports, with separate package lists: the sources of
+# this machine are not changed.
 private_apt() {
 	local command=$1 directory=$cache/apt
 	shift
@@ -94,7 +94,7 @@ make_initrd() {
 	(cd "$initrd" && find . | cpio -o -H newc --quiet -R 0:0 | gzip -1)
 }
 
-# The paths of all modules and of what they depend on, dependencies first.
+# The paths of all modules and their dependencies, dependencies first.
 list_modules() {
 	local module
 

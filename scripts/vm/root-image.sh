@@ -2,7 +2,7 @@
 # shellcheck disable=SC2154 # variables of vm-test
 # The root image of the virtual machine; sourced by vm-test.
 
-# prepare_root_image: prints the path of the image, which has what the tests need.
+# prepare_root_image: prints the path of the image, which contains the programs for the tests.
 prepare_root_image() {
 	# /bin/kill of the unit's ExecReload= is in procps.
 	local packages=procps item image log=$cache/root-image.log
