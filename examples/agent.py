@@ -54,7 +54,7 @@ class Packet:
     def record(self):
         kind, access, _, state, id, *_ = self.take("4B10IQ")
         if kind not in KINDS or access >= len(ACCESS) or state >= len(STATES):
-            raise Failure("a record that is not understood")
+            raise Failure("a malformed record")
         return KINDS[kind], id, ACCESS[access], STATES[state], self.string(), self.string()
 
 
@@ -99,7 +99,7 @@ def reply(connection, operation, fds):
         (count,) = packet.take("I")
         records += [packet.record() for _ in range(count)]
         if packet.data or len(fds) - before != (count if operation == GET else 0):
-            raise Failure("more or less in a packet than it says")
+            raise Failure("a packet of the wrong length or with the wrong number of file descriptors")
         more = flags & MORE
     return records
 
@@ -129,7 +129,7 @@ def ask(path, operation, body, send=()):
                 os.close(fd)
             if not isinstance(error, (Ended, ConnectionResetError, BrokenPipeError)):
                 raise
-    raise Failure("the agent ends the connection")
+    raise Failure("the agent closes the connection")
 
 
 def check(fd, record, name):
@@ -141,7 +141,7 @@ def check(fd, record, name):
     # O_RDONLY, O_WRONLY and O_RDWR are 0, 1 and 2; only maps have them.
     mode = ACCESS[(int(info["flags"], 8) & 3) + 1] if kind == "map" else "rw"
     if not good or int(info[kind + "_id"]) != id or mode != access:
-        raise Failure(f"{text(name)}: descriptor {fd} is not what the agent says")
+        raise Failure(f"{text(name)}: file descriptor {fd} is not the object in the record")
 
 
 def environment(records, fds):

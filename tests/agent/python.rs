@@ -221,9 +221,10 @@ fn malformed_reply_is_refused_and_no_command_runs() {
     let other: OwnedFd = std::fs::File::open("/dev/null").unwrap().into();
     let id = id_of(&map);
     let good = record(1, 3, id, "m");
-    let not_as_said = "agent.py: m: descriptor 4 is not what the agent says";
-    let unlike = "agent.py: more or less in a packet than it says";
-    let strange = "agent.py: a record that is not understood";
+    let not_as_said = "agent.py: m: file descriptor 4 is not the object in the record";
+    let unlike =
+        "agent.py: a packet of the wrong length or with the wrong number of file descriptors";
+    let strange = "agent.py: a malformed record";
     let with = |at: usize, byte: u8| {
         let mut bytes = packet(0, std::slice::from_ref(&good));
         bytes[at] = byte;
@@ -282,6 +283,6 @@ fn request_without_a_reply_is_sent_five_times() {
     });
     std::thread::scope(|scope| {
         scope.spawn(|| (0..5).for_each(|_| drop(answer(&listener, &[]))));
-        fails(&mut client(&lab, &["get", "m"]), 2, "agent.py: the agent ends the connection");
+        fails(&mut client(&lab, &["get", "m"]), 2, "agent.py: the agent closes the connection");
     });
 }

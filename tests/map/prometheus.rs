@@ -182,7 +182,7 @@ fn choices_that_are_wrong_are_one_line_and_2() {
         (
             "--rename-label=none=x",
             format!(
-                "{pin}: --prometheus: --rename-label: no label none; there is ip, port, mac, dev, cpu, index, map"
+                "{pin}: --prometheus: --rename-label: no label none; labels: ip, port, mac, dev, cpu, index, map"
             ),
         ),
         (

@@ -66,7 +66,7 @@ impl<'t> Labels<'t> {
         for old in &old {
             let Some(place) = self.names().position(|name| name == old) else {
                 let known: Vec<_> = self.names().map(|name| name.as_str()).collect();
-                bail!("no label {}; there is {}", escape(old.as_bytes()), known.join(", "));
+                bail!("no label {}; labels: {}", escape(old.as_bytes()), known.join(", "));
             };
             places.push(place);
         }
