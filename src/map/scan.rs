@@ -14,7 +14,7 @@ use bpf_inherit::Map;
 use bpf_inherit::batch::Cursor;
 use bpf_inherit::mmap::Mapped;
 use bpf_inherit::{Errno, Result};
-use passes::Passes;
+use passes::TrieWalks;
 use seen::SeenKeys;
 use steps::{StepBudget, Steps};
 
@@ -31,7 +31,7 @@ pub struct Scan<'m> {
     keys: Vec<u8>,
     values: Vec<u8>,
     seen: SeenKeys,
-    passes: Passes,
+    passes: TrieWalks,
     budget: StepBudget,
     keys_only: bool,
     done: bool,
@@ -103,7 +103,7 @@ impl<'m> Scan<'m> {
             keys: vec![0; chunk * map.key_len()],
             values: vec![0; chunk * map.value_len()],
             seen: SeenKeys::new_for_batches(info.map_type),
-            passes: Passes::default(),
+            passes: TrieWalks::default(),
             budget: StepBudget::new(info.max_entries),
             keys_only: false,
             done: false,

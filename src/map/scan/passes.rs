@@ -12,14 +12,14 @@ const MOST: u32 = 16;
 
 /// Counts walks over one trie.
 #[derive(Debug, Default)]
-pub struct Passes {
+pub struct TrieWalks {
     done: u32,
     quiet: u32,
     given: usize,
     fresh: usize,
 }
 
-impl Passes {
+impl TrieWalks {
     /// Adds to the numbers of keys that the kernel returned in this walk, and of those that were
     /// new.
     pub fn add(&mut self, given: usize, fresh: usize) {
@@ -44,7 +44,7 @@ mod tests {
 
     /// Returns the number of walks, if the kernel returns these `(keys, new keys)` in each.
     fn count_walks(each: &[(usize, usize)]) -> usize {
-        let (mut passes, mut known) = (Passes::default(), 0);
+        let (mut passes, mut known) = (TrieWalks::default(), 0);
         for (n, &(given, fresh)) in
             each.iter().chain(each.last().iter().copied().cycle()).enumerate()
         {
