@@ -9,16 +9,16 @@ use bpf_inherit::cpus::CpusError;
 /// (`bpf_percpu_array_copy` in `kernel/bpf/arraymap.c`). If the list has holes, as `0-3,8`, the
 /// number of a CPU is not the index of its value: the value of CPU 8 has index 4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cpus(&'static [u32]);
+pub struct PossibleCpus(&'static [u32]);
 
-impl Cpus {
+impl PossibleCpus {
     /// Determines the CPUs that have values in an entry of `map`, a per-CPU map.
     ///
     /// # Errors
     /// If the kernel's lists of possible CPUs are hidden, or if an entry of the map has another
     /// number of values, or cannot be compared.
-    pub fn read(map: &Map) -> Result<Cpus, CpusError> {
-        map.cpus().map(Cpus)
+    pub fn read(map: &Map) -> Result<PossibleCpus, CpusError> {
+        map.cpus().map(PossibleCpus)
     }
 
     /// The numbers of the CPUs, in ascending order.
@@ -39,7 +39,7 @@ mod tests {
     #[test]
     fn index_of_a_cpu_is_its_rank() {
         // 0-2,8: a list with a hole.
-        let cpus = Cpus(&[0, 1, 2, 8]);
+        let cpus = PossibleCpus(&[0, 1, 2, 8]);
         for (number, index) in [(0, Some(0)), (2, Some(2)), (8, Some(3)), (3, None), (9, None)] {
             assert_eq!(cpus.index_of(number), index, "{number}");
         }

@@ -36,7 +36,7 @@ impl ShownMap<'_> {
     }
 }
 
-/// Prints `FIELD: VALUE` lines, with the names that JSON has. Fields without a value are omitted.
+/// Prints `FIELD: VALUE` lines, with the names that JSON has. MapMembers without a value are omitted.
 /// The layout is last, with one line per member.
 pub fn text(shown: &ShownMap) -> String {
     let ShownMap { info, state, whole, .. } = shown;
@@ -89,10 +89,10 @@ pub fn text(shown: &ShownMap) -> String {
     out
 }
 
-/// Prints a JSON object, one line per field. Fields without a value are null.
+/// Prints a JSON object, one line per field. MapMembers without a value are null.
 pub fn json(shown: &ShownMap) -> Vec<u8> {
     let ShownMap { info, state, whole, layout, .. } = shown;
-    document::json(&Fields {
+    document::json(&MapMembers {
         name: &info.name,
         id: info.id,
         r#type: info.map_type.name(),
@@ -119,7 +119,7 @@ pub fn json(shown: &ShownMap) -> Vec<u8> {
 
 /// The members of the JSON object.
 #[derive(Serialize)]
-struct Fields<'a> {
+struct MapMembers<'a> {
     #[serde(serialize_with = "document::text")]
     name: &'a [u8],
     id: u32,

@@ -11,7 +11,7 @@ use std::collections::HashSet;
 
 /// The labels that a sample may have, each with a different name.
 pub(super) struct Labels<'t> {
-    fields: Vec<Label<'t>>,
+    fields: Vec<MetricLabel<'t>>,
     /// The name of the label with the number of the CPU.
     cpu: String,
     /// The name of the label with the index in an array.
@@ -21,7 +21,7 @@ pub(super) struct Labels<'t> {
 }
 
 /// A field that becomes a label.
-struct Label<'t> {
+struct MetricLabel<'t> {
     name: String,
     column: Column<'t>,
     /// Whether the field belongs to the value; otherwise it belongs to the key.
@@ -121,7 +121,7 @@ impl<'t> Labels<'t> {
 fn find_labels<'t>(
     (key, value): (&'t Type, &'t Type),
     fields: &[String],
-) -> anyhow::Result<Vec<Label<'t>>> {
+) -> anyhow::Result<Vec<MetricLabel<'t>>> {
     refuse_repeats(fields)?;
     let mut all = Vec::new();
     for field in fields {
@@ -138,13 +138,13 @@ fn find_labels<'t>(
 }
 
 /// The label of a field, whose name is derived from the path of the field.
-fn label(column: Column, of_value: bool) -> Label {
+fn label(column: Column, of_value: bool) -> MetricLabel {
     let whole = if of_value { "value" } else { "key" };
     let name = match column.name.as_str() {
         "" => whole.to_owned(),
         field => names::label(whole, field),
     };
-    Label { name, column, of_value }
+    MetricLabel { name, column, of_value }
 }
 
 /// Appends a label to `labels`, and escapes its text.

@@ -2,7 +2,7 @@
 
 use super::Target;
 use crate::cli::map::arguments::{ReadCpus, WrittenCpus};
-use crate::map::percpu::Cpus;
+use crate::map::percpu::PossibleCpus;
 use crate::output::element::Integers;
 use crate::output::json::push_sum;
 use anyhow::{Context, bail};
@@ -16,7 +16,7 @@ pub enum CpuSelection {
     /// All, as one sum.
     Sum,
     /// All, each by itself.
-    Each(Cpus),
+    Each(PossibleCpus),
     /// The CPU with this number, at this position among the values.
     One { number: u32, place: usize },
 }
@@ -99,8 +99,8 @@ impl Target {
     }
 
     /// The CPUs of a per-CPU map.
-    pub fn cpus(&self) -> anyhow::Result<Cpus> {
-        Cpus::read(&self.map).with_context(|| self.label.clone())
+    pub fn cpus(&self) -> anyhow::Result<PossibleCpus> {
+        PossibleCpus::read(&self.map).with_context(|| self.label.clone())
     }
 
     /// The CPUs whose values are read; an error if CPUs are selected and the map has one value for

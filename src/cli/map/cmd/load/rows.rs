@@ -1,13 +1,13 @@
 //! Joins the rows of single CPUs, which follow one another, into one element.
 
-use crate::map::percpu::Cpus;
+use crate::map::percpu::PossibleCpus;
 use crate::text::escape;
 use anyhow::bail;
 use bpf_inherit::Map;
 
 /// The rows of one key so far.
 pub struct Rows<'t> {
-    possible: Cpus,
+    possible: PossibleCpus,
     map: &'t Map,
     key: Vec<u8>,
     /// The values of all CPUs, and which of them were given.
@@ -17,7 +17,7 @@ pub struct Rows<'t> {
 
 impl<'t> Rows<'t> {
     pub fn new(map: &'t Map) -> anyhow::Result<Rows<'t>> {
-        let possible = Cpus::read(map)?;
+        let possible = PossibleCpus::read(map)?;
         let given = vec![false; possible.numbers().len()];
         let slots = vec![0; map.value_len()];
         Ok(Rows { possible, map, key: Vec::new(), slots, given })
