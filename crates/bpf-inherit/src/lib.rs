@@ -29,6 +29,7 @@ pub mod program;
 pub mod scm;
 pub mod startup;
 pub mod terminal;
+pub mod untrusted;
 
 pub use access_mode::AccessMode;
 pub use child::{InheritError, InheritedObjects, Named, Objects, from_env, open_inherited};

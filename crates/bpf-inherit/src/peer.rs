@@ -4,6 +4,8 @@ use crate::{Errno, Result};
 use std::mem::{size_of, zeroed};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+/// SO_PASSRIGHTS, since Linux 6.16.
+const SO_PASSRIGHTS: libc::c_int = 83;
 /// SO_PEERPIDFD, since Linux 6.5.
 const SO_PEERPIDFD: libc::c_int = 77;
 /// The most supplementary groups that a process can have (NGROUPS_MAX).
@@ -59,13 +61,35 @@ pub fn pidfd(socket: BorrowedFd) -> Result<OwnedFd> {
 
 /// Makes the kernel attach the sender's credentials to every datagram (SO_PASSCRED).
 pub fn pass_credentials(socket: BorrowedFd) -> Result<()> {
-    let on: libc::c_int = 1;
-    let length = size_of::<libc::c_int>() as libc::socklen_t;
-    let (level, name) = (libc::SOL_SOCKET, libc::SO_PASSCRED);
+    set_option(socket, libc::SO_PASSCRED, true)
+}
+
+/// Sets whether a peer may attach file descriptors (SO_PASSRIGHTS). If not, sending them fails with
+/// EPERM in the peer. A connection has the option that its listener had when the peer connected;
+/// file descriptors that are queued already stay.
+///
+/// # Errors
+/// ENOPROTOOPT before Linux 6.16.
+pub fn pass_rights(socket: BorrowedFd, on: bool) -> Result<()> {
+    set_option(socket, SO_PASSRIGHTS, on)
+}
+
+/// Whether a peer may attach file descriptors. Before Linux 6.16 every peer may.
+pub fn passes_rights(socket: BorrowedFd) -> bool {
+    let mut on: libc::c_int = 1;
+    let mut length = size_of::<libc::c_int>() as libc::socklen_t;
     // SAFETY: on is an integer of length bytes.
-    let set = unsafe {
-        libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const on).cast(), length)
-    };
+    let got = unsafe { option(socket, SO_PASSRIGHTS, (&raw mut on).cast(), &mut length) };
+    got.is_err() || on != 0
+}
+
+/// setsockopt(2) at the socket level.
+fn set_option(socket: BorrowedFd, name: libc::c_int, on: bool) -> Result<()> {
+    let on = libc::c_int::from(on);
+    let length = size_of::<libc::c_int>() as libc::socklen_t;
+    let (number, level) = (socket.as_raw_fd(), libc::SOL_SOCKET);
+    // SAFETY: on is an integer of length bytes.
+    let set = unsafe { libc::setsockopt(number, level, name, (&raw const on).cast(), length) };
     crate::check(set.into()).map(drop)
 }
 

@@ -42,6 +42,13 @@ pub fn peek(socket: BorrowedFd) -> Result<Received> {
     receive_into(socket, &mut [], credentials(), libc::MSG_PEEK | libc::MSG_DONTWAIT)
 }
 
+/// Copies the payload of the next message, which stays queued. Without SO_PASSCRED,
+/// `control_truncated` is set exactly if file descriptors are attached; with SO_PASSCRED it is set
+/// for every message, and not at the end of the connection. EAGAIN as for [`receive`].
+pub fn peek_payload(socket: BorrowedFd, payload: &mut [u8]) -> Result<Received> {
+    receive_into(socket, payload, 0, libc::MSG_PEEK | libc::MSG_DONTWAIT)
+}
+
 /// Discards the next message. EAGAIN as for [`receive`].
 pub fn discard(socket: BorrowedFd) -> Result<()> {
     receive_into(socket, &mut [], 0, libc::MSG_DONTWAIT).map(drop)
@@ -76,7 +83,7 @@ pub fn discard_hostile(socket: BorrowedFd) -> Result<()> {
 }
 
 /// Arms a timer that ends this process with SIGALRM.
-fn end_process_after(time: libc::timeval) {
+pub(crate) fn end_process_after(time: libc::timeval) {
     let timer =
         libc::itimerval { it_value: time, it_interval: libc::timeval { tv_sec: 0, tv_usec: 0 } };
     // SAFETY: a valid signal, a set that is initialized before it is read, and a live timer.
@@ -182,18 +189,37 @@ fn take(message: &libc::msghdr) -> (Vec<OwnedFd>, Option<(u32, u32, u32)>) {
     (fds, credentials)
 }
 
+/// Sends one message with at most one file descriptor, and allocates nothing.
+pub(crate) fn send_one(socket: BorrowedFd, payload: &[u8], fd: Option<BorrowedFd>) -> Result<()> {
+    // Room for a header and one number, in words so that the header is aligned.
+    send_with(socket, payload, fd.as_slice(), &mut [0; 4])
+}
+
 /// Sends one message with these file descriptors, at most [`MAX_FDS`].
 ///
 /// # Errors
 /// EAGAIN if the socket is non-blocking and its queue is full; EPIPE, without SIGPIPE, if the peer
 /// has closed the connection.
 pub fn send(socket: BorrowedFd, payload: &[u8], fds: &[BorrowedFd]) -> Result<()> {
+    // SAFETY: CMSG_SPACE only computes.
+    let space = unsafe { libc::CMSG_SPACE((size_of_val(fds)) as u32) } as usize;
+    // u64 so that the control message's header is aligned.
+    send_with(socket, payload, fds, &mut vec![0u64; space.div_ceil(size_of::<u64>())])
+}
+
+/// [`send`], with a control buffer of at least the size that the file descriptors need.
+fn send_with(
+    socket: BorrowedFd,
+    payload: &[u8],
+    fds: &[BorrowedFd],
+    control: &mut [u64],
+) -> Result<()> {
     let mut iov =
         libc::iovec { iov_base: payload.as_ptr().cast_mut().cast(), iov_len: payload.len() };
     let length = rights(fds.len());
     // SAFETY: CMSG_SPACE only computes.
     let space = unsafe { libc::CMSG_SPACE((size_of_val(fds)) as u32) } as usize;
-    let mut control = vec![0u64; space.div_ceil(size_of::<u64>())];
+    assert!(space <= size_of_val(control));
     // SAFETY: integers and pointers, for which all zeroes is valid.
     let mut message: libc::msghdr = unsafe { zeroed() };
     message.msg_iov = &raw mut iov;
