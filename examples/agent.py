@@ -16,6 +16,7 @@ import array, os, socket, struct, subprocess, sys
 
 VERSION = 2
 LIST, GET, PUT, REMOVE, WAIT = 1, 2, 3, 4, 6  # operations
+LAYOUTS = 1  # flag of LIST
 MORE = 1  # flag of a reply
 ABSENT = 3  # status
 NUMBER = 1  # of every request, since each connection has only one
@@ -112,7 +113,7 @@ def trust(connection):
         raise Failure(f"the agent runs as uid {uid}, which root does not trust")
 
 
-def ask(path, operation, body, send=()):
+def ask(path, operation, body, send=(), flags=0):
     """Sends a request, and returns the records and file descriptors of the reply."""
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", send))] if send else []
     for _ in range(5):
@@ -121,7 +122,7 @@ def ask(path, operation, body, send=()):
             with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
                 connection.connect(path)
                 trust(connection)
-                header = struct.pack("=BBHI", VERSION, operation, 0, NUMBER)
+                header = struct.pack("=BBHI", VERSION, operation, flags, NUMBER)
                 connection.sendmsg([header, body], rights)
                 return reply(connection, operation, fds), fds
         except BaseException as error:
@@ -182,7 +183,7 @@ def main(arguments):
     path, verb, *words = [os.fsencode(word) for word in arguments]
     names = b"".join(map(string, words))
     if verb == b"list" and len(words) <= 1:
-        show(ask(path, LIST, string(b"".join(words)))[0])
+        show(ask(path, LIST, string(b"".join(words)), flags=LAYOUTS)[0])
     elif verb == b"get" and words:
         end = words.index(b"--") if b"--" in words else len(words)
         return get(path, words[:end], words[end + 1 :])

@@ -90,12 +90,13 @@ fn agent_sleeps_while_clients_wait_and_do_not_read() {
 #[test]
 fn users_that_take_all_places_keep_root_from_none() {
     let lab = Lab::new();
-    let (mut agent, path) = serve_all(&lab, &["--max-clients", "4"], &[]);
-    let users = [1001, 1001, 1002, 1002].map(|uid| Client::connect_as(&path, &User::new(uid)));
+    let (mut agent, path) = serve_all(&lab, &["--max-clients", "4"], &["*:gid=50:list"]);
+    let user = |uid| User { gid: 50, ..User::new(uid) };
+    let users = [1001, 1001, 1002, 1003].map(|uid| Client::connect_as(&path, &user(uid)));
     users.iter().for_each(|client| drop(client.list()));
-    let third = Client::connect_as(&path, &User::new(1003));
-    let line = agent.line("connect: uid 1003");
-    assert!(line.ends_with(": refused: 4 connections, as many as may be"), "{line}");
+    let third = Client::connect_as(&path, &user(1004));
+    let line = agent.line("connect: refused");
+    assert!(line.ends_with(": refused: the limit of 4 connections is reached"), "{line}");
     assert_eq!(third.receive().expect("the end").bytes, b"");
     let roots: Vec<Client> = (0..16).map(|_| Client::connect(&path)).collect();
     roots.iter().for_each(|client| drop(client.list()));
@@ -104,20 +105,20 @@ fn users_that_take_all_places_keep_root_from_none() {
 #[test]
 fn one_user_has_half_of_the_places_at_most() {
     let lab = Lab::new();
-    let (mut agent, path) = serve_all(&lab, &["--max-clients", "4"], &[]);
-    let user = User::new(1001);
+    let (mut agent, path) = serve_all(&lab, &["--max-clients", "4"], &["*:gid=50:list"]);
+    let user = User { gid: 50, ..User::new(1001) };
     let two = [Client::connect_as(&path, &user), Client::connect_as(&path, &user)];
     two.iter().for_each(|client| drop(client.list()));
     let before = agent.fds();
     for _ in 0..3 {
         let third = Client::connect_as(&path, &user);
-        let line = agent.line("connect: uid 1001");
-        assert!(line.ends_with(": refused: 2 connections of one user"), "{line}");
+        let line = agent.line("connect: refused");
+        assert!(line.ends_with(": refused: uid 1001 has its share of 4 connections: 2"), "{line}");
         assert_eq!(third.receive().expect("the end").bytes, b"");
     }
     agent.fds().assert_more(0, &before);
     // Others have the rest, and root as many as there are.
-    Client::connect_as(&path, &User::new(1002)).list();
+    Client::connect_as(&path, &User { gid: 50, ..User::new(1002) }).list();
     let root = [Client::connect(&path), Client::connect(&path)];
     root.iter().for_each(|client| drop(client.list()));
     drop(root);
@@ -137,7 +138,7 @@ fn full_store_refuses_and_keeps_its_objects() {
         done(client.put(name, map.as_fd()));
     }
     let before = agent.fds();
-    let full = (6, "2 objects are stored, as many as may be".to_owned());
+    let full = (6, "the limit of 2 names is reached".to_owned());
     let other = new_map("other");
     assert_eq!(refusal(client.put("c", other.as_fd())), full);
     let replace = |name| client.ask(PUT, REPLACE, &strings(&[name, ""]), &[other.as_fd()]);
@@ -176,9 +177,9 @@ fn agent_without_free_fds_refuses_and_recovers() {
     let put = |at: usize| client.put(&format!("n{at}"), maps[at].as_fd());
     let stored = (0..32).find(|&at| put(at).status != 0).expect("an end");
     assert_eq!((before.count() + stored, agent.fds().count()), (32, 32));
-    let lost = (5, "the descriptor was lost: too many are open here".to_owned());
+    let lost = (9, "too many open files".to_owned());
     assert_eq!(refusal(put(31)), lost);
-    agent.line(&format!("put \"n31\": uid 0 gid 0 pid {}", std::process::id()));
+    agent.line("put \"n31\": refused");
     // What it has it hands on; what it would have to open it cannot.
     assert_eq!(client.list().len(), stored);
     assert_eq!(client.get(&["n0"], 0).fds.len(), 1);

@@ -11,12 +11,17 @@ use common::*;
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal;
-use nix::sys::socket::{MsgFlags, Shutdown, recv, setsockopt, shutdown, sockopt};
-use std::io::{ErrorKind, Read, Write};
+use nix::sys::socket::{
+    AddressFamily, Backlog, MsgFlags, Shutdown, SockFlag, SockType, UnixAddr, bind, listen, recv,
+    setsockopt, shutdown, socket, sockopt,
+};
+use std::io::{ErrorKind, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use support::peers::*;
+use support::supervisor::Supervisor;
 
 /// Held by each test of this file. A process that another test forks has a copy of every fd of
 /// this process until it executes its program: while it has one, no close is the last, and only
@@ -52,69 +57,106 @@ fn lingering() -> (TcpStream, TcpStream) {
     (ours, theirs)
 }
 
-fn threads(agent: &Agent) -> usize {
-    std::fs::read_dir(format!("/proc/{}/task", agent.pid())).expect("a process").count()
+/// The children of an agent.
+fn children(agent: &Agent) -> usize {
+    let path = format!("/proc/{0}/task/{0}/children", agent.pid());
+    std::fs::read_to_string(path).expect("a process").split_whitespace().count()
+}
+
+/// A listening socket as a service manager makes it, to which a client may send fds before the
+/// agent runs.
+fn listening(path: &std::path::Path) -> OwnedFd {
+    let kind = SockType::SeqPacket;
+    let listener = socket(AddressFamily::Unix, kind, SockFlag::SOCK_CLOEXEC, None).unwrap();
+    bind(listener.as_raw_fd(), &UnixAddr::new(path).unwrap()).unwrap();
+    std::fs::set_permissions(path, PermissionsExt::from_mode(0o666)).unwrap();
+    listen(&listener, Backlog::new(64).unwrap()).unwrap();
+    listener
+}
+
+/// Waits until the agent has no child and the other end of a lingering connection is closed
+/// although it does not read: no process waits for it.
+fn await_end(agent: &Agent) {
+    eventually("the end of the children", || children(agent) == 0);
 }
 
 #[test]
-fn slow_close_of_an_fd_delays_no_client() {
+fn lingering_fds_of_refused_and_unread_connections_delay_no_client() {
+    let _alone = alone();
+    let lab = Lab::new();
+    let supervisor = Supervisor::new(&lab);
+    let path = lab.path("agent");
+    let listener = listening(&path);
+    let request = packet(LIST, 0, 3, &string(""));
+    // No rule names the first user. The second attaches an fd where none is allowed, and the third
+    // sends an empty packet before it.
+    let mut held = Vec::new();
+    for uid in [65534, 1001, 1002] {
+        let client = Client::connect_as(&path, &User::new(uid));
+        let (ours, theirs) = lingering();
+        if uid == 1002 {
+            client.send(&[], &[]).expect("sent");
+        }
+        client.send(&request, &[ours.as_fd()]).expect("sent");
+        held.push((client, theirs));
+    }
+    let rules = ["--allow", "*:uid=1001:list", "--allow", "*:uid=1002:list"];
+    let agent = supervisor.start(&lab, &rules, &[("agent", &listener)]);
+    let root = Client::connect(&path);
+    assert_eq!(root.list(), []);
+    let before = agent.fds();
+    let refused = "this operation takes no file descriptor, and one was attached";
+    assert_eq!(refusal(held[1].0.answer(3, false)), (1, refused.into()));
+    await_end(&agent);
+    assert_eq!(root.list(), []);
+    drop(held);
+    await_end(&agent);
+    assert!(agent.fds().count() <= before.count());
+    assert_eq!(agent.stop().status, 0);
+}
+
+#[test]
+fn lingering_fd_of_a_put_delays_no_client() {
     let _alone = alone();
     let lab = Lab::new();
     let (agent, path) = serve_all(&lab, &[], &["*:uid=1002:put"]);
     let root = Client::connect(&path);
     root.list();
-    let before = agent.fds();
-    for (uid, body) in
-        [(65534, packet(LIST, 0, 3, &string(""))), (1002, packet(PUT, 0, 3, &strings(&["x", ""])))]
-    {
-        let (ours, mut theirs) = lingering();
-        let client = Client::connect_as(&path, &User::new(uid));
-        // The agent is to have it alone.
-        agent.signal(Signal::SIGSTOP);
-        client.send(&body, &[ours.as_fd()]).expect("sent");
-        drop(ours);
-        agent.signal(Signal::SIGCONT);
-        let status = client.answer(3, false).status;
-        assert!(matches!(status, 1 | 5), "{status}");
-        // Somebody else closes it, and is not done yet.
-        assert_eq!((root.list(), threads(&agent)), (vec![], 2));
-        drop(client);
-        root.list();
-        let read = std::thread::spawn(move || {
-            let mut buffer = [0; 65536];
-            while theirs.read(&mut buffer).is_ok_and(|length| length > 0) {}
-        });
-        eventually("the end of it", || threads(&agent) == 1);
-        read.join().expect("read");
-        agent.await_fds(0, &before);
-    }
+    let (ours, _theirs) = lingering();
+    let client = Client::connect_as(&path, &User::new(1002));
+    // Allows the client to attach fds.
+    client.ask(INFO, 0, &string("x"), &[]);
+    agent.signal(Signal::SIGSTOP);
+    client.send(&packet(PUT, 0, 3, &strings(&["x", ""])), &[ours.as_fd()]).expect("sent");
+    // The agent's is the last one.
+    drop(ours);
+    agent.signal(Signal::SIGCONT);
+    let refused = (5, "a socket, not a BPF object".to_owned());
+    assert_eq!(refusal(client.answer(3, false)), refused);
+    assert_eq!(root.list(), []);
+    await_end(&agent);
 }
 
 #[test]
-fn closed_connection_with_unread_requests_leaks_no_fd() {
+fn queued_lingering_fds_do_not_delay_the_end() {
     let _alone = alone();
     let lab = Lab::new();
-    let (agent, path) = serve_all(&lab, &[], &[]);
-    let root = Client::connect(&path);
-    root.list();
-    let before = agent.fds();
-    let (ours, mut theirs) = lingering();
-    let client = Client::connect_as(&path, &User::new(65534));
+    let (agent, path) = serve_all(&lab, &[], &["*:uid=1002:put"]);
+    let client = Client::connect_as(&path, &User::new(1002));
+    client.ask(INFO, 0, &string("x"), &[]);
     agent.signal(Signal::SIGSTOP);
-    // An empty packet ends the connection; what stands behind it is never taken up.
-    client.send(&[], &[]).expect("sent");
-    client.send(&packet(LIST, 0, 3, &string("")), &[ours.as_fd()]).expect("sent");
-    drop((ours, client));
+    let (ours, theirs) = lingering();
+    for number in 0..4 {
+        let put = packet(PUT, 0, number, &strings(&["x", ""]));
+        client.send(&put, &[ours.as_fd()]).expect("sent");
+    }
+    drop(ours);
+    agent.signal(Signal::SIGTERM);
     agent.signal(Signal::SIGCONT);
-    eventually("closing", || threads(&agent) == 2);
-    assert_eq!(root.list(), []);
-    let read = std::thread::spawn(move || {
-        let mut buffer = [0; 65536];
-        while theirs.read(&mut buffer).is_ok_and(|length| length > 0) {}
-    });
-    eventually("the end of it", || threads(&agent) == 1);
-    read.join().expect("read");
-    agent.await_fds(0, &before);
+    // It would linger for 20 s. No time is measured: the file is still unread.
+    assert_eq!(agent.wait().status, 0);
+    assert!(!path.exists());
+    drop(theirs);
 }
 
 #[test]
@@ -134,7 +176,7 @@ fn sent_fds_count_until_received() {
     // Half of what may be in flight.
     let held: Vec<Client> = (0..2).map(|_| ask()).collect();
     for client in &held {
-        agent.line("get \"one\": uid 1001");
+        assert!(agent.line("get \"one\": ").contains("uid 1001"));
         shutdown(client.fd(), Shutdown::Write).expect("shut down");
     }
     let third = ask();

@@ -1,7 +1,7 @@
 //! The properties of an object that its pin does not have, as one line of text; and object names
 //! as file names. Pure.
 
-use crate::wire::agent::{Class, MAX_NAME, Mode, check_name};
+use crate::wire::agent::{Access, Class, MAX_NAME, check_name};
 
 /// The properties of an object that are stored beside its pin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,7 +10,7 @@ pub struct About {
     /// The kernel's id, by which another object in its place is noticed.
     pub id: u32,
     /// The access of the descriptor that was put.
-    pub bound: Mode,
+    pub bound: Access,
     /// Who put it.
     pub uid: u32,
     pub gid: u32,
@@ -38,7 +38,7 @@ impl About {
             [Class::Map, Class::Prog, Class::Link].into_iter().find(|c| c.name() == class)?;
         let mut value = |name: &str| words.next()?.strip_prefix(name)?.strip_prefix('=');
         let (id, access) = (value("id")?.parse().ok()?, value("access")?);
-        let bound = (1..=3).filter_map(Mode::from_bits).find(|mode| mode.name() == access)?;
+        let bound = (1..=3).filter_map(Access::from_bits).find(|mode| mode.name() == access)?;
         let (uid, gid) = (value("uid")?.parse().ok()?, value("gid")?.parse().ok()?);
         let (pid, time) = (value("pid")?.parse().ok()?, value("time")?.parse().ok()?);
         let about = About { class, id, bound, uid, gid, pid, time };
@@ -103,7 +103,7 @@ mod tests {
             bits in 1u8..=3, numbers: [u32; 4], time: u64, cut in 0usize..90, junk in ".{0,60}",
         ) {
             let [id, uid, gid, pid] = numbers;
-            let bound = Mode::from_bits(bits).unwrap();
+            let bound = Access::from_bits(bits).unwrap();
             let about = About { class: Class::Prog, id, bound, uid, gid, pid, time };
             let text = about.encode();
             prop_assert_eq!(About::decode(text.as_bytes()), Some(about));

@@ -1,56 +1,57 @@
-//! The agent: it holds descriptors, and hands them out to whom its rules allow.
+//! The agent: it stores BPF objects under names, and hands their file descriptors out to the peers
+//! that its policy allows.
+//!
+//! Each part owns its state: the listener its sockets, the connections their peers and replies, the
+//! service the policy, the store and the log, the foreign fds the children that handle them.
 
 mod about;
-pub mod access;
-mod answer;
-mod client;
-pub mod closer;
-mod crowd;
-pub mod in_flight;
+mod connection;
+mod connections;
+mod foreign_fd;
+mod glob;
 pub mod keep;
-mod listeners;
+pub mod listener;
 pub mod log;
-mod packet;
+mod manager;
+mod peer;
+pub mod policy;
+mod quota;
+mod reply;
+mod request;
 pub mod server;
-pub mod shared;
+pub mod service;
 pub mod state;
 pub mod store;
 mod stored;
-pub mod systemd;
 mod wait;
 
 use crate::wire::agent::Status;
 use std::time::Duration;
 
-/// How much the agent lets its clients have.
+/// The limits of the agent.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Connections at a time.
     pub clients: usize,
     /// Names stored.
     pub objects: usize,
-    /// Descriptors sent that nobody has received yet.
+    /// Fds sent that no client has received yet.
     pub in_flight: usize,
     /// Bytes of a request.
     pub request: usize,
     /// How long a client may be idle, or leave its reply unread.
-    pub patience: Duration,
+    pub idle_timeout: Duration,
 }
 
-/// How much of a limit one untrusted user gets, so that no single user uses up all of it.
-pub fn share(most: usize) -> usize {
-    (most / 2).max(1)
-}
-
-/// Why a request is not fulfilled: what its reply says.
+/// Why a request is refused, as its reply reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
+pub struct RequestError {
     pub status: Status,
     pub reason: String,
 }
 
-impl Trouble {
-    pub fn new(status: Status, reason: impl Into<String>) -> Trouble {
-        Trouble { status, reason: reason.into() }
+impl RequestError {
+    pub fn new(status: Status, reason: impl Into<String>) -> RequestError {
+        RequestError { status, reason: reason.into() }
     }
 }

@@ -1,12 +1,13 @@
-//! The event loop: connections, signals and time limits, in one thread.
+//! The event loop, in one thread: signals, listeners, connections, children and time limits.
 
-use super::access::Access;
-use super::crowd::{Crowd, FIRST_CLIENT};
-use super::listeners::Listeners;
-use super::shared::Agent;
-use super::systemd::{Manager, watchdog_interval};
+use super::connections::{Connections, FIRST_CONNECTION};
+use super::foreign_fd::ForeignFds;
+use super::listener::{FIRST_LISTENER, Listener, Listeners};
+use super::manager::{Manager, watchdog_interval};
+use super::policy::Policy;
+use super::service::Service;
+use super::{Limits, log::Log};
 use crate::error::Error;
-use crate::socket::endpoint::Endpoint;
 use crate::text::count;
 use bpf_inherit::Errno;
 use nix::poll::PollTimeout;
@@ -16,35 +17,42 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-/// How new rules are read on SIGHUP.
-pub type Reload = Box<dyn Fn() -> anyhow::Result<Access>>;
+/// Reads the rules again on SIGHUP.
+pub type Reload = Box<dyn Fn() -> anyhow::Result<Policy>>;
 
-/// The agent with its sockets. Signals and listeners are reported as long as there is something
-/// to be read from them (level-triggered); connections, see [`Crowd`], are not.
+/// The agent with its sockets.
+///
+/// Signals, listeners, children and the service manager are watched level-triggered: they are
+/// reported as long as there is something to read, or, for the manager, room to write. Connections
+/// are not, see [`Connections`].
 pub struct Server {
     epoll: Rc<Epoll>,
     signals: SignalFd,
-    agent: Agent,
+    service: Service,
     listeners: Listeners,
-    crowd: Crowd,
+    connections: Connections,
+    foreign: ForeignFds,
     manager: Manager,
     reload: Reload,
+    idle_timeout: Duration,
+    swept: Instant,
 }
 
-/// What events of the signals and of the service manager's socket carry. Those of listeners carry
-/// [`super::listeners::FIRST_LISTENER`] and up, those of connections [`FIRST_CLIENT`] and up.
+/// The data of epoll events. Listeners have [`FIRST_LISTENER`] and up, connections
+/// [`FIRST_CONNECTION`] and up.
 const SIGNALS: u64 = 0;
 const MANAGER: u64 = 1;
-/// Events taken at a time.
+const CHILDREN: u64 = 2;
+/// Events received at a time.
 const EVENTS: usize = 256;
 /// How long requests are answered after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(1);
-/// How often idle connections are looked for, at most.
+/// The longest time between two searches for idle connections.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// Holds back the signals that the agent acts on; to be called before anything is bound.
-pub fn hold_signals() -> Result<SignalFd, Error> {
-    let fail = |errno: Errno| Error::new("signals", "hold back", errno);
+/// Blocks the signals that the agent handles; to be called before a socket is bound.
+pub fn block_signals() -> Result<SignalFd, Error> {
+    let fail = |errno: Errno| Error::new("signals", "block", errno);
     let set: SigSet = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM].into_iter().collect();
     set.thread_block().map_err(fail)?;
     SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).map_err(fail)
@@ -52,77 +60,57 @@ pub fn hold_signals() -> Result<SignalFd, Error> {
 
 impl Server {
     pub fn new(
-        agent: Agent,
+        service: Service,
         signals: SignalFd,
-        listeners: Vec<Endpoint>,
+        listeners: Vec<Listener>,
+        limits: &Limits,
         reload: Reload,
     ) -> Result<Server, Errno> {
         let epoll = Rc::new(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?);
         epoll.add(&signals, EpollEvent::new(EpollFlags::EPOLLIN, SIGNALS))?;
         Ok(Server {
-            crowd: Crowd::new(epoll.clone(), agent.limits.request),
+            connections: Connections::new(epoll.clone(), limits.clients, limits.request),
+            foreign: ForeignFds::new(epoll.clone(), CHILDREN),
             manager: Manager::new(epoll.clone(), MANAGER),
             listeners: Listeners::new(epoll.clone(), listeners)?,
             epoll,
             signals,
-            agent,
+            service,
             reload,
+            idle_timeout: limits.idle_timeout,
+            swept: Instant::now(),
         })
     }
 
-    pub fn log(&mut self) -> &mut super::log::Log {
-        &mut self.agent.log
+    pub fn log(&mut self) -> &mut Log {
+        &mut self.service.log
     }
 
-    /// Notifies that it is ready, and serves until SIGTERM or SIGINT. Then answers the requests
-    /// that have arrived, see [`DRAIN`], and returns.
-    pub fn run(&mut self) -> Result<(), Errno> {
-        let mut events = [EpollEvent::empty(); EVENTS];
-        let mut swept = Instant::now();
+    /// Notifies that the agent is ready, and serves until SIGTERM or SIGINT. Then answers the
+    /// requests that have arrived, see [`DRAIN`], and returns. The caller ends the process: the
+    /// sockets that are left are dropped with it.
+    pub fn run(mut self) -> Result<(), Errno> {
         let watchdog = watchdog_interval();
-        let mut notified = swept;
+        let mut notified = Instant::now();
         self.manager.notify_ready();
         loop {
-            let due =
-                watchdog.map(|every| (notified + every).saturating_duration_since(Instant::now()));
-            let timeout = self.timeout(swept).into_iter().chain(due).min();
-            let count = match self.epoll.wait(&mut events, milliseconds(timeout)) {
-                Err(Errno::EINTR) => continue,
-                result => result?,
-            };
+            let due = watchdog.map(|interval| notified + interval);
+            let timeout = self.next().into_iter().chain(due).min();
             let was_paused = self.listeners.is_paused();
-            let mut ready = Vec::new();
-            for event in &events[..count] {
-                match event.data() {
-                    SIGNALS => {
-                        if self.stops() {
-                            return self.drain();
-                        }
-                    }
-                    MANAGER => self.manager.send_pending(),
-                    token if token < FIRST_CLIENT => ready.push(token),
-                    _ => self.serve(event),
-                }
+            if self.handle_events(timeout)? {
+                return self.drain();
             }
-            self.crowd.serve_starved(&mut self.agent);
-            if std::mem::take(&mut self.agent.news) {
-                self.crowd.look(&mut self.agent);
-            }
-            // Last: an event of a connection that has ended must not be taken for one of a
-            // connection that got its place.
-            for token in ready {
-                self.listeners.accept(token, &mut self.crowd, &mut self.agent);
-            }
-            if was_paused && !self.crowd.is_full(&self.agent) {
-                // If that fails there is another try with the next events.
+            if was_paused && !self.connections.is_full() && !self.foreign.is_full() {
+                // If that fails there is another attempt with the next events.
                 let _ = self.listeners.resume();
             }
             let now = Instant::now();
-            if now.duration_since(swept) >= self.sweep() {
-                swept = now;
-                self.crowd.sweep(now, &mut self.agent);
+            if now.duration_since(self.swept) >= self.sweep_interval() {
+                self.swept = now;
+                self.connections.sweep(now, self.idle_timeout, &mut self.service);
             }
-            self.crowd.end_waits(now, &mut self.agent);
+            self.connections.end_waits(now);
+            self.service.log.end_period(now);
             if watchdog.is_some_and(|interval| now.duration_since(notified) >= interval) {
                 self.manager.notify_watchdog();
                 notified = now;
@@ -130,91 +118,121 @@ impl Server {
         }
     }
 
-    /// How often idle connections are looked for.
-    fn sweep(&self) -> Duration {
-        SWEEP.min(self.agent.limits.patience / 2).max(Duration::from_millis(1))
-    }
-
-    /// How long nothing may happen; None for ever.
-    fn timeout(&self, swept: Instant) -> Option<Duration> {
-        if self.crowd.is_ready() {
-            return Some(Duration::ZERO);
-        }
+    /// Waits for events until `timeout`, or without a limit, and handles them; true for a signal
+    /// that ends the agent.
+    fn handle_events(&mut self, timeout: Option<Instant>) -> Result<bool, Errno> {
         let now = Instant::now();
-        let busy = self.crowd.len() > 0 || self.listeners.is_paused();
-        let sweep = busy.then(|| swept + self.sweep());
-        let next = sweep.into_iter().chain(self.crowd.next_wait()).min();
-        next.map(|next| next.saturating_duration_since(now))
+        let timeout = match self.connections.has_work() {
+            true => Some(Duration::ZERO),
+            false => timeout.map(|at| at.saturating_duration_since(now)),
+        };
+        let mut events = [EpollEvent::empty(); EVENTS];
+        let count = match self.epoll.wait(&mut events, milliseconds(timeout)) {
+            Err(Errno::EINTR) => return Ok(false),
+            result => result?,
+        };
+        let mut pending = Vec::new();
+        let mut ends = false;
+        for event in &events[..count] {
+            match event.data() {
+                SIGNALS => ends |= self.handle_signals(),
+                MANAGER => self.manager.send_pending(),
+                CHILDREN => self.examine_children(),
+                token if token < FIRST_CONNECTION => pending.push(token),
+                _ => self.connections.note(event),
+            }
+        }
+        debug_assert!(pending.iter().all(|token| *token >= FIRST_LISTENER));
+        self.connections.serve(&mut self.service, &mut self.foreign);
+        // Last: an event of a connection that has ended must not count for one that got its index.
+        let (service, foreign) = (&mut self.service, &mut self.foreign);
+        if ends {
+            // Connections in the backlog are left to the next agent.
+            return Ok(true);
+        }
+        self.listeners.accept(&pending, &mut self.connections, service, foreign);
+        self.foreign.start_batch(Instant::now());
+        Ok(false)
     }
 
-    /// Acts on signals; true for one that ends the agent.
-    fn stops(&mut self) -> bool {
-        let mut stops = false;
-        while let Ok(Some(info)) = self.signals.read_signal() {
-            if info.ssi_signo != Signal::SIGHUP as u32 {
-                stops = true;
+    fn examine_children(&mut self) {
+        let (received, is_freed) = self.foreign.examine();
+        for (key, attached) in received {
+            self.connections.finish_put(key, attached, &mut self.service);
+        }
+        if is_freed {
+            self.connections.free_starved();
+        }
+    }
+
+    fn sweep_interval(&self) -> Duration {
+        SWEEP.min(self.idle_timeout / 2).max(Duration::from_millis(1))
+    }
+
+    /// When something is to be done without an event; None for never.
+    fn next(&self) -> Option<Instant> {
+        let busy = !self.connections.is_empty() || self.listeners.is_paused();
+        let sweep = busy.then(|| self.swept + self.sweep_interval());
+        let limits = [sweep, self.connections.next_wait(), self.foreign.next_batch()];
+        limits.into_iter().chain([self.service.log.next_report()]).flatten().min()
+    }
+
+    /// Handles signals; true for one that ends the agent.
+    fn handle_signals(&mut self) -> bool {
+        let mut ends = false;
+        loop {
+            let signal = match self.signals.read_signal() {
+                Ok(Some(info)) => info.ssi_signo,
+                Ok(None) => return ends,
+                Err(Errno::EINTR) => continue,
+                // It is reported again as long as a signal is pending.
+                Err(_) => return ends,
+            };
+            if signal != Signal::SIGHUP as u32 {
+                ends = true;
                 continue;
             }
             self.manager.notify_reloading();
             match (self.reload)() {
-                Ok(access) => {
-                    self.agent.access = access;
-                    self.agent.log.line("rules read again");
+                Ok(policy) => {
+                    self.service.policy = policy;
+                    self.connections.apply(&self.service);
+                    self.service.log.line("rules reloaded");
                 }
                 Err(error) => {
-                    self.agent.log.line(format_args!("rules stay as they were: {error:#}"));
+                    self.service.log.line(format_args!("rules unchanged: {error:#}"));
                 }
             }
             self.manager.notify_ready();
         }
-        stops
     }
 
-    /// Gives a client its turn after an event of its connection.
-    fn serve(&mut self, event: &EpollEvent) {
-        let hung_up = event.events().contains(EpollFlags::EPOLLHUP);
-        let at = (event.data() - FIRST_CLIENT) as usize;
-        self.crowd.serve(at, hung_up, &mut self.agent);
-    }
-
-    /// Answers the requests that are queued, for [`DRAIN`] at most, and accepts no more.
-    fn drain(&mut self) -> Result<(), Errno> {
+    /// Answers the requests that are queued, for [`DRAIN`] at most, and accepts nothing more.
+    fn drain(mut self) -> Result<(), Errno> {
         self.manager.notify_stopping();
         self.listeners.pause();
         self.epoll.delete(&self.signals)?;
-        self.crowd.shut_down(&mut self.agent);
+        self.connections.shut_down();
         let end = Instant::now() + DRAIN;
-        let mut events = [EpollEvent::empty(); EVENTS];
-        while self.crowd.unanswered() > 0 && Instant::now() < end {
-            let left = end.saturating_duration_since(Instant::now());
-            let timeout = if self.crowd.is_ready() { Duration::ZERO } else { left };
-            let count = match self.epoll.wait(&mut events, milliseconds(Some(timeout))) {
-                Err(Errno::EINTR) => continue,
-                result => result?,
-            };
-            // Each turn may take a few milliseconds.
-            for event in events[..count].iter().take_while(|_| Instant::now() < end) {
-                self.serve(event);
-            }
-            self.crowd.serve_starved(&mut self.agent);
-            // What was put meanwhile may be what others wait for.
-            if std::mem::take(&mut self.agent.news) {
-                self.crowd.look(&mut self.agent);
+        while self.connections.unanswered() > 0 && Instant::now() < end {
+            self.handle_events(Some(end))?;
+        }
+        self.listeners.remove_files();
+        match self.connections.unanswered() {
+            0 => self.service.log.line("ends"),
+            clients => {
+                let clients = count(clients, "connection");
+                self.service.log.line(format_args!("ends: {clients} not answered in time"));
             }
         }
-        self.crowd.discard_requests(&mut self.agent);
-        match self.crowd.unanswered() {
-            0 => self.agent.log.line("ends"),
-            clients => self
-                .agent
-                .log
-                .line(format_args!("ends: {} not answered in time", count(clients, "connection"))),
-        }
+        self.connections.close(&mut self.foreign);
+        // Not dropped here: an exiting process does not linger.
+        std::mem::forget((self.foreign, self.service));
         Ok(())
     }
 }
 
-/// A timeout of epoll_wait(2), rounded up: nothing is looked at just before it is due.
+/// A timeout of epoll_wait(2), rounded up: nothing is examined just before it is due.
 fn milliseconds(timeout: Option<Duration>) -> PollTimeout {
     let Some(timeout) = timeout else { return PollTimeout::NONE };
     PollTimeout::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(PollTimeout::MAX)

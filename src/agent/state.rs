@@ -69,11 +69,11 @@ pub fn class_of(kind: ObjectKind) -> Class {
 }
 
 /// The access of a descriptor as bpf(2) takes it; `mode` has at least one bit.
-pub fn access_of(mode: crate::wire::agent::Mode) -> AccessMode {
-    use crate::wire::agent::Mode;
+pub fn access_of(mode: crate::wire::agent::Access) -> AccessMode {
+    use crate::wire::agent::Access;
     match mode {
-        Mode::READ => AccessMode::ReadOnly,
-        Mode::WRITE => AccessMode::WriteOnly,
+        Access::READ => AccessMode::ReadOnly,
+        Access::WRITE => AccessMode::WriteOnly,
         _ => AccessMode::ReadWrite,
     }
 }
@@ -213,14 +213,14 @@ fn make(path: &Path) -> Result<(), Cause> {
 }
 
 /// The access mode of a map's descriptor, as the protocol has it; both for all else.
-pub fn bound_of(object: &Object) -> Result<crate::wire::agent::Mode, Errno> {
-    use crate::wire::agent::Mode;
+pub fn bound_of(object: &Object) -> Result<crate::wire::agent::Access, Errno> {
+    use crate::wire::agent::Access;
     Ok(match object {
         Object::Map(map) => match fd::access_mode(map.as_fd())? {
-            AccessMode::ReadOnly => Mode::READ,
-            AccessMode::WriteOnly => Mode::WRITE,
-            AccessMode::ReadWrite => Mode::BOTH,
+            AccessMode::ReadOnly => Access::READ,
+            AccessMode::WriteOnly => Access::WRITE,
+            AccessMode::ReadWrite => Access::BOTH,
         },
-        Object::Program(..) | Object::Link(..) => Mode::BOTH,
+        Object::Program(..) | Object::Link(..) => Access::BOTH,
     })
 }

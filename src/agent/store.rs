@@ -1,31 +1,39 @@
 //! What the agent holds: objects by name, and how they come in and go out.
 
+use super::RequestError;
 use super::about::About;
 use super::keep::Keeper;
+use super::log::quoted;
+use super::peer::Peer;
+use super::policy::Policy;
+use super::quota::Quota;
 use super::state::{Change, New, Saved, access_of, bound_of, class_of};
-use super::stored::{Handout, Stored, by_id, check_layout, trouble};
-use super::{Trouble, share};
+use super::stored::{Handout, Stored, by_id, canonical_layout, trouble};
 use crate::error::Cause;
-use crate::text::{count, quote};
-use crate::wire::agent::{Mode, Record, State, Status};
+use crate::wire::agent::{Access, Record, State, Status};
+use bpf_inherit::MapType;
 use bpf_inherit::object::Object;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::os::fd::AsFd;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// A new object, on its way in.
+/// Bytes of layouts that are stored at most: a list of all of them fits into a reply.
+const LAYOUT_BYTES: usize = 16 << 20;
+/// The largest perf_event_array of a user that is not trusted: the time to close a descriptor of
+/// one is proportional to the number of its entries.
+const MAX_PERF_EVENTS: u32 = 1 << 16;
+
+/// A new object.
 #[derive(Debug)]
-pub struct Incoming {
+pub struct Incoming<'a> {
     pub object: Object,
     pub layout: Vec<u8>,
-    /// Take the place of what has the name.
+    /// Replace an existing object.
     pub replace: bool,
-    pub uid: u32,
-    pub gid: u32,
-    pub pid: u32,
-    /// Root or the agent's own user puts it, who may fill all the room that there is.
-    pub is_trusted: bool,
+    pub peer: &'a Peer,
+    /// The peer may see what is stored under the name.
+    pub may_list: bool,
 }
 
 /// All objects of an agent.
@@ -33,23 +41,34 @@ pub struct Incoming {
 pub struct Store {
     objects: BTreeMap<Vec<u8>, Stored>,
     keeper: Keeper,
-    limit: usize,
+    names: Quota,
+    layouts: Quota,
 }
 
 impl Store {
+    /// An empty store for `limit` names, of which an eighth is reserved for trusted users.
     pub fn new(keeper: Keeper, limit: usize) -> Store {
-        Store { objects: BTreeMap::new(), keeper, limit }
+        let quota = |limit| Quota::new(limit - limit / 8, limit / 8);
+        Store {
+            objects: BTreeMap::new(),
+            keeper,
+            names: quota(limit),
+            layouts: quota(LAYOUT_BYTES),
+        }
     }
 
-    /// Takes back what an earlier agent stored. Says what is not as it was.
-    pub fn restore(&mut self, saved: Vec<Saved>) -> Vec<String> {
+    /// Restores the objects that an earlier agent stored. Returns a warning for each that changed.
+    pub fn restore(&mut self, saved: Vec<Saved>, policy: &Policy) -> Vec<String> {
         let mut warnings = Vec::new();
         for Saved { name, about, layout, object } in saved {
             let lost = match object {
                 Some(_) => (State::Gone, 0),
                 None => self.keeper.look(&name, &about),
             };
-            let stored = Stored { about, layout, object, lost };
+            let uid = Some(about.uid).filter(|uid| !policy.is_trusted(*uid));
+            let charges =
+                [self.names.charge_always(uid, 1), self.layouts.charge_always(uid, layout.len())];
+            let stored = Stored { about, layout, object, lost, charges };
             if stored.object.is_none() {
                 warnings.push(stored.trouble(&name).reason);
             }
@@ -72,11 +91,9 @@ impl Store {
         self.objects.range::<[u8], _>((from, Bound::Unbounded))
     }
 
-    /// Stores an object under a name; false if the very same object is stored there already.
-    pub fn put(&mut self, name: &[u8], incoming: Incoming) -> Result<bool, Trouble> {
-        let user = (!incoming.is_trusted).then_some(incoming.uid);
+    /// Stores an object under a name; false if the same object is stored there already.
+    pub fn put(&mut self, name: &[u8], incoming: Incoming) -> Result<bool, RequestError> {
         let Some(stored) = self.admit(name, incoming)? else { return Ok(false) };
-        self.check_room(name, user)?;
         let old = self.objects.get(name).map(|stored| &stored.about);
         let object = stored.object.as_ref().map(AsFd::as_fd);
         let new = object.map(|object| New { about: &stored.about, layout: &stored.layout, object });
@@ -86,55 +103,62 @@ impl Store {
     }
 
     /// The entry of an object that may be stored; None if it is stored already.
-    fn admit(&self, name: &[u8], incoming: Incoming) -> Result<Option<Stored>, Trouble> {
-        let Incoming { object, layout, replace, uid, gid, pid, .. } = incoming;
+    fn admit(&self, name: &[u8], incoming: Incoming) -> Result<Option<Stored>, RequestError> {
+        let Incoming { object, layout, replace, peer, may_list } = incoming;
         let class = class_of(object.kind());
-        check_layout(&layout, &object).map_err(|why| Trouble::new(Status::Unfit, why))?;
+        let unfit = |why| RequestError::new(Status::Unfit, why);
+        let layout = canonical_layout(&layout, &object).map_err(unfit)?;
+        if let Object::Map(map) = &object
+            && map.info().map_type == MapType::PERF_EVENT_ARRAY
+            && map.info().max_entries > MAX_PERF_EVENTS
+            && !peer.is_trusted
+        {
+            let why = format!("a perf_event_array of more than {MAX_PERF_EVENTS} entries");
+            return Err(unfit(why));
+        }
         let bound = bound_of(&object).map_err(|errno| failed(errno.into()))?;
         let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_secs());
+        let Peer { uid, gid, pid, .. } = *peer;
         let about = About { class, id: object.id(), bound, uid, gid, pid, time };
-        if let Some(old) = self.objects.get(name) {
-            let is_same = (old.about.class, old.about.id, old.about.bound)
-                == (class, about.id, bound)
+        let old = self.objects.get(name);
+        if let Some(old) = old {
+            // A peer that may not list the name learns only that it is taken.
+            let is_visible = may_list || old.about.uid == uid;
+            let is_same = is_visible
+                && (old.about.class, old.about.id, old.about.bound) == (class, about.id, bound)
                 && old.layout == layout;
-            // Whoever had no answer to a put asks again. What is not kept any more as it was
-            // is kept anew.
+            // A client that got no reply repeats its put. An object that is not kept any more as it
+            // was stored is stored again.
             let is_kept = || self.keeper.look(name, &old.about).0 == self.keeper.state();
             if is_same && old.object.is_some() && is_kept() {
                 return Ok(None);
             }
             if !is_same && !replace {
-                let held = format!("{} {}", old.about.class.name(), old.about.id);
-                let reason = format!("{} is the name of {held} already", quote(name));
-                return Err(Trouble::new(Status::Exists, reason));
+                let held = match is_visible {
+                    true => format!(" {} {}", old.about.class.name(), old.about.id),
+                    false => " another object".into(),
+                };
+                let reason = format!("{} is the name of{held} already", quoted(name));
+                return Err(RequestError::new(Status::Exists, reason));
             }
         }
+        let full = |reason| RequestError::new(Status::Full, reason);
+        let [names, bytes] = match old {
+            Some(old) => [Some(&old.charges[0]), Some(&old.charges[1])],
+            None => [None, None],
+        };
+        let names = self.names.replace(peer, 1, names);
+        let bytes = self.layouts.replace(peer, layout.len(), bytes);
+        let charges = [
+            names.map_err(|exceeded| full(exceeded.reason("names")))?,
+            bytes.map_err(|exceeded| full(exceeded.reason("bytes of layouts")))?,
+        ];
         let (object, lost) = (Some(object), (State::Gone, 0));
-        Ok(Some(Stored { about, layout, object, lost }))
-    }
-
-    /// An error if there is no room for another object under `name`, or if `user`, who is not
-    /// trusted, stores its share already. An object that it replaces becomes its own.
-    fn check_room(&self, name: &[u8], user: Option<u32>) -> Result<(), Trouble> {
-        let full = |reason: String| Err(Trouble::new(Status::Full, reason));
-        let limit = |limit: usize| count(limit, "object");
-        let old = self.objects.get(name);
-        if old.is_none() && self.objects.len() >= self.limit {
-            return full(format!("{} are stored, as many as may be", limit(self.limit)));
-        }
-        let Some(uid) = user else { return Ok(()) };
-        let is_own = |stored: &&Stored| stored.about.uid == uid;
-        let share = share(self.limit);
-        if !old.as_ref().is_some_and(is_own)
-            && self.objects.values().filter(is_own).count() >= share
-        {
-            return full(format!("uid {uid} may store {} at most", limit(share)));
-        }
-        Ok(())
+        Ok(Some(Stored { about, layout, object, lost, charges }))
     }
 
     /// Forgets a name.
-    pub fn remove(&mut self, name: &[u8]) -> Result<(), Trouble> {
+    pub fn remove(&mut self, name: &[u8]) -> Result<(), RequestError> {
         let stored = self.objects.get(name).ok_or_else(|| absent(name))?;
         let change = Change { name, old: Some(&stored.about), new: None };
         self.keeper.apply(&change).map_err(failed)?;
@@ -143,20 +167,20 @@ impl Store {
     }
 
     /// The record of an object, for a peer that gets it with `access`, without a look at its pin.
-    pub fn record(&self, name: &[u8], stored: &Stored, access: Mode) -> Record {
+    pub fn record(&self, name: &[u8], stored: &Stored, access: Access) -> Record {
         stored.record(name, access, (self.keeper.state(), 0))
     }
 
     /// The record of an object, for a peer that could get it with `access`: if it can be handed
     /// out so at this moment. With what its pin leads to now.
-    pub fn look(&self, name: &[u8], stored: &Stored, access: Mode) -> Record {
-        let can = access != Mode::NONE && self.hand_out(name, access).is_ok();
-        let access = if can { access } else { Mode::NONE };
+    pub fn look(&self, name: &[u8], stored: &Stored, access: Access) -> Record {
+        let can = access != Access::NONE && self.hand_out(name, access).is_ok();
+        let access = if can { access } else { Access::NONE };
         stored.record(name, access, self.keeper.look(name, &stored.about))
     }
 
     /// A descriptor of an object with this access, which is within its bound.
-    pub fn hand_out(&self, name: &[u8], mode: Mode) -> Result<Handout<'_>, Trouble> {
+    pub fn hand_out(&self, name: &[u8], mode: Access) -> Result<Handout<'_>, RequestError> {
         let stored = self.objects.get(name).ok_or_else(|| absent(name))?;
         let object = stored.object.as_ref().ok_or_else(|| stored.trouble(name))?;
         if mode == stored.about.bound {
@@ -170,18 +194,18 @@ impl Store {
             (None, Keeper::Pins(_)) => {
                 let lost = trouble(name, &stored.about, self.keeper.look(name, &stored.about));
                 let why = "no descriptor with less access can be made of it";
-                Err(Trouble::new(lost.status, format!("{}: {why}", lost.reason)))
+                Err(RequestError::new(lost.status, format!("{}: {why}", lost.reason)))
             }
             (None, _) => by_id(name, stored.about.id, access).map(Handout::Opened),
         }
     }
 }
 
-fn failed(cause: Cause) -> Trouble {
-    Trouble::new(Status::Failed, cause.to_string())
+fn failed(cause: Cause) -> RequestError {
+    RequestError::new(Status::Failed, cause.to_string())
 }
 
 /// That no object has a name.
-pub fn absent(name: &[u8]) -> Trouble {
-    Trouble::new(Status::Absent, format!("nothing is stored as {}", quote(name)))
+pub fn absent(name: &[u8]) -> RequestError {
+    RequestError::new(Status::Absent, format!("nothing is stored as {}", quoted(name)))
 }

@@ -1,10 +1,11 @@
 //! One object that is held: what is told of it, and descriptors of it.
 
-use super::Trouble;
+use super::RequestError;
 use super::about::About;
+use super::log::quoted;
+use super::quota::Charge;
 use crate::map::typed::parse_layout_for;
-use crate::text::quote;
-use crate::wire::agent::{Class, Mode, Record, State, Status};
+use crate::wire::agent::{Access, Class, Record, State, Status};
 use bpf_inherit::AccessMode;
 use bpf_inherit::Errno;
 use bpf_inherit::bpf::{MapInfo, map_by_id};
@@ -19,8 +20,10 @@ pub struct Stored {
     pub layout: Vec<u8>,
     /// Its access is the bound. None where its pin led to something else at the start.
     pub object: Option<Object>,
-    /// What its pin leads to instead, in that case.
+    /// What its pin refers to instead, in that case.
     pub lost: (State, u32),
+    /// The name, and the bytes of the layout.
+    pub charges: [Charge; 2],
 }
 
 /// A descriptor on its way out.
@@ -42,17 +45,17 @@ impl AsFd for Handout<'_> {
 impl Stored {
     /// The access that a peer with these rights to the elements gets: programs and links have
     /// no lesser one than both.
-    pub fn access(&self, mode: Mode) -> Mode {
+    pub fn access(&self, allowed: Access) -> Access {
         match self.about.class {
-            Class::Map => mode.and(self.about.bound),
-            Class::Prog | Class::Link if mode == Mode::BOTH => mode,
-            Class::Prog | Class::Link => Mode::NONE,
+            Class::Map => allowed.and(self.about.bound),
+            Class::Prog | Class::Link if allowed == Access::BOTH => allowed,
+            Class::Prog | Class::Link => Access::NONE,
         }
     }
 
     /// What a reply tells of it, to a peer that gets it with `access`. `found` is whether it is
     /// kept as it was stored, and the id that its pin leads to, 0 for none.
-    pub fn record(&self, name: &[u8], access: Mode, found: (State, u32)) -> Record {
+    pub fn record(&self, name: &[u8], access: Access, found: (State, u32)) -> Record {
         let about = &self.about;
         let (state, pin_id) = found;
         let (kind, details) = match &self.object {
@@ -80,13 +83,13 @@ impl Stored {
     }
 
     /// Why nothing is held as `name`, where nothing is.
-    pub fn trouble(&self, name: &[u8]) -> Trouble {
+    pub fn trouble(&self, name: &[u8]) -> RequestError {
         trouble(name, &self.about, self.lost)
     }
 }
 
 /// What a name's pin leads to, where that is not what was stored.
-pub fn trouble(name: &[u8], about: &About, lost: (State, u32)) -> Trouble {
+pub fn trouble(name: &[u8], about: &About, lost: (State, u32)) -> RequestError {
     let (class, id) = (about.class.name(), about.id);
     let reason = match lost {
         (State::Changed, now) => {
@@ -94,7 +97,7 @@ pub fn trouble(name: &[u8], about: &About, lost: (State, u32)) -> Trouble {
         }
         _ => format!("the pin of {class} {id} is gone, or cannot be opened"),
     };
-    Trouble::new(Status::Changed, format!("{}: {reason}", quote(name)))
+    RequestError::new(Status::Changed, format!("{}: {reason}", quoted(name)))
 }
 
 fn details(info: &MapInfo) -> [u32; 4] {
@@ -102,20 +105,20 @@ fn details(info: &MapInfo) -> [u32; 4] {
 }
 
 /// A descriptor of a map, stored as `name`, of which there are no pins.
-pub fn by_id(name: &[u8], id: u32, access: AccessMode) -> Result<OwnedFd, Trouble> {
+pub fn by_id(name: &[u8], id: u32, access: AccessMode) -> Result<OwnedFd, RequestError> {
     let why = "a descriptor with less access cannot be made: \
                that needs a pin (--state), or CAP_SYS_ADMIN";
     map_by_id(id, access).map_err(|errno| match errno {
-        Errno::EPERM => Trouble::new(Status::Failed, format!("{}: {why}", quote(name))),
-        errno => Trouble::new(Status::Failed, describe(errno)),
+        Errno::EPERM => RequestError::new(Status::Failed, format!("{}: {why}", quoted(name))),
+        errno => RequestError::new(Status::Failed, describe(errno)),
     })
 }
 
-/// An error unless a layout is one, and fits the map. Other objects have none.
-pub fn check_layout(text: &[u8], object: &Object) -> Result<(), String> {
+/// A layout in canonical text, if it fits the map. Other objects have none.
+pub fn canonical_layout(text: &[u8], object: &Object) -> Result<Vec<u8>, String> {
     match object {
-        _ if text.is_empty() => Ok(()),
-        Object::Map(map) => parse_layout_for(text, map.info()).map(drop),
+        _ if text.is_empty() => Ok(Vec::new()),
+        Object::Map(map) => Ok(parse_layout_for(text, map.info())?.to_string().into_bytes()),
         other => Err(format!("a layout for {}", other.kind().with_article())),
     }
 }

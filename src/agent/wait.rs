@@ -1,4 +1,4 @@
-//! What a client waits for: names that are yet to be stored, and a time limit.
+//! A client that waits for names to be stored.
 
 use super::store::Store;
 use std::time::{Duration, Instant};
@@ -21,14 +21,17 @@ impl Wait {
         Wait { names, missing: 0, until }
     }
 
+    /// Whether the name that was missing is stored now, so that [`Wait::found`] is to be called.
+    pub fn may_be_over(&self, store: &Store) -> bool {
+        self.names.get(self.missing).is_none_or(|name| store.get(name).is_some())
+    }
+
     /// All names, if all of them are stored now: the wait is over then.
     pub fn found(&mut self, store: &Store) -> Option<Vec<Vec<u8>>> {
-        let is_stored = |name: &Vec<u8>| store.get(name).is_some();
-        // One first, so that a long list is not looked up each time that a name is stored.
-        if self.names.get(self.missing).is_some_and(|name| !is_stored(name)) {
+        if !self.may_be_over(store) {
             return None;
         }
-        if let Some(missing) = self.names.iter().position(|name| !is_stored(name)) {
+        if let Some(missing) = self.names.iter().position(|name| store.get(name).is_none()) {
             self.missing = missing;
             return None;
         }

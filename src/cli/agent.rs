@@ -3,13 +3,12 @@
 mod arguments;
 
 use super::exit;
-use crate::agent::access::{Access, Rule, parse_file};
-use crate::agent::closer::Closer;
-use crate::agent::in_flight::InFlight;
 use crate::agent::keep::Keeper;
+use crate::agent::listener::Listener;
 use crate::agent::log::Log;
-use crate::agent::server::{Server, hold_signals};
-use crate::agent::shared::Agent;
+use crate::agent::policy::{Policy, Rule, parse_file};
+use crate::agent::server::{Server, block_signals};
+use crate::agent::service::Service;
 use crate::agent::state::{Saved, StateDir};
 use crate::agent::store::Store;
 use crate::error::{Cause, Error};
@@ -66,9 +65,9 @@ fn run(plan: Plan, listed: Vec<(OwnedFd, String)>) -> anyhow::Result<()> {
     restrict_process().map_err(|errno| Error::new("privileges", "give up", errno))?;
     // Stays raised: descriptors are what the agent is there to hold.
     let _limit = OpenFiles::raise();
-    let signals = hold_signals()?;
+    let signals = block_signals()?;
     let mut log = Log::new(plan.quiet);
-    let access = read_access(&plan.rules, plan.rules_file.as_deref())?;
+    let policy = read_policy(&plan.rules, plan.rules_file.as_deref())?;
     let listeners = listed.into_iter().map(|(fd, name)| listener(fd, &name));
     let mut listeners = listeners.collect::<Result<Vec<_>, _>>()?;
     if listeners.is_empty() && plan.socket.is_none() {
@@ -78,11 +77,12 @@ fn run(plan: Plan, listed: Vec<(OwnedFd, String)>) -> anyhow::Result<()> {
     let has_pins = matches!(keeper, Keeper::Pins(_));
     let forgets = matches!(keeper, Keeper::Memory);
     let mut store = Store::new(keeper, plan.limits.objects);
-    for warning in store.restore(saved) {
+    for warning in store.restore(saved, &policy) {
         log.line(warning);
     }
     if let Some(path) = &plan.socket {
-        listeners.push(Endpoint::Bound(Bound::new(path, SockType::SeqPacket, plan.socket_mode)?));
+        let bound = Bound::new(path, SockType::SeqPacket, plan.socket_mode)?;
+        listeners.push(Listener { endpoint: Endpoint::Bound(bound), is_private: false });
     }
     // Not before: an agent that does not start says why, and nothing else.
     if forgets {
@@ -91,12 +91,10 @@ fn run(plan: Plan, listed: Vec<(OwnedFd, String)>) -> anyhow::Result<()> {
     give_up_privileges(has_pins, &mut log)?;
     let (sockets, objects) = (listeners.len(), store.len());
     let limits = plan.limits;
-    let in_flight = InFlight::new(limits.in_flight);
-    let closer = Closer::default();
-    let agent = Agent { access, store, log, limits, in_flight, closer, ends: false, news: false };
+    let service = Service::new(policy, store, log, limits.in_flight);
     let (rules, file) = (plan.rules, plan.rules_file);
-    let reload = Box::new(move || read_access(&rules, file.as_deref()));
-    let mut server = Server::new(agent, signals, listeners, reload)
+    let reload = Box::new(move || read_policy(&rules, file.as_deref()));
+    let mut server = Server::new(service, signals, listeners, &limits, reload)
         .map_err(|e| Error::new("sockets", "watch", e))?;
     server.log().line(format_args!(
         "serves on {}, holds {}",
@@ -118,7 +116,7 @@ fn keeper(state: Option<&Path>, log: &mut Log) -> anyhow::Result<(Keeper, Vec<Sa
 }
 
 /// An inherited socket, which must be one that accepts connections of the protocol.
-fn listener(fd: OwnedFd, name: &str) -> Result<Endpoint, Error> {
+fn listener(fd: OwnedFd, name: &str) -> Result<Listener, Error> {
     let name = if name.is_empty() { "inherited" } else { name };
     let fail = |cause: Cause| Error::new(name, "serve inherited descriptor", cause);
     let kind = getsockopt(&fd, sockopt::SockType).map_err(|errno| match errno {
@@ -134,11 +132,11 @@ fn listener(fd: OwnedFd, name: &str) -> Result<Endpoint, Error> {
     let flags = fcntl(fd.as_fd(), F_GETFL).map_err(|errno| fail(errno.into()))?;
     let flags = OFlag::from_bits_retain(flags) | OFlag::O_NONBLOCK;
     fcntl(fd.as_fd(), FcntlArg::F_SETFL(flags)).map_err(|errno| fail(errno.into()))?;
-    Ok(Endpoint::Inherited(fd))
+    Ok(Listener { endpoint: Endpoint::Inherited(fd), is_private: name == "root" })
 }
 
 /// The rules of the command line, and those of the file.
-fn read_access(rules: &[Rule], file: Option<&Path>) -> anyhow::Result<Access> {
+fn read_policy(rules: &[Rule], file: Option<&Path>) -> anyhow::Result<Policy> {
     let mut rules = rules.to_vec();
     if let Some(path) = file {
         let shown = || escape(path.as_os_str().as_bytes());
@@ -146,7 +144,7 @@ fn read_access(rules: &[Rule], file: Option<&Path>) -> anyhow::Result<Access> {
             parse_file(&read_rules(path)?).map_err(anyhow::Error::msg).with_context(shown)?,
         );
     }
-    Ok(Access::new(geteuid().as_raw(), rules))
+    Ok(Policy::new(geteuid().as_raw(), rules))
 }
 
 /// The text of a file that nobody but root and the agent's own user can have written.

@@ -134,7 +134,13 @@ impl Bound {
         renameat2(&self.directory, from, &self.directory, to, flags)
     }
 
-    /// Removes the file, unless its name belongs to another file now.
+    /// Removes the file, unless another file has its name by now.
+    pub fn remove_file(&self) {
+        // Whatever fails, the file was not ours any more, or the directory is gone.
+        let _ = self.remove();
+    }
+
+    /// Removes the file, unless another has taken its name.
     fn remove(&self) -> Result<(), Errno> {
         if !self.is_ours(&self.name)? {
             return Ok(());
@@ -165,8 +171,7 @@ impl Bound {
 
 impl Drop for Bound {
     fn drop(&mut self) {
-        // On any error the file belongs to another process, or the directory is gone.
-        let _ = self.remove();
+        self.remove_file();
     }
 }
 

@@ -14,7 +14,7 @@ pub use socket::{DEFAULT as DEFAULT_SOCKET, Socket};
 use crate::error::Error;
 use crate::foreign::{ForeignLayout, Named};
 use crate::text::escape;
-use crate::wire::agent::{Class, Malformed, Mode, check_name};
+use crate::wire::agent::{Access, Class, PacketError, check_name};
 use client::Got;
 use std::ffi::OsStr;
 use std::fmt;
@@ -32,7 +32,7 @@ pub struct Spec {
 impl Spec {
     /// Reads `PATH[#NAME,…]`. The path ends at the first `#` after the last `/`: no name
     /// has one.
-    pub fn parse(text: &[u8]) -> Result<Spec, Malformed> {
+    pub fn parse(text: &[u8]) -> Result<Spec, PacketError> {
         let last = text.iter().rposition(|&b| b == b'/').map_or(0, |at| at + 1);
         let end = text[last..].iter().position(|&b| b == b'#').map(|at| last + at);
         let (path, names) = match end {
@@ -62,7 +62,7 @@ impl fmt::Display for Spec {
 
 /// Gets the objects of these names, in their order, or all that may be had, sorted bytewise.
 pub fn open(spec: &Spec, read_only: bool, wait: bool, bounds: Bounds) -> Result<Vec<Named>, Error> {
-    let wanted = if read_only { Mode::READ } else { Mode::BOTH };
+    let wanted = if read_only { Access::READ } else { Access::BOTH };
     let socket = Socket::given(&spec.path);
     let got = match &spec.names[..] {
         names if wait => {
@@ -75,11 +75,11 @@ pub fn open(spec: &Spec, read_only: bool, wait: bool, bounds: Bounds) -> Result<
 }
 
 /// All that may be had as it is wanted, whatever else there is.
-fn all(client: &mut Client, wanted: Mode) -> Result<Vec<Got>, Error> {
-    let mut records = client.list(b"")?;
+fn all(client: &mut Client, wanted: Access) -> Result<Vec<Got>, Error> {
+    let mut records = client.list_without_layouts()?;
     // Only maps can be had for reading alone: a directory's other pins are passed over, too.
-    let fits = |class| class == Class::Map || wanted == Mode::BOTH;
-    records.retain(|record| record.access.and(wanted) != Mode::NONE && fits(record.class));
+    let fits = |class| class == Class::Map || wanted == Access::BOTH;
+    records.retain(|record| record.access.and(wanted) != Access::NONE && fits(record.class));
     let mut names: Vec<Vec<u8>> = records.into_iter().map(|record| record.name).collect();
     names.sort_unstable();
     match client.get(&names, wanted) {

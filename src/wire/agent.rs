@@ -28,17 +28,17 @@ pub const MAX_LAYOUT: usize = 64 << 10;
 
 /// Ways to use a map: bits of a descriptor's access.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Mode(u8);
+pub struct Access(u8);
 
-impl Mode {
-    pub const NONE: Mode = Mode(0);
-    pub const READ: Mode = Mode(1);
-    pub const WRITE: Mode = Mode(2);
-    pub const BOTH: Mode = Mode(3);
+impl Access {
+    pub const NONE: Access = Access(0);
+    pub const READ: Access = Access(1);
+    pub const WRITE: Access = Access(2);
+    pub const BOTH: Access = Access(3);
 
     /// The bits of a byte; None where it has others.
-    pub fn from_bits(bits: u8) -> Option<Mode> {
-        (bits <= 3).then_some(Mode(bits))
+    pub fn from_bits(bits: u8) -> Option<Access> {
+        (bits <= 3).then_some(Access(bits))
     }
 
     pub fn bits(self) -> u8 {
@@ -46,16 +46,16 @@ impl Mode {
     }
 
     /// What is in both.
-    pub fn and(self, other: Mode) -> Mode {
-        Mode(self.0 & other.0)
+    pub fn and(self, other: Access) -> Access {
+        Access(self.0 & other.0)
     }
 
     /// What is in either.
-    pub fn or(self, other: Mode) -> Mode {
-        Mode(self.0 | other.0)
+    pub fn or(self, other: Access) -> Access {
+        Access(self.0 | other.0)
     }
 
-    pub fn has(self, other: Mode) -> bool {
+    pub fn has(self, other: Access) -> bool {
         self.0 & other.0 == other.0
     }
 
@@ -76,10 +76,11 @@ pub struct Request {
 /// One request, without its number. Names are bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// The records of all names that match a glob; an empty one stands for all.
-    List { glob: Vec<u8> },
+    /// The records of all names that match a glob, or of all names if it is empty. The layouts
+    /// in them are empty unless they are asked for.
+    List { glob: Vec<u8>, layouts: bool },
     /// The descriptors of these names, in their order.
-    Get { names: Vec<Vec<u8>>, wanted: Mode },
+    Get { names: Vec<Vec<u8>>, wanted: Access },
     /// Store the descriptor that comes along.
     Put { name: Vec<u8>, layout: Vec<u8>, replace: bool },
     /// Forget a name.
@@ -97,7 +98,9 @@ const PUT: u8 = 3;
 const REMOVE: u8 = 4;
 const INFO: u8 = 5;
 const WAIT: u8 = 6;
-/// PUT: take the place of what has the name.
+/// LIST: with layouts.
+const LAYOUTS: u16 = 1;
+/// PUT: replace an existing object.
 const REPLACE: u16 = 4;
 
 /// What another kind of reference begins with, to a map or a program.
@@ -105,7 +108,7 @@ const REFERENCES: [&[u8]; 6] = [b"id:", b"name:", b"fd:", b"env:", b"prog:", b"l
 
 /// Why a packet is refused.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum Malformed {
+pub enum PacketError {
     #[error("the packet ends too early")]
     Short,
     #[error("{} after the end of the request", count(*.0, "byte"))]
@@ -132,8 +135,8 @@ pub enum Malformed {
 
 /// An error unless an object may be stored under `name`: it can be asked for by
 /// `PATH#NAME,…`, becomes a variable's value, and is told from a path and a number.
-pub fn check_name(name: &[u8]) -> Result<(), Malformed> {
-    Err(Malformed::Name(if name.is_empty() {
+pub fn check_name(name: &[u8]) -> Result<(), PacketError> {
+    Err(PacketError::Name(if name.is_empty() {
         "is empty"
     } else if name.len() > MAX_NAME {
         "is longer than 200 bytes"
@@ -163,33 +166,37 @@ fn header(kind: u8, flags: u16, number: u32) -> Vec<u8> {
 
 impl Request {
     /// Reads a packet that a client sent.
-    pub fn decode(packet: &[u8]) -> Result<Request, Malformed> {
+    pub fn decode(packet: &[u8]) -> Result<Request, PacketError> {
         let mut rest = Reader(packet);
         let version = rest.u8()?;
         if version != VERSION {
-            return Err(Malformed::Version(version));
+            return Err(PacketError::Version(version));
         }
         let (operation, flags, number) = (rest.u8()?, rest.u16()?, rest.u32()?);
         let known = match operation {
-            GET => u16::from(Mode::BOTH.bits()),
+            GET => u16::from(Access::BOTH.bits()),
             PUT => REPLACE,
-            LIST | REMOVE | INFO | WAIT => 0,
-            _ => return Err(Malformed::Operation(operation)),
+            LIST => LAYOUTS,
+            REMOVE | INFO | WAIT => 0,
+            _ => return Err(PacketError::Operation(operation)),
         };
         if flags & !known != 0 {
-            return Err(Malformed::Flags(flags));
+            return Err(PacketError::Flags(flags));
         }
         let operation = match operation {
-            LIST => Operation::List { glob: rest.string()?.to_vec() },
+            LIST => {
+                let layouts = flags & LAYOUTS != 0;
+                Operation::List { glob: rest.string()?.to_vec(), layouts }
+            }
             GET => {
                 // No bit at all asks for as much as there is.
-                let wanted = Mode::from_bits(flags as u8).filter(|mode| *mode != Mode::NONE);
-                Operation::Get { names: names(&mut rest)?, wanted: wanted.unwrap_or(Mode::BOTH) }
+                let wanted = Access::from_bits(flags as u8).filter(|mode| *mode != Access::NONE);
+                Operation::Get { names: names(&mut rest)?, wanted: wanted.unwrap_or(Access::BOTH) }
             }
             PUT => {
                 let (name, layout) = (name(&mut rest)?, rest.string()?.to_vec());
                 if layout.len() > MAX_LAYOUT {
-                    return Err(Malformed::Layout(layout.len()));
+                    return Err(PacketError::Layout(layout.len()));
                 }
                 Operation::Put { name, layout, replace: flags & REPLACE != 0 }
             }
@@ -208,7 +215,9 @@ impl Request {
     pub fn encode(&self) -> Vec<u8> {
         let packet = |kind, flags| header(kind, flags, self.number);
         match &self.operation {
-            Operation::List { glob } => with_names(packet(LIST, 0), [glob]),
+            Operation::List { glob, layouts } => {
+                with_names(packet(LIST, if *layouts { LAYOUTS } else { 0 }), [glob])
+            }
             Operation::Get { names, wanted } => {
                 with_names(packet(GET, wanted.bits().into()), names)
             }
@@ -231,22 +240,22 @@ fn with_names<'a>(mut out: Vec<u8>, names: impl IntoIterator<Item = &'a Vec<u8>>
     out
 }
 
-fn name(rest: &mut Reader) -> Result<Vec<u8>, Malformed> {
+fn name(rest: &mut Reader) -> Result<Vec<u8>, PacketError> {
     let name = rest.string()?;
     check_name(name)?;
     Ok(name.to_vec())
 }
 
 /// At least one name, up to the end of the packet.
-fn names(rest: &mut Reader) -> Result<Vec<Vec<u8>>, Malformed> {
+fn names(rest: &mut Reader) -> Result<Vec<Vec<u8>>, PacketError> {
     let mut names = Vec::new();
     while !rest.0.is_empty() {
         if names.len() == MAX_NAMES {
-            return Err(Malformed::Names);
+            return Err(PacketError::Names);
         }
         names.push(name(rest)?);
     }
-    if names.is_empty() { Err(Malformed::NoName) } else { Ok(names) }
+    if names.is_empty() { Err(PacketError::NoName) } else { Ok(names) }
 }
 
 #[cfg(test)]

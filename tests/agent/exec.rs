@@ -52,8 +52,8 @@ fn maps_programs_and_links_reach_the_environment() {
     let mut command = lab.exec(["-r", "--agent", "agent#hits", "--dry-run", "--json"]);
     let json: serde_json::Value = serde_json::from_str(&stdout_of(&mut command)).unwrap();
     assert_eq!((&json[0]["access"], &json[0]["name"]), (&"r".into(), &"hits".into()));
-    let message = "bpf-exec: agent#filter: get: \"filter\" is a prog, which has no descriptor with \
-                   access r alone";
+    let message = "bpf-exec: agent#filter: get: \"filter\" is a prog, which has no file descriptor \
+                   with access r alone";
     fails(&mut lab.exec(["-r", "--agent", "agent#filter", "--dry-run"]), 125, message);
     // Of all that is there, what has a read-only descriptor.
     let mut command = lab.exec(["-r", "--agent", "agent", "--", "sh", "-c", ENV]);

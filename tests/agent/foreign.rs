@@ -71,10 +71,10 @@ fn one_descriptor_of_an_object_is_put_and_nothing_else() {
     let map = new_map("one");
     let put = |fds: &[BorrowedFd]| refusal(client.ask(PUT, 0, &strings(&["hits", ""]), fds));
     let unfit = |reason: &str| (5, reason.to_owned());
-    assert_eq!(put(&[]), unfit("no descriptor came along"));
+    assert_eq!(put(&[]), unfit("no file descriptor was attached"));
     for count in [2, 3, 253] {
         let fds = vec![map.as_fd(); count];
-        assert_eq!(put(&fds), unfit("more than one descriptor came along"), "{count}");
+        assert_eq!(put(&fds), unfit("more than one file descriptor was attached"), "{count}");
     }
     for (fd, what) in &other_things(&lab) {
         assert_eq!(put(&[fd.as_fd()]), unfit(&format!("{what}, not a BPF object")));
@@ -92,22 +92,34 @@ fn one_descriptor_of_an_object_is_put_and_nothing_else() {
 #[test]
 fn unexpected_fd_is_closed() {
     let lab = Lab::new();
-    let (agent, path) = serve_all(&lab, &[], &["*:uid=1001:list,read", "*:uid=1002:list,put"]);
+    let (agent, path) =
+        serve_all(&lab, &[], &["*:uid=1001:list,read", "*:uid=1002:list,put", "x:uid=65534:list"]);
     let root = Client::connect(&path);
     done(root.put("hits", new_map("asked").as_fd()));
-    let clients = [1001, 1002, 65534].map(|uid| Client::connect_as(&path, &User::new(uid)));
-    clients.iter().for_each(|client| drop(client.list()));
     let before = agent.fds();
     let hits = string("hits");
     let wait = [&0u32.to_ne_bytes()[..], &hits].concat();
-    for client in clients.iter().chain([&root]) {
+    for uid in [1001, 1002, 65534, 0] {
         let requests = [(LIST, &string("")), (GET, &hits), (REMOVE, &hits), (INFO, &hits)];
         for (operation, body) in requests.into_iter().chain([(WAIT, &wait)]) {
             for count in [1, 5, 253] {
                 // Its other end tells when nobody has it any more.
                 let (end, given) = std::io::pipe().expect("a pipe");
-                let answer = client.ask(operation, 0, body, &vec![given.as_fd(); count]);
-                let want = "a descriptor came along that this operation does not take";
+                // The connection ends unless the peer is trusted.
+                let client = Client::connect_as(&path, &User::new(uid));
+                // The reply to this request allows fds to the client that may put.
+                client.ask(INFO, 0, &string("any"), &[]);
+                let fds = vec![given.as_fd(); count];
+                let number = 0x0102_0304 + u32::from(operation);
+                if let Err(e) = client.send(&packet(operation, 0, number, body), &fds) {
+                    assert_eq!(
+                        (uid == 1001 || uid == 65534, e.raw_os_error()),
+                        (true, Some(libc::EPERM))
+                    );
+                    continue;
+                }
+                let answer = client.answer(number, false);
+                let want = "this operation takes no file descriptor, and one was attached";
                 assert_eq!(refusal(answer), (1, want.into()), "{operation}");
                 drop(given);
                 let mut gone = [PollFd::new(end.as_fd(), PollFlags::POLLIN)];

@@ -18,7 +18,7 @@ fn header(version: u8, operation: u8, flags: u16) -> Vec<u8> {
 #[test]
 fn malformed_packet_is_answered_with_the_reason() {
     let lab = Lab::new();
-    let (mut agent, path) = serve_all(&lab, &[], &[]);
+    let (mut agent, path) = serve_all(&lab, &[], &["x:uid=65534:list"]);
     let (client, nobody) = (Client::connect(&path), Client::connect_as(&path, &User::new(65534)));
     client.list();
     nobody.list();
@@ -40,7 +40,7 @@ fn malformed_packet_is_answered_with_the_reason() {
         (with(0, 0, &hits), 1, "operation 0 is not known"),
         (with(7, 0, &hits), 1, "operation 7 is not known"),
         (with(255, 0xffff, &hits), 1, "operation 255 is not known"),
-        (with(LIST, 1, &hits), 1, "flags 0x1 are not known here"),
+        (with(LIST, 2, &hits), 1, "flags 0x2 are not known here"),
         (with(GET, 4, &hits), 1, "flags 0x4 are not known here"),
         (with(GET, 0x8003, &hits), 1, "flags 0x8003 are not known here"),
         (with(PUT, 3, &put), 1, "flags 0x3 are not known here"),

@@ -46,7 +46,7 @@ fn client_that_does_not_read_delays_no_other() {
     assert!(hog.is_answered());
     // Half is the other users', and goes out in as many packets as it takes. Root has room of
     // its own.
-    for (client, packets) in [(&other, 4), (&root, 1)] {
+    for (client, packets) in [(&other, 8), (&root, 1)] {
         let words: Vec<&str> = all.iter().map(String::as_str).collect();
         let got = client.get(&words, 0);
         assert_eq!((got.status, got.fds.len(), got.packets), (0, 8, packets));
@@ -80,7 +80,7 @@ fn client_that_does_not_read_is_disconnected() {
     root.list();
     root.list();
     ask(&twin, &names[..1]);
-    while !agent.line("ended: nothing happened").contains("uid 1001") {}
+    while !agent.line("closed: idle timeout").contains("uid 1001") {}
     // It is not the twin that was sent away, and there is no room for it yet.
     assert!(!twin.is_answered());
     // What was sent is still there to be read; then the end.
@@ -100,8 +100,8 @@ fn idle_client_is_disconnected() {
         assert_eq!(client.receive().expect("the end").bytes, b"");
     }
     for _ in &silent {
-        let line = agent.line("connection of uid 0 gid 0 pid ");
-        assert!(line.ends_with(": ended: nothing happened"), "{line}");
+        let line = agent.line("bpf-agent: uid 0 gid 0 pid ");
+        assert!(line.ends_with(": closed: idle timeout"), "{line}");
     }
     agent.fds().assert_more(0, &empty);
     Client::connect(&path).list();

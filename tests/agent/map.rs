@@ -215,7 +215,7 @@ fn list_is_a_table_or_json_with_every_field() {
     let list = |records: &[Record], arguments: &[&str]| {
         let mut command = lab.map([&["agent", "--socket", "agent"], arguments].concat());
         let run = play(&path, &mut command, |played| {
-            let client = played.asked(&packet(LIST, 0, 1, &string("")));
+            let client = played.asked(&packet(LIST, LAYOUTS, 1, &string("")));
             client.send(&reply(0, 1, records), &[]).unwrap();
             assert!(client.receive().unwrap().bytes.is_empty());
         });

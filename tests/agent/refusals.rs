@@ -45,7 +45,7 @@ fn refusal_names_the_rules_that_do_not_permit() {
             READ,
             string("qp"),
             "get \"qp\"",
-            "\"qp\" is a prog, which has no descriptor with access r alone".into(),
+            "\"qp\" is a prog, which has no file descriptor with access r alone".into(),
         ),
         (INFO, 0, string("x"), "info \"x\"", "list of \"x\": no rule for uid 1001 matches".into()),
         (
@@ -62,7 +62,8 @@ fn refusal_names_the_rules_that_do_not_permit() {
         let line = agent.line(&format!(": refused: {want}"));
         let logged = if malformed { "request" } else { logged };
         assert!(
-            line.starts_with(&format!("bpf-agent: {logged}: uid 1001 gid 1001 pid ")),
+            line.starts_with("bpf-agent: uid 1001 gid 1001 pid ")
+                && line.contains(&format!(": {logged}: refused: ")),
             "{line}"
         );
     }
@@ -89,28 +90,28 @@ fn log_has_the_client_the_operation_and_the_rule() {
     let (root, user) = (Client::connect(&path), connect_in_thread(&path, 1001));
     done(root.put("hits", map.as_fd()));
     let line = agent.line("put");
-    assert_eq!(line, format!("bpf-agent: put \"hits\": uid 0 gid 0 pid {pid}: stored map {id} rw"));
+    assert_eq!(line, format!("bpf-agent: uid 0 gid 0 pid {pid}: put \"hits\": stored map {id} rw"));
     assert_eq!(user.get(&["hits"], 0).fds.len(), 1);
     let by = "rule hits:uid=1001:list,read and rule *:uid=1001:list";
-    let want = format!("bpf-agent: get \"hits\": uid 1001 gid 0 pid {pid}: granted r by {by}");
+    let want = format!("bpf-agent: uid 1001 gid 0 pid {pid}: get \"hits\": granted r by {by}");
     assert_eq!(agent.line("get"), want);
     assert_eq!(root.get(&["hits"], 0).fds.len(), 1);
     let want =
-        format!("bpf-agent: get \"hits\": uid 0 gid 0 pid {pid}: granted rw by the default rule");
+        format!("bpf-agent: uid 0 gid 0 pid {pid}: get \"hits\": granted rw by the default rule");
     assert_eq!(agent.line("get"), want);
     // Of who is refused the program is told, while it runs.
     let comm = std::fs::read_to_string("/proc/self/comm").unwrap();
     let refused = refusal(user.ask(REMOVE, 0, &string("hits"), &[])).1;
     let want = format!(
-        "bpf-agent: remove \"hits\": uid 1001 gid 0 pid {pid} ({}): refused: {refused}",
+        "bpf-agent: uid 1001 gid 0 pid {pid} comm \"{}\": remove \"hits\": refused: {refused}",
         comm.trim_end()
     );
     assert_eq!(agent.line("remove"), want);
     user.list();
-    let want = format!("bpf-agent: list \"*\": uid 1001 gid 0 pid {pid}: granted what it may see");
+    let want = format!("bpf-agent: uid 1001 gid 0 pid {pid}: list \"*\": granted what it may see");
     assert_eq!(agent.line("list \"*\""), want);
     done(root.ask(REMOVE, 0, &string("hits"), &[]));
-    let want = format!("bpf-agent: remove \"hits\": uid 0 gid 0 pid {pid}: removed");
+    let want = format!("bpf-agent: uid 0 gid 0 pid {pid}: remove \"hits\": removed");
     assert_eq!(agent.line("remove"), want);
     let end = agent.stop();
     assert_eq!((end.status, end.stderr.as_str()), (0, "bpf-agent: ends\n"));
@@ -119,7 +120,7 @@ fn log_has_the_client_the_operation_and_the_rule() {
 #[test]
 fn quiet_log_has_changes_and_refusals() {
     let lab = Lab::new();
-    let (agent, path) = serve_all(&lab, &["-q"], &[]);
+    let (agent, path) = serve_all(&lab, &["-q"], &["other:uid=65534:list"]);
     let (root, nobody) = (Client::connect(&path), Client::connect_as(&path, &User::new(65534)));
     done(root.put("hits", new_map("quiet").as_fd()));
     root.list();
@@ -128,7 +129,10 @@ fn quiet_log_has_changes_and_refusals() {
     assert_eq!(refusal(nobody.get(&["hits"], 0)).0, 2);
     done(root.ask(REMOVE, 0, &string("hits"), &[]));
     let log = agent.stop().stderr;
-    let lines: Vec<&str> = log.lines().map(|line| line.split(": ").nth(1).unwrap()).collect();
+    let lines: Vec<&str> = log
+        .lines()
+        .map(|line| line.split(": ").nth(if line.contains(" uid ") { 2 } else { 1 }).unwrap())
+        .collect();
     assert_eq!(lines, ["put \"hits\"", "get \"hits\"", "remove \"hits\"", "ends"]);
 }
 
@@ -136,7 +140,8 @@ fn quiet_log_has_changes_and_refusals() {
 fn root_of_another_user_namespace_is_an_ordinary_user() {
     needs!(Feature::UserNamespace);
     let lab = Lab::new();
-    let (mut agent, path) = serve_all(&lab, &[], &["hits:uid=1001:list,read"]);
+    let (mut agent, path) =
+        serve_all(&lab, &[], &["hits:uid=1001:list,read", "other:uid=1002:list"]);
     done(Client::connect(&path).put("hits", new_map("apart").as_fd()));
     for (uid, seen) in [(1001, &["hits"][..]), (1002, &[])] {
         let user = User { apart: true, ..User::new(uid) };
@@ -144,7 +149,8 @@ fn root_of_another_user_namespace_is_an_ordinary_user() {
         assert_eq!(names(&client.list()), seen);
         let (status, reason) = refusal(client.ask(REMOVE, 0, &string("hits"), &[]));
         assert_eq!(status, 2, "{reason}");
-        agent.line(&format!("remove \"hits\": uid {uid} gid {uid} pid "));
+        let line = agent.line("remove \"hits\": refused");
+        assert!(line.starts_with(&format!("bpf-agent: uid {uid} gid {uid} pid ")), "{line}");
     }
     assert_eq!(Client::connect(&path).list().len(), 1);
 }
@@ -161,9 +167,9 @@ fn outer_root_is_unmapped_in_a_user_namespace() {
     // Its own user is root there.
     let own = Client::connect_as(&path, &User::new(1001));
     done(own.put("hits", new_map("within").as_fd()));
-    agent.line("put \"hits\": uid 0 gid 0 pid ");
+    assert!(agent.line("put \"hits\": ").starts_with("bpf-agent: uid 0 gid 0 pid "));
     let root = Client::connect(&path);
     assert_eq!(names(&root.list()), ["hits"]);
     assert_eq!(refusal(root.get(&["hits"], 0)).0, 2);
-    agent.line("get \"hits\": uid 65534 gid 65534 pid ");
+    assert!(agent.line("get \"hits\": ").starts_with("bpf-agent: uid 65534 gid 65534 pid "));
 }

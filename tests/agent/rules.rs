@@ -20,7 +20,7 @@ fn chmod(path: &PathBuf, mode: u32) {
     std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
 }
 
-const FORM: &str = "not of the form GLOB:uid=N:RIGHTS or GLOB:gid=N:RIGHTS";
+const FORM: &str = "not of the form GLOB:uid=N:PERMISSIONS or GLOB:gid=N:PERMISSIONS";
 
 #[test]
 fn rules_of_the_file_are_added_to_those_of_the_command_line() {
@@ -40,12 +40,12 @@ fn rules_of_the_file_are_added_to_those_of_the_command_line() {
     write(&lab, "new:uid=1001:list\n");
     assert_eq!(user.list().len(), 4);
     agent.signal(Signal::SIGHUP);
-    assert_eq!(agent.line("rules"), "bpf-agent: rules read again");
+    assert_eq!(agent.line("rules"), "bpf-agent: rules reloaded");
     assert_eq!(names(&user.list()), ["given", "new"]);
     // An empty file takes away all but those of the command line.
     write(&lab, "");
     agent.signal(Signal::SIGHUP);
-    agent.line("rules read again");
+    agent.line("rules reloaded");
     assert_eq!(names(&user.list()), ["given"]);
 }
 
@@ -60,7 +60,7 @@ fn unreadable_rules_on_sighup_change_nothing() {
     let before = agent.fds();
     let mut refused = |why: &str| {
         agent.signal(Signal::SIGHUP);
-        let want = format!("bpf-agent: rules stay as they were: rules: {why}");
+        let want = format!("bpf-agent: rules unchanged: rules: {why}");
         assert_eq!(agent.line("rules "), want);
         assert_eq!(names(&user.list()), ["hits"]);
         agent.fds().assert_more(0, &before);
@@ -90,10 +90,10 @@ fn unreadable_rules_on_sighup_change_nothing() {
     write(&lab, vec![b'#'; (1 << 20) + 1]);
     refused("read rules: longer than a mebibyte");
     write(&lab, b"\xff\x1b[2J:uid=x:all");
-    refused("line 1: \"uid=x\": not uid=N or gid=N, N a number");
+    refused("line 1: \"uid=x\": not uid=N or gid=N with a number N");
     write(&lab, "#");
     agent.signal(Signal::SIGHUP);
-    agent.line("rules read again");
+    agent.line("rules reloaded");
     assert_eq!(user.list(), []);
 }
 
@@ -105,7 +105,7 @@ fn sighup_without_a_file_changes_nothing() {
     done(root.put("hits", new_map("ruled").as_fd()));
     for _ in 0..3 {
         agent.signal(Signal::SIGHUP);
-        agent.line("rules read again");
+        agent.line("rules reloaded");
         assert_eq!(names(&user.list()), ["hits"]);
     }
     assert_eq!(agent.stop().status, 0);
@@ -147,7 +147,7 @@ fn waiting_client_is_subject_to_the_rules_at_the_end() {
     root.list();
     write(&lab, "*:uid=1001:read\n");
     agent.signal(Signal::SIGHUP);
-    agent.line("rules read again");
+    agent.line("rules reloaded");
     done(root.put("late", new_map("late").as_fd()));
     assert_eq!(refusal(user.answer(5, false)), (2, "\"late\": not allowed any more".into()));
     assert_eq!(user.get(&["late"], READ).fds.len(), 1);
@@ -161,10 +161,10 @@ fn get_follows_the_rules_at_the_time_of_each_packet() {
     let (root, user) = (Client::connect(&path), Client::connect_as(&path, &User::new(1001)));
     done(root.put("hits", new_map("hits").as_fd()));
     user.send(&packet(GET, 0, 5, &strings(&["hits"; 254])), &[]).unwrap();
-    agent.line("get \"hits\": uid 1001");
+    agent.line("get \"hits\": granted");
     write(&lab, "");
     agent.signal(Signal::SIGHUP);
-    agent.line("rules read again");
+    agent.line("rules reloaded");
     let got = user.answer(5, true);
     assert_eq!((got.status, got.fds.len(), got.packets), (2, 253, 2));
     assert_eq!(got.reason, "read of \"hits\": no rule for uid 1001 matches");

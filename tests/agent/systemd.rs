@@ -60,7 +60,7 @@ fn manager_that_does_not_read_delays_nothing() {
     let client = Client::connect(&lab.path("agent"));
     done(client.put("hits", new_map("hits").as_fd()));
     agent.signal(Signal::SIGHUP);
-    agent.line("rules read again");
+    agent.line("rules reloaded");
     assert_eq!(client.list().len(), 1);
     assert_eq!(agent.stop().status, 0);
     strace.wait().unwrap();
@@ -96,7 +96,7 @@ fn last_of_several_reloads_is_sent_when_a_full_queue_is_read() {
     supervisor.fill();
     for _ in 0..3 {
         agent.signal(Signal::SIGHUP);
-        agent.line("rules read again");
+        agent.line("rules reloaded");
     }
     let fds = agent.fds();
     let mut received = supervisor.receive_until("READY=1");
@@ -123,7 +123,7 @@ fn notifications_end_when_the_manager_is_gone() {
     drop(supervisor);
     agent.await_fds(-1, &fds);
     agent.signal(Signal::SIGHUP);
-    agent.line("rules read again");
+    agent.line("rules reloaded");
     client.list();
     agent.fds().assert_more(-1, &fds);
     assert_eq!(agent.stop().status, 0);

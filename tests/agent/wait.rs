@@ -101,7 +101,7 @@ fn wait_ends_by_its_own_timeout() {
     let ever = Client::connect(&path);
     ever.send(&packet(WAIT, 0, 1, &wait_for(0, &["later"])), &[]).unwrap();
     // The others are idle by now, and go; who waits for ever stays.
-    agent.line("ended: nothing happened");
+    agent.line("closed: idle timeout");
     let other = Client::connect(&path);
     done(other.put("later", new_map("later").as_fd()));
     assert_eq!(names(&done(ever.answer(1, false))), ["later"]);

@@ -29,6 +29,8 @@ pub const PUT: u8 = 3;
 pub const REMOVE: u8 = 4;
 pub const INFO: u8 = 5;
 pub const WAIT: u8 = 6;
+/// Flag of LIST.
+pub const LAYOUTS: u16 = 1;
 /// Flags of GET and PUT.
 pub const READ: u16 = 1;
 pub const WRITE: u16 = 2;
@@ -312,7 +314,19 @@ impl Client {
     #[track_caller]
     pub fn ask(&self, operation: u8, flags: u16, body: &[u8], fds: &[BorrowedFd]) -> Answer {
         let number = 0x0102_0304 + u32::from(operation);
-        self.send(&packet(operation, flags, number, body), fds).expect("sent");
+        let request = packet(operation, flags, number, body);
+        match self.send(&request, fds) {
+            // The agent accepts fds once it has seen that the client may put.
+            Err(e) if e.raw_os_error() == Some(libc::EPERM) && operation == PUT => {
+                let (length, rest) = body.split_first_chunk().expect("a name");
+                let name = &rest[..u32::from_ne_bytes(*length) as usize];
+                self.ask(INFO, 0, &string(name), &[]);
+                // A client that may not put gets the reason without an fd.
+                let sent = self.send(&request, fds).or_else(|_| self.send(&request, &[]));
+                sent.expect("sent");
+            }
+            sent => drop(sent.expect("sent")),
+        }
         self.answer(number, operation == GET)
     }
 
@@ -384,7 +398,7 @@ impl Client {
 
     #[track_caller]
     pub fn list(&self) -> Vec<Record> {
-        let answer = self.ask(LIST, 0, &string(""), &[]);
+        let answer = self.ask(LIST, LAYOUTS, &string(""), &[]);
         assert_eq!((answer.status, answer.reason.as_str()), (0, ""));
         answer.records
     }

@@ -1,7 +1,7 @@
 //! The arguments of `bpf-agent`, and the plan that they make.
 
 use crate::agent::Limits;
-use crate::agent::access::Rule;
+use crate::agent::policy::Rule;
 use crate::text::escape;
 use crate::wire::agent::MAX_PACKET;
 use anyhow::{anyhow, bail};
@@ -76,7 +76,7 @@ pub fn plan(matches: &ArgMatches) -> anyhow::Result<Plan> {
         objects: number(matches, "max-objects", 1, 1 << 24)?.unwrap_or(16384),
         in_flight: number(matches, "max-in-flight", 1, 1 << 20)?.unwrap_or(4096),
         request: number(matches, "max-request", 64, MAX_PACKET)?.unwrap_or(MAX_PACKET),
-        patience: patience(matches)?,
+        idle_timeout: idle_timeout(matches)?,
     };
     Ok(Plan {
         socket: path("socket"),
@@ -106,7 +106,7 @@ fn number(
     }
 }
 
-fn patience(matches: &ArgMatches) -> anyhow::Result<Duration> {
+fn idle_timeout(matches: &ArgMatches) -> anyhow::Result<Duration> {
     let Some(text) = matches.get_one::<OsString>("client-timeout") else {
         return Ok(Duration::from_secs(30));
     };

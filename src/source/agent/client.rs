@@ -6,7 +6,7 @@ use super::reply::{Budget, Held, Part, check_names, check_object, packet};
 use super::socket::Socket;
 use crate::error::Cause;
 use crate::text::{escape, quote};
-use crate::wire::agent::{MAX_PACKET, Mode, Operation, Record, Request, Status};
+use crate::wire::agent::{Access, MAX_PACKET, Operation, Record, Request, Status};
 use bpf_inherit::object::Object;
 use bpf_inherit::scm::MAX_FDS;
 use std::os::fd::BorrowedFd;
@@ -51,9 +51,14 @@ impl<'s> Client<'s> {
         Ok(client)
     }
 
-    /// The records of all names that match, in the agent's order; an empty glob stands for all.
+    /// The records of all names, in the agent's order, without their layouts.
+    pub fn list_without_layouts(&mut self) -> Result<Vec<Record>, Failure> {
+        self.records(Operation::List { glob: Vec::new(), layouts: false })
+    }
+
+    /// The records of all names that match, in the agent's order. An empty glob matches all names.
     pub fn list(&mut self, glob: &[u8]) -> Result<Vec<Record>, Failure> {
-        self.records(Operation::List { glob: glob.to_vec() })
+        self.records(Operation::List { glob: glob.to_vec(), layouts: true })
     }
 
     /// Likewise, sorted bytewise by name; if none matches, that is an error.
@@ -70,7 +75,7 @@ impl<'s> Client<'s> {
 
     /// The objects of these names, in their order. A map's descriptor has no more access
     /// than is wanted, and may have less.
-    pub fn get(&mut self, names: &[Vec<u8>], wanted: Mode) -> Result<Vec<Got>, Failure> {
+    pub fn get(&mut self, names: &[Vec<u8>], wanted: Access) -> Result<Vec<Got>, Failure> {
         let mut budget = Budget::default();
         let mut all = Vec::new();
         for names in names.chunks(NAMES) {
@@ -113,7 +118,11 @@ impl<'s> Client<'s> {
 
     /// The objects of these names, as soon as all are there, within the time limit; one that
     /// goes before it is handed out is waited for again.
-    pub fn get_when_there(&mut self, names: &[Vec<u8>], wanted: Mode) -> Result<Vec<Got>, Failure> {
+    pub fn get_when_there(
+        &mut self,
+        names: &[Vec<u8>],
+        wanted: Access,
+    ) -> Result<Vec<Got>, Failure> {
         loop {
             let wait = Operation::Wait { names: names.to_vec(), milliseconds: 0 };
             let subject = Subject::of(self.socket.path(), &wait);

@@ -1,7 +1,7 @@
 //! An agent's reply, held against what was asked: an agent may be hostile, or wrong.
 
 use crate::text::{count, quote};
-use crate::wire::agent::{Class, Mode, Operation, Record, Reply, Status};
+use crate::wire::agent::{Access, Class, Operation, Record, Reply, Status};
 use bpf_inherit::AccessMode;
 use bpf_inherit::ObjectKind;
 use bpf_inherit::fd;
@@ -97,7 +97,11 @@ pub fn check_names<'a>(
 
 /// The object behind a descriptor, if it is the one that its record describes, and if its
 /// access is within what the record says and what was wanted.
-pub fn check_object(record: &Record, fd: Option<OwnedFd>, wanted: Mode) -> Result<Object, String> {
+pub fn check_object(
+    record: &Record,
+    fd: Option<OwnedFd>,
+    wanted: Access,
+) -> Result<Object, String> {
     let name = quote(&record.name);
     let failed = |errno| format!("{name}: {}", bpf_inherit::describe(errno));
     let fd = fd.ok_or_else(|| format!("{name} without a descriptor"))?;
@@ -131,10 +135,10 @@ pub fn check_object(record: &Record, fd: Option<OwnedFd>, wanted: Mode) -> Resul
 }
 
 /// A descriptor's access mode as bits.
-fn mode_of(access: AccessMode) -> Mode {
+fn mode_of(access: AccessMode) -> Access {
     match access {
-        AccessMode::ReadWrite => Mode::BOTH,
-        AccessMode::ReadOnly => Mode::READ,
-        AccessMode::WriteOnly => Mode::WRITE,
+        AccessMode::ReadWrite => Access::BOTH,
+        AccessMode::ReadOnly => Access::READ,
+        AccessMode::WriteOnly => Access::WRITE,
     }
 }

@@ -1,44 +1,44 @@
 //! Numbers and strings in a packet, in host byte order, without padding.
 
-use super::Malformed;
+use super::PacketError;
 
 /// What is left of a packet that is being read.
 pub struct Reader<'a>(pub &'a [u8]);
 
 impl<'a> Reader<'a> {
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
-        let (first, rest) = self.0.split_first_chunk().ok_or(Malformed::Short)?;
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], PacketError> {
+        let (first, rest) = self.0.split_first_chunk().ok_or(PacketError::Short)?;
         self.0 = rest;
         Ok(*first)
     }
 
-    pub fn u8(&mut self) -> Result<u8, Malformed> {
+    pub fn u8(&mut self) -> Result<u8, PacketError> {
         self.array().map(u8::from_ne_bytes)
     }
 
-    pub fn u16(&mut self) -> Result<u16, Malformed> {
+    pub fn u16(&mut self) -> Result<u16, PacketError> {
         self.array().map(u16::from_ne_bytes)
     }
 
-    pub fn u32(&mut self) -> Result<u32, Malformed> {
+    pub fn u32(&mut self) -> Result<u32, PacketError> {
         self.array().map(u32::from_ne_bytes)
     }
 
-    pub fn u64(&mut self) -> Result<u64, Malformed> {
+    pub fn u64(&mut self) -> Result<u64, PacketError> {
         self.array().map(u64::from_ne_bytes)
     }
 
     /// A u32 with the number of bytes, and as many bytes.
-    pub fn string(&mut self) -> Result<&'a [u8], Malformed> {
+    pub fn string(&mut self) -> Result<&'a [u8], PacketError> {
         let length = self.u32()? as usize;
-        let (string, rest) = self.0.split_at_checked(length).ok_or(Malformed::Short)?;
+        let (string, rest) = self.0.split_at_checked(length).ok_or(PacketError::Short)?;
         self.0 = rest;
         Ok(string)
     }
 
     /// An error unless everything was read.
-    pub fn end(&self) -> Result<(), Malformed> {
-        if self.0.is_empty() { Ok(()) } else { Err(Malformed::Long(self.0.len())) }
+    pub fn end(&self) -> Result<(), PacketError> {
+        if self.0.is_empty() { Ok(()) } else { Err(PacketError::Long(self.0.len())) }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a reply tells of one stored object.
 
 use super::bytes::{Reader, push_string};
-use super::{Malformed, Mode};
+use super::{Access, PacketError};
 
 /// What an object is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,9 +62,9 @@ impl State {
 pub struct Record {
     pub class: Class,
     /// The access of the descriptor that comes along, or that the client could have.
-    pub access: Mode,
+    pub access: Access,
     /// The access of the descriptor that was put: more is never handed out.
-    pub bound: Mode,
+    pub bound: Access,
     pub state: State,
     /// The kernel's id.
     pub id: u32,
@@ -103,11 +103,11 @@ impl Record {
         push_string(out, &self.layout);
     }
 
-    pub(super) fn decode(rest: &mut Reader) -> Result<Record, Malformed> {
-        let strange = Malformed::Reply;
+    pub(super) fn decode(rest: &mut Reader) -> Result<Record, PacketError> {
+        let strange = PacketError::Reply;
         let class = Class::from_byte(rest.u8()?).ok_or(strange("a kind of object"))?;
-        let access = Mode::from_bits(rest.u8()?).ok_or(strange("an access"))?;
-        let bound = Mode::from_bits(rest.u8()?).ok_or(strange("an access"))?;
+        let access = Access::from_bits(rest.u8()?).ok_or(strange("an access"))?;
+        let bound = Access::from_bits(rest.u8()?).ok_or(strange("an access"))?;
         let state = State::from_byte(rest.u8()?).ok_or(strange("a state"))?;
         let (id, pin_id, kind) = (rest.u32()?, rest.u32()?, rest.u32()?);
         let details = [rest.u32()?, rest.u32()?, rest.u32()?, rest.u32()?];

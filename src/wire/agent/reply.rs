@@ -1,7 +1,7 @@
 //! A packet that answers a request: records, or why there are none.
 
 use super::bytes::{Reader, push_string};
-use super::{Malformed, Record, VERSION, header};
+use super::{PacketError, Record, VERSION, header};
 
 /// Flag of a reply: another packet follows for the same request.
 const MORE: u16 = 1;
@@ -71,17 +71,17 @@ impl Reply {
     }
 
     /// Reads a packet that an agent sent: the number of its request, and the reply.
-    pub fn decode(packet: &[u8]) -> Result<(u32, Reply), Malformed> {
+    pub fn decode(packet: &[u8]) -> Result<(u32, Reply), PacketError> {
         let mut rest = Reader(packet);
         let version = rest.u8()?;
         if version != VERSION {
-            return Err(Malformed::Version(version));
+            return Err(PacketError::Version(version));
         }
         let (status, flags, number) = (rest.u8()?, rest.u16()?, rest.u32()?);
-        let status = Status::from_byte(status).ok_or(Malformed::Reply("a status"))?;
+        let status = Status::from_byte(status).ok_or(PacketError::Reply("a status"))?;
         let known = if status == Status::Done { MORE } else { 0 };
         if flags & !known != 0 {
-            return Err(Malformed::Flags(flags));
+            return Err(PacketError::Flags(flags));
         }
         let reply = if status == Status::Done {
             let count = rest.u32()?;

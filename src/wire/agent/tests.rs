@@ -10,10 +10,11 @@ fn a_name() -> impl Strategy<Value = Vec<u8>> {
 
 fn an_operation() -> impl Strategy<Value = Operation> {
     let names = || vec(a_name(), 1..5);
-    let mode = (1u8..=3).prop_map(|bits| Mode::from_bits(bits).unwrap());
+    let mode = (1u8..=3).prop_map(|bits| Access::from_bits(bits).unwrap());
     let layout = vec(any::<u8>(), 0..80);
     prop_oneof![
-        vec(any::<u8>(), 0..20).prop_map(|glob| Operation::List { glob }),
+        (vec(any::<u8>(), 0..20), any::<bool>())
+            .prop_map(|(glob, layouts)| Operation::List { glob, layouts }),
         (names(), mode).prop_map(|(names, wanted)| Operation::Get { names, wanted }),
         (a_name(), layout, any::<bool>()).prop_map(|(name, layout, replace)| Operation::Put {
             name,
@@ -36,8 +37,8 @@ fn a_record() -> impl Strategy<Value = Record> {
         use State::*;
         Record {
             class: [Class::Map, Class::Prog, Class::Link][class],
-            access: Mode::from_bits(access).unwrap(),
-            bound: Mode::from_bits(bound).unwrap(),
+            access: Access::from_bits(access).unwrap(),
+            bound: Access::from_bits(bound).unwrap(),
             state: [Memory, Pinned, Changed, Gone][state],
             id,
             pin_id,
@@ -112,7 +113,7 @@ proptest! {
 
 #[test]
 fn what_is_not_understood_is_said() {
-    use Malformed::{Flags, Layout, Long, Name, NoName, Short, Version};
+    use PacketError::{Flags, Layout, Long, Name, NoName, Short, Version};
     let info =
         Request { number: 9, operation: Operation::Info { name: b"hits".to_vec() } }.encode();
     let with = |at: usize, byte: u8| {
@@ -124,8 +125,8 @@ fn what_is_not_understood_is_said() {
         (vec![], Short),
         (info[..7].to_vec(), Short),
         (with(0, 1), Version(1)),
-        (with(1, 0), Malformed::Operation(0)),
-        (with(1, 7), Malformed::Operation(7)),
+        (with(1, 0), PacketError::Operation(0)),
+        (with(1, 7), PacketError::Operation(7)),
         (with(2, 1), Flags(1)),
         (with(8, 200), Short),
         (with(8, 3), Long(1)),
@@ -145,10 +146,10 @@ fn what_is_not_understood_is_said() {
 
 #[test]
 fn a_mode_holds_its_bits_and_no_others() {
-    assert_eq!(Mode::from_bits(4), None);
-    assert_eq!(Mode::READ.or(Mode::WRITE), Mode::BOTH);
-    assert!(Mode::BOTH.has(Mode::READ) && !Mode::READ.has(Mode::WRITE));
-    assert_eq!(Mode::BOTH.and(Mode::WRITE).name(), "w");
+    assert_eq!(Access::from_bits(4), None);
+    assert_eq!(Access::READ.or(Access::WRITE), Access::BOTH);
+    assert!(Access::BOTH.has(Access::READ) && !Access::READ.has(Access::WRITE));
+    assert_eq!(Access::BOTH.and(Access::WRITE).name(), "w");
 }
 
 /// Bytes as bpf-agent(7) shows them: 16 a line, in roff.
@@ -166,11 +167,11 @@ fn dumped(packet: &[u8]) -> String {
 #[cfg(target_endian = "little")]
 fn the_page_shows_what_is_sent() {
     let names = vec![b"hits".to_vec()];
-    let request = Request { number: 7, operation: Operation::Get { names, wanted: Mode::READ } };
+    let request = Request { number: 7, operation: Operation::Get { names, wanted: Access::READ } };
     let record = Record {
         class: Class::Map,
-        access: Mode::READ,
-        bound: Mode::BOTH,
+        access: Access::READ,
+        bound: Access::BOTH,
         state: State::Pinned,
         id: 57,
         pin_id: 0,

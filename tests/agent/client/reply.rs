@@ -252,7 +252,7 @@ fn malformed_reply_to_bpf_map_is_refused() {
     let one = |name: &str| reply(0, 1, &[Record { name: name.into(), ..hits.clone() }]);
     let with_fd = "a reply with descriptors, where none was asked for";
     let id = packet(INFO, 0, 1, &string("hits"));
-    let list = packet(LIST, 0, 1, &string(""));
+    let list = packet(LIST, LAYOUTS, 1, &string(""));
     let cases: [(&[&str], &[u8], Sent, &str); 6] = [
         (&["hits"], &id, (one("hits"), vec![0]), with_fd),
         (&["hits"], &id, (one("lost"), vec![]), "\"lost\" in place of \"hits\""),

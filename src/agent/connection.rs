@@ -1,0 +1,444 @@
+//! One connection: a request at a time, and its reply, as the client receives it.
+
+use super::RequestError;
+use super::foreign_fd::ForeignFds;
+use super::peer::Peer;
+use super::policy::{Permissions, Policy};
+use super::quota::Charge;
+use super::reply::{Packet, PendingReply};
+use super::request::{Refusal, verb};
+use super::service::Service;
+use super::wait::Wait;
+use crate::wire::agent::{Operation, PacketError, Request, Status, number_of};
+use bpf_inherit::untrusted::Attached;
+use bpf_inherit::{Errno, peer, scm};
+use nix::sys::socket::{Shutdown, shutdown};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+/// Requests that are discarded when a connection ends: more than fit into a socket's buffer.
+const MAX_QUEUED: usize = 4096;
+/// Fewer bytes than any packet takes of a socket's buffer. When the kernel reports that it is about
+/// to free a packet, one byte of it still counts (sock_wfree of net/core/sock.c).
+const LEAST_UNREAD: usize = 64;
+
+/// A connection and the progress of its current request.
+#[derive(Debug)]
+pub struct PeerConnection {
+    socket: OwnedFd,
+    pub peer: Peer,
+    /// The number of the current request.
+    number: u32,
+    reply: Option<PendingReply>,
+    /// A PUT that a child is receiving.
+    receiving: Option<Operation>,
+    /// When the client last did something.
+    active: Instant,
+    /// The fds that were sent and that the client is not known to have received.
+    unread: Vec<Charge>,
+    /// The peer may attach fds to its messages.
+    passes_rights: bool,
+    /// The connection ends once the current reply is sent.
+    is_closing: bool,
+    /// The connection has ended, except that the client may still receive what was sent.
+    lingers: bool,
+    /// The next step needs room in flight, or a child that receives a PUT.
+    pub is_starved: bool,
+    _charge: Charge,
+}
+
+/// How a step ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// The client is next: epoll reports what it does.
+    Idle,
+    /// There is more to do.
+    Again,
+    /// There is no room for fds in flight, or no child to receive a PUT.
+    Starved,
+    /// The connection is over.
+    Over,
+}
+
+/// What steps of connections share.
+pub struct Shared<'a> {
+    pub service: &'a mut Service,
+    pub foreign: &'a mut ForeignFds,
+    /// Where requests are received.
+    pub buffer: &'a mut [u8],
+    /// The agent is about to end: no client is waited for.
+    pub ends: bool,
+}
+
+impl AsFd for PeerConnection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl PeerConnection {
+    pub fn new(socket: OwnedFd, peer: Peer, charge: Charge) -> PeerConnection {
+        // ENOPROTOOPT before Linux 6.16, where every peer may attach fds.
+        let passes_rights = match peer.is_trusted {
+            true => peer::pass_rights(socket.as_fd(), true).is_ok(),
+            false => peer::passes_rights(socket.as_fd()),
+        };
+        PeerConnection {
+            socket,
+            peer,
+            number: 0,
+            reply: None,
+            receiving: None,
+            active: Instant::now(),
+            unread: Vec::new(),
+            passes_rights,
+            is_closing: false,
+            lingers: false,
+            is_starved: false,
+            _charge: charge,
+        }
+    }
+
+    /// Selects the rules that apply to the peer again. If that fails, none applies.
+    pub fn apply(&mut self, policy: &Policy) {
+        self.peer.apply(self.socket.as_fd(), policy);
+    }
+
+    /// Whether the connection needs something other than its socket to go on.
+    pub fn is_waiting(&self) -> bool {
+        self.wait().is_some() || self.is_starved
+    }
+
+    pub fn is_receiving(&self) -> bool {
+        self.receiving.is_some()
+    }
+
+    pub fn wait(&self) -> Option<&Wait> {
+        match &self.reply {
+            Some(PendingReply::Wait(wait)) => Some(wait),
+            _ => None,
+        }
+    }
+
+    /// Whether requests are unanswered once the connection is shut down for reading.
+    pub fn is_unanswered(&self) -> bool {
+        self.wait().is_none() && !self.lingers
+    }
+
+    /// Makes one step: a request is received, or a packet is sent, before `until` if possible.
+    pub fn step(&mut self, key: usize, shared: &mut Shared, until: Instant) -> Turn {
+        self.settle();
+        if self.lingers {
+            return if self.is_all_read() { Turn::Over } else { Turn::Idle };
+        }
+        if self.receiving.is_some() {
+            return Turn::Idle;
+        }
+        let Some(reply) = self.reply.take() else {
+            if self.is_closing {
+                return self.linger();
+            }
+            return match self.peer.is_trusted {
+                true => self.receive_trusted(shared),
+                false => self.receive(key, shared),
+            };
+        };
+        match reply {
+            PendingReply::Wait(mut wait) => {
+                let found = wait.found(&shared.service.store);
+                self.reply = Some(match found {
+                    Some(names) => PendingReply::Records { names, sent: 0 },
+                    None => PendingReply::Wait(wait),
+                });
+                if self.wait().is_some() { Turn::Idle } else { Turn::Again }
+            }
+            reply => self.send(shared, reply, until),
+        }
+    }
+
+    /// Receives a request of a trusted peer, with all fds: those that do not fit, the kernel drops
+    /// here.
+    fn receive_trusted(&mut self, shared: &mut Shared) -> Turn {
+        let mut received = match scm::receive(self.as_fd(), shared.buffer) {
+            Err(errno) => return turn_of(errno),
+            Ok(received) if received.length == 0 => return Turn::Over,
+            Ok(received) => received,
+        };
+        let attached = match (received.fds.pop(), received.fds.len()) {
+            (None, _) if received.control_truncated => Attached::NotSent(Errno::EMFILE),
+            (None, _) => Attached::None,
+            (Some(fd), 0) if !received.control_truncated => Attached::Object(fd),
+            _ => Attached::Several,
+        };
+        match self.decode(shared, received.length, received.payload_truncated) {
+            Some(operation) => self.begin(shared, operation, attached),
+            None => Turn::Again,
+        }
+    }
+
+    /// Receives a request of a peer whose fds must not be received here.
+    fn receive(&mut self, key: usize, shared: &mut Shared) -> Turn {
+        let received = match self.passes_rights {
+            true => scm::peek_payload(self.as_fd(), shared.buffer),
+            false => scm::receive_at_most(self.as_fd(), shared.buffer, 0),
+        };
+        let (length, has_fds, is_truncated) = match received {
+            Err(errno) => return turn_of(errno),
+            // The end, or an empty packet, which is not a request either.
+            Ok(received) if received.length == 0 => return Turn::Over,
+            Ok(received) => {
+                (received.length, received.control_truncated, received.payload_truncated)
+            }
+        };
+        if has_fds {
+            return self.receive_fds(key, shared, length, is_truncated);
+        }
+        if self.passes_rights && scm::receive_at_most(self.as_fd(), &mut [], 0).is_err() {
+            return Turn::Over;
+        }
+        match self.decode(shared, length, is_truncated) {
+            Some(operation) => self.begin(shared, operation, Attached::None),
+            None => Turn::Again,
+        }
+    }
+
+    /// Has a child receive the request that was peeked at, if its fd may be stored. Otherwise the
+    /// request stays queued, and the connection is closed once the client has the reason.
+    fn receive_fds(
+        &mut self,
+        key: usize,
+        shared: &mut Shared,
+        length: usize,
+        is_truncated: bool,
+    ) -> Turn {
+        let Some(operation) = self.decode(shared, length, is_truncated) else {
+            self.is_closing = true;
+            return Turn::Again;
+        };
+        if let Err(refusal) = shared.service.check_attached(&self.peer, &operation) {
+            self.is_closing = true;
+            return self.refuse(shared, verb(&operation), refusal);
+        }
+        if !shared.foreign.can_receive(self.peer.uid) {
+            return Turn::Starved;
+        }
+        match shared.foreign.receive(self.socket.as_fd(), self.peer.uid, key) {
+            Ok(()) => {
+                self.receiving = Some(operation);
+                Turn::Idle
+            }
+            Err(errno) => {
+                self.is_closing = true;
+                self.begin(shared, operation, Attached::NotSent(errno))
+            }
+        }
+    }
+
+    /// Carries out the PUT that a child has received.
+    pub fn finish_put(&mut self, service: &mut Service, attached: Attached) {
+        // The child may have left the message in the queue.
+        self.is_closing |= matches!(attached, Attached::NotSent(_) | Attached::None);
+        self.active = Instant::now();
+        if let Some(operation) = self.receiving.take() {
+            let socket = self.socket.as_fd();
+            self.reply = Some(service.begin(&self.peer, socket, operation, attached));
+        }
+    }
+
+    /// The operation of a request. If it is malformed, the reply is the reason.
+    fn decode(
+        &mut self,
+        shared: &mut Shared,
+        length: usize,
+        is_truncated: bool,
+    ) -> Option<Operation> {
+        self.active = Instant::now();
+        let bytes = &shared.buffer[..length.min(shared.buffer.len())];
+        self.number = number_of(bytes);
+        let request = match Request::decode(bytes) {
+            Err(PacketError::Version(version)) => Err(PacketError::Version(version)),
+            _ if is_truncated => Err(PacketError::TooLong(shared.buffer.len())),
+            request => request,
+        };
+        let why = match request {
+            Ok(request) => return Some(request.operation),
+            Err(why) => why,
+        };
+        let is_version = matches!(why, PacketError::Version(_));
+        let status = if is_version { Status::Version } else { Status::Malformed };
+        let error = RequestError::new(status, why.to_string());
+        self.refuse(shared, "request", Refusal { object: String::new(), error });
+        None
+    }
+
+    fn refuse(&mut self, shared: &mut Shared, operation: &str, refusal: Refusal) -> Turn {
+        let socket = self.socket.as_fd();
+        let reply = shared.service.refuse(&self.peer, socket, operation, refusal);
+        self.reply = Some(PendingReply::Whole(reply));
+        Turn::Again
+    }
+
+    fn begin(&mut self, shared: &mut Shared, operation: Operation, attached: Attached) -> Turn {
+        if let Operation::Info { name } = &operation
+            && !self.passes_rights
+            && self.peer.granted(name).permissions.has(Permissions::PUT)
+        {
+            self.passes_rights = peer::pass_rights(self.as_fd(), true).is_ok();
+        }
+        let socket = self.socket.as_fd();
+        self.reply = Some(shared.service.begin(&self.peer, socket, operation, attached));
+        Turn::Again
+    }
+
+    /// Sends the next packet of a reply, and keeps the rest.
+    fn send(&mut self, shared: &mut Shared, reply: PendingReply, until: Instant) -> Turn {
+        let service = &mut *shared.service;
+        // Checked before fds are opened. One packet with fds at a time, so that a client that does
+        // not read has no more in flight.
+        if reply.has_fds() && !self.unread.is_empty() && !shared.ends {
+            self.reply = Some(reply);
+            return Turn::Idle;
+        }
+        if reply.has_fds() && service.in_flight.room(&self.peer) == 0 {
+            self.reply = Some(reply);
+            return Turn::Starved;
+        }
+        let Packet { reply: packet, fds, lines, next } =
+            match service.packet(&self.peer, &reply, until) {
+                Ok(packet) => packet,
+                Err((operation, refusal)) => return self.refuse(shared, operation, refusal),
+            };
+        let Some(packet) = packet else {
+            self.reply = reply.advance(next);
+            return Turn::Again;
+        };
+        let count = fds.len();
+        let borrowed: Vec<BorrowedFd> = fds.iter().map(AsFd::as_fd).collect();
+        let sent = scm::send(self.socket.as_fd(), &packet.encode(self.number), &borrowed);
+        drop(fds);
+        match sent {
+            Ok(()) => {
+                self.active = Instant::now();
+                if count > 0 {
+                    let uid = (!self.peer.is_trusted).then_some(self.peer.uid);
+                    self.unread.push(service.in_flight.charge_always(uid, count));
+                }
+                for line in lines {
+                    service.log.granted(&self.peer, line);
+                }
+                self.reply = reply.advance(next);
+                Turn::Again
+            }
+            Err(Errno::EAGAIN) => {
+                self.reply = Some(reply);
+                Turn::Idle
+            }
+            // The kernel's own limit of fds in flight.
+            Err(Errno::ETOOMANYREFS) => {
+                self.reply = Some(reply);
+                Turn::Starved
+            }
+            Err(_) => Turn::Over,
+        }
+    }
+
+    fn is_all_read(&self) -> bool {
+        peer::unread(self.as_fd()).is_ok_and(|bytes| bytes < LEAST_UNREAD)
+    }
+
+    /// Releases the quota of fds if the client has received all of them. Whether something was
+    /// released.
+    pub fn settle(&mut self) -> bool {
+        let settles = !self.unread.is_empty() && self.is_all_read();
+        if settles {
+            self.unread.clear();
+        }
+        settles
+    }
+
+    /// Shuts the connection down, and keeps it until the client has received everything.
+    fn linger(&mut self) -> Turn {
+        (self.reply, self.is_starved, self.lingers) = (None, false, true);
+        let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Both);
+        if self.is_all_read() { Turn::Over } else { Turn::Idle }
+    }
+
+    /// Ends the connection; false if it is kept, because the client has not received the fds that
+    /// were sent: they still count against the quota, even if the client has closed its sending
+    /// side.
+    pub fn end(&mut self) -> bool {
+        self.settle();
+        if !self.unread.is_empty() {
+            self.linger();
+        }
+        self.unread.is_empty()
+    }
+
+    /// Drops the connection. Requests without fds that are queued are received, because the client
+    /// would otherwise get ECONNRESET before the replies. Others are left to a child.
+    pub fn close(self, foreign: &mut ForeignFds, buffer: &mut [u8]) {
+        let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Read);
+        let is_trusted = self.peer.is_trusted;
+        if is_trusted {
+            // A packet has credentials then, even an empty one; the end of the connection has none.
+            let _ = peer::pass_credentials(self.as_fd());
+        }
+        for _ in 0..MAX_QUEUED {
+            let is_received = match (is_trusted, self.passes_rights) {
+                (true, _) => {
+                    scm::receive(self.as_fd(), buffer).is_ok_and(|r| r.credentials.is_some())
+                }
+                (false, true) => {
+                    let peeked = scm::peek_payload(self.as_fd(), &mut buffer[..1]);
+                    peeked.is_ok_and(|peeked| peeked.length > 0 && !peeked.control_truncated)
+                        && scm::receive_at_most(self.as_fd(), &mut [], 0).is_ok()
+                }
+                (false, false) => {
+                    let received = scm::receive_at_most(self.as_fd(), &mut buffer[..1], 0);
+                    received.is_ok_and(|received| received.length > 0)
+                }
+            };
+            if !is_received {
+                break;
+            }
+        }
+        if !is_trusted && self.passes_rights && self.has_queued() {
+            foreign.discard(self);
+        }
+    }
+
+    /// Whether any packet is queued.
+    fn has_queued(&self) -> bool {
+        // With SO_PASSCRED, this flag is set for every packet, even an empty one.
+        let _ = peer::pass_credentials(self.as_fd());
+        let peeked = scm::peek_payload(self.as_fd(), &mut []);
+        peeked.is_ok_and(|peeked| peeked.control_truncated)
+    }
+
+    /// Ends the wait of a client whose time is over; true if it is.
+    pub fn end_wait(&mut self, now: Instant) -> bool {
+        let is_late = self.wait().is_some_and(|wait| wait.is_late(now));
+        if is_late {
+            let error = RequestError::new(Status::Late, "the time to wait is over");
+            self.active = now;
+            self.reply = Some(PendingReply::Whole(error.into()));
+        }
+        is_late
+    }
+
+    /// Whether the client has done nothing for a time. A client that waits is expected to be idle,
+    /// and one that is starved cannot help it; fds in flight are kept until they are received.
+    pub fn is_idle(&self, now: Instant, limit: Duration) -> bool {
+        let may_be_idle = self.is_waiting() || self.is_receiving();
+        let keeps_fds = self.lingers && !self.unread.is_empty();
+        !may_be_idle && !keeps_fds && now.duration_since(self.active) >= limit
+    }
+}
+
+fn turn_of(errno: Errno) -> Turn {
+    match errno {
+        Errno::EAGAIN => Turn::Idle,
+        Errno::EINTR => Turn::Again,
+        _ => Turn::Over,
+    }
+}

@@ -1,0 +1,221 @@
+//! A request is decided: it is refused, carried out, or becomes a reply of several packets.
+
+use super::RequestError;
+use super::log::quoted;
+use super::peer::Peer;
+use super::policy::Permissions;
+use super::reply::PendingReply;
+use super::service::Service;
+use super::store::{Incoming, absent};
+use super::stored::Handout;
+use crate::text::count;
+use crate::wire::agent::{Access, MAX_NAME, Operation, Record, Reply, Status};
+use bpf_inherit::describe;
+use bpf_inherit::object::Object;
+use bpf_inherit::untrusted::Attached;
+use std::os::fd::BorrowedFd;
+
+/// Bytes of the longest glob that makes sense: a star before each byte of a name, and one after it.
+const MAX_GLOB: usize = 2 * MAX_NAME + 1;
+
+/// A request that is refused: the quoted name that it is about, after a space, and the reason.
+pub struct Refusal {
+    pub object: String,
+    pub error: RequestError,
+}
+
+impl Refusal {
+    pub fn new(name: &[u8], error: RequestError) -> Refusal {
+        Refusal { object: format!(" {}", quoted(name)), error }
+    }
+}
+
+/// A file descriptor for a client.
+pub struct Grant<'a> {
+    pub record: Record,
+    pub fd: Handout<'a>,
+    /// The line for the log once the file descriptor is sent, unless such lines are left out.
+    pub line: Option<String>,
+}
+
+impl Service {
+    /// Decides a request. `attached` are the file descriptors that came with it.
+    pub fn begin(
+        &mut self,
+        peer: &Peer,
+        socket: BorrowedFd,
+        operation: Operation,
+        attached: Attached,
+    ) -> PendingReply {
+        let verb = verb(&operation);
+        match self.decide(peer, operation, attached) {
+            Ok(reply) => reply,
+            Err(refusal) => PendingReply::Whole(self.refuse(peer, socket, verb, refusal)),
+        }
+    }
+
+    /// Decides whether the file descriptor of a request is to be received at all.
+    pub fn check_attached(&self, peer: &Peer, operation: &Operation) -> Result<(), Refusal> {
+        match operation {
+            Operation::Put { name, replace, .. } => self
+                .demand(peer, name, put_permissions(*replace))
+                .map_err(|error| Refusal::new(name, error)),
+            _ => Err(unexpected_fd()),
+        }
+    }
+
+    fn decide(
+        &mut self,
+        peer: &Peer,
+        operation: Operation,
+        attached: Attached,
+    ) -> Result<PendingReply, Refusal> {
+        if !matches!((&operation, &attached), (Operation::Put { .. }, _) | (_, Attached::None)) {
+            return Err(unexpected_fd());
+        }
+        match operation {
+            Operation::List { glob, .. } if glob.len() > MAX_GLOB => {
+                let length = count(glob.len(), "byte");
+                let reason = format!("a glob of {length}, longer than {MAX_GLOB}");
+                let error = RequestError::new(Status::Malformed, reason);
+                Err(Refusal { object: String::new(), error })
+            }
+            Operation::List { glob, layouts } => {
+                let glob = if glob.is_empty() { b"*".to_vec() } else { glob };
+                let line = format_args!("list {}: granted what it may see", quoted(&glob));
+                self.log.granted(peer, line);
+                Ok(PendingReply::List { glob, layouts, after: None, found: Vec::new() })
+            }
+            // Decided packet by packet, when a packet can be sent.
+            Operation::Get { names, wanted } => Ok(PendingReply::Get { names, wanted, sent: 0 }),
+            Operation::Wait { names, milliseconds } => {
+                Ok(PendingReply::Check { names, milliseconds, checked: 0 })
+            }
+            Operation::Info { name } => self.info(peer, &name),
+            Operation::Remove { ref name } => {
+                self.remove(peer, name).map_err(|error| Refusal::new(name, error))
+            }
+            Operation::Put { ref name, layout, replace } => self
+                .put(peer, name, layout, replace, attached)
+                .map_err(|error| Refusal::new(name, error)),
+        }
+    }
+
+    fn info(&mut self, peer: &Peer, name: &[u8]) -> Result<PendingReply, Refusal> {
+        let refusal = |error| Refusal::new(name, error);
+        self.demand(peer, name, Permissions::LIST).map_err(refusal)?;
+        let record = self.record(peer, name).ok_or_else(|| absent(name)).map_err(refusal)?;
+        self.log.granted(peer, format_args!("info {}: granted", quoted(name)));
+        Ok(whole(vec![record]))
+    }
+
+    fn remove(&mut self, peer: &Peer, name: &[u8]) -> Result<PendingReply, RequestError> {
+        self.demand(peer, name, Permissions::REMOVE)?;
+        self.store.remove(name)?;
+        self.report(peer, format_args!("remove {}: removed", quoted(name)));
+        Ok(whole(Vec::new()))
+    }
+
+    fn put(
+        &mut self,
+        peer: &Peer,
+        name: &[u8],
+        layout: Vec<u8>,
+        replace: bool,
+        attached: Attached,
+    ) -> Result<PendingReply, RequestError> {
+        // Again: the rules may have changed since the message was received.
+        self.demand(peer, name, put_permissions(replace))?;
+        let object = identify(attached)?;
+        let may_list = peer.granted(name).permissions.has(Permissions::LIST);
+        let incoming = Incoming { object, layout, replace, peer, may_list };
+        let is_new = self.store.put(name, incoming)?;
+        self.has_news |= is_new;
+        let record = self.record(peer, name).into_iter().collect::<Vec<_>>();
+        if let Some(Record { class, id, bound, .. }) = record.first() {
+            let (class, bound) = (class.name(), bound.name());
+            let same = if is_new { "" } else { ", unchanged" };
+            self.report(peer, format!("put {}: stored {class} {id} {bound}{same}", quoted(name)));
+        }
+        Ok(whole(record))
+    }
+
+    /// Decides whether `peer` gets `name`, and opens the file descriptor that it gets.
+    pub fn grant(
+        &self,
+        peer: &Peer,
+        name: &[u8],
+        wanted: Access,
+    ) -> Result<Grant<'_>, RequestError> {
+        let granted = peer.granted(name);
+        let allowed = wanted.and(granted.permissions.access());
+        let refused = |reason: String| RequestError::new(Status::Refused, reason);
+        // A client without any permission on the name does not learn whether the name exists.
+        if allowed == Access::NONE {
+            let missing =
+                if wanted == Access::WRITE { Permissions::WRITE } else { Permissions::READ };
+            return Err(refused(granted.refusal(peer.uid, missing, name)));
+        }
+        let stored = self.store.get(name).ok_or_else(|| absent(name))?;
+        let access = stored.access(allowed);
+        if access == Access::NONE {
+            let (asked, bound) = (allowed.name(), stored.about.bound.name());
+            let class = stored.about.class.name();
+            let name = quoted(name);
+            return Err(refused(match class {
+                "map" => format!("{name} was put with access {bound}, not {asked}"),
+                _ => format!(
+                    "{name} is a {class}, which has no file descriptor with access {asked} alone"
+                ),
+            }));
+        }
+        let fd = self.store.hand_out(name, access)?;
+        let record = self.store.record(name, stored, access);
+        let line = self
+            .log
+            .logs_granted()
+            .then(|| format!("get {}: granted {} by {granted}", quoted(name), access.name()));
+        Ok(Grant { record, fd, line })
+    }
+}
+
+fn put_permissions(replace: bool) -> Permissions {
+    if replace { Permissions::PUT.or(Permissions::REMOVE) } else { Permissions::PUT }
+}
+
+fn whole(records: Vec<Record>) -> PendingReply {
+    PendingReply::Whole(Reply::Records { records, more: false })
+}
+
+fn unexpected_fd() -> Refusal {
+    let reason = "this operation takes no file descriptor, and one was attached";
+    Refusal { object: String::new(), error: RequestError::new(Status::Malformed, reason) }
+}
+
+/// The object of a PUT.
+fn identify(attached: Attached) -> Result<Object, RequestError> {
+    let unfit = |reason: &str| RequestError::new(Status::Unfit, reason);
+    let failed = |errno| RequestError::new(Status::Failed, describe(errno));
+    let not_object = |what: &str| unfit(&format!("{what}, not a BPF object"));
+    match attached {
+        Attached::None => Err(unfit("no file descriptor was attached")),
+        Attached::Several => Err(unfit("more than one file descriptor was attached")),
+        Attached::Other(kind) => Err(not_object(kind.with_article())),
+        Attached::NotSent(errno) => Err(failed(errno)),
+        Attached::Object(fd) => {
+            let object = Object::identify(fd).map_err(failed)?;
+            object.map_err(|other| not_object(other.with_article()))
+        }
+    }
+}
+
+pub fn verb(operation: &Operation) -> &'static str {
+    match operation {
+        Operation::List { .. } => "list",
+        Operation::Get { .. } => "get",
+        Operation::Put { .. } => "put",
+        Operation::Remove { .. } => "remove",
+        Operation::Info { .. } => "info",
+        Operation::Wait { .. } => "wait for",
+    }
+}
