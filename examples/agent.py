@@ -15,7 +15,7 @@ found; 2 on failure.
 import array, os, socket, struct, subprocess, sys
 
 VERSION = 2
-LIST, GET, PUT, REMOVE, WAIT = 1, 2, 3, 4, 6  # operations
+LIST, GET, PUT, REMOVE, INFO, WAIT = 1, 2, 3, 4, 5, 6  # operations
 LAYOUTS = 1  # flag of LIST
 MORE = 1  # flag of a reply
 ABSENT = 3  # status
@@ -123,6 +123,12 @@ def ask(path, operation, body, send=(), flags=0):
                 connection.connect(path)
                 trust(connection)
                 header = struct.pack("=BBHI", VERSION, operation, flags, NUMBER)
+                if send:
+                    # The agent accepts fds once it has seen that this client may put.
+                    name = string(Packet(body).string())
+                    info = struct.pack("=BBHI", VERSION, INFO, 0, NUMBER)
+                    connection.sendmsg([info, name])
+                    receive(connection, fds)
                 connection.sendmsg([header, body], rights)
                 return reply(connection, operation, fds), fds
         except BaseException as error:

@@ -145,11 +145,18 @@ impl Connections {
         for _ in 0..self.trusted.len() {
             let Some(key) = self.trusted.pop_front() else { break };
             let end = Instant::now() + TRUSTED_TURN;
-            while self.step(key, end, service, foreign) && Instant::now() < end {}
+            while self.step(key, end, service, foreign) {
+                if Instant::now() >= end {
+                    self.enqueue(key);
+                    break;
+                }
+            }
         }
         let end = Instant::now() + TURN;
         while let Some(key) = self.next_of_others() {
-            self.step(key, Instant::now() + STEP, service, foreign);
+            if self.step(key, Instant::now() + STEP, service, foreign) {
+                self.enqueue(key);
+            }
             if Instant::now() >= end {
                 break;
             }
@@ -194,7 +201,7 @@ impl Connections {
         key
     }
 
-    /// Makes a step of a connection that was taken from its queue; whether it is queued again.
+    /// Makes a step of a connection that was taken from its queue; whether there is more to do.
     fn step(
         &mut self,
         key: usize,
@@ -224,8 +231,6 @@ impl Connections {
         }
         if is_over {
             self.end(key, foreign);
-        } else if is_queued {
-            self.enqueue(key);
         }
         is_queued && !is_over
     }

@@ -13,8 +13,9 @@ use crate::agent::state::{Saved, StateDir};
 use crate::agent::store::Store;
 use crate::error::{Cause, Error};
 use crate::handoff::place::OpenFiles;
-use crate::socket::bound::Bound;
+use crate::socket::bound::{Bound, MAX_PATH};
 use crate::socket::endpoint::Endpoint;
+use crate::source::agent::private_path;
 use crate::text::{count, escape};
 use anyhow::{Context, bail};
 use arguments::Plan;
@@ -70,7 +71,7 @@ fn run(plan: Plan, listed: Vec<(OwnedFd, String)>) -> anyhow::Result<()> {
     let policy = read_policy(&plan.rules, plan.rules_file.as_deref())?;
     let listeners = listed.into_iter().map(|(fd, name)| listener(fd, &name));
     let mut listeners = listeners.collect::<Result<Vec<_>, _>>()?;
-    if listeners.is_empty() && plan.socket.is_none() {
+    if listeners.iter().all(|listener| listener.is_private) && plan.socket.is_none() {
         bail!("nothing to serve: --socket is needed, or a socket from systemd");
     }
     let (keeper, saved) = keeper(plan.state.as_deref(), &mut log)?;
@@ -83,13 +84,20 @@ fn run(plan: Plan, listed: Vec<(OwnedFd, String)>) -> anyhow::Result<()> {
     if let Some(path) = &plan.socket {
         let bound = Bound::new(path, SockType::SeqPacket, plan.socket_mode)?;
         listeners.push(Listener { endpoint: Endpoint::Bound(bound), is_private: false });
+        let private = private_path(path);
+        // A longer path does not fit into an address: root uses the public socket then.
+        if private.as_os_str().len() <= MAX_PATH {
+            let bound = Bound::new(&private, SockType::SeqPacket, 0o600)?;
+            listeners.push(Listener { endpoint: Endpoint::Bound(bound), is_private: true });
+        }
     }
     // Not before: an agent that does not start says why, and nothing else.
     if forgets {
         log.line("warning: without --state what is stored goes with the agent");
     }
     give_up_privileges(has_pins, &mut log)?;
-    let (sockets, objects) = (listeners.len(), store.len());
+    let sockets = listeners.iter().filter(|listener| !listener.is_private).count();
+    let objects = store.len();
     let limits = plan.limits;
     let service = Service::new(policy, store, log, limits.in_flight);
     let (rules, file) = (plan.rules, plan.rules_file);

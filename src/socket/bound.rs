@@ -17,9 +17,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// The longest path that a socket address holds, without its NUL (unix(7)).
-const MAX_PATH: usize = 107;
+pub const MAX_PATH: usize = 107;
 /// Temporary names that are tried.
 const ATTEMPTS: u32 = 100;
+/// Connections that wait to be accepted: they are accepted in order, so that a longer queue is a
+/// longer wait for the last one.
+const BACKLOG: i32 = 64;
 const BIND: &str = "bind socket";
 
 /// A socket bound to a path. Dropping it removes the file.
@@ -85,7 +88,7 @@ impl Bound {
                     let bound = Bound { socket, directory, name, inode };
                     // Before the file gets its name, so that no client is refused.
                     if kind != SockType::Datagram {
-                        listen(&bound.socket, Backlog::MAXALLOWABLE)?;
+                        listen(&bound.socket, Backlog::new(BACKLOG)?)?;
                     }
                     return Ok(bound);
                 }

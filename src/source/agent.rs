@@ -9,7 +9,7 @@ mod socket;
 pub use client::Client;
 pub use connection::Bounds;
 pub use failure::Failure;
-pub use socket::{DEFAULT as DEFAULT_SOCKET, Socket};
+pub use socket::{DEFAULT as DEFAULT_SOCKET, Socket, private_path};
 
 use crate::error::Error;
 use crate::foreign::{ForeignLayout, Named};

@@ -256,6 +256,8 @@ fn unknown_files_are_kept_and_logged() {
     }
     assert!(client.list().is_empty());
     drop(agent);
-    std::fs::remove_file(lab.path("agent")).unwrap();
+    for socket in ["agent", "agent.root"] {
+        std::fs::remove_file(lab.path(socket)).unwrap();
+    }
     assert_eq!(lab.files(), before);
 }

@@ -1,12 +1,13 @@
 //! A client of bpf-agent: one request at a time, and nothing of the reply believed unchecked.
 
-use super::connection::{Bounds, Connection, Trouble};
+use super::connection::{Bounds, Connection, ConnectionError};
 use super::failure::{Failure, Subject};
 use super::reply::{Budget, Held, Part, check_names, check_object, packet};
 use super::socket::Socket;
 use crate::error::Cause;
 use crate::text::{escape, quote};
 use crate::wire::agent::{Access, MAX_PACKET, Operation, Record, Request, Status};
+use bpf_inherit::Errno;
 use bpf_inherit::object::Object;
 use bpf_inherit::scm::MAX_FDS;
 use std::os::fd::BorrowedFd;
@@ -174,11 +175,11 @@ impl<'s> Client<'s> {
                     self.connection = Some(connection);
                     return reply.map_err(|(status, why)| self.refusal(&subject, status, &why));
                 }
-                Err(Trouble::Ended) if self.patient => match self.bounds.pause() {
+                Err(ConnectionError::Ended) if self.patient => match self.bounds.pause() {
                     Ok(()) => continue,
                     Err(trouble) => trouble,
                 },
-                Err(Trouble::Ended) if tries <= RETRIES => continue,
+                Err(ConnectionError::Ended) if tries <= RETRIES => continue,
                 Err(trouble) => trouble,
             };
             return Err(self.unanswered(&subject, trouble, sent && changes));
@@ -193,15 +194,18 @@ impl<'s> Client<'s> {
         fd: Option<BorrowedFd>,
         budget: &mut Budget,
         sent: &mut bool,
-    ) -> Result<Result<Held, (Status, String)>, Trouble> {
-        let wrong = |cause: String| Trouble::Other(cause.into());
+    ) -> Result<Result<Held, (Status, String)>, ConnectionError> {
+        let wrong = |cause: String| ConnectionError::Other(cause.into());
         let bytes = request.encode();
         if bytes.len() > MAX_PACKET {
             let cause =
                 format!("a request of {} bytes, where at most {MAX_PACKET} are taken", bytes.len());
             return Err(wrong(cause));
         }
-        connection.send(&bytes, fd.as_slice(), self.bounds)?;
+        match connection.send(&bytes, fd.as_slice(), self.bounds) {
+            Err(ConnectionError::FdRefused) => self.send_after_info(connection, request, fd)?,
+            result => result?,
+        }
         *sent = true;
         let is_get = matches!(request.operation, Operation::Get { .. });
         let mut all = Held::new();
@@ -222,15 +226,39 @@ impl<'s> Client<'s> {
         }
     }
 
+    /// Sends a PUT to an agent that accepts fds only from clients of which it has seen that they may
+    /// put (SO_PASSRIGHTS): INFO makes the agent check that. If this one may not, the agent replies
+    /// with the reason to a PUT without an fd.
+    fn send_after_info(
+        &self,
+        connection: &mut Connection,
+        request: &Request,
+        fd: Option<BorrowedFd>,
+    ) -> Result<(), ConnectionError> {
+        let Operation::Put { name, .. } = &request.operation else {
+            return Err(ConnectionError::FdRefused);
+        };
+        let info =
+            Request { number: request.number, operation: Operation::Info { name: name.clone() } };
+        connection.send(&info.encode(), &[], self.bounds)?;
+        let (bytes, fds) = connection.receive(0, self.bounds)?;
+        packet(bytes, fds, info.number, false).map_err(|why| ConnectionError::Other(why.into()))?;
+        let bytes = request.encode();
+        match connection.send(&bytes, fd.as_slice(), self.bounds) {
+            Err(ConnectionError::FdRefused) => connection.send(&bytes, &[], self.bounds),
+            result => result,
+        }
+    }
+
     /// A new connection, waited for if there is nobody and that is wanted; else why there is none.
     fn reconnect(&self) -> Result<Connection, Cause> {
         loop {
             let why = match Connection::new(self.socket.path(), self.bounds) {
-                Err(Trouble::Nobody(why)) if self.patient => why,
+                Err(ConnectionError::Nobody(why)) if self.patient => why,
                 result => return result.map_err(|trouble| self.cause(trouble)),
             };
             self.bounds.pause().map_err(|trouble| match trouble {
-                Trouble::Late => {
+                ConnectionError::Late => {
                     format!("no agent came within {}: {why}", self.bounds.limit.text()).into()
                 }
                 trouble => self.cause(trouble),
@@ -250,9 +278,9 @@ impl<'s> Client<'s> {
     }
 
     /// Why there is no answer; `unsure` if it may have been done all the same.
-    fn unanswered(&self, subject: &Subject, trouble: Trouble, unsure: bool) -> Failure {
+    fn unanswered(&self, subject: &Subject, trouble: ConnectionError, unsure: bool) -> Failure {
         match trouble {
-            Trouble::Late if unsure => {
+            ConnectionError::Late if unsure => {
                 subject.unsure(format_args!("no answer within {}", self.bounds.limit.text()))
             }
             trouble if unsure => subject.unsure(self.cause(trouble)),
@@ -260,20 +288,21 @@ impl<'s> Client<'s> {
         }
     }
 
-    fn cause(&self, trouble: Trouble) -> Cause {
+    fn cause(&self, trouble: ConnectionError) -> Cause {
         match trouble {
-            Trouble::Ended => "the agent ended the connection".into(),
-            Trouble::Late => {
+            ConnectionError::Ended => "the agent ended the connection".into(),
+            ConnectionError::Late => {
                 format!("nothing came of it within {}", self.bounds.limit.text()).into()
             }
-            Trouble::Nobody(cause) | Trouble::Other(cause) => cause,
+            ConnectionError::FdRefused => Errno::EPERM.into(),
+            ConnectionError::Nobody(cause) | ConnectionError::Other(cause) => cause,
         }
     }
 
     fn refusal(&self, subject: &Subject, status: Status, reason: &str) -> Failure {
         let failure = match (status, reason) {
             // The agent's clock, or ours: whichever was first.
-            (Status::Late, _) => subject.fail(self.cause(Trouble::Late)),
+            (Status::Late, _) => subject.fail(self.cause(ConnectionError::Late)),
             (_, "") => subject.fail("refused without a reason"),
             (_, reason) => subject.fail(escape(reason.as_bytes())),
         };

@@ -1,5 +1,6 @@
 //! A connection to an agent: packets out and in, within a time limit, until a signal comes.
 
+use super::socket::private_path;
 use crate::error::Cause;
 use crate::socket::connect::{connect, is_trusted, open_file};
 use crate::wait::{Limit, Signals};
@@ -12,6 +13,7 @@ use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::socket::sockopt::SendTimeout;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socket};
 use nix::sys::time::{TimeVal, TimeValLike};
+use nix::unistd::geteuid;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
@@ -29,21 +31,23 @@ pub struct Bounds<'s> {
 
 /// Why nothing was sent or received.
 #[derive(Debug)]
-pub enum Trouble {
+pub enum ConnectionError {
     /// The agent ended the connection, perhaps in the middle of a reply.
     Ended,
     /// There is nobody to connect to: perhaps not yet.
     Nobody(Cause),
+    /// The agent does not accept fds from this client now.
+    FdRefused,
     /// The time is over.
     Late,
     Other(Cause),
 }
 
-impl From<Errno> for Trouble {
-    fn from(errno: Errno) -> Trouble {
+impl From<Errno> for ConnectionError {
+    fn from(errno: Errno) -> ConnectionError {
         match errno {
-            Errno::ECONNRESET | Errno::EPIPE => Trouble::Ended,
-            errno => Trouble::Other(errno.into()),
+            Errno::ECONNRESET | Errno::EPIPE => ConnectionError::Ended,
+            errno => ConnectionError::Other(errno.into()),
         }
     }
 }
@@ -57,9 +61,19 @@ pub struct Connection {
 
 impl Connection {
     /// Connects to the agent that listens at `path`, which root does only if that is root's.
-    pub fn new(path: &Path, bounds: Bounds) -> Result<Connection, Trouble> {
+    pub fn new(path: &Path, bounds: Bounds) -> Result<Connection, ConnectionError> {
+        // The private socket, to which other users cannot connect, so that they cause no delay.
+        if geteuid().is_root()
+            && let Ok(connection) = Connection::open(&private_path(path), bounds)
+        {
+            return Ok(connection);
+        }
+        Connection::open(path, bounds)
+    }
+
+    fn open(path: &Path, bounds: Bounds) -> Result<Connection, ConnectionError> {
         if path.as_os_str().is_empty() {
-            return Err(Trouble::Other("the path is empty".into()));
+            return Err(ConnectionError::Other("the path is empty".into()));
         }
         let file = open_file(path).map_err(explain)?;
         let flags = SockFlag::SOCK_CLOEXEC;
@@ -80,10 +94,16 @@ impl Connection {
     }
 
     /// Sends one packet with these descriptors.
-    pub fn send(&self, bytes: &[u8], fds: &[BorrowedFd], bounds: Bounds) -> Result<(), Trouble> {
+    pub fn send(
+        &self,
+        bytes: &[u8],
+        fds: &[BorrowedFd],
+        bounds: Bounds,
+    ) -> Result<(), ConnectionError> {
         loop {
             match scm::send(self.socket.as_fd(), bytes, fds) {
                 Err(Errno::EAGAIN) => self.wait(PollFlags::POLLOUT, bounds)?,
+                Err(Errno::EPERM) if !fds.is_empty() => return Err(ConnectionError::FdRefused),
                 result => return Ok(result?),
             }
         }
@@ -94,7 +114,7 @@ impl Connection {
         &mut self,
         room: usize,
         bounds: Bounds,
-    ) -> Result<(&[u8], Vec<OwnedFd>), Trouble> {
+    ) -> Result<(&[u8], Vec<OwnedFd>), ConnectionError> {
         let received = loop {
             match scm::receive_at_most(self.socket.as_fd(), &mut self.packet, room) {
                 Err(Errno::EAGAIN) => self.wait(PollFlags::POLLIN, bounds)?,
@@ -106,23 +126,25 @@ impl Connection {
         };
         let Received { length, fds, payload_truncated, control_truncated, .. } = received;
         if payload_truncated {
-            return Err(Trouble::Other(format!("a reply of more than {MAX_PACKET} bytes").into()));
+            return Err(ConnectionError::Other(
+                format!("a reply of more than {MAX_PACKET} bytes").into(),
+            ));
         }
         if control_truncated && room == 0 {
-            return Err(Trouble::Other(
+            return Err(ConnectionError::Other(
                 "a reply with descriptors, where none was asked for".into(),
             ));
         }
         if control_truncated {
             let cause = "descriptors were lost: too many for the limit on open files";
-            return Err(Trouble::Other(cause.into()));
+            return Err(ConnectionError::Other(cause.into()));
         }
         // The protocol has no empty packets: this is the end of the connection.
-        if length == 0 { Err(Trouble::Ended) } else { Ok((&self.packet[..length], fds)) }
+        if length == 0 { Err(ConnectionError::Ended) } else { Ok((&self.packet[..length], fds)) }
     }
 
     /// Waits until the socket is ready, or tells why it is not.
-    fn wait(&self, events: PollFlags, bounds: Bounds) -> Result<(), Trouble> {
+    fn wait(&self, events: PollFlags, bounds: Bounds) -> Result<(), ConnectionError> {
         let mut fds = vec![PollFd::new(self.socket.as_fd(), events)];
         fds.extend(bounds.signals.map(|signals| PollFd::new(signals.as_fd(), PollFlags::POLLIN)));
         match poll(&mut fds, bounds.limit.remaining()) {
@@ -135,18 +157,18 @@ impl Connection {
 
 impl Bounds<'_> {
     /// An error if the time is over, or a signal has come.
-    pub fn check(&self) -> Result<(), Trouble> {
+    pub fn check(&self) -> Result<(), ConnectionError> {
         if self.limit.is_over() {
-            return Err(Trouble::Late);
+            return Err(ConnectionError::Late);
         }
         if self.signals.is_some_and(has_come) {
-            return Err(Trouble::Other("ended by a signal".into()));
+            return Err(ConnectionError::Other("ended by a signal".into()));
         }
         Ok(())
     }
 
     /// Lets some time pass before something is tried again; the same errors.
-    pub fn pause(&self) -> Result<(), Trouble> {
+    pub fn pause(&self) -> Result<(), ConnectionError> {
         let mut fds: Vec<PollFd> = Vec::new();
         fds.extend(self.signals.map(|signals| PollFd::new(signals.as_fd(), PollFlags::POLLIN)));
         let pause = self.limit.left().map_or(PAUSE, |left| left.min(PAUSE));
@@ -177,24 +199,24 @@ fn slice(bounds: Bounds) -> TimeVal {
 
 /// An error if we are root and the agent is not: whoever can make a socket where root's tools
 /// look for an agent could hand them any object under any name.
-fn check_agent(socket: BorrowedFd) -> Result<(), Trouble> {
+fn check_agent(socket: BorrowedFd) -> Result<(), ConnectionError> {
     // Of a listening socket's other end the kernel tells who began to listen.
     let (_, uid, _) = credentials(socket)?;
     if is_trusted(uid) {
         return Ok(());
     }
     let cause = format!("the agent runs as uid {uid}, which root does not trust");
-    Err(Trouble::Other(cause.into()))
+    Err(ConnectionError::Other(cause.into()))
 }
 
 /// Why nobody could be reached, as far as the kernel's answer tells it.
-fn explain(errno: Errno) -> Trouble {
+fn explain(errno: Errno) -> ConnectionError {
     match errno {
-        Errno::ENOENT => Trouble::Nobody(errno.into()),
+        Errno::ENOENT => ConnectionError::Nobody(errno.into()),
         // Also of a file that is no socket.
-        Errno::ECONNREFUSED => Trouble::Nobody("nobody listens there".into()),
-        Errno::EPROTOTYPE => Trouble::Other("not an agent's socket".into()),
-        errno => Trouble::Other(errno.into()),
+        Errno::ECONNREFUSED => ConnectionError::Nobody("nobody listens there".into()),
+        Errno::EPROTOTYPE => ConnectionError::Other("not an agent's socket".into()),
+        errno => ConnectionError::Other(errno.into()),
     }
 }
 
@@ -219,6 +241,6 @@ mod tests {
         };
         let _first = Connection::new(&path, bounds(10_000)).unwrap();
         let second = Connection::new(&path, bounds(50));
-        assert!(matches!(second, Err(Trouble::Late)), "{second:?}");
+        assert!(matches!(second, Err(ConnectionError::Late)), "{second:?}");
     }
 }

@@ -1,12 +1,19 @@
 //! The socket of an agent: the one that is given, else that of `$BPF_AGENT`, else that of the
 //! units in systemd/.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 const VARIABLE: &str = "BPF_AGENT";
 /// As in systemd/bpf-agent.socket.
 pub const DEFAULT: &str = "/run/bpf-agent.sock";
+
+/// The socket at which the agent at `path` serves only root and its own user.
+pub fn private_path(path: &Path) -> PathBuf {
+    let mut private = OsString::from(path);
+    private.push(".root");
+    private.into()
+}
 
 /// The path of an agent's socket, and where the path comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
