@@ -43,6 +43,7 @@ pub fn main(startup: Startup, arguments: Vec<OsString>) -> u8 {
     exit::outlive_readers();
     // Before anything is opened, which could get one of their numbers.
     let listed = startup.listen_fds();
+    close_inherited(&startup);
     let matches = match exit::parse(arguments::command(), PROGRAM, arguments, exit::FAILED) {
         Ok(matches) => matches,
         Err(status) => return status,
@@ -58,6 +59,13 @@ pub fn main(startup: Startup, arguments: Vec<OsString>) -> u8 {
             exit::FAILED
         }
     }
+}
+
+/// Closes the fds that the caller left open and that are not served, such as the maps of a shell,
+/// which would live as long as the agent.
+fn close_inherited(startup: &Startup) {
+    let unused = startup.fds().unwrap_or_default().into_iter().filter(|fd| fd.number() > 2);
+    unused.for_each(|fd| drop(startup.take(fd)));
 }
 
 fn run(plan: Plan, listed: Vec<(OwnedFd, String)>) -> anyhow::Result<()> {

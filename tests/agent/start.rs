@@ -152,3 +152,18 @@ fn same_user_cannot_copy_fds_of_an_agent() {
     assert_eq!((fds.uid(), fds.mode() & 0o777), (0, 0o500));
     assert_eq!(client.list().len(), 1);
 }
+
+#[test]
+fn inherited_fds_that_are_not_served_are_closed() {
+    let lab = Lab::new();
+    let map = crate::common::fds::new_map("left");
+    let start = crate::common::child::Start {
+        given: vec![std::os::fd::AsRawFd::as_raw_fd(&map)],
+        ..Default::default()
+    };
+    let mut agent = Agent::spawn_with(&start, &mut lab.agent(["--socket", "agent"]));
+    agent.line("serves on");
+    let links = std::fs::read_dir(format!("/proc/{}/fd", agent.pid())).unwrap();
+    let links: Vec<_> = links.filter_map(|fd| fd.ok()?.path().read_link().ok()).collect();
+    assert!(!links.iter().any(|link| link.to_string_lossy().contains("bpf-map")), "{links:?}");
+}
