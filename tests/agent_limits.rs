@@ -184,7 +184,7 @@ fn agent_without_free_fds_refuses_and_recovers() {
     assert_eq!(client.list().len(), stored);
     assert_eq!(client.get(&["n0"], 0).fds.len(), 1);
     assert_eq!(refusal(client.get(&["n0"], READ)), (9, "too many open files".into()));
-    // Connections wait; said once.
+    // Connections wait, which is logged once.
     let waiting = [Client::connect(&path), Client::connect(&path)];
     waiting.iter().for_each(ask_list);
     assert_eq!(agent.line("accept"), "bpf-agent: accept: too many open files");
@@ -207,8 +207,8 @@ fn agent_without_free_fds_refuses_and_recovers() {
     assert_eq!(put(31).status, 0);
     let seen = agent.log.join("\n");
     let end = agent.stop();
-    let said = (seen + &end.stderr).matches("accept: ").count();
-    assert_eq!((end.status, said), (0, 2), "{}", end.stderr);
+    let logged = (seen + &end.stderr).matches("accept: ").count();
+    assert_eq!((end.status, logged), (0, 2), "{}", end.stderr);
 }
 
 /// The bound of docs/decisions/get-is-decided-per-packet.md: the descriptors of one packet.
@@ -261,7 +261,7 @@ fn ten_thousand_replies_leave_no_fd_open() {
     let before = agent.fds();
     for _ in 0..5_000 {
         assert_eq!(root.get(&["hits"], 0).fds.len(), 1);
-        // Opened anew each time.
+        // Reopened for each request.
         assert_eq!(user.get(&["hits"], READ).fds.len(), 1);
     }
     agent.await_fds(0, &before);
@@ -293,7 +293,7 @@ fn queued_requests_of_a_closed_connection_stop_in_order() {
         drop(client);
         // As many as it got to, from the first on.
         eventually("the end of the connection", || {
-            // The same before and after: nothing is stored in between.
+            // If the count is the same before and after, nothing was stored during the comparison.
             let stored = other.list().len();
             agent.fds().difference(&before) == stored as isize && other.list().len() == stored
         });
@@ -319,14 +319,14 @@ fn requests_received_before_the_end_are_answered() {
     for number in 0..50 {
         client.send(&packet(GET, 0, number, &string("hits")), &[]).expect("sent");
     }
-    // What stands behind a wait is not answered; and nothing hides the answer before it.
+    // Requests after a WAIT are not answered, and those before it are.
     let wait = [&0u32.to_ne_bytes()[..], &string("gone")].concat();
     for (number, (operation, body)) in
         (0..).zip([(REMOVE, &wait[4..]), (WAIT, &wait), (LIST, &string(""))])
     {
         late.send(&packet(operation, 0, number, body), &[]).expect("sent");
     }
-    let stranger = Client::connect(&path);
+    let unaccepted = Client::connect(&path);
     agent.signal(Signal::SIGTERM);
     agent.signal(Signal::SIGCONT);
     for number in 0..50 {
@@ -335,7 +335,7 @@ fn requests_received_before_the_end_are_answered() {
     assert_eq!(client.receive().expect("the end").bytes, b"");
     assert_eq!(late.answer(0, false).status, 3);
     assert_eq!(late.receive().expect("the end").bytes, b"");
-    let reset = stranger.receive().expect_err("no answer").raw_os_error();
+    let reset = unaccepted.receive().expect_err("no answer").raw_os_error();
     assert_eq!(reset, Some(libc::ECONNRESET));
     assert_eq!(agent.wait().status, 0);
     assert!(!path.exists());

@@ -1,4 +1,4 @@
-//! What a client leaves behind: descriptors that are slow to close, and packets that nobody reads.
+//! Closed connections of clients: fds that are slow to close, and packets that are never read.
 
 mod common;
 #[allow(dead_code)]
@@ -33,8 +33,7 @@ fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A connection that lingers when it is closed, since its other end, which comes with it, does
-/// not read.
+/// A connection whose close(2) lingers, since its peer, which is returned too, does not read.
 fn lingering() -> (TcpStream, TcpStream) {
     unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace");
     let up = run(std::process::Command::new("ip").args(["link", "set", "lo", "up"]));
@@ -51,7 +50,7 @@ fn lingering() -> (TcpStream, TcpStream) {
         }
     }
     ours.set_nonblocking(false).expect("set");
-    // Long enough to be seen; an agent that closes it where it serves is held up no longer.
+    // Long enough to be noticed, and the longest delay of an agent that closes it while it serves.
     let linger = libc::linger { l_onoff: 1, l_linger: 20 };
     setsockopt(&ours, sockopt::Linger, &linger).expect("set");
     (ours, theirs)
@@ -74,22 +73,22 @@ fn listening(path: &std::path::Path) -> OwnedFd {
     listener
 }
 
-/// Waits until the agent has no child and the other end of a lingering connection is closed
+/// Waits until the agent has no child and the peer of a lingering connection is closed
 /// although it does not read: no process waits for it.
 fn await_end(agent: &Agent) {
     eventually("the end of the children", || children(agent) == 0);
 }
 
 #[test]
-fn lingering_fds_of_refused_and_unread_connections_delay_no_client() {
+fn lingering_fds_of_closed_connections_delay_no_client() {
     let _alone = alone();
     let lab = Lab::new();
     let supervisor = Supervisor::new(&lab);
     let path = lab.path("agent");
     let listener = listening(&path);
     let request = packet(LIST, 0, 3, &string(""));
-    // No rule names the first user. The second attaches an fd where none is allowed, and the third
-    // sends an empty packet before it.
+    // No rule names the first user. The second attaches an fd to a request that allows none, and
+    // the third sends an empty packet before it.
     let mut held = Vec::new();
     for uid in [65534, 1001, 1002] {
         let client = Client::connect_as(&path, &User::new(uid));

@@ -1,4 +1,4 @@
-//! Who may do what: the rules of an agent, and what those learn whom they give nothing.
+//! The rules of an agent: what each client may do, and what clients without permissions learn.
 
 use crate::common::agent::*;
 use crate::common::fds::*;
@@ -54,7 +54,7 @@ fn other_users_have_no_access_by_default() {
     }
 }
 
-/// The packets of a list are the same, however much lies between what can be seen.
+/// The packets of a list are the same, however many hidden names are between the visible ones.
 #[test]
 fn list_does_not_reveal_the_number_of_hidden_names() {
     let lab = Lab::new();
@@ -79,52 +79,52 @@ fn list_does_not_reveal_the_number_of_hidden_names() {
 fn each_right_is_good_for_its_own_requests_alone() {
     let lab = Lab::new();
     let (map, prog) = (new_map("map"), open_pin(&pin_program("prog")));
-    let told = [0; 2];
+    let listed = [0; 2];
     let none = [2; 2];
-    // After each: INFO and WAIT; read, write and both; a program; put of a new name, of one
-    // that is taken, and in its place; and removal.
+    // The statuses for each: INFO and WAIT; read, write and both; a program; put of a new name, of
+    // a name that is taken, and with REPLACE; and removal.
     #[rustfmt::skip]
     let table = [
-        ("list", told, [2, 2, 2], 2, [2, 2, 2], 2),
+        ("list", listed, [2, 2, 2], 2, [2, 2, 2], 2),
         ("read", none, [0, 2, 0], 2, [2, 2, 2], 2),
         ("write", none, [2, 0, 0], 2, [2, 2, 2], 2),
         ("read,write", none, [0, 0, 0], 0, [2, 2, 2], 2),
         ("put", none, [2, 2, 2], 2, [0, 4, 2], 2),
         ("remove", none, [2, 2, 2], 2, [2, 2, 2], 0),
         ("remove,put", none, [2, 2, 2], 2, [0, 4, 0], 0),
-        ("write,list", told, [2, 0, 0], 2, [2, 2, 2], 2),
-        ("all", told, [0, 0, 0], 0, [0, 4, 0], 0),
-        ("list,all", told, [0, 0, 0], 0, [0, 4, 0], 0),
+        ("write,list", listed, [2, 0, 0], 2, [2, 2, 2], 2),
+        ("all", listed, [0, 0, 0], 0, [0, 4, 0], 0),
+        ("list,all", listed, [0, 0, 0], 0, [0, 4, 0], 0),
     ];
     let rules: Vec<String> =
         table.iter().zip(1001..).map(|(row, uid)| format!("m*:uid={uid}:{}", row.0)).collect();
     let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
     let (_agent, path) = serve_all(&lab, &[], &rules);
     let root = Client::connect(&path);
-    for ((right, told, got, program, put, removed), uid) in table.into_iter().zip(1001..) {
+    for ((right, listed, got, program, put, removed), uid) in table.into_iter().zip(1001..) {
         let user = Client::connect_as(&path, &User::new(uid));
         done(root.ask(PUT, REPLACE, &strings(&["map", ""]), &[map.as_fd()]));
         done(root.ask(PUT, REPLACE, &strings(&["mprog", ""]), &[prog.as_fd()]));
-        let may_list = told == [0; 2];
+        let may_list = listed == [0; 2];
         assert_eq!(names(&user.list()), if may_list { &["map", "mprog"][..] } else { &[] });
         let other = new_map("other");
-        let tell = |(operation, flags, body): &(u8, u16, Vec<u8>)| {
+        let status_of = |(operation, flags, body): &(u8, u16, Vec<u8>)| {
             let fds = [other.as_fd()];
             // A connection ends if an fd is attached to a request that is refused.
             let user = Client::connect_as(&path, &User::new(uid));
             user.ask(*operation, *flags, body, if *operation == PUT { &fds } else { &[] }).status
         };
         let requests = every_request("map");
-        assert_eq!(requests[..2].iter().map(tell).collect::<Vec<_>>(), told, "{right}");
-        assert_eq!(requests[2..5].iter().map(tell).collect::<Vec<_>>(), got, "{right}");
+        assert_eq!(requests[..2].iter().map(status_of).collect::<Vec<_>>(), listed, "{right}");
+        assert_eq!(requests[2..5].iter().map(status_of).collect::<Vec<_>>(), got, "{right}");
         assert_eq!(user.get(&["mprog"], 0).status, program, "{right}");
         let new = (PUT, 0, strings(&["mnew", ""]));
         let puts = [new, requests[5].clone(), requests[6].clone()];
-        assert_eq!(puts.iter().map(tell).collect::<Vec<_>>(), put, "{right}");
-        assert_eq!(tell(&requests[7]), removed, "{right}");
-        // And of no other name.
+        assert_eq!(puts.iter().map(status_of).collect::<Vec<_>>(), put, "{right}");
+        assert_eq!(status_of(&requests[7]), removed, "{right}");
+        // The rule covers no other name.
         for request in every_request("x").iter() {
-            assert_eq!(tell(request), 2, "{right}");
+            assert_eq!(status_of(request), 2, "{right}");
         }
         if put[0] == 0 {
             done(root.ask(REMOVE, 0, &string("mnew"), &[]));

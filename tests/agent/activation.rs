@@ -37,7 +37,7 @@ fn inherited_sockets_are_served_and_left_where_they_are() {
     let second = listening(&lab.path("second"), SockType::SeqPacket);
     let sockets = [("agent", &requests), ("another one", &second)];
     let before = lab.files();
-    // What comes before there is an agent is for the first one.
+    // The first agent receives the requests that were sent before it was started.
     let early = Client::connect(&lab.path("agent"));
     let maps = ["early", "late"].map(new_map);
     let body = strings(&["early", ""]);
@@ -104,7 +104,7 @@ fn requests_sent_before_the_end_are_answered() {
     for client in &clients {
         assert!(client.list().is_empty());
     }
-    // It hears of requests and of its end at once.
+    // The requests and the signal to terminate reach it at the same time.
     agent.signal(Signal::SIGSTOP);
     for (at, client) in clients.iter().enumerate() {
         for number in 0..REQUESTS {
@@ -146,7 +146,7 @@ fn late_send_fails_and_earlier_replies_arrive() {
     assert_eq!(agent.wait().status, 0);
 }
 
-/// One that asks on and on. What was answered: names, and ids of maps.
+/// Sends requests until it is stopped. Returns the names that were stored, with the ids of maps.
 fn client(
     path: &Path,
     which: usize,
@@ -175,12 +175,12 @@ fn client(
                     assert!(matches!(e.kind(), BrokenPipe | ConnectionReset), "{e}");
                 }
             }
-            // Nobody is refused, whether an agent runs or not.
+            // No client is refused, whether an agent runs or not.
             connection = Client::connect(path);
         }
         stored.insert(name, id_of(&map));
         answered.fetch_add(1, Ordering::SeqCst);
-        // Some stay, some come anew.
+        // Some clients keep their connection, others connect again.
         if number % 3 == which as u32 {
             connection = Client::connect(path);
         }

@@ -1,4 +1,4 @@
-//! The agent's state below the root of the bpf file system, and whoever looks for pins there.
+//! The agent's state directory below the BPF file system root, and programs that walk the root.
 
 use crate::common::agent::*;
 use crate::common::fds::*;
@@ -59,7 +59,7 @@ fn walk_over_pins_skips_the_state() {
             assert_eq!(stdout_of(&mut command), want, "{command:?}");
         }
     }
-    // Nor does it stop at one: what stands behind it by name is found.
+    // The walk does not stop at the state directory: pins that follow it by name are found.
     chmod(lab.array("deep/behind", 1), 0o666);
     for mut command in by_both(&lab, "bpf-exec", &["--", "sh", "-c", NAMES]) {
         let want = "BPF_MAP0_NAME=behind\nBPF_MAP1_NAME=hits\n";
@@ -77,7 +77,7 @@ fn pins_in_the_state_are_not_listed() {
         let found = json.as_array().unwrap().iter().find(|row| row["id"] == id);
         assert_eq!(found.unwrap()["pins"], serde_json::json!(["/sys/fs/bpf/hits"]), "{command:?}");
     }
-    // Where only the state has it there is no pin to open it by anew for reading alone.
+    // A map whose only pin is in the state directory cannot be reopened read-only.
     let without = "setpriv --bounding-set=-sys_admin --inh-caps=-sys_admin bpf-exec -r";
     let script = format!("{without} -- echo once; rm $0; {without} -- echo twice");
     let pin = "/sys/fs/bpf/hits";
@@ -106,14 +106,14 @@ fn named_state_and_directories_of_other_modes_are_walked() {
         chmod("/sys/fs/bpf/other", mode);
         assert_eq!(names("/sys/fs/bpf"), "BPF_MAP0_NAME=hits\nBPF_MAP1_NAME=kept\n", "{mode:o}");
     }
-    // Whoever may not look into one is told so, as ever.
+    // A caller that may not read such a directory gets an error, as for any other directory.
     chmod("/sys/fs/bpf/other", 0o700);
     let [_, mut nobody] = by_both(&lab, "bpf-exec", &["--", "echo", "ran"]);
     let denied = "bpf-exec: /sys/fs/bpf/other: read directory: permission denied";
     fails(&mut nobody, 125, denied);
     chmod("/sys/fs/bpf/other", 0o1700);
     assert_eq!(stdout_of(&mut nobody), "ran\n");
-    // Also the root, whoever made it so.
+    // A root directory with this mode is walked too.
     chmod("/sys/fs/bpf", 0o1700);
     assert_eq!(names("/sys/fs/bpf"), "BPF_MAP0_NAME=hits\n");
 }
@@ -160,7 +160,7 @@ fn state_that_cannot_be_marked_is_served() {
     drop(with_all_kinds(&lab));
     std::fs::remove_file(lab.path("agent")).unwrap();
     chmod(STATE, 0o700);
-    // The mount alone, through which pins are opened all the same.
+    // Only the mount is read-only; pins can still be opened through it.
     let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;
     mount(None::<&str>, BPFFS, None::<&str>, flags, None::<&str>).unwrap();
     let agent = Agent::start(&mut lab.agent(["--socket", "agent", "--state", STATE]));

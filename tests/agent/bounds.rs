@@ -23,8 +23,8 @@ fn check_bounds(client: &Client) {
         ("ro", 1, [Some(RO), None, Some(RO)]),
         ("wo", 2, [None, Some(WO), Some(WO)]),
     ] {
-        let told = done(client.ask(INFO, 0, &string(name), &[]));
-        assert_eq!((told[0].bound, told[0].access), (bound, bound), "{name}");
+        let records = done(client.ask(INFO, 0, &string(name), &[]));
+        assert_eq!((records[0].bound, records[0].access), (bound, bound), "{name}");
         for (asked, want) in [READ, WRITE, 0].into_iter().zip(modes) {
             let got = client.get(&[name], asked);
             assert_eq!(got.fds.iter().map(mode_of).next(), want, "{name} {asked}");
@@ -77,7 +77,7 @@ fn access_never_exceeds_that_of_the_stored_fd() {
             check_bounds(&Client::connect(&path));
             check_bounds(&Client::connect_as(&path, &User::new(1001)));
         }
-        // With more it must be put anew.
+        // For more access, the map must be put again.
         let client = Client::connect(&path);
         let more = open_pin(&lab.array("more", 1));
         done(client.ask(PUT, REPLACE, &strings(&["ro", ""]), &[more.as_fd()]));

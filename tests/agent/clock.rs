@@ -57,8 +57,8 @@ fn setting_the_wall_clock_changes_no_time_limit() {
 /// Lists that are longer together than what a connection's buffer takes.
 const LISTS: u32 = 12;
 
-/// A client that has asked for so many lists and read none, and the end of another client's
-/// connection after SIGTERM.
+/// A client that has asked for `LISTS` lists and read none of them; another client's connection
+/// ends after SIGTERM.
 fn terminate_before_replies_are_read(agent: &Agent, path: &Path) -> Client {
     let [slow, other] = [0; 2].map(|_| Client::connect(path));
     let map = new_map("map");

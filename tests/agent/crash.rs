@@ -7,15 +7,15 @@ use crate::common::traced::{Stop, Traced};
 use crate::common::*;
 use std::os::fd::AsFd;
 
-/// An object as clients are told of it, and as they get it. The time is left out.
+/// An object: its record, without the time, and the object that the received fd refers to.
 type Held = (Record, (String, u32, i32));
 
-/// What is asked for, and how it is seen to be done.
+/// A request, and how the client notices that it was carried out.
 struct Request<'a> {
-    /// What is there before.
+    /// Makes the objects that exist before the request.
     prepare: &'a dyn Fn(&Lab, &Client),
     ask: &'a dyn Fn(&Lab, &Client),
-    /// Whether whoever asked knows that it is done, as of this stop.
+    /// Whether the client can notice at this stop that the request was carried out.
     is_answered: &'a dyn Fn(&Client, Stop) -> bool,
 }
 
@@ -31,8 +31,8 @@ fn has_answer(client: &Client, _: Stop) -> bool {
     client.has_something()
 }
 
-/// Runs an agent through the request and kills it at the given stop, or where it has answered;
-/// returns what was held before, and whether it has answered.
+/// Has an agent process the request, and kills it at the given stop or as soon as it has answered.
+/// Returns the objects held before the request, and whether the agent has answered.
 fn killed_at(stop: usize, lab: &Lab, state: &str, request: &Request) -> (Vec<Held>, bool) {
     let agent = start(lab, state);
     let client = Client::connect(&lab.path("agent"));
@@ -45,8 +45,8 @@ fn killed_at(stop: usize, lab: &Lab, state: &str, request: &Request) -> (Vec<Hel
     (old, answered)
 }
 
-/// What the next agent holds. That it has nothing to say, and that it leaves nothing unfinished
-/// in the state.
+/// Returns the objects that the next agent holds. Fails if that agent logs a warning, or leaves
+/// unfinished files in the state directory.
 #[track_caller]
 fn found_by_the_next(lab: &Lab, state: &str, at: usize) -> Vec<Held> {
     let agent = start(lab, state);

@@ -39,7 +39,7 @@ fn maps_programs_and_links_reach_the_environment() {
         let mut command = lab.exec(["--agent", argument, "--", "sh", "-c", ENV]);
         assert_eq!(stdout_of(&mut command), want, "{argument}");
     }
-    // The very objects.
+    // They are the same objects.
     let fdinfo = "sed -n 's/^prog_id:[[:space:]]*/prog /p' /proc/self/fdinfo/$BPF_PROG0; \
                   sed -n 's/^link_id:[[:space:]]*/link /p' /proc/self/fdinfo/$BPF_LINK0; \
                   bpf-map get hits 1; bpf-map set hits 2 7";
@@ -55,7 +55,7 @@ fn maps_programs_and_links_reach_the_environment() {
     let message = "bpf-exec: agent#filter: get: \"filter\" is a prog, which has no file descriptor \
                    with access r alone";
     fails(&mut lab.exec(["-r", "--agent", "agent#filter", "--dry-run"]), 125, message);
-    // Of all that is there, what has a read-only descriptor.
+    // Without names, -r requests only the objects that have a read-only fd.
     let mut command = lab.exec(["-r", "--agent", "agent", "--", "sh", "-c", ENV]);
     let want = "BPF_MAP0=64\nBPF_MAP0_NAME=hits\nBPF_MAP1=65\n\
                 BPF_MAP1_LAYOUT=u32 -> struct{a: u32}\nBPF_MAP1_NAME=typed\nBPF_NUM_MAPS=2\n";
@@ -70,17 +70,17 @@ fn unprivileged_user_gets_what_the_rules_permit() {
     put(&lab, lab.hash("hits").to_str().unwrap());
     put(&lab, lab.hash("secret").to_str().unwrap());
     let program = lab.reachable("bpf-exec");
-    let as_nobody = |arguments: &[&str]| {
+    let unprivileged = |arguments: &[&str]| {
         let all = [&NOBODY[1..], &[&program], arguments].concat();
         lab.program(NOBODY[0], all)
     };
     let script = "bpf-map get hits 1; bpf-map set hits 1 1; echo $?";
-    let lab_run = run(&mut as_nobody(&["--agent", "agent", "--", "sh", "-c", script]));
+    let lab_run = run(&mut unprivileged(&["--agent", "agent", "--", "sh", "-c", script]));
     assert_eq!((lab_run.status, lab_run.stdout.as_str()), (0, "42\n2\n"), "{lab_run:?}");
-    let refused = run(&mut as_nobody(&["--agent", "agent#secret", "--", "echo", "ran"]));
+    let refused = run(&mut unprivileged(&["--agent", "agent#secret", "--", "echo", "ran"]));
     assert_eq!((refused.status, refused.stdout.as_str()), (125, ""));
     assert!(refused.stderr.starts_with("bpf-exec: agent#secret: get: "), "{refused:?}");
-    let absent = run(&mut as_nobody(&["--agent", "agent#nothing", "--", "echo", "ran"]));
+    let absent = run(&mut unprivileged(&["--agent", "agent#nothing", "--", "echo", "ran"]));
     assert_eq!(absent.stderr, refused.stderr.replace("secret", "nothing"));
 }
 

@@ -1,5 +1,5 @@
-//! Clients that send an agent descriptors that are none of its business: it tells what they are,
-//! and keeps none.
+//! Clients that send an agent fds that do not refer to BPF objects: the agent reports what they
+//! refer to, and closes them.
 
 use crate::common::agent::*;
 use crate::common::fds::*;
@@ -9,7 +9,7 @@ use nix::fcntl::{OFlag, open};
 use nix::poll::{PollFd, PollFlags, poll};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-/// What is no map, no program and no link; and what it is called.
+/// File descriptors that do not refer to BPF objects, with the description in the agent's reply.
 fn other_things(lab: &Lab) -> Vec<(OwnedFd, &'static str)> {
     use std::fs::File;
     let bpf = |command: libc::c_long, number: u32| {
@@ -85,7 +85,7 @@ fn one_descriptor_of_an_object_is_put_and_nothing_else() {
     let own = unsafe { BorrowedFd::borrow_raw(client.fd()) };
     assert_eq!(put(&[own]), unfit("a socket, not a BPF object"));
     assert_eq!(client.list(), []);
-    // What is no object is closed in its own time.
+    // Such fds are closed on another thread.
     agent.await_fds(0, &before);
 }
 
@@ -103,7 +103,7 @@ fn unexpected_fd_is_closed() {
         let requests = [(LIST, &string("")), (GET, &hits), (REMOVE, &hits), (INFO, &hits)];
         for (operation, body) in requests.into_iter().chain([(WAIT, &wait)]) {
             for count in [1, 5, 253] {
-                // Its other end tells when nobody has it any more.
+                // The read end reports when no process holds the write end any more.
                 let (end, given) = std::io::pipe().expect("a pipe");
                 // The connection ends unless the peer is trusted.
                 let client = Client::connect_as(&path, &User::new(uid));

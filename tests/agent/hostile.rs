@@ -1,4 +1,4 @@
-//! Clients that send an agent packets that are no requests: it answers, and keeps nothing.
+//! Clients that send an agent malformed packets: it answers them, and keeps no fd.
 
 use crate::common::agent::*;
 use crate::common::fds::*;
@@ -179,13 +179,13 @@ fn random_packets_are_answered_one_by_one() {
             let is_get = bytes.len() > 1 && bytes[..2] == [VERSION, GET];
             statuses[usize::from(client.answer(number, is_get).status)] += 1;
         }
-        // And many that nobody awaits.
+        // And many packets whose answers are not read.
         for _ in 0..100 {
             let bytes = strange_packet(&mut state);
             client.send(&bytes, &fds[..random(&mut state, 4)]).expect("sent");
         }
         drop(client);
-        // Who sends more than can be closed in time is sent away.
+        // A client that sends more fds than the agent can close in time is disconnected.
         eventually("the end of it", || {
             agent.fds().difference(&before) == other.list().len() as isize
         });

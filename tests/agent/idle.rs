@@ -1,5 +1,5 @@
-//! Clients that do nothing: that do not read what they are sent, or send nothing themselves; and
-//! a log that nobody reads.
+//! Idle clients: they do not read what the agent sends, or send nothing themselves; and a log that
+//! no process reads.
 
 use crate::common::agent::*;
 use crate::common::fds::*;
@@ -60,7 +60,7 @@ fn client_that_does_not_read_delays_no_other() {
     drop(hog);
     assert_eq!(twin.answer(1, true).fds.len(), 1);
     agent.await_fds(-1, &before);
-    // Who reads gets all, two at a time.
+    // A client that reads gets all fds, two at a time.
     ask(&twin, &all);
     assert_eq!(twin.answer(1, true).packets, 4);
 }
@@ -81,9 +81,9 @@ fn client_that_does_not_read_is_disconnected() {
     root.list();
     ask(&twin, &names[..1]);
     while !agent.line("closed: idle timeout").contains("uid 1001") {}
-    // It is not the twin that was sent away, and there is no room for it yet.
+    // The twin was not disconnected, and its answer still exceeds the quota.
     assert!(!twin.is_answered());
-    // What was sent is still there to be read; then the end.
+    // The packets sent before can still be read; then the connection ends.
     assert_eq!(hog.receive().expect("a packet").fds.len(), 1);
     assert_eq!(twin.answer(1, true).fds.len(), 1);
     assert_eq!(hog.receive().expect("the end").bytes, b"");

@@ -72,7 +72,7 @@ fn get_ends_with_the_first_name_that_is_refused() {
         );
     }
     assert_eq!(refusal(client.ask(INFO, 0, &string("not here"), &[])), absent);
-    // What was sent is what is logged as granted.
+    // The log has a line "granted" for each fd that was sent.
     let granted = agent.log.iter().filter(|line| line.contains("get \"here\"")).count();
     assert_eq!(granted, 253 + 253 + 506);
 }
@@ -122,7 +122,7 @@ fn list_has_the_names_that_match_the_glob() {
         ("* *", &["a b"]),
         ("[ab]", &[]),
         ("A", &[]),
-        // What no name can be is no mistake.
+        // A pattern that matches no possible name is accepted.
         ("a/b", &[]),
         ("7", &[]),
     ] {

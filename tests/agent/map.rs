@@ -19,7 +19,7 @@ fn put(lab: &Lab, arguments: &[&str]) {
     assert_eq!(run, Run { status: 0, stdout: String::new(), stderr: String::new() });
 }
 
-/// What is held: name, class, id, access, bound and layout of each.
+/// The objects that the agent holds: name, object kind, id, access, bound and layout of each.
 fn held(lab: &Lab) -> Vec<(String, u8, u32, u8, u8, String)> {
     let records = Client::connect(&lab.path("agent")).list();
     let of = |r: Record| (r.name, r.class, r.id, r.access, r.bound, r.layout);
@@ -107,7 +107,7 @@ fn inherited_objects_are_put_with_access_and_layout() {
         "z 2 3 3 ".into(),
     ];
     assert_eq!(held(&lab).into_iter().map(brief).collect::<Vec<_>>(), want);
-    // An inherited descriptor is put as it is.
+    // An inherited fd is put with the access mode that it has.
     let mut command = lab.exec(["-r", "--pin", "/sys/fs/bpf/pinned", "--"]);
     stdout_of(command.args(["bpf-map", "put", "as=pinned", "--socket", "agent"]));
     assert!(held(&lab).into_iter().map(brief).any(|held| held == "as 1 1 1 "));

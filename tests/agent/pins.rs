@@ -1,5 +1,5 @@
-//! Pins that were changed by hand below a running agent, or while it was away: it hands out what
-//! was stored, or nothing.
+//! Pins that another process changed while the agent ran, or between two runs: the agent hands out
+//! the object that was stored, or none.
 
 use crate::common::agent::*;
 use crate::common::fds::*;
@@ -40,24 +40,24 @@ fn replace(client: &Client, name: &str, fd: BorrowedFd) -> Answer {
     client.ask(PUT, REPLACE, &strings(&[name, ""]), &[fd])
 }
 
-/// That LIST and INFO report the same of `hits`: to root, for which it is there.
+/// Checks that LIST and INFO report the same about `hits` to root, which may read and write it.
 #[track_caller]
-fn tells(client: &Client, id: u32, state: u8, pin_id: u32) {
-    tells_with(client, READ_WRITE, id, state, pin_id);
+fn check_record(client: &Client, id: u32, state: u8, pin_id: u32) {
+    check_record_with(client, READ_WRITE, id, state, pin_id);
 }
 
-/// Likewise, to whoever can have it with this access.
+/// Does the same for a client that may have `hits` with this access.
 #[track_caller]
-fn tells_with(client: &Client, access: u8, id: u32, state: u8, pin_id: u32) {
-    let told = |r: &Record| (r.name.clone(), r.access, r.bound, r.id, r.state, r.pin_id);
+fn check_record_with(client: &Client, access: u8, id: u32, state: u8, pin_id: u32) {
+    let fields = |r: &Record| (r.name.clone(), r.access, r.bound, r.id, r.state, r.pin_id);
     let want = [("hits".to_owned(), access, READ_WRITE, id, state, pin_id)];
-    assert_eq!(client.list().iter().map(told).collect::<Vec<_>>(), want);
+    assert_eq!(client.list().iter().map(fields).collect::<Vec<_>>(), want);
     let answer = client.ask(INFO, 0, &string("hits"), &[]);
     assert_eq!((answer.status, answer.reason.as_str()), (0, ""));
-    assert_eq!(answer.records.iter().map(told).collect::<Vec<_>>(), want);
+    assert_eq!(answer.records.iter().map(fields).collect::<Vec<_>>(), want);
 }
 
-/// That `hits` is handed out as stored, with what can be had without its pin.
+/// Checks that `hits` is handed out as it was stored, but not with less access, which needs its pin.
 #[track_caller]
 fn still_hands_out(agent: &mut Agent, client: &Client, map: &OwnedFd, why: &str) {
     for flags in [0, READ | WRITE] {
@@ -81,22 +81,22 @@ fn swapped_pin_is_logged_and_the_stored_object_returned() {
     let lab = Lab::new();
     let (mut agent, client, map) = with_hits(&lab);
     let id = id_of(&map);
-    tells(&client, id, PINNED, id);
+    check_record(&client, id, PINNED, id);
     let other = lab.array("other", 1);
     let other_id = map_id(&other);
     rename(&other, PIN).unwrap();
-    tells(&client, id, CHANGED, other_id);
+    check_record(&client, id, CHANGED, other_id);
     let why = format!("\"hits\": its pin leads to id {other_id}, where map {id} was stored");
     still_hands_out(&mut agent, &client, &map, &why);
     // An object of another kind, too.
     rename(pin_program("program"), PIN).unwrap();
     let program = what_is(open_pin(PIN.as_ref())).1;
-    tells(&client, id, CHANGED, program);
+    check_record(&client, id, CHANGED, program);
     let why = format!("\"hits\": its pin leads to id {program}, where map {id} was stored");
     still_hands_out(&mut agent, &client, &map, &why);
-    // Whoever puts the same map again is not told that all is well while it is not.
+    // Putting the same map again restores the pin.
     is_done(&client.put("hits", map.as_fd()));
-    tells(&client, id, PINNED, id);
+    check_record(&client, id, PINNED, id);
     agent.kill();
     assert_eq!(start(&lab).log, ["bpf-agent: serves on 1 socket, holds 1 object"]);
 }
@@ -115,14 +115,14 @@ fn removed_pin_is_logged_and_the_stored_object_returned() {
     ];
     for vanish in vanish {
         vanish();
-        tells(&client, id, GONE, 0);
+        check_record(&client, id, GONE, 0);
         still_hands_out(&mut agent, &client, &map, &why);
         is_done(&client.put("hits", map.as_fd()));
-        tells(&client, id, PINNED, id);
+        check_record(&client, id, PINNED, id);
         vanish();
         let new = new_map("new");
         is_done(&replace(&client, "hits", new.as_fd()));
-        tells(&client, id_of(&new), PINNED, id_of(&new));
+        check_record(&client, id_of(&new), PINNED, id_of(&new));
         is_done(&replace(&client, "hits", map.as_fd()));
         vanish();
         is_done(&client.ask(REMOVE, 0, &string("hits"), &[]));
@@ -131,7 +131,7 @@ fn removed_pin_is_logged_and_the_stored_object_returned() {
     }
 }
 
-/// What an agent holds after a restart that found the pin of `hits` so.
+/// An agent that was started again after the pin of `hits` had been changed or removed.
 struct Mistaken {
     agent: Agent,
     client: Client,
@@ -139,7 +139,7 @@ struct Mistaken {
     why: String,
 }
 
-/// Starts an agent after `meddle` has had its way with the pin of the map that was stored.
+/// Starts an agent after `meddle` has changed or removed the pin of the map that was stored.
 fn mistaken(lab: &Lab, state: u8, meddle: impl Fn() -> u32) -> Mistaken {
     let (agent, _, map) = with_hits(lab);
     agent.stop();
@@ -152,12 +152,12 @@ fn mistaken(lab: &Lab, state: u8, meddle: impl Fn() -> u32) -> Mistaken {
     let warning = format!("bpf-agent: {why}");
     assert_eq!(agent.log, [&warning, "bpf-agent: serves on 1 socket, holds 1 object"]);
     let client = Client::connect(&lab.path("agent"));
-    tells_with(&client, NONE, id, state, pin_id);
+    check_record_with(&client, NONE, id, state, pin_id);
     Mistaken { agent, client, map, why }
 }
 
 fn is_mended(lab: &Lab, state: u8, meddle: impl Fn() -> u32) {
-    // Nothing is handed out, and nothing but what was stored or a replacement takes the name.
+    // Nothing is handed out. Only the map that was stored, or a replacement, can be put by the name.
     let Mistaken { mut agent, client, map, why } = mistaken(lab, state, &meddle);
     for flags in [0, READ, WRITE, READ | WRITE] {
         let got = client.get(&["hits"], flags);
@@ -167,7 +167,7 @@ fn is_mended(lab: &Lab, state: u8, meddle: impl Fn() -> u32) {
     let new = new_map("new");
     assert_eq!(client.put("hits", new.as_fd()).status, EXISTS);
     is_done(&replace(&client, "hits", new.as_fd()));
-    tells(&client, id_of(&new), PINNED, id_of(&new));
+    check_record(&client, id_of(&new), PINNED, id_of(&new));
     assert_eq!(what_is(&client.get(&["hits"], 0).fds[0]), what_is(&new));
     is_done(&client.ask(REMOVE, 0, &string("hits"), &[]));
     drop((agent, client, map));
@@ -177,7 +177,7 @@ fn is_mended(lab: &Lab, state: u8, meddle: impl Fn() -> u32) {
     assert_eq!(client.get(&["hits"], 0).reason, "nothing is stored as \"hits\"");
     drop((agent, client));
 
-    // The very map that was stored is welcome.
+    // The map that was stored can be put again.
     let Mistaken { agent, client, map, .. } = mistaken(lab, state, &meddle);
     is_done(&client.put("hits", map.as_fd()));
     assert_eq!(what_is(&client.get(&["hits"], 0).fds[0]), what_is(&map));
@@ -211,7 +211,7 @@ fn unmounted_state_serves_gets_and_refuses_puts() {
     let lab = Lab::new();
     let (mut agent, client, map) = with_hits(&lab);
     nix::mount::umount2(BPFFS, nix::mount::MntFlags::MNT_DETACH).unwrap();
-    tells(&client, id_of(&map), GONE, 0);
+    check_record(&client, id_of(&map), GONE, 0);
     assert_eq!(what_is(&client.get(&["hits"], 0).fds[0]), what_is(&map));
     let why = format!("{STATE}: not the state any more: unmounted, or replaced");
     let new = new_map("new");
@@ -227,8 +227,8 @@ fn unmounted_state_serves_gets_and_refuses_puts() {
     assert_eq!(agent.stop().status, 0);
 }
 
-/// An agent that holds maps as `hits`, whose pin leads elsewhere since, as `kept` and as `shut`,
-/// which was put for writing alone; and the ids of `hits` and of what took its place.
+/// An agent that holds three maps: `hits`, whose pin is of another map by now, `kept`, and `shut`,
+/// which was put write-only. Returns the ids of `hits` and of the other map too.
 fn with_one_changed(lab: &Lab) -> (Agent, [u32; 2]) {
     let rule = ["--allow", "*:uid=65534:list,read", "--socket-mode", "0666"];
     let words = ["--socket", "agent", "--state", STATE];
@@ -244,7 +244,7 @@ fn with_one_changed(lab: &Lab) -> (Agent, [u32; 2]) {
     (agent, [id_of(&map), other])
 }
 
-/// What `bpf-exec --agent` with these words, and without names, hands over.
+/// Runs `bpf-exec --agent` with these words, and without names; prints the names handed over.
 fn handed_over(lab: &Lab, wrapper: &[&str], words: &[&str]) -> Run {
     let rest = ["--agent", "agent", "--", "sh", "-c", "env | grep ^BPF_.*_NAME= | sort"];
     let command = lab.program(&lab.reachable("bpf-exec"), [words, &rest].concat());
@@ -258,7 +258,8 @@ fn unavailable_objects_are_skipped_without_names() {
     let done = |stdout: &str| Run { status: 0, stdout: stdout.into(), stderr: String::new() };
     let all = done("BPF_MAP0_NAME=hits\nBPF_MAP1_NAME=kept\nBPF_MAP2_NAME=shut\n");
     let kept = done("BPF_MAP0_NAME=kept\n");
-    // What is held can be had as it was put; a read-only descriptor takes the pin.
+    // An object that the agent holds is available with the access it was put with; a read-only fd
+    // needs the pin.
     assert_eq!(handed_over(&lab, &[], &[]), all);
     assert_eq!(handed_over(&lab, &[], &["-r"]), kept);
     assert_eq!(handed_over(&lab, &NOBODY, &[]), kept);
@@ -270,7 +271,7 @@ fn unavailable_objects_are_skipped_without_names() {
     let less = format!("{why}: no descriptor with less access can be made of it");
     let words = ["-r", "--agent", "agent#kept,hits", "--", "echo", "ran"];
     fails(&mut lab.exec(words), 125, &format!("bpf-exec: agent: get: {less}"));
-    // After a restart nothing of it is held.
+    // After a restart, the agent does not hold the changed object.
     agent.kill();
     let (_agent, path) = (start(&lab), lab.path("agent"));
     assert_eq!(handed_over(&lab, &[], &[]), done("BPF_MAP0_NAME=kept\nBPF_MAP1_NAME=shut\n"));
@@ -279,7 +280,7 @@ fn unavailable_objects_are_skipped_without_names() {
     assert_eq!(accesses(&root), [NONE, READ_WRITE, 2]);
     let table = stdout_of(&mut lab.map(["agent", "--socket=agent", "hits"]));
     let words: Vec<&str> = table.lines().nth(1).unwrap().split_whitespace().collect();
-    // Behind the type, "type 0": it cannot be told any more.
+    // The columns after the type. The type is "type 0": it cannot be determined any more.
     assert_eq!((words[2], &words[5..8]), (&*format!("{id}->{other}"), &["-", "rw", "changed"][..]));
     let words = ["--agent", "agent#kept,hits", "--", "echo", "ran"];
     fails(&mut lab.exec(words), 125, &format!("bpf-exec: agent: get: {why}"));

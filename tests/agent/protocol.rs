@@ -1,4 +1,4 @@
-//! The agent's protocol: what is put, listed, told and removed.
+//! The agent's protocol: putting, listing, describing and removing objects.
 
 use crate::common::agent::*;
 use crate::common::fds::*;
@@ -8,8 +8,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 const FULL: &str = "0123456789";
 
-/// A field of what /proc tells of a descriptor.
-fn told(fd: impl AsFd, field: &str) -> u32 {
+/// A field of the description of an fd in /proc.
+fn fdinfo(fd: impl AsFd, field: &str) -> u32 {
     let path = format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd());
     let text = std::fs::read_to_string(path).expect("fdinfo");
     let value = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
@@ -26,8 +26,9 @@ fn record_has_every_field_of_each_object_kind() {
     let pin = lab.array("array", 3);
     let (map, prog) = (open_pin(&pin), open_pin(&pin_program("prog")));
     let link = open_pin(&pin_link("link"));
-    let (map_id, prog_id, link_id) = (id_of(&map), told(&prog, "prog_id"), told(&link, "link_id"));
-    let attached = told(&link, "prog_id");
+    let (map_id, prog_id, link_id) =
+        (id_of(&map), fdinfo(&prog, "prog_id"), fdinfo(&link, "link_id"));
+    let attached = fdinfo(&link, "prog_id");
     let state = format!("{BPFFS}/agent");
     for options in [&[][..], &["--state", &state]] {
         let words = [&["--socket", "agent"], options].concat();
@@ -76,14 +77,14 @@ fn record_has_every_field_of_each_object_kind() {
             assert_eq!(done(client.ask(WAIT, 0, &wait, &[])), want);
         }
         assert_eq!(client.list(), wanted);
-        // Only where it is asked for is it found out what the pin leads to.
+        // The object of the pin is determined only if the request asks for it.
         let got = client.get(&["a link", "a map", "a prog"], 0);
         for (record, want) in got.records.iter().zip(&wanted) {
             assert_eq!(*record, Record { pin_id: 0, ..want.clone() });
         }
-        assert_eq!(told(&got.fds[0], "link_id"), link_id);
-        assert_eq!(told(&got.fds[1], "map_id"), map_id);
-        assert_eq!(told(&got.fds[2], "prog_id"), prog_id);
+        assert_eq!(fdinfo(&got.fds[0], "link_id"), link_id);
+        assert_eq!(fdinfo(&got.fds[1], "map_id"), map_id);
+        assert_eq!(fdinfo(&got.fds[2], "prog_id"), prog_id);
         assert_eq!(agent.stop().status, 0);
     }
 }
@@ -101,7 +102,7 @@ fn taken_name_needs_replace() {
     let taken = (4, format!("\"hits\" is the name of map {} already", id_of(&first)));
     assert_eq!(refusal(put(0, &second, "")), taken);
     agent.line(&format!("refused: {}", taken.1));
-    // The same again changes nothing: whoever had no answer asks again.
+    // Putting the same map again changes nothing: a client that got no answer can retry.
     let again = Client::connect(&path);
     assert_eq!(again.list(), stored);
     let descriptors = agent.fds();
@@ -114,11 +115,11 @@ fn taken_name_needs_replace() {
     assert_eq!(done(put(REPLACE, &second, ""))[0].id, id_of(&second));
     assert_eq!(id_of(&client.get(&["hits"], 0).fds[0]), id_of(&second));
     agent.fds().assert_more(0, &descriptors);
-    // Nobody holds what was replaced.
+    // The map that was replaced is not held any more.
     let id = id_of(&first);
     drop(first);
     eventually("the end of the map", || !map_exists(id));
-    // To replace a name that nobody has is to put it.
+    // REPLACE with a name that is not taken stores the map.
     assert_eq!(done(client.ask(PUT, REPLACE, &strings(&["new", ""]), &[second.as_fd()])).len(), 1);
 }
 
@@ -127,7 +128,7 @@ fn malformed_or_unfitting_layout_is_refused() {
     let lab = Lab::new();
     let (_agent, path) = serve(&lab);
     let client = Client::connect(&path);
-    let map = new_map("told");
+    let map = new_map("layouts");
     let prog = open_pin(&pin_program("prog"));
     let put = |name: &str, layout: &[u8], fd: BorrowedFd| {
         client.ask(PUT, REPLACE, &[string(name), string(layout)].concat(), &[fd])
@@ -155,8 +156,8 @@ fn malformed_or_unfitting_layout_is_refused() {
         refusal(put("hits", b"u32 -> \xff", map.as_fd())),
         unfit("a layout that is not UTF-8")
     );
-    let told = refusal(put("hits", b"u32 -> u64", prog.as_fd()));
-    assert_eq!(told, unfit("a layout for a BPF program"));
+    let answer = refusal(put("hits", b"u32 -> u64", prog.as_fd()));
+    assert_eq!(answer, unfit("a layout for a BPF program"));
     assert_eq!(client.list(), []);
     let longest = spaces(65536);
     assert_eq!(done(put("hits", longest.as_bytes(), map.as_fd()))[0].layout, "u32 -> u64");

@@ -60,7 +60,7 @@ fn map_is_put_listed_used_and_removed() {
     assert_eq!((fd.parse::<u32>().is_ok(), rest), (true, &*format!("map\t{id}\trw\thits\n")));
     let read = client(&lab, &["get", "hits", "--", "bpf-map", "get", "hits", "1"]);
     assert_eq!(stdout_of(&mut { read }), "42\n");
-    // What was inherited of the contract is gone.
+    // Variables of the contract that were inherited are removed.
     let mut env = client(&lab, &["get", "hits", "--", "env"]);
     let env = stdout_of(env.envs([("BPF_MAP7", "3"), ("BPF_NUM_PROGS", "1")]));
     let number = variable(&env, "BPF_MAP0").unwrap().to_owned();
@@ -108,11 +108,11 @@ fn get_returns_every_object_kind_in_several_packets() {
     let mut command = client(&lab, &["get", "prog", "link"]);
     let script = "echo $BPF_NUM_MAPS $BPF_NUM_PROGS $BPF_NUM_LINKS $BPF_PROG0_NAME $BPF_MAP299_NAME
         readlink /proc/self/fd/$BPF_LINK0 /proc/self/fd/$BPF_PROG0";
-    let told = stdout_of(command.args(&names).args(["--", "sh", "-c", script]));
-    let lines: Vec<&str> = told.lines().collect();
+    let stdout = stdout_of(command.args(&names).args(["--", "sh", "-c", script]));
+    let lines: Vec<&str> = stdout.lines().collect();
     assert_eq!(lines[0], "300 1 1 prog m299");
     let link = lines[1].ends_with("bpf_link") || lines[1].ends_with("bpf-link");
-    assert!(link && lines[2].ends_with("bpf-prog"), "{told}");
+    assert!(link && lines[2].ends_with("bpf-prog"), "{stdout}");
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn unprivileged_user_gets_what_the_rules_allow() {
     fails(&mut client(&lab, &["put", "x", "99"]), 2, "agent.py: Bad file descriptor");
     assert_eq!(agent.stop().status, 0);
     fails(&mut client(&lab, &["list"]), 2, "agent.py: No such file or directory");
-    // Root does not trust nobody's agent, which nobody may use.
+    // Root does not trust an agent that runs as the user nobody; that user may use it.
     for (mut command, stderr) in [
         (client(&lab, &["get", "hits"]), "the agent runs as uid 65534, which root does not trust"),
         (nobody(&["get", "hits"]), "no"),
@@ -221,7 +221,7 @@ fn malformed_reply_is_refused_and_no_command_runs() {
     let other: OwnedFd = std::fs::File::open("/dev/null").unwrap().into();
     let id = id_of(&map);
     let good = record(1, 3, id, "m");
-    let not_as_said = "agent.py: m: file descriptor 4 is not the object in the record";
+    let other_object = "agent.py: m: file descriptor 4 is not the object in the record";
     let unlike =
         "agent.py: a packet of the wrong length or with the wrong number of file descriptors";
     let strange = "agent.py: a malformed record";
@@ -231,11 +231,11 @@ fn malformed_reply_is_refused_and_no_command_runs() {
         bytes
     };
     for (packets, want) in [
-        (vec![(packet(0, &[record(1, 3, id + 1, "m")]), vec![&map])], not_as_said),
-        (vec![(packet(0, &[record(1, 1, id, "m")]), vec![&map])], not_as_said),
-        (vec![(packet(0, &[record(2, 3, id, "m")]), vec![&map])], not_as_said),
-        (vec![(packet(0, &[record(1, 3, id, "n")]), vec![&map])], not_as_said),
-        (vec![(packet(0, std::slice::from_ref(&good)), vec![&other])], not_as_said),
+        (vec![(packet(0, &[record(1, 3, id + 1, "m")]), vec![&map])], other_object),
+        (vec![(packet(0, &[record(1, 1, id, "m")]), vec![&map])], other_object),
+        (vec![(packet(0, &[record(2, 3, id, "m")]), vec![&map])], other_object),
+        (vec![(packet(0, &[record(1, 3, id, "n")]), vec![&map])], other_object),
+        (vec![(packet(0, std::slice::from_ref(&good)), vec![&other])], other_object),
         (vec![(packet(0, std::slice::from_ref(&good)), vec![])], unlike),
         (vec![(packet(0, std::slice::from_ref(&good)), vec![&map, &map])], unlike),
         (vec![(packet(0, &[]), vec![&map])], unlike),

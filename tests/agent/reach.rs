@@ -1,5 +1,5 @@
-//! Who is reached at an agent's socket: whom root believes, what is waited for, and what is said
-//! of a change that nobody answered.
+//! The agent at a socket: which agents root trusts, how long a client waits for one, and what a
+//! client reports about a change that was not answered.
 
 use crate::common::agent::*;
 use crate::common::fds::*;
@@ -212,7 +212,7 @@ fn wait_for_an_agent_ends_by_timeout_and_signal() {
         let message = "agent#hits: wait: nothing came of it within 0.2 seconds";
         assert_eq!(run, failed("bpf-exec", message));
     });
-    // What no patience mends is told at once.
+    // An error that waiting cannot repair is reported immediately.
     let _stream = std::os::unix::net::UnixListener::bind(lab.path("stream")).unwrap();
     let run = run(&mut exec(&lab, &["--wait", "--agent", "stream#hits"]));
     assert_eq!(run, failed("bpf-exec", "stream: connect: not an agent's socket"));

@@ -1,5 +1,6 @@
-//! A tool whose classifier is at work when it is killed: whoever holds its program array meanwhile
-//! keeps the packets on their way, and the tool finds all as it was when it is started again.
+//! A tool that is killed while its classifier processes packets: as long as another process holds
+//! its program array, the packets are still processed, and the tool that is started again finds its
+//! maps and programs unchanged.
 
 use crate::common::agent::*;
 use crate::common::child::{Running, Start};
@@ -36,7 +37,7 @@ struct Network {
 }
 
 impl Network {
-    /// In a network namespace that goes with the test's thread.
+    /// Uses a network namespace that is removed with the test's thread.
     fn new() -> Network {
         unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace (are you root?)");
         let object = fixture("tail.bpf.o");
@@ -82,7 +83,7 @@ impl Network {
         eventually("packets without a tail call", || self.count(LEFT) > before + 20);
     }
 
-    /// Ends the packets. What has been counted: those that came, and those in each slot.
+    /// Stops the packets. Returns the numbers of packets that arrived, and that each slot counted.
     fn end(mut self) -> [u64; 3] {
         self.ends.store(true, Ordering::SeqCst);
         self.sender.take().expect("a sender").join().expect("its end");
@@ -122,10 +123,10 @@ fn packets_to(device: &str) -> OwnedFd {
 
 /// Sends one frame after the other, each when the one before has come.
 fn send(far: &OwnedFd, seen: &OwnedFd, ends: &AtomicBool) {
-    // From nobody to everybody, of a protocol for experiments.
+    // A broadcast frame of an experimental protocol.
     let frame = [&[0xff; 6][..], &[2, 0, 0, 0, 0, 1], &[0x88, 0xb5], &[0; 46]].concat();
     for sent in 1.. {
-        // SAFETY: frame is as long as is said.
+        // SAFETY: the length is that of frame.
         let written = unsafe { libc::write(far.as_raw_fd(), frame.as_ptr().cast(), frame.len()) };
         assert_eq!(written, frame.len() as isize, "{}", std::io::Error::last_os_error());
         eventually("a packet", || lookup_at(seen, CAME).expect("an element") >= sent);
@@ -152,7 +153,7 @@ fn held(tool: &Running) -> BTreeMap<String, (String, u32)> {
     held
 }
 
-/// What is pinned, likewise; without the program that is attached.
+/// The pinned objects, in the same form, without the attached program.
 fn pinned() -> BTreeMap<String, (String, u32)> {
     let pins = [(MAPS, "next"), (MAPS, "seen"), (PROGRAMS, "tail")];
     let id = |(directory, name): (&str, &str)| {

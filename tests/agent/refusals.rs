@@ -1,5 +1,5 @@
-//! What is refused and granted, as the client is told it and as the log has it; and clients of
-//! other user namespaces.
+//! Requests that are refused or granted: the answers to the client and the lines of the log; and
+//! clients of other user namespaces.
 
 use crate::common::agent::*;
 use crate::common::fds::*;
@@ -99,7 +99,7 @@ fn log_has_the_client_the_operation_and_the_rule() {
     let want =
         format!("bpf-agent: uid 0 gid 0 pid {pid}: get \"hits\": granted rw by the default rule");
     assert_eq!(agent.line("get"), want);
-    // Of who is refused the program is told, while it runs.
+    // A refusal is logged with the name of the client's program, if the client still runs.
     let comm = std::fs::read_to_string("/proc/self/comm").unwrap();
     let refused = refusal(user.ask(REMOVE, 0, &string("hits"), &[])).1;
     let want = format!(

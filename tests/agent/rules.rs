@@ -36,7 +36,7 @@ fn rules_of_the_file_are_added_to_those_of_the_command_line() {
         done(root.put(name, map.as_fd()));
     }
     assert_eq!(names(&user.list()), ["filter.o:1", "given", "hits", "last"]);
-    // They are read again when it is told to, and not before.
+    // The file is read again on SIGHUP only.
     write(&lab, "new:uid=1001:list\n");
     assert_eq!(user.list().len(), 4);
     agent.signal(Signal::SIGHUP);
@@ -142,7 +142,7 @@ fn waiting_client_is_subject_to_the_rules_at_the_end() {
     let wait = [&0u32.to_ne_bytes()[..], &string("late")].concat();
     user.list();
     user.send(&packet(WAIT, 0, 5, &wait), &[]).unwrap();
-    // Who is known is heard in the order in which their sockets tell something.
+    // Requests of accepted clients are answered in the order in which they arrive.
     root.list();
     root.list();
     write(&lab, "*:uid=1001:read\n");

@@ -32,7 +32,7 @@ fn several_objects_are_put_and_each_failure_is_reported() {
     assert_eq!(ran, done);
     assert_eq!(now.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["a", "prog", "x"]);
     assert_eq!((now[0].1, now[2].1), (ids[0], ids[1]));
-    // What cannot be opened, named or stored.
+    // Objects that cannot be opened, named or stored.
     let words = [
         "/sys/fs/bpf/none",
         "7=/sys/fs/bpf/c",
@@ -127,7 +127,7 @@ fn names_without_a_connection_are_reported() {
         let start = format!("bpf-map: agent#b: {what}: a reply not understood: ");
         assert!(lines[0].starts_with(&start) && lines[0].ends_with(unsure), "{run:?}");
         assert_eq!(lines[1], "bpf-map: \"c\": not sent to the agent");
-        // What was listed is printed.
+        // The records of the list are printed.
         assert_eq!(run.stdout.contains("\"name\": \"a\""), unsure.is_empty(), "{run:?}");
     }
 }

@@ -13,7 +13,7 @@ fn mode_of(path: &Path) -> u32 {
     symlink_metadata(path).expect("a file").permissions().mode() & 0o7777
 }
 
-/// That an agent answers there.
+/// Checks that an agent answers at the path.
 #[track_caller]
 fn serves(path: &Path) {
     assert_eq!(Client::connect(path).put("map", new_map("map").as_fd()).reason, "");

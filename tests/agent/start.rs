@@ -110,7 +110,7 @@ fn agent_raises_its_limit_on_open_files() {
     assert_eq!(line.split_whitespace().skip(3).take(2).collect::<Vec<_>>(), ["4096", "4096"]);
 }
 
-/// What pidfd_getfd(2) says to a process of this user about descriptor 0 of another.
+/// Returns the result of pidfd_getfd(2) for fd 0 of a process, called by this user.
 fn take_from(pid: u32, uid: u32) -> Result<(), Errno> {
     let thread = std::thread::spawn(move || {
         // SAFETY: no pointers; the calls themselves change the user of this thread alone.
@@ -147,7 +147,7 @@ fn same_user_cannot_copy_fds_of_an_agent() {
     drop(other.stdin.take());
     other.wait().unwrap();
     assert_eq!(take_from(agent.pid(), 1001), Err(Errno::EPERM));
-    // It is root's in /proc, as what is not dumpable is.
+    // Root owns its files in /proc, as those of every process that is not dumpable.
     let fds = std::fs::metadata(format!("/proc/{}/fd", agent.pid())).unwrap();
     assert_eq!((fds.uid(), fds.mode() & 0o777), (0, 0o500));
     assert_eq!(client.list().len(), 1);

@@ -1,4 +1,4 @@
-//! The agent's state: it outlives the agent, whole, and nobody else can have written it.
+//! The agent's state directory: it outlives the agent unchanged, and no other user can write to it.
 
 use crate::common::agent::*;
 use crate::common::fds::*;
@@ -76,7 +76,7 @@ fn two_agents_cannot_have_one_state() {
     let line = format!("bpf-agent: {STATE}: open state: another agent uses it");
     fails(&mut lab.agent(["--socket", "second", "--state", STATE]), 2, &line);
     assert!(!lab.path("second").exists());
-    // The lock goes with the process, however it ends.
+    // The lock is released when the process ends, in whatever way.
     first.kill();
     start(&lab);
 }

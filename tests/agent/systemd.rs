@@ -77,7 +77,7 @@ fn ready_is_sent_when_a_full_queue_is_read() {
     supervisor.fill();
     let mut agent = supervisor.spawn(&lab, &AGENT, &[]);
     agent.line("serves on");
-    // It serves meanwhile.
+    // It serves clients before the supervisor has read the message.
     let client = Client::connect(&lab.path("agent"));
     assert_eq!(client.list().len(), 0);
     let received = supervisor.receive_until("READY=1");

@@ -1,5 +1,5 @@
-//! Answers that take their time: waiting for names, requests that come many at a time, and
-//! clients that have said all they had to say.
+//! Answers that are not sent at once: waiting for names, many requests at a time, and half-closed
+//! connections.
 
 use crate::common::agent::*;
 use crate::common::fds::*;
@@ -9,20 +9,20 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// The body of a WAIT; 0 is for ever.
+/// The body of a WAIT; with 0 it has no time limit.
 fn wait_for(milliseconds: u32, names: &[&str]) -> Vec<u8> {
     [&milliseconds.to_ne_bytes()[..], &strings(names)].concat()
 }
 
-/// A client that the agent has heard of.
-fn heard(path: &Path) -> Client {
+/// A client whose connection the agent has accepted.
+fn accepted(path: &Path) -> Client {
     let client = Client::connect(path);
     client.list();
     client
 }
 
-/// Sends a WAIT, and makes sure that the agent has taken it up: it hears clients that it knows
-/// in the order in which their sockets tell something, if only that an answer was read.
+/// Sends a WAIT, and makes sure that the agent has received it: the agent handles accepted clients
+/// in the order of the events at their sockets, and reading an answer is such an event.
 #[track_caller]
 fn begin_wait(client: &Client, number: u32, body: &[u8], other: &Client) {
     client.send(&packet(WAIT, 0, number, body), &[]).expect("sent");
@@ -30,7 +30,7 @@ fn begin_wait(client: &Client, number: u32, body: &[u8], other: &Client) {
     other.list();
 }
 
-/// Nothing has come for `client`.
+/// Checks that `client` has not been answered.
 #[track_caller]
 fn still_waits(client: &Client, other: &Client) {
     other.list();
@@ -41,7 +41,7 @@ fn still_waits(client: &Client, other: &Client) {
 fn wait_is_answered_when_all_names_exist() {
     let lab = Lab::new();
     let (_agent, path) = serve(&lab);
-    let (client, other) = (heard(&path), heard(&path));
+    let (client, other) = (accepted(&path), accepted(&path));
     let maps: Vec<OwnedFd> = (0..3).map(|_| new_map("awaited")).collect();
     let put = |name: &str, at: usize| done(other.put(name, maps[at].as_fd()));
     put("a", 0);
@@ -70,7 +70,7 @@ fn all_clients_that_wait_for_a_name_are_answered() {
     let lab = Lab::new();
     let (_agent, path) = serve(&lab);
     let other = Client::connect(&path);
-    let waiting: Vec<Client> = (0..50).map(|_| heard(&path)).collect();
+    let waiting: Vec<Client> = (0..50).map(|_| accepted(&path)).collect();
     for (number, client) in waiting.iter().enumerate() {
         begin_wait(client, number as u32, &wait_for(600_000, &["news"]), &other);
     }
@@ -95,12 +95,12 @@ fn wait_ends_by_its_own_timeout() {
     };
     let client = Client::connect(&path);
     late(&client, 1);
-    // Longer than anybody may be idle; and then there is still time to ask.
+    // Longer than the idle timeout; afterwards, the client still has time for a request.
     late(&client, 3500);
     assert_eq!(client.list(), []);
     let ever = Client::connect(&path);
     ever.send(&packet(WAIT, 0, 1, &wait_for(0, &["later"])), &[]).unwrap();
-    // The others are idle by now, and go; who waits for ever stays.
+    // The other clients are idle and are disconnected; the client that waits is not.
     agent.line("closed: idle timeout");
     let other = Client::connect(&path);
     done(other.put("later", new_map("later").as_fd()));
@@ -115,7 +115,7 @@ fn wait_of_a_closed_connection_is_dropped() {
     other.list();
     let before = agent.fds();
     for _ in 0..3 {
-        let waiting: Vec<Client> = (0..20).map(|_| heard(&path)).collect();
+        let waiting: Vec<Client> = (0..20).map(|_| accepted(&path)).collect();
         for client in &waiting {
             begin_wait(client, 1, &wait_for(0, &["never", "ever"]), &other);
         }
@@ -123,7 +123,7 @@ fn wait_of_a_closed_connection_is_dropped() {
         drop(waiting);
         agent.await_fds(0, &before);
     }
-    // Gone before it was heard, or in between.
+    // Closed before the agent has accepted the connection, or while it handles the requests.
     for number in 0..300 {
         let client = Client::connect(&path);
         let requests = if number % 2 == 0 { 1 } else { 70 };
@@ -142,7 +142,7 @@ fn wait_of_a_closed_connection_is_dropped() {
 fn requests_sent_ahead_are_answered_in_their_order() {
     let lab = Lab::new();
     let (_agent, path) = serve(&lab);
-    let (client, other) = (heard(&path), heard(&path));
+    let (client, other) = (accepted(&path), accepted(&path));
     let map = new_map("ahead");
     for number in 0..100 {
         let name = format!("n{number}");
@@ -176,7 +176,7 @@ fn requests_sent_ahead_are_answered_in_their_order() {
 fn requests_after_a_wait_are_answered_after_it() {
     let lab = Lab::new();
     let (_agent, path) = serve(&lab);
-    let (client, other) = (heard(&path), heard(&path));
+    let (client, other) = (accepted(&path), accepted(&path));
     client.send(&packet(WAIT, 0, 1, &wait_for(0, &["a"])), &[]).unwrap();
     client.send(&packet(GET, 0, 2, &string("a")), &[]).unwrap();
     begin_wait(&client, 3, &wait_for(1, &["b"]), &other);
@@ -192,13 +192,13 @@ fn half_closed_client_gets_every_answer() {
     let lab = Lab::new();
     let (agent, path) = serve(&lab);
     let other = Client::connect(&path);
-    let map = new_map("said");
+    let map = new_map("closed");
     let all: Vec<String> = (0..600).map(|n| format!("n{n}")).collect();
     for name in &all {
         done(other.put(name, map.as_fd()));
     }
     let before = agent.fds();
-    let client = heard(&path);
+    let client = accepted(&path);
     client.send(&packet(GET, 0, 1, &strings(&all)), &[]).unwrap();
     client.send(&packet(WAIT, 0, 2, &wait_for(0, &["more"])), &[]).unwrap();
     client.send(&packet(LIST, 0, 3, &string("more")), &[]).unwrap();

@@ -53,7 +53,7 @@ fn malformed_reply_is_refused_and_no_command_runs() {
             "a reply not understood: flags 0x2 are not known here".into()
         }),
         (
-            "cut off",
+            "truncated",
             vec![(right[..right.len() - 1].to_vec(), vec![0])],
             "a reply not understood: the packet ends too early".into(),
         ),
@@ -112,12 +112,12 @@ fn malformed_reply_is_refused_and_no_command_runs() {
             format!("\"hits\" has id {other_id}, and was said to have {id}"),
         ),
         (
-            "more access than said",
+            "more access than in the record",
             vec![(with(|r| r.access = 1), vec![0])],
             "\"hits\" has access rw, and was said to have r".into(),
         ),
         (
-            "no access said",
+            "no access in the record",
             vec![(with(|r| r.access = 0), vec![0])],
             "\"hits\" has access rw, and was said to have -".into(),
         ),
@@ -216,7 +216,7 @@ fn read_only_refuses_named_programs_and_links() {
 fn refusal_is_reported_with_its_reason_in_one_line() {
     let lab = Lab::new();
     let path = lab.path("agent");
-    for (status, reason, told) in [
+    for (status, reason, printed) in [
         (1, "not understood", "not understood"),
         (2, "no rule allows it", "no rule allows it"),
         (3, "nothing is stored", "nothing is stored"),
@@ -232,13 +232,13 @@ fn refusal_is_reported_with_its_reason_in_one_line() {
         let run = play(&path, &mut exec(&lab, &["--agent", "agent#hits"]), |played| {
             answer(played, &get_hits(), &[], &[(no(status, 1, reason), vec![])]);
         });
-        assert_eq!(run, failed("bpf-exec", &format!("agent#hits: get: {told}")), "{status}");
-        // Of a name that is absent bpf-map tells by its status.
+        assert_eq!(run, failed("bpf-exec", &format!("agent#hits: get: {printed}")), "{status}");
+        // bpf-map reports a missing name by its exit status.
         let run = play(&path, &mut lab.map(["agent", "--socket=agent", "hits"]), |played| {
             let request = packet(INFO, 0, 1, &string("hits"));
             answer(played, &request, &[], &[(no(status, 1, reason), vec![])]);
         });
-        let want = failed("bpf-map", &format!("agent#hits: look up: {told}"));
+        let want = failed("bpf-map", &format!("agent#hits: look up: {printed}"));
         assert_eq!(run, Run { status: if status == 3 { 1 } else { 2 }, ..want }, "{status}");
     }
 }

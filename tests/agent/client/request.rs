@@ -1,4 +1,4 @@
-//! What is asked for, and what prevents the request.
+//! The requests that a client sends, and errors before a request.
 
 use super::*;
 use crate::common::agent::*;
@@ -60,7 +60,7 @@ fn no_names_request_all_objects_in_order_of_names() {
     let lines = names.map(|(n, name)| format!("BPF_MAP{n}={}\nBPF_MAP{n}_NAME={name}\n", 64 + n));
     let stdout = lines.collect::<String>() + "BPF_NUM_MAPS=3\n";
     assert_eq!(run, Run { status: 0, stdout, stderr: String::new() });
-    // What goes between the list and the descriptors is passed over.
+    // Names removed between the list and the request for the fds are skipped.
     let run = play(&path, &mut command, |played| {
         let client = played.asked(&packet(LIST, 0, 1, &string("")));
         for packet in &listed {

@@ -103,7 +103,7 @@ fn wait_is_one_request_with_a_time_limit() {
             assert_eq!(request, packet(WAIT, 0, 1, &body));
             match timeout {
                 Some("3000") => assert!((2_980_000..=3_000_001).contains(&milliseconds)),
-                // For ever, or longer than the request can say.
+                // Without a limit, or longer than the field of the request can hold.
                 _ => assert_eq!(milliseconds, 0),
             }
             client.send(&reply(0, 1, &records), &[]).unwrap();

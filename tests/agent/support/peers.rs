@@ -1,4 +1,4 @@
-//! Connections that are made as somebody else.
+//! Connections with the credentials of other users.
 
 use crate::common::Lab;
 use crate::common::agent::{Agent, Client};
@@ -11,13 +11,13 @@ use nix::unistd::{ForkResult, Gid, Uid, fork, setgroups, setresgid, setresuid, w
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
-/// Who connects.
+/// The credentials of a client.
 #[derive(Clone, Debug, Default)]
 pub struct User {
     pub uid: u32,
     pub gid: u32,
     pub groups: Vec<u32>,
-    /// As root of a user namespace of its own, in which nobody else has a number.
+    /// As root of a new user namespace, in which no other user is mapped.
     pub apart: bool,
 }
 
@@ -47,8 +47,8 @@ impl User {
 }
 
 impl Client {
-    /// A connection that the kernel takes for `user`'s, by a process that has ended since: the
-    /// credentials are those of whoever called connect(2).
+    /// A connection with the credentials of `user`: the kernel records those of the process that
+    /// called connect(2), which has ended since.
     #[track_caller]
     pub fn connect_as(path: &Path, user: &User) -> Client {
         let kind = SockType::SeqPacket;
@@ -82,7 +82,8 @@ impl Client {
     }
 }
 
-/// Serves everybody who can reach the socket, within these rules; and the path of the socket.
+/// Starts an agent with these rules and a socket that every user can connect to. Returns the path
+/// of the socket too.
 #[track_caller]
 pub fn serve_all(lab: &Lab, options: &[&str], rules: &[&str]) -> (Agent, PathBuf) {
     let fixed = ["--socket", "agent", "--socket-mode", "0666"];

@@ -27,8 +27,8 @@ impl Played {
         Played::listen_as(0, path)
     }
 
-    /// Where everybody may connect, and the kernel takes `uid` for the agent's: the credentials are those of whoever called
-    /// listen(2).
+    /// Listens at a socket that every user may connect to, with `uid` as the agent's user: the kernel
+    /// records the credentials of the process that called listen(2).
     pub fn listen_as(uid: u32, path: &Path) -> Played {
         let _ = std::fs::remove_file(path); // of the play before
         let (flags, kind) = (SockFlag::SOCK_CLOEXEC, SockType::SeqPacket);
@@ -95,7 +95,7 @@ pub fn play_as(
 ) -> Run {
     let played = Played::listen_as(uid, path);
     std::thread::scope(|scope| {
-        // The socket goes with the script, however that ends: nobody waits for it then.
+        // The socket is closed when the script ends, even by a panic, so the command does not wait.
         let script = scope.spawn(move || script(&played));
         let run = run(command);
         if let Err(panic) = script.join() {
@@ -106,7 +106,7 @@ pub fn play_as(
     })
 }
 
-/// What is true of a map that `new_map` made.
+/// The record of a map that `new_map` made.
 pub fn record(name: &str, id: u32) -> Record {
     Record {
         class: 1,
