@@ -247,8 +247,8 @@ impl Client {
     /// A socket that is connected already. A test that waits for a packet in vain fails, and
     /// does not hang.
     pub fn of(socket: OwnedFd) -> Client {
-        let patience = TimeVal::seconds(30);
-        setsockopt(&socket, sockopt::ReceiveTimeout, &patience).expect("a socket");
+        let timeout = TimeVal::seconds(30);
+        setsockopt(&socket, sockopt::ReceiveTimeout, &timeout).expect("a socket");
         Client { socket }
     }
 

@@ -70,8 +70,8 @@ pub fn send(path: &Path, bytes: &[u8], fds: &[BorrowedFd]) {
 /// A separate process that sends its messages, one for each call of [`Sender::send`].
 pub struct Sender {
     pub pid: Pid,
-    tell: OwnedFd,
-    told: OwnedFd,
+    requests: OwnedFd,
+    results: OwnedFd,
 }
 
 /// A message as sendmsg(2) takes it, with descriptors.
@@ -100,7 +100,7 @@ impl Message {
         Message { bytes, control, length: length as usize }
     }
 
-    /// With nothing but a system call.
+    /// Makes the system call only: it runs after fork(2).
     fn send(&mut self, socket: RawFd) -> nix::Result<()> {
         let (base, length) = (self.bytes.as_mut_ptr().cast(), self.bytes.len());
         let mut part = libc::iovec { iov_base: base, iov_len: length };
@@ -115,21 +115,22 @@ impl Message {
 }
 
 impl Sender {
-    /// A process of this user, and of the group of the same number, that is to send these.
+    /// Starts a process of this user, and of the group of the same number, that sends `messages`.
     pub fn new(uid: u32, path: &Path, messages: &[(Vec<u8>, &[BorrowedFd])]) -> Sender {
         let address = UnixAddr::new(path).expect("an address");
         let message = |(bytes, fds): &(Vec<u8>, &[BorrowedFd])| Message::new(bytes.clone(), fds);
         let mut messages: Vec<Message> = messages.iter().map(message).collect();
         let (kind, flags) = (SockType::Datagram, SockFlag::SOCK_CLOEXEC);
         let socket = socket(AddressFamily::Unix, kind, flags, None).expect("a socket");
-        let (hears, tell) = pipe().expect("a pipe");
-        let (told, tells) = pipe().expect("a pipe");
+        let (request_reader, requests) = pipe().expect("a pipe");
+        let (results, result_writer) = pipe().expect("a pipe");
         // SAFETY: the child makes system calls only, with memory that was set aside before.
         match unsafe { fork() }.expect("a process") {
-            ForkResult::Parent { child } => Sender { pid: child, tell, told },
+            ForkResult::Parent { child } => Sender { pid: child, requests, results },
             ForkResult::Child => {
-                // SAFETY: no pointers. What this process does not write to ends with the test.
-                unsafe { (libc::close(tell.as_raw_fd()), libc::close(told.as_raw_fd())) };
+                // SAFETY: no pointers. The child must not hold the test's ends of the pipes, so that
+                // reads fail when the test ends.
+                unsafe { (libc::close(requests.as_raw_fd()), libc::close(results.as_raw_fd())) };
                 let (user, group) = (Uid::from_raw(uid), Gid::from_raw(uid));
                 let mut send = || {
                     setgroups(&[])?;
@@ -137,13 +138,13 @@ impl Sender {
                     setresuid(user, user, user)?;
                     connect(socket.as_raw_fd(), &address)?;
                     for message in &mut messages {
-                        if read(&hears, &mut [0])? == 0 {
+                        if read(&request_reader, &mut [0])? == 0 {
                             break;
                         }
                         let sent = message.send(socket.as_raw_fd());
-                        write(&tells, &[sent.map_or_else(|errno| errno as u8, |()| 0)])?;
+                        write(&result_writer, &[sent.map_or_else(|errno| errno as u8, |()| 0)])?;
                     }
-                    read(&hears, &mut [0])
+                    read(&request_reader, &mut [0])
                 };
                 let end = send();
                 // SAFETY: ends the process, and runs nothing of the test.
@@ -152,11 +153,11 @@ impl Sender {
         }
     }
 
-    /// Has it send the next message.
+    /// Lets the process send the next message, and returns the result of sendmsg(2).
     pub fn send(&self) -> nix::Result<()> {
-        write(&self.tell, &[1]).expect("told");
+        write(&self.requests, &[1]).expect("a request");
         let mut errno = [0];
-        assert_eq!(read(&self.told, &mut errno), Ok(1), "it has ended");
+        assert_eq!(read(&self.results, &mut errno), Ok(1), "it has ended");
         if errno[0] == 0 { Ok(()) } else { Err(Errno::from_raw(errno[0].into())) }
     }
 }

@@ -45,11 +45,11 @@ const READ_ONLY: [(&[&str], &str); 5] =
 const WRITABLE: [(&[&str], &str); 5] =
     [(&LOOKUPS, "ok"), (&WRITES, "ok"), (&IDS, "ok"), (&MAKING, "ok"), (&FREEZING, "ok")];
 
-/// The descriptor's flags in /proc, then what the probe has to say.
-const TELL: &str = "grep ^flags: /proc/$$/fdinfo/$BPF_MAP0; exec \"$0\"";
+/// Prints the flags of the fd in /proc, then the probe's output.
+const PROBE_SCRIPT: &str = "grep ^flags: /proc/$$/fdinfo/$BPF_MAP0; exec \"$0\"";
 
 #[track_caller]
-fn told(command: &mut Command, flags: &str, want: &[(&[&str], &str)]) {
+fn check_probe(command: &mut Command, flags: &str, want: &[(&[&str], &str)]) {
     let output = stdout_of(command);
     let (first, rest) = output.split_once('\n').expect("lines");
     assert_eq!(first, format!("flags:\t{flags}"), "{command:?}");
@@ -80,13 +80,14 @@ fn every_source_gives_read_only_fds() {
                 "name" => ["--name", &name],
                 _ => ["--pid", &pid],
             };
-            let words = [access, &source, &["--", "sh", "-c", TELL, &probe]].concat();
-            told(&mut lab.exec(words), flags, want);
+            let words = [access, &source, &["--", "sh", "-c", PROBE_SCRIPT, &probe]].concat();
+            check_probe(&mut lab.exec(words), flags, want);
             assert_eq!(holder.end().status, 0);
             std::fs::remove_file(&pin).unwrap();
         }
         // A new map is empty, but for what an array has from the start; and of that nothing can go.
-        let create = ["--create", "new=array,value=8,entries=4", "--", "sh", "-c", TELL, &probe];
+        let create =
+            ["--create", "new=array,value=8,entries=4", "--", "sh", "-c", PROBE_SCRIPT, &probe];
         let output = stdout_of(&mut lab.exec([access, &create].concat()));
         assert!(output.starts_with(&format!("flags:\t{flags}\nlookup\tok\n")), "{output}");
         let update = if flags == "00" { "EPERM" } else { "ok" };
@@ -103,7 +104,7 @@ fn sender_gives_read_only_fds() {
         let pin = lab.hash("sent");
         let fd = open_pin(&pin);
         let socket = lab.path("socket");
-        let words = ["--import", socket.to_str().unwrap(), "--", "sh", "-c", TELL];
+        let words = ["--import", socket.to_str().unwrap(), "--", "sh", "-c", PROBE_SCRIPT];
         let mut command = lab.exec([access].iter().chain(&words));
         command.arg(lab.reachable("probe")).stdout(Stdio::piped()).stderr(Stdio::piped());
         let receiver = command.spawn().unwrap();
@@ -194,8 +195,9 @@ fn readable_pin_gives_a_read_only_fd() {
     // In place of a writable one that was inherited, and by the pin itself.
     let outer = ["--pin", path, "--"];
     for source in [&[][..], &["--clean", "--pin", path]] {
-        let inner = [&[exec.as_str(), "-r"], source, &["--", "sh", "-c", TELL, &probe]].concat();
-        told(&mut lab.exec([&outer, &NOBODY[..], &inner].concat()), "00", &want);
+        let inner =
+            [&[exec.as_str(), "-r"], source, &["--", "sh", "-c", PROBE_SCRIPT, &probe]].concat();
+        check_probe(&mut lab.exec([&outer, &NOBODY[..], &inner].concat()), "00", &want);
     }
     let inner = [&exec, "--clean", "--pin", path, "--", "touch", "ran"];
     let cause = "permission denied (only reading is allowed)";
@@ -210,7 +212,7 @@ const ROOT_WARNING: &str =
 /// Runs the probe `way` on a map pinned for it, below `options`, as a user without
 /// privileges but for CAP_BPF, so that no operation is refused for lack of it.
 /// It is the child of a child, after which the lines of its status are given.
-fn probe_as_nobody(lab: &Lab, options: &[&str], way: &[&str]) -> Run {
+fn probe_unprivileged(lab: &Lab, options: &[&str], way: &[&str]) -> Run {
     let pin = lab.hash("probed");
     let probe = lab.reachable("probe");
     let source = ["--pin", pin.to_str().unwrap(), "--"];
@@ -246,7 +248,7 @@ fn lock_permits_element_operations_only() {
             (&["--lock"], true, ["ok", "EPERM", "EPERM", "ENOENT"]),
             (&["-r", "--lock"], true, ["EPERM", "EPERM", "EPERM", "ENOENT"]),
         ] {
-            let run = probe_as_nobody(&lab, options, way);
+            let run = probe_unprivileged(&lab, options, way);
             let want: [(&[&str], &str); 7] = [
                 (&LOOKUPS, "ok"),
                 (&WRITES, writes),
@@ -266,13 +268,13 @@ fn lock_permits_element_operations_only() {
 #[test]
 fn lock_refuses_the_x32_number() {
     let lab = Lab::new();
-    let free = probe_as_nobody(&lab, &[], &["--x32"]);
+    let free = probe_unprivileged(&lab, &[], &["--x32"]);
     for line in split_status(&free, false).lines() {
         let (name, answer) = line.split_once('\t').unwrap();
         let built_in = answer == "ok" || IDS.contains(&name);
         assert!(built_in || answer == "ENOSYS", "{line}");
     }
-    let locked = probe_as_nobody(&lab, &["--lock"], &["--x32"]);
+    let locked = probe_unprivileged(&lab, &["--lock"], &["--x32"]);
     let answers = split_status(&locked, true).lines().map(|line| line.split_once('\t').unwrap().1);
     assert_eq!(answers.collect::<Vec<_>>(), ["EPERM"; 17]);
 }

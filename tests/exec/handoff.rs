@@ -431,7 +431,7 @@ fn dry_run_prints_the_plan_and_runs_nothing() {
     assert_eq!(json, want);
     eventually("the end of the created map", || !map_exists(new as u32));
 
-    // Nothing to hand over, and what is not to be trusted.
+    // There is nothing to hand over; and --json needs --dry-run.
     let json = ["--dry-run", "--json"];
     std::fs::remove_file(&hits).unwrap();
     for (words, stdout) in [(&json[..], "[]\n"), (&json[..1], "")] {

@@ -52,7 +52,7 @@ fn separate_mount_has_its_own_pins_and_mode() {
     // The kernel adds the sticky bit.
     let mode = listed.lines().nth(1).unwrap().split_whitespace().nth(4);
     assert_eq!(mode, Some("1700"), "{listed}");
-    // The map stays while the mount has a pin, and goes with it.
+    // The map exists as long as the mount has a pin of it.
     let id = map_id(&map);
     std::fs::remove_file(&map).unwrap();
     assert!(map_exists(id));

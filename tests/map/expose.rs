@@ -21,7 +21,7 @@ const VALUES: [&str; 5] = [
     "a=0 b=0 c=\"-\" d=fe80::1 e=ON f=3 g=4 h=00:00:00:00:00:01 i=false j=[7,8,9]",
 ];
 
-fn as_nobody(words: &[&str]) -> String {
+fn unprivileged(words: &[&str]) -> String {
     let mut command = Command::new(NOBODY[0]);
     stdout_of(command.args(&NOBODY[1..]).args(words))
 }
@@ -46,7 +46,7 @@ fn compare(lab: &Lab, map: &str, options: &[&str]) {
     let words = [&["expose", map, &pin][..], options].concat();
     assert_eq!(stdout_of(&mut lab.map(&words)), "", "{words:?}");
     let words = [&["dump", map][..], options].concat();
-    let text = as_nobody(&["cat", &pin]);
+    let text = unprivileged(&["cat", &pin]);
     assert_eq!(text, stdout_of(&mut lab.map(&words)), "{words:?}");
     std::fs::remove_file(&pin).unwrap();
 }
@@ -160,11 +160,11 @@ fn pin_is_read_by_other_users_while_entries_change() {
     assert_eq!(stdout_of(&mut lab.map(words)), "");
     let stat = stdout_of(Command::new("stat").args(["-c", "%a %u %g", &pin]));
     assert_eq!(stat, "440 0 65534\n");
-    // No process of ours is left: the pin alone holds the map.
+    // No process of the test holds the map any more: only the pin does.
     std::fs::remove_file(&map).unwrap();
-    assert_eq!(as_nobody(&["sed", "-n", "1,2p", &pin]), "key,value\n0,0\n");
-    assert_eq!(as_nobody(&["grep", "-c", ",0", &pin]), "16\n");
-    assert_eq!(as_nobody(&["awk", "-F,", "NR>1{n+=$1} END{print n}", &pin]), "120\n");
+    assert_eq!(unprivileged(&["sed", "-n", "1,2p", &pin]), "key,value\n0,0\n");
+    assert_eq!(unprivileged(&["grep", "-c", ",0", &pin]), "16\n");
+    assert_eq!(unprivileged(&["awk", "-F,", "NR>1{n+=$1} END{print n}", &pin]), "120\n");
     let other = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups", "cat", &pin];
     let refused = run(Command::new(other[0]).args(&other[1..]));
     assert_eq!(refused.stderr, format!("cat: {pin}: Permission denied\n"));
@@ -181,7 +181,7 @@ fn values_that_programs_count_are_read_as_they_grow() {
     let mut last = 0;
     for round in 1..=20u64 {
         assert_eq!(stdout_of(&mut lab.map(["add", &map, "3", "5"])), format!("{}\n", 5 * round));
-        let text = as_nobody(&["cat", &pin]);
+        let text = unprivileged(&["cat", &pin]);
         let line = text.lines().find(|line| line.starts_with("3\t")).unwrap();
         let number: u64 = line[2..].parse().unwrap();
         assert!(number > last, "{number} {last}");
@@ -361,7 +361,7 @@ fn key_with_padding_is_warned_of_once() {
         "bpf-map: warning: {map}: keys have padding, which is not printed: two entries may look alike\n"
     );
     assert_eq!((done.status, done.stdout, done.stderr), (0, String::new(), warning));
-    assert_eq!(as_nobody(&["cat", &pin]), "a=1 b=2\t7\na=1 b=2\t7\n");
+    assert_eq!(unprivileged(&["cat", &pin]), "a=1 b=2\t7\na=1 b=2\t7\n");
 }
 
 #[test]

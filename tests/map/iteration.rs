@@ -165,7 +165,7 @@ fn clear_ends_and_takes_all_that_was_there() {
         assert_eq!(stdout_of(&mut ours(&lab, "clear", kind, pin)), "");
         let text = stdout_of(&mut ours(&lab, "keys", kind, pin));
         let left = text.lines().find(|key| number(kind, key).is_multiple_of(2));
-        assert_eq!(left, None, "type {kind}: a key that nobody wrote again");
+        assert_eq!(left, None, "type {kind}: a key that was not written again");
     });
 }
 

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 
 const HEADERS: [&str; 2] = ["id name current maximum users", "id name type attached"];
 
-fn as_nobody(path: &Path) -> String {
+fn cat_unprivileged(path: &Path) -> String {
     let mut command = Command::new(NOBODY[0]);
     stdout_of(command.args(&NOBODY[1..]).arg("cat").arg(path))
 }
@@ -45,7 +45,7 @@ fn all_maps_and_programs_are_listed_for_any_user() {
     assert_eq!(stdout_of(&mut lab.map(["preload"])), "");
     let (maps, programs) = (Path::new(BPFFS).join("maps"), Path::new(BPFFS).join("progs"));
     assert_eq!((mode(&maps), mode(&programs)), (0o444, 0o444));
-    let text = as_nobody(&maps);
+    let text = cat_unprivileged(&maps);
     let lines = rows(&text);
     assert_eq!(lines[0].join(" "), HEADERS[0]);
     let of = |id: u32| {
@@ -62,8 +62,8 @@ fn all_maps_and_programs_are_listed_for_any_user() {
     let second = lab.path("fd");
     std::fs::write(&second, "").unwrap();
     std::fs::hard_link(&pin, Path::new(BPFFS).join("second")).unwrap();
-    assert_eq!(rows(&as_nobody(&maps)).iter().filter(|line| line[1] == name).count(), 1);
-    let text = as_nobody(&programs);
+    assert_eq!(rows(&cat_unprivileged(&maps)).iter().filter(|line| line[1] == name).count(), 1);
+    let text = cat_unprivileged(&programs);
     let lines = rows(&text);
     assert_eq!(lines[0].join(" "), HEADERS[1]);
     let own = |name, function| {

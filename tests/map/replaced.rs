@@ -5,8 +5,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::Stdio;
 
-/// Pins a new array whose only value is `value` in place of what has this path.
-fn pin_anew(lab: &Lab, pin: &Path, value: &str) {
+/// Replaces the pin by that of a new array whose only value is `value`.
+fn replace_pin(lab: &Lab, pin: &Path, value: &str) {
     let (path, new) = (pin.to_str().unwrap(), format!("{BPFFS}/new"));
     stdout_of(&mut lab.map(["create", "m=array,value=8,entries=1", "--pin", &new]));
     stdout_of(&mut lab.map(["set", &new, "0", value]));
@@ -29,7 +29,7 @@ fn batch_reopens_a_pin_that_refers_to_another_map() {
     assert_eq!(ask("set /sys/fs/bpf/map 0 3"), "");
     assert_eq!(ask("get /sys/fs/bpf/map 0"), "3");
     let first = open_pin(&pin);
-    pin_anew(&lab, &pin, "7");
+    replace_pin(&lab, &pin, "7");
     assert_eq!(ask("get /sys/fs/bpf/map 0"), "7");
     assert_eq!(ask("get --json /sys/fs/bpf/map 0"), "7");
     assert_eq!(ask("set /sys/fs/bpf/map 0 8"), "");
@@ -51,7 +51,7 @@ fn watch_continues_with_the_map_that_a_pin_refers_to() {
     let mut readings = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
     let mut messages = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
     assert!(readings.next().unwrap().ends_with("\t0 0"));
-    pin_anew(&lab, &pin, "7");
+    replace_pin(&lab, &pin, "7");
     let id = map_id(&pin);
     let line = format!("bpf-map: /sys/fs/bpf/map: watch: the pin refers to map {id} now");
     assert_eq!(messages.next(), Some(line));

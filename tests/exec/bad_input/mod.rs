@@ -27,11 +27,11 @@ fn own_failure<S: AsRef<OsStr>>(lab: &Lab, arguments: &[S], message: &str) {
     refused(lab, command.args(["--", "echo", "ran"]), 125, message);
 }
 
-/// bpf-exec as a user without any rights. The binary is copied to where that user can reach it.
-fn as_nobody(lab: &Lab, arguments: &[&str]) -> Command {
+/// bpf-exec as an unprivileged user. The binary is copied to a directory that the user can search.
+fn unprivileged(lab: &Lab, arguments: &[&str]) -> Command {
     let binary = lab.path("bpf-exec");
     if !binary.exists() {
-        // By another process: one that another test forks could hold it open for writing.
+        // Another process copies it: a process that another test forks could inherit a writable fd.
         stdout_of(&mut lab.program("cp", [crate::common::binary("bpf-exec"), binary.clone()]));
     }
     let user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];

@@ -109,7 +109,7 @@ fn missing_permission_is_an_error_with_a_hint() {
     let root = std::process::id().to_string();
     let refuse = |arguments: &[&str], message: &str| {
         let arguments = [arguments, &["--", "echo", "ran"]].concat();
-        let mut command = as_nobody(&lab, &arguments);
+        let mut command = unprivileged(&lab, &arguments);
         refused(&lab, &mut command, 125, message);
     };
     let (map, below) = ("/sys/fs/bpf/all/map", "/sys/fs/bpf/all");
@@ -120,7 +120,7 @@ fn missing_permission_is_an_error_with_a_hint() {
     refuse(&["--pin", map], hint);
     refuse(&["--pin", below], hint);
     let read_only = ["-r", "--pin", map, "--", "echo", "ran"];
-    assert_eq!(stdout_of(&mut as_nobody(&lab, &read_only)), "ran\n");
+    assert_eq!(stdout_of(&mut unprivileged(&lab, &read_only)), "ran\n");
     chmod(&pins[1], 0o666);
     chmod("/sys/fs/bpf/all/closed", 0o700);
     let closed = "/sys/fs/bpf/all/closed: read directory: permission denied";
@@ -154,6 +154,6 @@ fn kernel_files_below_the_root_are_skipped() {
         };
         own_failure(&lab, &["--pin", path], &format!("{path}: open pin: {cause}"));
     }
-    let environment = stdout_of(&mut as_nobody(&lab, &["-r", "--", "env"]));
+    let environment = stdout_of(&mut unprivileged(&lab, &["-r", "--", "env"]));
     assert_eq!(contract(&environment), ["BPF_NUM_MAPS=1", "BPF_MAP0=64", "BPF_MAP0_NAME=map"]);
 }

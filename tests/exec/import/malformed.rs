@@ -72,7 +72,7 @@ const HOSTILE: [Case; 28] = [
         "a datagram of 88 bytes, expected 124 for 1 file descriptor",
     ),
     (
-        "cut short by 1",
+        "truncated by 1",
         |m| vec![resized(m, 195)],
         "a datagram of 195 bytes, expected 196 for 3 file descriptors",
     ),
@@ -165,7 +165,7 @@ fn malformed_datagram_is_an_error_and_its_maps_are_closed() {
         let cause = cause.replace("ID", &id_of(&sent[0]).to_string());
         waiting.fails(what, &format!("{}: import: {cause}", socket.display()));
         assert_eq!(lab.files(), before, "{what}");
-        nobody_holds(what, sent);
+        maps_are_released(what, sent);
     }
 }
 
@@ -196,7 +196,7 @@ fn descriptor_that_is_not_a_map_is_named_in_the_error() {
         waiting.fails(what, &format!("{path}: import: descriptor 2 of 3 is {what}, not a map"));
         assert_eq!(lab.files(), before, "{what}");
         fds.remove(1);
-        nobody_holds(what, fds);
+        maps_are_released(what, fds);
     }
 }
 
@@ -212,5 +212,5 @@ fn descriptors_lost_to_the_limit_on_open_files_are_an_error() {
     let cause = "file descriptors were lost: too many for the limit on open files";
     waiting.fails("30 maps", &format!("{}: import: {cause}", socket.display()));
     assert_eq!(lab.files(), before);
-    nobody_holds("30 maps", sent);
+    maps_are_released("30 maps", sent);
 }

@@ -58,9 +58,9 @@ fn report(maps: &[OwnedFd], lines: &[(u32, i32, usize)]) -> String {
     lines.iter().map(line).collect::<String>() + &format!("{} maps\n", lines.len())
 }
 
-/// Drops the descriptors of the test: then none of the maps may be left.
+/// Drops the test's fds, and checks that no other process holds the maps.
 #[track_caller]
-fn nobody_holds(what: &str, maps: Vec<OwnedFd>) {
+fn maps_are_released(what: &str, maps: Vec<OwnedFd>) {
     let ids: Vec<u32> = maps.iter().map(id_of).collect();
     drop(maps);
     for id in ids {

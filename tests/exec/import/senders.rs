@@ -63,7 +63,7 @@ fn other_users_datagrams_are_dropped_before_they_are_parsed() {
     cut.truncate(87);
     let mut version = transfer();
     version[0] = 9;
-    // Of an unfinished transfer, which the expected one would not continue.
+    // The first message of a transfer that no other message continues.
     let mut first_of_two = transfer();
     first_of_two[2] = 2;
     let hostile = [
@@ -325,8 +325,7 @@ fn inherited_socket_refuses_other_users_too() {
     assert_eq!(run(&mut inherited(&lab, &[], &socket)), done(&map, stderr));
 }
 
-/// A connection that takes minutes to close, since its other end, which comes with it, does not
-/// read.
+/// A connection that takes minutes to close, since its peer, which is returned too, does not read.
 fn lingering() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();

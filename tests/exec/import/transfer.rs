@@ -50,7 +50,7 @@ fn hundred_maps_arrive_in_three_datagrams_in_order_of_ids() {
     let lines: Vec<_> = (0..100).rev().map(|i| (ids[i], 64 + i as i32, i)).collect();
     assert_eq!(waiting.stdout(), report(&sent, &lines));
     assert_eq!(lab.files(), before);
-    nobody_holds("a hundred maps", sent);
+    maps_are_released("a hundred maps", sent);
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn name_is_given_to_one_map_and_refused_for_two() {
         &format!("hits: assign name: {path}: 2 maps found, NAME= needs exactly one"),
     );
     assert_eq!(lab.files(), before);
-    nobody_holds("two maps", two);
+    maps_are_released("two maps", two);
 }
 
 #[test]
@@ -151,5 +151,5 @@ fn dry_run_waits_and_leaves_no_socket() {
     assert_eq!(json[0]["id"], id_of(&sent[0]));
     assert_eq!(json.as_array().map(Vec::len), Some(1));
     assert_eq!(lab.files(), before);
-    nobody_holds("a dry run", sent);
+    maps_are_released("a dry run", sent);
 }

@@ -30,7 +30,7 @@ fn missing_command_leaves_neither_socket_nor_maps() {
     let stderr = "bpf-exec: ./none: execute: command not found\n".into();
     assert_eq!(waiting.run(), Run { status: 127, stdout: String::new(), stderr });
     assert_eq!(lab.files(), before);
-    nobody_holds("no command", sent);
+    maps_are_released("no command", sent);
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn signal_ends_the_wait_without_socket_or_maps() {
                 Run { status: 128 + signal as i32, stdout: String::new(), stderr: String::new() }
             );
             assert_eq!(lab.files(), before, "{what}");
-            nobody_holds(&what, sent);
+            maps_are_released(&what, sent);
         }
     }
 }
@@ -111,6 +111,6 @@ fn timeout_ends_the_wait_and_reports_what_arrived() {
             &format!("{path}: import: timed out after 2 seconds: received 2 of {total} maps"),
         );
         assert_eq!(lab.files(), before);
-        nobody_holds("partly", sent);
+        maps_are_released("partly", sent);
     }
 }

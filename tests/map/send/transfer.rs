@@ -45,7 +45,7 @@ fn all_maps_arrive_with_their_numbers_and_values() {
         let lines: String = references.iter().enumerate().map(set).collect();
         std::fs::write(lab.path("lines"), lines).unwrap();
         stdout_of(&mut lab.map(["batch", "lines"]));
-        // Of map 5 and those after it, until a number has none.
+        // The values of map 5 and of the maps after it, up to the first number without a map.
         let script = "i=5; while eval fd=\\${BPF_MAP$i-}; [ \"$fd\" ]; do echo get $fd 0; i=$((i+1)); done \
                       | bpf-map batch; echo $BPF_NUM_MAPS maps";
         std::fs::remove_file(lab.path("lines")).unwrap();
