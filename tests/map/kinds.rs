@@ -84,7 +84,7 @@ const ROWS: &[Row] = &[
         &[
             ("get m 1", "no key 1"),
             ("set m 1 5", "5: expected prog:PATH, prog:NAME, prog:id:N or prog:fd:N"),
-            ("add m 1 1", "add: the values of KIND are no numbers to count"),
+            ("add m 1 1", "add: the values of KIND are not numbers"),
         ],
     ),
     Row(
@@ -110,7 +110,7 @@ const ROWS: &[Row] = &[
                 "set: bad file descriptor (KIND: a value is the number of an inherited descriptor of a perf event)",
             ),
             ("set m 1 900", "value 900: descriptor 900 is closed"),
-            ("add m 1 1", "add: the values of KIND are no numbers to count"),
+            ("add m 1 1", "add: the values of KIND are not numbers"),
         ],
     ),
     Row(
@@ -119,7 +119,7 @@ const ROWS: &[Row] = &[
         &[
             ("get m 1", "no key 1"),
             ("set m 1 1", "set: invalid argument (KIND: only programs fill it)"),
-            ("add m 1 1", "add: the values of KIND are no numbers to count"),
+            ("add m 1 1", "add: the values of KIND are not numbers"),
         ],
     ),
     Row(
@@ -147,7 +147,7 @@ const ROWS: &[Row] = &[
                 "set m 1 999999",
                 "set: invalid argument (KIND: a value is the index of a network interface)",
             ),
-            ("add m 1 1", "add: the values of KIND are no numbers to count"),
+            ("add m 1 1", "add: the values of KIND are not numbers"),
         ],
     ),
     Row(

@@ -42,7 +42,7 @@ fn missing_key_exits_1_and_wrong_argument_2() {
         ("get h 123456789", 2, "h: key 123456789: text of 9 bytes is too long for char[8]"),
         ("set o 0/1 5", 1, "o: no key 0"),
         ("add o 0/1 5", 1, "o: no key 0"),
-        ("add o 0 5", 2, "o: add: the values of an array_of_maps are no numbers to count"),
+        ("add o 0 5", 2, "o: add: the values of an array_of_maps are not numbers"),
         ("set o 0 .x 5", 2, "o: an array_of_maps has no field .x"),
         ("set o 0 nothing", 2, "nothing: no inherited map has this name"),
         ("set o 0 I/nothing", 2, "/sys/fs/bpf/nothing: open pin: no such file or directory"),

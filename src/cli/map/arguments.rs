@@ -217,7 +217,7 @@ pub fn agent() -> [Arg; 2] {
         .help(format!("The agent's socket [default: $BPF_AGENT, else {DEFAULT_SOCKET}]"))
         .value_hint(ValueHint::AnyPath)
         .value_parser(value_parser!(OsString));
-    [socket, timeout::argument("How long the agent may take in all [default: for ever]")]
+    [socket, timeout::argument("Time limit for the whole request [default: none]")]
 }
 
 /// The agent to connect to.

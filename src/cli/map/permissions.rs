@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// For the one who reads a pin, execution and writing mean nothing.
+/// The permission bits that have a meaning for a pinned iterator.
 const READ: u32 = 0o444;
 
 pub fn arguments() -> [Arg; 2] {
@@ -17,16 +17,16 @@ pub fn arguments() -> [Arg; 2] {
         Arg::new("mode")
             .long("mode")
             .value_name("MODE")
-            .help("Who may read it, in octal: of 0400, 0040 and 0004 any")
+            .help("Permission to read, in octal: any of 0400, 0040 and 0004")
             .default_value("0444"),
         Arg::new("owner")
             .long("owner")
             .value_name("UID[:GID]")
-            .help("Whose it is [default: the user's who runs the command]"),
+            .help("Owner of the pin [default: the current user]"),
     ]
 }
 
-/// Those that the options give.
+/// Returns the permissions that the options specify.
 pub fn parse(matches: &ArgMatches) -> anyhow::Result<Permissions> {
     let mode = matches.get_one::<String>("mode").map_or("0444", String::as_str);
     let mode = parse_mode(mode).with_context(|| format!("--mode {}", escape(mode.as_bytes())))?;

@@ -23,9 +23,9 @@ pub fn arguments(command: Command) -> Command {
         arguments::positional("KEY", "The key"),
         arguments::positional("NUMBER", "A field as .NAME, if one is meant, and what to add to it")
             .num_args(1..=2),
-        arguments::flag("create", "Begin with zeros where there is no such key"),
+        arguments::flag("create", "Begin with zeros if the key is missing"),
         arguments::cpu("Add to the value of this CPU [default: the first]"),
-        arguments::flag("verbose", "Say how it was done").short('v'),
+        arguments::flag("verbose", "Report the method of addition").short('v'),
         arguments::inner(),
     ])
 }
@@ -73,7 +73,7 @@ pub fn run(mut args: Args, session: &mut Session) -> anyhow::Result<u8> {
     };
     let (label, kind) = (&target.label, target.map.info().map_type);
     if !kind.holds_data() {
-        bail!("{label}: add: the values of {} are no numbers to count", kind.with_article());
+        bail!("{label}: add: the values of {} are not numbers", kind.with_article());
     }
     target.refuse_guess(LayoutPart::Value, args.amount)?;
     let slot = countable(&target, args.field)?;
@@ -157,16 +157,16 @@ impl Addition<'_> {
         parse::store_number(self.slot, new, value).map_err(|error| wrong(&error))
     }
 
-    /// Adds where the kernel and all others see it at once, and nothing that others count
-    /// meanwhile is lost. None where the map cannot be mapped, the number is not in one
-    /// machine word, or there is no such key.
+    /// Adds to the value in mapped memory, atomically: no update of a concurrent writer is lost.
+    /// None if the map cannot be mapped, the number is not in one machine word, or the key is
+    /// missing.
     fn in_memory(&self, target: &Target, key: &[u8]) -> anyhow::Result<Option<Vec<u8>>> {
         let info = target.map.info();
         let index = key.first_chunk().map_or(u32::MAX, |word| u32::from_ne_bytes(*word));
         if index >= info.max_entries {
             return Ok(None);
         }
-        // Its element alone: pages that are mapped and read count as memory used.
+        // Only the page of this value is mapped: each page that is read counts as used memory.
         let mapped = Mapped::part(&target.map, index as usize, 1, true);
         let Ok(mapped) = mapped else { return Ok(None) };
         let (at, size) = (self.slot.offset(), self.slot.len());
@@ -183,8 +183,8 @@ impl Addition<'_> {
         }
     }
 
-    /// Reads the element, adds and writes it back; the new number as text, summed over all CPUs
-    /// unless one was named. None where the condition does not hold.
+    /// Reads the value, adds and writes it back. Returns the new number as text, summed over all
+    /// CPUs unless one was named; None if the condition does not hold.
     fn read_and_write(
         &self,
         target: &Target,

@@ -15,7 +15,7 @@ const DROP_OLDEST: u64 = 2;
 pub fn arguments(command: Command) -> Command {
     arguments::map(command).args([
         arguments::positional("VALUE", "The values, in this order").num_args(1..),
-        arguments::flag("force", "Drop the oldest value where there is no room"),
+        arguments::flag("force", "Drop the oldest value if the map is full"),
     ])
 }
 

@@ -26,9 +26,9 @@ pub fn arguments(command: Command) -> Command {
         arguments::positional("KEY", "The key"),
         arguments::positional("VALUE", "The value, or a field as .NAME and its value")
             .num_args(1..=2),
-        arguments::flag("if-absent", "Write only where there is no such key")
+        arguments::flag("if-absent", "Write only if the key is missing")
             .conflicts_with("if-present"),
-        arguments::flag("if-present", "Write only where there is such a key"),
+        arguments::flag("if-present", "Write only if the key exists"),
         arguments::inner(),
     ]);
     command.args(arguments::written_cpus())
@@ -156,7 +156,7 @@ fn set(
     }
 }
 
-/// What is to be written into a field, or into the whole of a value.
+/// The new content of a field, or of a whole value.
 struct NewValue<'a> {
     target: &'a Target,
     slot: Slot<'a>,

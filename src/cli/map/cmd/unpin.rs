@@ -13,7 +13,7 @@ use std::path::Path;
 pub fn arguments(command: Command) -> Command {
     command.args([
         arguments::positional("PATH", "The pin").value_hint(ValueHint::AnyPath),
-        arguments::flag("force", "Also where it is not a map's, or cannot be opened"),
+        arguments::flag("force", "Remove pins of other objects, and pins that cannot be opened"),
     ])
 }
 

@@ -42,9 +42,9 @@ pub fn arguments(command: Command) -> Command {
                 .num_args(0..),
             option("interval", "SECONDS", "Time from one reading to the next [default: 1]")
                 .value_parser(parse_interval),
-            option("count", "N", "End after so many readings")
+            option("count", "N", "End after N readings")
                 .value_parser(value_parser!(u64).range(1..)),
-            option("sort", "FIELD", "Those first of which this field grew most"),
+            option("sort", "FIELD", "Print entries first whose FIELD grew most"),
             option("top", "N", "No more than the first N elements")
                 .value_parser(value_parser!(u64).range(1..)),
         ])
