@@ -95,7 +95,7 @@ pub fn all<'f>(files: &'f [File], programs: Option<&Programs>) -> Vec<(&'f File,
     findings
 }
 
-/// What programs have to do with a pinned map.
+/// Findings about the programs that use a pinned map.
 fn check_use<'f>(info: &MapInfo, programs: &Programs) -> Vec<Finding<'f>> {
     let mut findings = Vec::new();
     let uses = |maps: &Vec<(u32, Vec<u8>)>| maps.iter().any(|(id, _)| *id == info.id);

@@ -34,11 +34,11 @@ pub struct Permissions {
     pub group: Option<Gid>,
 }
 
-/// Pins `object` at `path`, where nothing may be, so that the pin has these permissions from the
+/// Pins `object` at `path`, which must not exist yet. The pin has these permissions from the
 /// beginning.
 ///
-/// The kernel makes pins with a mode of its own. So the object is pinned under another name, and
-/// renamed. That is done in a child process, which finishes it if this one is killed.
+/// The kernel chooses the mode of a new pin. Therefore the object is pinned under another name, and
+/// renamed. A child process does both, and completes them if this process is killed.
 pub fn publish(object: impl AsFd, path: &Path, permissions: Permissions) -> Result<(), Error> {
     let bytes = path.as_os_str().as_bytes();
     let fail = |cause: Cause| Error::new(bytes, "pin", cause);

@@ -21,7 +21,7 @@ pub fn main(startup: Startup, arguments: Vec<OsString>) -> u8 {
         return exit::FAILED;
     }
     exit::outlive_readers();
-    // Of the option parser only the part is built that is used.
+    // Only the part of the option parser that is needed is built.
     let command = cmd::command_for(arguments.get(1).map(OsString::as_os_str));
     let matches = match exit::parse(command, PROGRAM, arguments, exit::FAILED) {
         Ok(matches) => matches,
@@ -29,7 +29,7 @@ pub fn main(startup: Startup, arguments: Vec<OsString>) -> u8 {
     };
     let mut session = Session::new(startup, choose_root(arguments::optional(&matches, "bpffs")));
     let result = cmd::parse(&matches).and_then(|(invocation, _)| invocation.run(&mut session));
-    // What was gathered before a failure is printed too.
+    // Output buffered before a failure is printed too.
     let flushed = session.out.flush();
     match result.and_then(|status| flushed.map(|()| status)) {
         Ok(status) => status,

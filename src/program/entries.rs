@@ -404,7 +404,7 @@ impl Generator {
     }
 }
 
-/// A leaf that cannot be printed: where it is, and why.
+/// A leaf that cannot be printed: its position and the reason.
 struct LeafError {
     bit: u64,
     reason: &'static str,
@@ -431,7 +431,7 @@ impl LeafError {
             let bits = slot.width().map_or(slot.ty().size() as u64 * 8, u64::from);
             (slot.bit()..slot.bit() + bits).contains(&self.bit)
         };
-        // Of a union several are in this place: the first that cannot be printed is meant.
+        // Several members of a union are at this position: take the first that cannot be printed.
         let mut columns = columns.iter().filter(contains);
         let column = columns.clone().find(|column| check(column.slot).is_err());
         let name = column.or_else(|| columns.next()).map_or("", |column| column.name.as_str());

@@ -18,8 +18,8 @@ const MAX_FORMAT: usize = 1024;
 /// Where on the stack the arguments of a call begin.
 pub const ARGUMENTS: i16 = -8 * MAX_ARGUMENTS as i16;
 
-/// An assembler whose register R6 has the seq_file. What is printed is collected: [`Printer::flush`]
-/// before code that jumps.
+/// An assembler whose register R6 has the seq_file. Text to print is collected: call
+/// [`Printer::flush`] before code that jumps.
 #[derive(Debug, Default)]
 pub struct Printer {
     pub asm: Assembler,

@@ -66,7 +66,7 @@ pub fn hold(fds: &[BorrowedFd]) -> Result<Child> {
     start(numbers, |socket| {
         let mut byte = 0u8;
         loop {
-            // SAFETY: one byte of a live buffer. 0 is the end: no process has the other end.
+            // SAFETY: one byte of a live buffer. 0 means that no process holds the peer socket.
             let got = unsafe { libc::read(socket, (&raw mut byte).cast(), 1) };
             if got != -1 || Errno::last() != Errno::EINTR {
                 return;
@@ -247,7 +247,7 @@ impl Child {
         std::iter::once(self.socket.as_fd()).chain(self.pidfd.as_ref().map(AsFd::as_fd))
     }
 
-    /// Lets a child of [`hold`] exit. What is left is to be reaped.
+    /// Lets a child of [`hold`] exit. The child must still be reaped.
     pub fn release(&self) {
         // SAFETY: no pointers. The socket stays open.
         unsafe { libc::shutdown(self.socket.as_raw_fd(), libc::SHUT_RDWR) };

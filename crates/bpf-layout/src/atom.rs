@@ -112,7 +112,7 @@ impl Atom {
         self.properties().2 as usize
     }
 
-    /// Returns the class of an atom.
+    /// Returns the [`AtomClass`].
     pub const fn class(self) -> AtomClass {
         self.properties().3
     }

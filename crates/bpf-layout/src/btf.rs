@@ -105,7 +105,8 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(*word))
 }
 
-/// The string at `offset`: empty where it is missing, not ended, or not UTF-8. Names only label.
+/// The string at `offset`; an empty one if it is missing, not terminated, or not UTF-8. Names serve
+/// as labels only.
 fn string(strings: &[u8], offset: u32) -> &str {
     let from = strings.get(offset as usize..).unwrap_or_default();
     let end = from.iter().position(|byte| *byte == 0).unwrap_or(0);

@@ -9,7 +9,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 
-/// What is read at a time; as much as a pipe holds.
+/// The size of each read: the capacity of a pipe.
 const CHUNK: usize = 64 << 10;
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
@@ -31,7 +31,7 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// Opens `path`; standard input where that is None or `-`.
+    /// Opens `path`; None and `-` mean standard input.
     pub fn open(path: Option<&OsStr>, limit: usize) -> anyhow::Result<Lines> {
         let path = path.filter(|path| *path != "-");
         let file = path.map(File::open).transpose();
@@ -42,7 +42,7 @@ impl Lines {
         Ok(Lines { file, name, buffer, start: 0, end: 0, done: false, number: 0, limit, total: 0 })
     }
 
-    /// Bytes in all; None where that is not known beforehand.
+    /// The size of the input in bytes; None unless it is a regular file.
     pub fn size(&self) -> Option<u64> {
         let about = self.file.as_ref()?.metadata().ok()?;
         about.is_file().then_some(about.len())
@@ -58,8 +58,8 @@ impl Lines {
         self.buffer[self.start..self.end].contains(&b'\n')
     }
 
-    /// The next line and its number, from 1, without its end, be that LF or CR LF; None at the
-    /// end. A byte order mark at the start of the input is passed over.
+    /// The next line, without its LF or CR LF, and its number, which starts at 1; None at the end.
+    /// A byte order mark at the start of the input is skipped.
     pub fn next(&mut self) -> anyhow::Result<Option<(usize, &[u8])>> {
         let mut looked = self.start;
         let length = loop {

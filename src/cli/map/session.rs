@@ -13,7 +13,7 @@ use std::rc::Rc;
 /// How many maps are kept open for each access mode.
 const MAX_KEPT: usize = 256;
 
-/// What was inherited, what is printed, and the maps that are open.
+/// The inherited objects, the output, and the open maps of one run.
 #[derive(Debug)]
 pub struct Session {
     /// The environment and the file descriptors that bpf-map was started with.

@@ -6,7 +6,7 @@ use crate::program::assembler::{If, Label, Op, Width};
 use bpf_layout::print::Style;
 use bpf_layout::{AtomClass, Slot, Type};
 
-/// Of an integer, or of an enum's.
+/// The [`AtomClass`] of an integer or an enum.
 fn class(slot: Slot) -> AtomClass {
     match slot.ty() {
         Type::Atom(atom) => atom.class(),
@@ -289,7 +289,7 @@ impl Generator {
     }
 }
 
-/// Parts of `len` bytes that one instruction loads, and where they are.
+/// Splits `len` bytes into parts that one instruction loads, with their offsets.
 fn chunks(len: usize) -> Vec<(usize, Width)> {
     let (mut chunks, mut at) = (Vec::new(), 0);
     for (size, width) in [(8, Width::Eight), (4, Width::Four), (2, Width::Two), (1, Width::One)] {

@@ -1,4 +1,4 @@
-//! What programs print, compared with what the formats of `dump` print.
+//! The output of generated programs, compared with that of `dump` in the same format.
 
 use super::*;
 use crate::output::element::{self, Integers, Shown};
@@ -120,7 +120,7 @@ fn bytes(len: usize) -> impl Strategy<Value = Vec<u8>> {
 /// The bytes of a key and of its value.
 type Entry = (Vec<u8>, Vec<u8>);
 
-/// Key, value, and entries with values of so many CPUs.
+/// The types of key and value, and entries with `cpus` values each.
 fn maps(cpus: usize) -> impl Strategy<Value = (Type, Type, Vec<Entry>)> {
     (types(), types()).prop_flat_map(move |(key, value)| {
         let stride = value.size().next_multiple_of(8);

@@ -55,7 +55,7 @@ pub(super) fn int_encoding(raw: &RawType<'_>) -> (u32, u32, u32) {
     (word >> 16 & 0xff, word & 0xff, word >> 24 & 0xf)
 }
 
-/// An integer, of the byte order that a typedef's name says; None where its width is odd.
+/// An integer, in the byte order that a typedef's name states; None if its width is unsupported.
 pub(super) fn resolve_int(raw: &RawType<'_>, word: Option<Word>) -> Option<Type> {
     let (offset, bits, _) = int_encoding(raw);
     if offset != 0 || bits != raw.size_or_type.checked_mul(8)? {

@@ -1,7 +1,7 @@
 //! `bpf-map batch`: subcommands from a file or a pipe, a line each, in one process.
 //!
-//! Each line is answered by one line, so that whoever writes one and waits for the answer
-//! gets it; what prints tables and whole maps prints as it does alone.
+//! Each line is answered by one line, so that a process can write one line and wait for its answer.
+//! Commands that print tables or whole maps print the same as when they are run alone.
 
 use crate::cli::exit::{self, ReaderGone};
 use crate::cli::map::arguments;
@@ -45,7 +45,7 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
     session.keep_maps();
     let mut worst = 0;
     loop {
-        // Whoever waits for an answer before the next line is written has to get it.
+        // The process that writes the lines may wait for this answer before it writes another.
         if !lines.is_ready() {
             session.out.flush()?;
         }

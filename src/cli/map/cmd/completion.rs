@@ -1,5 +1,5 @@
-//! `bpf-map completion`: scripts for shells, all of which ask a hidden subcommand what may
-//! complete a word. So they know the maps at hand, and cannot disagree with the option parser.
+//! `bpf-map completion`: scripts for shells, all of which run a hidden subcommand that lists the
+//! candidates for a word. So they offer inherited and pinned maps, and agree with the option parser.
 
 mod names;
 
@@ -157,7 +157,7 @@ fn about(text: Option<&clap::builder::StyledStr>) -> String {
     text.map(ToString::to_string).unwrap_or_default()
 }
 
-/// What may stand for an argument, or after an option.
+/// The candidates for an argument, or for the value of an option.
 fn values(startup: &Startup, bpffs: &Path, arg: &Arg) -> Candidates {
     if arg.get_id() == "MAP" {
         let mut names = names::maps(startup, bpffs);

@@ -89,8 +89,8 @@ pub fn run(Args { all, json }: Args, session: &mut Session) -> anyhow::Result<u8
     Ok(status)
 }
 
-/// Adds a row for every other map, by rising id. That none may be seen is an error where
-/// there is nothing else to list: `alone`, and no row.
+/// Adds a row for every other map, by rising id. If the kernel refuses to list maps, that is an
+/// error only if nothing else is listed: with `alone`, and without a row.
 fn add_others(
     bpffs: &Path,
     rows: &mut Vec<MapRow>,
@@ -106,7 +106,7 @@ fn add_others(
             "list: nothing is inherited, no pin below {} may be read, and other maps need CAP_SYS_ADMIN",
             escape(bpffs.as_os_str().as_bytes())
         ),
-        // The pins alone, then.
+        // Only pinned maps are listed.
         Err(Errno::EPERM) => {
             infos.extend(pinned.iter().map(|(id, (info, _))| (*id, info.clone())));
         }
@@ -138,7 +138,7 @@ fn inherited_row(Inherited { claim, info, .. }: Inherited, layouts: &mut Layouts
     }
 }
 
-/// What is told beside the row itself, with the pins yet to come.
+/// The additional members of a row; the pins are added later.
 fn whole(info: &MapInfo) -> Option<Whole> {
     Some(Whole { flags: flags::list_names(info.flags), pins: Vec::new() })
 }

@@ -280,7 +280,7 @@ impl<'t> Load<'t> {
     }
 }
 
-/// What is reported if the map still differs from the file.
+/// The warning to report if the map still differs from the file.
 fn left(target: &Target, name: &str, wanted: usize, count: Count) -> Option<String> {
     let Count { missing, changed, others } = count;
     let label = &target.label;

@@ -85,8 +85,8 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
             format_args!("{socket}: {all}, where tc has room for the first {TC_FDS} alone"),
         );
     }
-    // No object file has them. A process sends one transfer after the other, so its number
-    // tells those apart that come at the same time.
+    // The maps come from no object file. A process sends one transfer after the other, so its id
+    // distinguishes concurrent transfers.
     let (st_dev, st_ino) = (0, std::process::id().into());
     let header = TransferHeader { total, object, st_dev, st_ino };
     let any_owner = read_only || args.force;

@@ -1,4 +1,4 @@
-//! What was inherited, found by a descriptor's number or by a name: maps, programs and links.
+//! Inherited maps, programs and links, found by fd or by name.
 
 use crate::foreign::ForeignName;
 use crate::name::fault;

@@ -33,8 +33,8 @@ impl Target {
         self.map.info().map_type.holds_maps()
     }
 
-    /// Splits `KEY/INNERKEY` at the first slash that leaves a key of this map before it, which one
-    /// inside double quotes or brackets does not. All of it is the key where none does.
+    /// Splits `KEY/INNERKEY` at the first slash after a valid key of this map; a slash inside double
+    /// quotes or brackets is not one. If there is no such slash, the whole text is the key.
     pub fn nested<'a>(&self, text: &'a OsStr) -> anyhow::Result<Nested<'a>> {
         let mut first = None;
         let slashes = text.as_bytes().iter().enumerate().filter(|(_, byte)| **byte == b'/');
@@ -72,7 +72,7 @@ impl Target {
         Ok(Reached::Entry(Rc::new(target), inner, key))
     }
 
-    /// Opens the inner map behind a key, by its id; None where there is none.
+    /// Opens the inner map of a key, by its id; None if the key has none.
     pub fn open_inner(
         &self,
         nested: &Nested,

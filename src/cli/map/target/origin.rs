@@ -75,7 +75,7 @@ impl LayoutOrigin {
         }
     }
 
-    /// Of the whole layout: the weaker of the two.
+    /// The source of the whole layout: the weaker one of its two parts.
     pub fn source(&self) -> LayoutSource {
         self.key.max(self.value)
     }

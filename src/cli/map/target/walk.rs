@@ -12,14 +12,14 @@ use bpf_layout::Type;
 use std::ffi::OsStr;
 use std::path::Path;
 
-/// A second descriptor for the map of `target`, which `text` names, with which it can be mapped into memory:
-/// only where that is worth it, and the first one cannot do it.
+/// A second, read-write fd for the map of `target`, whose reference is `text`, so that the map can
+/// be mapped into memory: only if mapping is faster, and if the first fd does not permit it.
 pub fn writable(startup: &Startup, bpffs: &Path, text: &OsStr, target: &Target) -> Option<Map> {
     let info = target.map.info();
     if !Mapped::is_made_for(info) || Scan::can_map(&target.map) {
         return None;
     }
-    // Not being allowed to write is no reason not to read.
+    // Without permission to write, the map is read through the first fd.
     let other = named::open_map(startup, bpffs, text, AccessMode::ReadWrite).ok()?.object;
     // A pin may have been replaced since.
     (other.info().id == info.id).then_some(other)

@@ -17,11 +17,11 @@ _bpf_map() {
 	COMPREPLY=()
 	while IFS=$'\t' read -r candidate _; do
 		if [[ $candidate == :files ]]; then
-			# Where nothing else fits.
+			# Offer files if no candidate matches.
 			compopt -o default 2>/dev/null
 			continue
 		fi
-		# Only what stands after the last colon is replaced.
+		# Bash replaces only the text after the last colon.
 		candidate=${candidate#"${cur%"${COMP_WORDS[COMP_CWORD]}"}"}
 		printf -v candidate %q "$candidate"
 		COMPREPLY+=("$candidate")

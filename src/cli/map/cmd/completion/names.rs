@@ -1,4 +1,4 @@
-//! The maps at hand, by name: a quick list, which fetches no BTF.
+//! Inherited and pinned maps by name: a quick list, made without reading BTF.
 
 use crate::bpffs::pins;
 use crate::source::inherited;
@@ -10,8 +10,8 @@ use bpf_inherit::object::Info;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// What to type for each inherited map and each pin, and its type. A name that several maps
-/// have stands for none: their descriptors' numbers do.
+/// The reference and the type of each inherited map and of each pin. A name that several maps
+/// have is ambiguous; for such maps, the reference is the fd.
 pub fn maps(startup: &Startup, bpffs: &Path) -> Vec<(String, String)> {
     let inherited = inherited::open(startup).unwrap_or_default().objects;
     let inherited: Vec<(Claim, MapInfo)> = inherited

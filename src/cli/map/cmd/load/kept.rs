@@ -50,7 +50,7 @@ impl<'t> Kept<'t> {
     }
 }
 
-/// What is reported if entries were evicted.
+/// The message to report if entries were evicted.
 pub fn message(label: &str, found: usize, all: usize) -> String {
     format!("{label}: {found} of {all} entries are in the map")
 }

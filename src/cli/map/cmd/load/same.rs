@@ -21,7 +21,7 @@ impl<'t> Same<'t> {
         Same { map: &target.map, placement, kernel, scratch: Vec::new() }
     }
 
-    /// Whether writing an element would leave `old`, the whole value in the map, as it is.
+    /// Whether writing an element would not change `old`, the whole value in the map.
     pub fn is_there(&mut self, all: &Elements, element: usize, old: &[u8]) -> bool {
         let mut new = std::mem::take(&mut self.scratch);
         new.clear();
@@ -33,7 +33,7 @@ impl<'t> Same<'t> {
         same
     }
 
-    /// Whether setting an element to zero would leave `value`, the whole value in the map, as it is.
+    /// Whether setting an element to zero would not change `value`, the whole value in the map.
     pub fn is_zero(&self, value: &[u8]) -> bool {
         let zero = |from: &[u8]| from.iter().all(|byte| *byte == 0);
         self.written().all(|place| {

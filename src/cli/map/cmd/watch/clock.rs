@@ -23,8 +23,8 @@ impl Clock {
         at.duration_since(self.start)
     }
 
-    /// Waits for the next multiple; those that have gone by are left out. [`ReaderGone`] as soon
-    /// as nobody reads stdout any more, and not only when there is something to write.
+    /// Waits for the next multiple; multiples in the past are skipped. Fails with [`ReaderGone`] as
+    /// soon as stdout has no reader, even if there is nothing to write.
     pub fn wait(&mut self) -> anyhow::Result<()> {
         let due = next(self.start.elapsed(), self.interval);
         loop {
@@ -33,7 +33,7 @@ impl Clock {
                 return Ok(());
             }
             let stdout = std::io::stdout();
-            // Errors and hang-ups are told without being asked for.
+            // poll(2) always reports errors and hang-ups.
             let mut stdout = [PollFd::new(stdout.as_fd(), PollFlags::empty())];
             match ppoll(&mut stdout, Some(TimeSpec::from_duration(left)), None) {
                 Ok(0) | Err(Errno::EINTR) => {}
@@ -57,7 +57,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn what_is_due_does_not_drift_and_what_went_by_is_left_out() {
+    fn next_reading_does_not_drift_and_skips_past_ones() {
         for (elapsed, want) in
             [(0, 250), (1, 250), (249, 250), (250, 500), (251, 500), (1700, 1750)]
         {

@@ -16,7 +16,7 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// Reads the values of `keys`, or all where there are none.
+    /// Reads the values of `keys`, or all values if `keys` is empty.
     pub fn read(target: &Target, keys: &[Vec<u8>], order: Slot) -> anyhow::Result<Sample> {
         let at = Instant::now();
         let mut elements: Vec<Element> = Vec::new();
@@ -74,7 +74,7 @@ impl Sample {
     }
 }
 
-/// By number where the key is one. No two keys are equal: padding tells them apart as well.
+/// Compares keys as numbers if they are. No two keys are equal: padding distinguishes them too.
 fn compare(order: Slot, a: &[u8], b: &[u8]) -> Ordering {
     order.compare(a, b).then_with(|| a.cmp(b))
 }
