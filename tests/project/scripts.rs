@@ -87,6 +87,7 @@ fn check_words_reports_line_and_cure() {
 fn check_words_accepts_clean_and_excluded_files() {
     let clean = Run { status: 0, stdout: "hits: 0\n".into(), stderr: String::new() };
     assert_eq!(check_words("src/a.rs", "// Opens the map again.\n"), clean);
+    assert_eq!(check_words("README.md", "setpriv --reuid=nobody probe hits\n"), clean);
     let word = ["an", "ew"].concat();
     assert_eq!(check_words("systemd/a.rules", &format!("# Opens it {word}.\n")), clean);
 }
