@@ -73,18 +73,20 @@ pub fn print_to_stderr(text: &str) {
 /// Writes all data to stdout. A closed pipe is not an error.
 pub fn print(data: &[u8]) -> anyhow::Result<()> {
     match write(data) {
-        Err(Errno::EPIPE) => Ok(()),
-        result => result.map_err(cannot_write),
+        Err(error) if error.is::<ReaderGone>() => Ok(()),
+        result => result,
     }
 }
 
-/// Without Rust's stdout, which reports success if the fd is closed.
-fn write(mut data: &[u8]) -> Result<(), Errno> {
+/// Writes all data to stdout; [`ReaderGone`] if no process reads it. Rust's stdout reports success
+/// if the fd is closed.
+pub fn write(mut data: &[u8]) -> anyhow::Result<()> {
     while !data.is_empty() {
         match nix::unistd::write(std::io::stdout(), data) {
             Ok(written) => data = &data[written..],
             Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno),
+            Err(Errno::EPIPE) => return Err(ReaderGone.into()),
+            Err(errno) => return Err(Error::new("standard output", "write", errno).into()),
         }
     }
     Ok(())
@@ -99,90 +101,10 @@ pub fn outlive_readers() {
     let _ = signals.thread_block();
 }
 
-fn cannot_write(errno: Errno) -> anyhow::Error {
-    Error::new("standard output", "write", errno).into()
-}
-
 /// No process reads stdout any more: the program ends, without an error.
 #[derive(Debug, thiserror::Error)]
 #[error("standard output: the reader has gone")]
 pub struct ReaderGone;
-
-/// The output of a subcommand of bpf-map: data, collected and written in large pieces, and
-/// messages.
-#[derive(Debug, Default)]
-pub struct Output {
-    /// Data that has not been written.
-    pub data: Vec<u8>,
-    /// The input line that messages refer to.
-    pub line: Option<usize>,
-    /// The start of the current row in the data: it becomes one line.
-    row: Option<usize>,
-    /// Whether all data is kept, for a file that is replaced at the end.
-    is_held: bool,
-}
-
-impl Output {
-    /// Keeps all data, which the caller writes to a file.
-    pub fn held() -> Output {
-        Output { is_held: true, ..Output::default() }
-    }
-
-    /// Writes the data if there is much of it; to be called after every entry or so.
-    pub fn spill(&mut self) -> anyhow::Result<()> {
-        if self.is_held || self.data.len() < 64 << 10 { Ok(()) } else { self.flush() }
-    }
-
-    /// Writes all data except that of an incomplete row; [`ReaderGone`] if no process reads it.
-    pub fn flush(&mut self) -> anyhow::Result<()> {
-        let end = self.row.unwrap_or(self.data.len());
-        let result = write(&self.data[..end]);
-        self.data.drain(..end);
-        self.row = self.row.and(Some(0));
-        match result {
-            Err(Errno::EPIPE) => Err(ReaderGone.into()),
-            result => result.map_err(cannot_write),
-        }
-    }
-
-    /// Begins a row: its data becomes one line.
-    pub fn begin_row(&mut self) {
-        self.row = Some(self.data.len());
-    }
-
-    /// Cancels the row: its lines remain lines.
-    pub fn many(&mut self) {
-        self.row = None;
-    }
-
-    /// Ends the current row, if any: its lines are joined by tabs, and even an empty row is a line.
-    pub fn end_row(&mut self) {
-        if let Some(start) = self.row.take() {
-            if self.data.len() == start || self.data.last() != Some(&b'\n') {
-                self.data.push(b'\n');
-            }
-            let last = self.data.len() - 1;
-            self.data[start..last].iter_mut().filter(|b| **b == b'\n').for_each(|b| *b = b'\t');
-        }
-    }
-
-    /// Adds an empty field for a missing entry, if there is a row.
-    pub fn absent(&mut self) {
-        if self.row.is_some() {
-            self.data.push(b'\n');
-        }
-    }
-
-    /// Prints a message of `bpf-map` to stderr, after writing the data.
-    pub fn report(&mut self, message: impl Display) -> anyhow::Result<()> {
-        self.flush()?;
-        match self.line {
-            Some(line) => report("bpf-map", format_args!("line {line}: {message}")),
-            None => report("bpf-map", message),
-        }
-        Ok(())
-    }
-}
 
 /// Parses the arguments. Prints help and version to stdout, and a usage error as one line to
 /// stderr. The error is the exit status.

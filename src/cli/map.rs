@@ -3,6 +3,7 @@
 mod arguments;
 mod cmd;
 mod lines;
+mod output;
 mod permissions;
 mod session;
 mod target;
@@ -10,10 +11,9 @@ mod target;
 use super::exit::{self, ReaderGone};
 use crate::bpffs::choose_root;
 use bpf_inherit::Startup;
+use output::PROGRAM;
 use session::Session;
 use std::ffi::OsString;
-
-const PROGRAM: &str = "bpf-map";
 
 /// Runs the program; returns its exit status.
 pub fn main(startup: Startup, arguments: Vec<OsString>) -> u8 {

@@ -32,9 +32,8 @@ mod show;
 mod unpin;
 mod watch;
 
-use super::PROGRAM;
+use super::output::PROGRAM;
 use super::session::Session;
-use crate::cli::exit::{FAILED, warn};
 use clap::{Arg, ArgMatches, Command, ValueHint, value_parser};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -274,12 +273,6 @@ pub fn parse_short<'a>(words: &[&'a OsStr]) -> Option<Invocation<'a>> {
         b"set" => set::Args::short(words).map(Invocation::Set),
         _ => None,
     }
-}
-
-/// Warns of each missing part of a result; returns the exit status.
-fn warn_if_incomplete(missing: &[String]) -> u8 {
-    missing.iter().for_each(|part| warn(PROGRAM, part));
-    if missing.is_empty() { 0 } else { FAILED }
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! What the commands of one run of bpf-map share.
 
 use super::arguments::{GivenTypes, MapArguments};
+use super::output::Output;
 use super::target::{Target, reference};
 use crate::bpffs::pin;
-use crate::cli::exit::Output;
 use bpf_inherit::{AccessMode, Startup};
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};

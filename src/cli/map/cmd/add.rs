@@ -1,7 +1,8 @@
 //! `bpf-map add`: adds to an integer, atomically in memory if the map can be mapped.
 
-use crate::cli::exit::{self, Output};
+use crate::cli::exit;
 use crate::cli::map::arguments::{self, MapArguments, ReadCpus};
+use crate::cli::map::output::Output;
 use crate::cli::map::session::Session;
 use crate::cli::map::target::cpus::CpuSelection;
 use crate::cli::map::target::inner::Reached;

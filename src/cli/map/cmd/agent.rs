@@ -1,7 +1,8 @@
 //! `bpf-map agent`: what an agent holds, and removing from it.
 
-use crate::cli::exit::{ABSENT, FAILED, Output};
+use crate::cli::exit::{ABSENT, FAILED};
 use crate::cli::map::arguments::{self, AgentArguments};
+use crate::cli::map::output::Output;
 use crate::cli::map::session::Session;
 use crate::output::agent;
 use crate::source::agent::Failure;

@@ -6,6 +6,7 @@
 use crate::cli::exit::{self, ReaderGone};
 use crate::cli::map::arguments;
 use crate::cli::map::lines::Lines;
+use crate::cli::map::output::PROGRAM;
 use crate::cli::map::session::Session;
 use anyhow::{anyhow, bail};
 use clap::error::ErrorKind;
@@ -109,8 +110,7 @@ impl Batch {
         if let Some(invocation) = super::parse_short(words) {
             return invocation.run(session);
         }
-        let all =
-            std::iter::once(OsStr::new(crate::cli::map::PROGRAM)).chain(words.iter().copied());
+        let all = std::iter::once(OsStr::new(PROGRAM)).chain(words.iter().copied());
         let matches = match self.parser.try_get_matches_from_mut(all) {
             Ok(matches) => matches,
             Err(error) => {

@@ -5,9 +5,9 @@ mod format;
 mod metrics;
 mod order;
 
-use crate::cli::exit::Output;
 use crate::cli::map::arguments::MapArguments;
 use crate::cli::map::arguments::{self, GivenTypes, ReadCpus};
+use crate::cli::map::output::Output;
 use crate::cli::map::session::Session;
 use crate::cli::map::target::Target;
 use crate::cli::map::target::cpus::CpuSelection;

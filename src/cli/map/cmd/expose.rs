@@ -2,12 +2,12 @@
 
 use super::dump::fields::{self, Fields};
 use crate::bpffs::pinning::{self, Permissions};
-use crate::cli::exit::warn;
 use crate::cli::map::arguments::{self, MapArguments};
+use crate::cli::map::output::warn;
+use crate::cli::map::permissions;
 use crate::cli::map::session::Session;
 use crate::cli::map::target::Target;
 use crate::cli::map::target::origin::LayoutPart;
-use crate::cli::map::{PROGRAM, permissions};
 use crate::error::{Cause, Error};
 use crate::program::entries::{Cpus, Entries, Format};
 use crate::program::iterate_entries;
@@ -92,10 +92,10 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
     pinning::publish(link, args.path, args.permissions)?;
     if all_columns(key).iter().any(|column| column.is_padding()) {
         let text = "keys have padding, which is not printed: two entries may look alike";
-        warn(PROGRAM, format_args!("{}: {text}", target.label));
+        warn(format_args!("{}: {text}", target.label));
     }
     if let Some(warning) = permissions::warn_of_directories(args.path) {
-        warn(PROGRAM, format_args!("{}: {warning}", escape(args.path.as_os_str().as_bytes())));
+        warn(format_args!("{}: {warning}", escape(args.path.as_os_str().as_bytes())));
     }
     Ok(0)
 }

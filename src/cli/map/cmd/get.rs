@@ -1,7 +1,8 @@
 //! `bpf-map get`: the values of keys.
 
-use crate::cli::exit::{self, Output};
+use crate::cli::exit;
 use crate::cli::map::arguments::{self, MapArguments, ReadCpus};
+use crate::cli::map::output::Output;
 use crate::cli::map::session::Session;
 use crate::cli::map::target::Target;
 use crate::cli::map::target::origin::LayoutPart;

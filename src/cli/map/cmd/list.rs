@@ -1,8 +1,8 @@
 //! `bpf-map list`: what is inherited, or all maps that the caller may see.
 
 use crate::bpffs::pins::{self, Pinned};
-use crate::cli::exit::warn;
 use crate::cli::map::arguments;
+use crate::cli::map::output::{warn, warn_if_incomplete};
 use crate::cli::map::session::Session;
 use crate::map::flags;
 use crate::map::typed::{LayoutSource, Layouts};
@@ -49,7 +49,7 @@ pub fn run(Args { all, json }: Args, session: &mut Session) -> anyhow::Result<u8
     let Session { startup, bpffs, out, .. } = session;
     let inherited = inherited::open(startup)?;
     for warning in &inherited.warnings {
-        warn(crate::cli::map::PROGRAM, warning);
+        warn(warning);
     }
     let mut layouts = Layouts::default();
     let (mut rows, mut others) = (Vec::new(), Vec::new());
@@ -68,7 +68,7 @@ pub fn run(Args { all, json }: Args, session: &mut Session) -> anyhow::Result<u8
     let mut status = 0;
     if all || json {
         let (pinned, missing) = pins::by_id(bpffs);
-        status = super::warn_if_incomplete(&missing);
+        status = warn_if_incomplete(&missing);
         if all {
             add_others(bpffs, &mut rows, others.is_empty(), &pinned, &mut layouts)?;
         }

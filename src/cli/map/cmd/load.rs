@@ -17,8 +17,9 @@ mod table;
 mod wanted;
 mod write;
 
-use crate::cli::exit::{self, Output};
+use crate::cli::exit;
 use crate::cli::map::arguments::{self, MapArguments, WrittenCpus};
+use crate::cli::map::output::Output;
 use crate::cli::map::session::Session;
 use crate::cli::map::target::Target;
 use crate::cli::map::target::cpus::Placement;

@@ -1,7 +1,8 @@
 //! `bpf-map object`: what an object file declares, and what `bpf-exec --object` would make of it.
 
-use crate::cli::exit::{ABSENT, warn};
+use crate::cli::exit::ABSENT;
 use crate::cli::map::arguments;
+use crate::cli::map::output::warn;
 use crate::cli::map::session::Session;
 use crate::map::flags;
 use crate::object::{Declaration, Object};
@@ -48,7 +49,7 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
     let (bytes, object) = read(Path::new(args.file))?;
     let label = escape(args.file.as_bytes());
     for what in &object.omitted {
-        warn(crate::cli::map::PROGRAM, format_args!("{label}: not listed: {what}"));
+        warn(format_args!("{label}: not listed: {what}"));
     }
     let places = PinPlaces::new(&session.bpffs, &bytes);
     let btf = object.btf.as_deref().map(Btf::parse).and_then(Result::ok);

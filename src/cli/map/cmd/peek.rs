@@ -1,7 +1,8 @@
 //! `bpf-map peek`: prints the next value of a queue or a stack.
 
-use crate::cli::exit::{self, Output};
+use crate::cli::exit;
 use crate::cli::map::arguments::{self, MapArguments};
+use crate::cli::map::output::Output;
 use crate::cli::map::session::Session;
 use crate::cli::map::target::Target;
 use crate::cli::map::target::cpus::CpuSelection;

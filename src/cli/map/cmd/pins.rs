@@ -1,12 +1,12 @@
 //! `bpf-map pins`: everything in a BPF file system, and what may be wrong with it.
 
-use super::warn_if_incomplete;
 use crate::bpffs::findings;
 use crate::bpffs::survey::{self, Content, File};
 use crate::bpffs::walk::{TOO_DEEP, check_bpffs};
-use crate::cli::exit::{FAILED, warn};
+use crate::cli::exit::FAILED;
+use crate::cli::map::arguments;
+use crate::cli::map::output::{warn, warn_if_incomplete};
 use crate::cli::map::session::Session;
-use crate::cli::map::{PROGRAM, arguments};
 use crate::error::Error;
 use crate::output::pins;
 use crate::text::escape;
@@ -57,7 +57,7 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
     }
     let programs = match findings::programs() {
         Err(Errno::EPERM) => {
-            warn(PROGRAM, "pins: which maps programs use is unknown: CAP_SYS_ADMIN is needed");
+            warn("pins: which maps programs use is unknown: CAP_SYS_ADMIN is needed");
             None
         }
         programs => Some(programs.map_err(fail)?),

@@ -1,9 +1,9 @@
 //! `bpf-map preload`: pins two files that list all maps and all programs.
 
 use crate::bpffs::pinning::{self, Permissions};
-use crate::cli::exit::warn;
+use crate::cli::map::output::warn;
 use crate::cli::map::session::Session;
-use crate::cli::map::{PROGRAM, arguments, permissions};
+use crate::cli::map::{arguments, permissions};
 use crate::program;
 use crate::text::escape;
 use clap::{ArgMatches, Command, ValueHint};
@@ -41,7 +41,7 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
         return Err(error.into());
     }
     if let Some(warning) = permissions::warn_of_directories(&maps) {
-        warn(PROGRAM, format_args!("{}: {warning}", escape(directory.as_os_str().as_bytes())));
+        warn(format_args!("{}: {warning}", escape(directory.as_os_str().as_bytes())));
     }
     Ok(0)
 }

@@ -2,8 +2,9 @@
 
 mod inherited;
 
-use crate::cli::exit::{FAILED, Output, warn};
+use crate::cli::exit::FAILED;
 use crate::cli::map::arguments::{self, AgentArguments};
+use crate::cli::map::output::{Output, warn};
 use crate::cli::map::session::Session;
 use crate::cli::map::target::named;
 use crate::cli::map::target::reference;
@@ -173,7 +174,7 @@ fn open_named(
     let Named { object, name, .. } = named;
     let given = given.map(<[u8]>::to_vec);
     let (name, warning) = ForeignName::choose(given, name, object.kind(), None, object.name());
-    warning.iter().for_each(|w| warn(crate::cli::map::PROGRAM, format_args!("{label}: {w}")));
+    warning.iter().for_each(|w| warn(format_args!("{label}: {w}")));
     let name = name.with_context(|| format!("{label}: it has no name: put NAME= before it"))?;
     check_name(&name)
         .with_context(|| format!("{label}: {}: put another NAME= before it", escape(&name)))?;

@@ -1,7 +1,7 @@
 //! `bpf-map send`: maps to where tc and `bpf-exec --import` wait for them.
 
-use crate::cli::exit::warn;
 use crate::cli::map::arguments;
+use crate::cli::map::output::warn;
 use crate::cli::map::session::Session;
 use crate::cli::map::target::named::open_map_to_send;
 use crate::cli::name::{check_name, split_name};
@@ -80,10 +80,7 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
     if maps.len() > TC_FDS {
         let socket = escape(socket.as_bytes());
         let all = count(maps.len(), "map");
-        warn(
-            crate::cli::map::PROGRAM,
-            format_args!("{socket}: {all}, where tc has room for the first {TC_FDS} alone"),
-        );
+        warn(format_args!("{socket}: {all}, where tc has room for the first {TC_FDS} alone"));
     }
     // The maps come from no object file. A process sends one transfer after the other, so its id
     // distinguishes concurrent transfers.

@@ -1,8 +1,9 @@
 //! `bpf-map set`: writes the value of a key, or one field of it.
 
 use crate::bpffs::holders;
-use crate::cli::exit::{self, Output};
+use crate::cli::exit;
 use crate::cli::map::arguments::{self, MapArguments, WrittenCpus};
+use crate::cli::map::output::Output;
 use crate::cli::map::session::Session;
 use crate::cli::map::target::cpus::Placement;
 use crate::cli::map::target::inner::Reached;

@@ -2,6 +2,7 @@
 
 use crate::bpffs::pins;
 use crate::cli::map::arguments::{self, MapArguments};
+use crate::cli::map::output::warn_if_incomplete;
 use crate::cli::map::session::Session;
 use crate::error::Error;
 use crate::map::flags;
@@ -61,5 +62,5 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
         true => out.data.extend(show::json(&shown)),
         false => out.data.extend(show::text(&shown).as_bytes()),
     }
-    Ok(super::warn_if_incomplete(&missing))
+    Ok(warn_if_incomplete(&missing))
 }

@@ -3,8 +3,7 @@
 use super::inherited;
 use super::reference::{self, Reference};
 use crate::bpffs::pin;
-use crate::cli::exit::warn;
-use crate::cli::map::PROGRAM;
+use crate::cli::map::output::warn;
 use crate::error::Error;
 use crate::foreign::{ForeignLayout, ForeignName, Named};
 use crate::readonly;
@@ -26,7 +25,7 @@ impl Named<Map> {
         match self.layout.take()?.fit(self.object.info()) {
             Ok(layout) => Some(layout),
             Err(warning) => {
-                warn(PROGRAM, warning);
+                warn(warning);
                 None
             }
         }

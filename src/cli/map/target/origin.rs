@@ -2,7 +2,7 @@
 //! that are given as text are refused.
 
 use super::Target;
-use crate::cli::exit::warn;
+use crate::cli::map::output::warn;
 use crate::map::typed::{BtfReadError, LayoutSource, Layouts, derive_from_sizes};
 use crate::text::escape;
 use anyhow::bail;
@@ -120,10 +120,7 @@ impl Target {
         let mut warned = WARNED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if warned.insert(self.map.info().id) {
             let label = &self.label;
-            warn(
-                crate::cli::map::PROGRAM,
-                format_args!("{label}: the layout is a guess from sizes ({why})"),
-            );
+            warn(format_args!("{label}: the layout is a guess from sizes ({why})"));
         }
     }
 }

@@ -1,8 +1,7 @@
 //! The options of `dump --prometheus`.
 
 use super::Dumped;
-use crate::cli::exit::warn;
-use crate::cli::map::PROGRAM;
+use crate::cli::map::output::warn;
 use crate::output::prometheus::{MetricSource, MetricType, Prometheus, PrometheusOptions, names};
 use crate::text::escape;
 use anyhow::{Context, anyhow, bail};
@@ -60,7 +59,7 @@ pub fn start<'t>(
         let format = format.with_context(|| format!("{}: --prometheus", target.label))?;
         if !format.left_out().is_empty() {
             let arrays = format.left_out().join(", ");
-            warn(PROGRAM, format_args!("{}: arrays are left out: {arrays}", target.label));
+            warn(format_args!("{}: arrays are left out: {arrays}", target.label));
         }
         formats.push(format);
     }

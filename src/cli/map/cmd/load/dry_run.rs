@@ -2,7 +2,7 @@
 
 use super::difference::{Difference, DifferingEntry};
 use super::elements::Elements;
-use crate::cli::exit::Output;
+use crate::cli::map::output::Output;
 use crate::cli::map::target::Target;
 use crate::cli::map::target::cpus::Placement;
 use crate::cli::map::target::origin::LayoutPart;

@@ -6,8 +6,7 @@ use super::elements::Elements;
 use super::progress::Progress;
 use super::remove::Removals;
 use super::write::{RefusedElement, Writer};
-use crate::cli::exit::warn;
-use crate::cli::map::PROGRAM;
+use crate::cli::map::output::warn;
 use crate::cli::map::target::Target;
 use crate::cli::map::target::cpus::Placement;
 
@@ -80,7 +79,7 @@ pub fn replace(
         if !std::mem::replace(&mut warned, true) {
             progress.clear();
             let why = "no room for old and new entries at once: some are removed first";
-            warn(PROGRAM, format_args!("{}: {why}", target.label));
+            warn(format_args!("{}: {why}", target.label));
         }
         removals.remove(count)
     };

@@ -1,7 +1,8 @@
 //! `bpf-map put --inherited`: puts every inherited map, program and link under its own name.
 
 use super::{Args, Outgoing, put_each};
-use crate::cli::exit::{FAILED, Output};
+use crate::cli::exit::FAILED;
+use crate::cli::map::output::Output;
 use crate::cli::map::target::inherited::open_fd;
 use crate::map::typed::Layouts;
 use crate::source::inherited;
