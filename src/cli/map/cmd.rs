@@ -34,6 +34,9 @@ mod watch;
 
 use super::output::PROGRAM;
 use super::session::Session;
+use crate::cli::exit;
+use anyhow::bail;
+use clap::error::ErrorKind;
 use clap::{Arg, ArgMatches, Command, ValueHint, value_parser};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -104,9 +107,12 @@ impl Invocation<'_> {
             Invocation::Send(args) => send::run(args, session),
             Invocation::Put(args) => put::run(args, session),
             Invocation::Agent(args) => agent::run(args, session),
-            Invocation::Batch(args) => batch::run(args, session),
+            Invocation::Batch(args) => {
+                let mut parser = command();
+                batch::run(args, session, |words, session| run_words(&mut parser, words, session))
+            }
             Invocation::Completion(args) => completion::run(args, session),
-            Invocation::Candidates(args) => completion::print_candidates(args, session),
+            Invocation::Candidates(args) => completion::print_candidates(args, session, command()),
         }
     }
 }
@@ -119,9 +125,9 @@ pub struct Subcommand {
     /// The arguments, as the command takes them.
     parse: for<'a> fn(&'a ArgMatches) -> anyhow::Result<Invocation<'a>>,
     /// Whether a line of a batch may print any number of lines, as the command does alone.
-    pub prints_many: bool,
+    prints_many: bool,
     /// Whether a reference may refer to another map afterwards.
-    pub renames: bool,
+    renames: bool,
     is_hidden: bool,
 }
 
@@ -222,7 +228,7 @@ pub fn command_for(first: Option<&OsStr>) -> Command {
 }
 
 /// The option parser, whole.
-pub fn command() -> Command {
+fn command() -> Command {
     with(&SUBCOMMANDS)
 }
 
@@ -262,7 +268,7 @@ pub fn parse(matches: &ArgMatches) -> anyhow::Result<(Invocation<'_>, &'static S
 
 /// The command of a line without options, if it is one that scripts have by the thousand. The
 /// option parser would take 50 to 110 microseconds for the same result.
-pub fn parse_short<'a>(words: &[&'a OsStr]) -> Option<Invocation<'a>> {
+fn parse_short<'a>(words: &[&'a OsStr]) -> Option<Invocation<'a>> {
     let (name, words) = words.split_first()?;
     // An option, or a negative number.
     if words.iter().any(|word| word.as_bytes().starts_with(b"-")) {
@@ -275,47 +281,37 @@ pub fn parse_short<'a>(words: &[&'a OsStr]) -> Option<Invocation<'a>> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::ffi::OsStr;
-
-    #[test]
-    fn short_lines_give_the_arguments_that_the_option_parser_gives() {
-        for (line, is_short) in [
-            ("get m 1", true),
-            ("get m 1 2 .field", true),
-            ("get m .field", true),
-            ("get m 1 .a .b", true),
-            ("get m 0x2a/7", true),
-            ("set m 1 2", true),
-            ("set m 1 .field 2", true),
-            ("set prog:m a=b c=d", true),
-            ("get m -1", false),
-            ("get m 1 --json", false),
-            ("set m 1 -2", false),
-            ("set m 1 2 --if-absent", false),
-            ("set m -- 1 2", false),
-            ("set m 1 x 2", false),
-            ("set m 1 2 3 4", false),
-            ("set m 1", false),
-            ("get m", false),
-            ("get", false),
-            ("add m 1 2", false),
-        ] {
-            let words: Vec<&OsStr> = line.split(' ').map(OsStr::new).collect();
-            let short = super::parse_short(&words);
-            assert_eq!(short.is_some(), is_short, "{line}");
-            let Some(short) = short else { continue };
-            let all = std::iter::once(OsStr::new(super::PROGRAM)).chain(words);
-            let matches = super::command().try_get_matches_from(all).unwrap();
-            assert_eq!(short, super::parse(&matches).unwrap().0, "{line}");
+/// Runs the words of a line of a batch.
+fn run_words(parser: &mut Command, words: &[&OsStr], session: &mut Session) -> anyhow::Result<u8> {
+    if let Some(invocation) = parse_short(words) {
+        return invocation.run(session);
+    }
+    let all = std::iter::once(OsStr::new(PROGRAM)).chain(words.iter().copied());
+    let matches = match parser.try_get_matches_from_mut(all) {
+        Ok(matches) => matches,
+        Err(error) => {
+            return match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+                    session.out.many();
+                    session.out.data.extend(error.to_string().as_bytes());
+                    Ok(0)
+                }
+                _ => bail!("{}", exit::one_line(&error)),
+            };
         }
+    };
+    if matches.contains_id("bpffs") {
+        bail!("--bpffs: not possible within a batch: give it to bpf-map itself");
     }
-
-    #[test]
-    fn option_parser_is_sound() {
-        let mut command = super::command();
-        command.build(); // runs what is deferred
-        command.debug_assert();
+    let (invocation, row) = parse(&matches)?;
+    if row.prints_many {
+        session.out.many();
     }
+    if row.renames {
+        session.close_maps();
+    }
+    invocation.run(session)
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,10 +6,8 @@
 use crate::cli::exit::{self, ReaderGone};
 use crate::cli::map::arguments;
 use crate::cli::map::lines::Lines;
-use crate::cli::map::output::PROGRAM;
 use crate::cli::map::session::Session;
 use anyhow::{anyhow, bail};
-use clap::error::ErrorKind;
 use clap::{ArgMatches, Command};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -37,12 +35,16 @@ impl<'a> Args<'a> {
     }
 }
 
-pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
+/// Calls `run_words` with the words of each line.
+pub fn run(
+    args: Args,
+    session: &mut Session,
+    mut run_words: impl FnMut(&[&OsStr], &mut Session) -> anyhow::Result<u8>,
+) -> anyhow::Result<u8> {
     if session.out.line.is_some() {
         bail!("batch: not possible within a batch");
     }
     let mut lines = Lines::open(args.file, LINE)?;
-    let mut batch = Batch { parser: super::command() };
     session.keep_maps();
     let mut worst = 0;
     loop {
@@ -56,7 +58,7 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
         }
         session.out.line = Some(number);
         session.out.begin_row();
-        let result = batch.line(line, session);
+        let result = run_line(line, session, &mut run_words);
         session.out.end_row();
         let status = match result {
             Ok(status) => status,
@@ -81,60 +83,26 @@ fn is_blank(line: &[u8]) -> bool {
     matches!(line.trim_ascii_start().first(), None | Some(b'#'))
 }
 
-struct Batch {
-    parser: Command,
-}
-
-impl Batch {
-    /// Runs one line; its exit status.
-    fn line(&mut self, line: &[u8], session: &mut Session) -> anyhow::Result<u8> {
-        if !line.iter().any(|byte| b"'\"\\#\0".contains(byte)) {
-            let mut words = line.split(|byte| matches!(byte, b' ' | b'\t' | b'\r'));
-            let words = words.by_ref().filter(|word| !word.is_empty()).map(OsStr::from_bytes);
-            return self.words(&words.collect::<Vec<_>>(), session);
-        }
-        if line.contains(&0) {
-            bail!("a NUL byte");
-        }
-        let words: Option<Vec<Vec<u8>>> = {
-            let mut split = shlex::bytes::Shlex::new(line);
-            let words = split.by_ref().collect();
-            (!split.had_error).then_some(words)
-        };
-        let words = words.ok_or_else(|| anyhow!("a quote or a backslash without its end"))?;
-        let words: Vec<OsString> = words.into_iter().map(OsString::from_vec).collect();
-        self.words(&words.iter().map(OsString::as_os_str).collect::<Vec<_>>(), session)
+/// Splits a line into words as a shell does, and calls `run` with them.
+fn run_line(
+    line: &[u8],
+    session: &mut Session,
+    mut run: impl FnMut(&[&OsStr], &mut Session) -> anyhow::Result<u8>,
+) -> anyhow::Result<u8> {
+    if !line.iter().any(|byte| b"'\"\\#\0".contains(byte)) {
+        let words = line.split(|byte| matches!(byte, b' ' | b'\t' | b'\r'));
+        let words = words.filter(|word| !word.is_empty()).map(OsStr::from_bytes);
+        return run(&words.collect::<Vec<_>>(), session);
     }
-
-    fn words(&mut self, words: &[&OsStr], session: &mut Session) -> anyhow::Result<u8> {
-        if let Some(invocation) = super::parse_short(words) {
-            return invocation.run(session);
-        }
-        let all = std::iter::once(OsStr::new(PROGRAM)).chain(words.iter().copied());
-        let matches = match self.parser.try_get_matches_from_mut(all) {
-            Ok(matches) => matches,
-            Err(error) => {
-                let text = error.to_string();
-                return match error.kind() {
-                    ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-                        session.out.many();
-                        session.out.data.extend(text.as_bytes());
-                        Ok(0)
-                    }
-                    _ => Err(anyhow!("{}", exit::one_line(&error))),
-                };
-            }
-        };
-        if matches.contains_id("bpffs") {
-            bail!("--bpffs: not possible within a batch: give it to bpf-map itself");
-        }
-        let (invocation, row) = super::parse(&matches)?;
-        if row.prints_many {
-            session.out.many();
-        }
-        if row.renames {
-            session.close_maps();
-        }
-        invocation.run(session)
+    if line.contains(&0) {
+        bail!("a NUL byte");
     }
+    let words: Option<Vec<Vec<u8>>> = {
+        let mut split = shlex::bytes::Shlex::new(line);
+        let words = split.by_ref().collect();
+        (!split.had_error).then_some(words)
+    };
+    let words = words.ok_or_else(|| anyhow!("a quote or a backslash without its end"))?;
+    let words: Vec<OsString> = words.into_iter().map(OsString::from_vec).collect();
+    run(&words.iter().map(OsString::as_os_str).collect::<Vec<_>>(), session)
 }

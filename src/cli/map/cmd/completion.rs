@@ -67,11 +67,15 @@ impl<'a> CandidateArgs<'a> {
     }
 }
 
-/// Prints a line for each candidate: the text to type, a tab, a description.
-pub fn print_candidates(args: CandidateArgs, session: &mut Session) -> anyhow::Result<u8> {
+/// Prints a line for each candidate: the text to type, a tab, a description. `command` is the option
+/// parser of bpf-map.
+pub fn print_candidates(
+    args: CandidateArgs,
+    session: &mut Session,
+    mut command: Command,
+) -> anyhow::Result<u8> {
     let Session { startup, bpffs, out, .. } = session;
     let Some((current, before)) = args.words.split_last() else { return Ok(0) };
-    let mut command = super::command();
     command.build();
     for (candidate, what) in complete(startup, bpffs, &command, before, current) {
         // What a shell could take for more than one candidate, or a terminal for a command, is left out.
