@@ -1,6 +1,6 @@
 //! Writes an element, on a condition or after reading and changing it.
 
-use super::Target;
+use super::opened::Target;
 use anyhow::bail;
 use bpf_inherit::Errno;
 use bpf_inherit::MapType;

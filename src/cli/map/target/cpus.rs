@@ -1,6 +1,6 @@
 //! The values of a per-CPU map: those of which CPUs are read, printed or written.
 
-use super::Target;
+use super::opened::Target;
 use crate::cli::map::arguments::{ReadCpus, WrittenCpus};
 use crate::map::percpu::PossibleCpus;
 use crate::output::element::Integers;

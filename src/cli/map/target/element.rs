@@ -1,7 +1,7 @@
 //! Keys and values of one map, between arguments and the kernel.
 
-use super::Target;
 use super::advice;
+use super::opened::Target;
 use super::origin::LayoutPart;
 use crate::error::{Cause, Error};
 use crate::text::escape;

@@ -1,6 +1,6 @@
 //! Maps of maps: `KEY/INNERKEY`, and the inner map behind a key.
 
-use super::Target;
+use super::opened::Target;
 use crate::source::id;
 use anyhow::Context;
 use bpf_inherit::AccessMode;

@@ -1,17 +1,8 @@
-//! Where the layout of a map comes from. If it is a guess, reading warns, and keys and values
-//! that are given as text are refused.
+//! Where the layout of a map comes from, and whether one of its types is a guess.
 
-use super::Target;
-use crate::cli::map::output::warn;
 use crate::map::typed::{BtfReadError, LayoutSource, Layouts, derive_from_sizes};
-use crate::text::escape;
-use anyhow::bail;
 use bpf_inherit::bpf::MapInfo;
 use bpf_layout::Layout;
-use std::collections::BTreeSet;
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::sync::Mutex;
 
 /// Where the two types of a layout come from.
 #[derive(Clone, Debug)]
@@ -79,48 +70,22 @@ impl LayoutOrigin {
     pub fn source(&self) -> LayoutSource {
         self.key.max(self.value)
     }
-}
 
-/// Whether text gives bytes without any type.
-fn is_hex(text: &[u8]) -> bool {
-    text.starts_with(b"hex:")
-}
-
-impl Target {
     /// Why text has no meaning as a key or a value; None if its type is known.
-    pub fn guess(&self, part: LayoutPart) -> Option<String> {
-        let LayoutOrigin { unreadable, options, .. } = &self.origin;
+    pub fn explain_guess(&self, part: LayoutPart) -> Option<String> {
+        let why = self.guessed_because(&[part])?;
         let (name, option) = match part {
-            LayoutPart::Key => ("key", options[0]),
-            LayoutPart::Value => ("value", options[1]),
+            LayoutPart::Key => ("key", self.options[0]),
+            LayoutPart::Value => ("value", self.options[1]),
         };
-        let is_guess = self.origin.of_part(part) == LayoutSource::Guess;
-        let why = unreadable.as_ref().filter(|_| is_guess)?;
         Some(format!(
             "the type of the {name} is not known ({why}): give {option} LAYOUT or hex:BYTES"
         ))
     }
 
-    /// An error for text whose type is a guess, unless it is `hex:` and the bytes.
-    pub fn refuse_guess(&self, part: LayoutPart, text: &OsStr) -> anyhow::Result<()> {
-        let Some(why) = self.guess(part).filter(|_| !is_hex(text.as_bytes())) else {
-            return Ok(());
-        };
-        let name = if part == LayoutPart::Key { "key" } else { "value" };
-        bail!("{}: {name} {}: {why}", self.label, escape(text.as_bytes()))
-    }
-
-    /// Warns if a type by which something is printed is a guess, once for each map.
-    pub fn warn_of_guess(&self, printed: &[LayoutPart]) {
-        static WARNED: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
-        let Some(why) = &self.origin.unreadable else { return };
-        if printed.iter().all(|part| self.origin.of_part(*part) != LayoutSource::Guess) {
-            return;
-        }
-        let mut warned = WARNED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if warned.insert(self.map.info().id) {
-            let label = &self.label;
-            warn(format_args!("{label}: the layout is a guess from sizes ({why})"));
-        }
+    /// Why BTF was not read, if the type of one of `parts` is a guess.
+    pub fn guessed_because(&self, parts: &[LayoutPart]) -> Option<&BtfReadError> {
+        let is_guess = parts.iter().any(|part| self.of_part(*part) == LayoutSource::Guess);
+        self.unreadable.as_ref().filter(|_| is_guess)
     }
 }

@@ -1,6 +1,7 @@
 //! Walks over all elements of a map, with explained errors.
 
-use super::{Target, named};
+use super::named;
+use super::opened::Target;
 use crate::error::{Cause, Error};
 use crate::map::scan::{Chunk, Scan};
 use anyhow::bail;

@@ -16,8 +16,10 @@ pub struct Guess {
 impl Guess {
     /// None if both types are known.
     pub fn new(target: &Target) -> Option<Guess> {
-        let guess =
-            Guess { key: target.guess(LayoutPart::Key), value: target.guess(LayoutPart::Value) };
+        let guess = Guess {
+            key: target.origin.explain_guess(LayoutPart::Key),
+            value: target.origin.explain_guess(LayoutPart::Value),
+        };
         (guess.key.is_some() || guess.value.is_some()).then_some(guess)
     }
 

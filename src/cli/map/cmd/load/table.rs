@@ -59,7 +59,7 @@ impl<'t> TableReader<'t> {
             what,
             ty,
             columns: ty.map(all_columns).unwrap_or_default(),
-            guess: target.guess(part),
+            guess: target.origin.explain_guess(part),
             row: None,
             cells: Vec::new(),
             bytes: vec![0; ty.map_or(0, Type::size)],
