@@ -1,5 +1,6 @@
 //! `"values"`: the values of all possible CPUs, in their order, as a JSON array.
 
+use crate::cli::map::json_error::without_position;
 use crate::text::escape;
 use anyhow::anyhow;
 use bpf_inherit::Map;
@@ -40,12 +41,7 @@ impl<'a> Values<'a> {
     pub fn parse(self, text: &str) -> anyhow::Result<()> {
         let mut json = serde_json::Deserializer::from_str(text);
         let read = json.deserialize_map(Member(self)).and_then(|()| json.end());
-        read.map_err(|error| {
-            // There is one line.
-            let message = error.to_string();
-            let end = message.rfind(" at line ").unwrap_or(message.len());
-            anyhow!("values: {}", &message[..end])
-        })
+        read.map_err(|error| anyhow!("values: {}", without_position(&error)))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Lines of JSON for a map whose types are a guess: only `hex:` gives bytes without a type.
 
-use super::json::explain_syntax;
+use crate::cli::map::json_error::explain_syntax;
 use crate::cli::map::target::Target;
 use crate::cli::map::target::origin::LayoutPart;
 use crate::cli::map::target::values::{all_hex, is_hex};

@@ -4,6 +4,7 @@
 use super::elements::Given;
 use super::guess::Guess;
 use super::table::CPUS_DIFFER;
+use crate::cli::map::json_error::{explain_syntax, without_position};
 use crate::cli::map::target::Target;
 use crate::cli::map::target::values::Values;
 use crate::text::escape;
@@ -71,7 +72,7 @@ impl<'t> JsonReader<'t> {
         }
         self.seen = FoundMembers::default();
         let mut json = serde_json::Deserializer::from_slice(line);
-        let read = Members(self).deserialize(&mut json).and_then(|()| json.end());
+        let read = LineSeed(self).deserialize(&mut json).and_then(|()| json.end());
         read.map_err(|error| self.explain(&error))?;
         match &self.seen {
             FoundMembers { key: false, .. } if self.key_type.is_some() => bail!("key: missing"),
@@ -100,22 +101,9 @@ impl<'t> JsonReader<'t> {
     }
 }
 
-/// Why a line is not JSON, with the column.
-pub fn explain_syntax(error: &serde_json::Error) -> anyhow::Error {
-    let message = without_position(error).replace("EOF while", "end of line while");
-    anyhow!("json: {message} at column {}", error.column())
-}
+struct LineSeed<'r, 't>(&'r mut JsonReader<'t>);
 
-/// The message alone: the number of the line is always 1, because the parser gets one line.
-fn without_position(error: &serde_json::Error) -> String {
-    let mut message = error.to_string();
-    message.truncate(message.rfind(" at line ").unwrap_or(message.len()));
-    message
-}
-
-struct Members<'r, 't>(&'r mut JsonReader<'t>);
-
-impl<'de> DeserializeSeed<'de> for Members<'_, '_> {
+impl<'de> DeserializeSeed<'de> for LineSeed<'_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -123,7 +111,7 @@ impl<'de> DeserializeSeed<'de> for Members<'_, '_> {
     }
 }
 
-impl<'de> Visitor<'de> for Members<'_, '_> {
+impl<'de> Visitor<'de> for LineSeed<'_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
