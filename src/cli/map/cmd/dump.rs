@@ -1,35 +1,26 @@
 //! `bpf-map dump`: all elements, in the map's order or sorted, in one of several formats.
 
+mod dumped;
 pub mod fields;
 mod format;
 mod metrics;
 mod order;
+mod shown;
 
-use crate::cli::map::arguments::MapArguments;
-use crate::cli::map::arguments::{self, GivenTypes, ReadCpus};
+use crate::cli::map::arguments::{self, GivenTypes, MapArguments, ReadCpus};
 use crate::cli::map::output::Output;
 use crate::cli::map::session::Session;
-use crate::cli::map::target::Target;
-use crate::cli::map::target::cpus::CpuSelection;
-use crate::cli::map::target::origin::LayoutPart;
-use crate::cli::map::target::walk::{self, Walk};
 use crate::cli::replace::replace;
-use crate::output::element::{ElementFormat, Shown};
 use crate::text::escape;
 use anyhow::bail;
-use bpf_inherit::{AccessMode, Map};
-use bpf_layout::Type;
-use bpf_layout::print::PerCpu;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use dumped::{Dumped, OPERATION};
 use fields::Fields;
 use format::OutputFormat;
-use order::{Order, OrderArguments, Sorted};
+use order::OrderArguments;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::rc::Rc;
-
-const OPERATION: &str = "dump";
 
 pub fn arguments(command: Command) -> Command {
     let command = format::arguments(order::arguments(arguments::map(command)));
@@ -101,7 +92,8 @@ fn open_all(args: &Args, session: &mut Session) -> anyhow::Result<Vec<Dumped>> {
     if let Some(at) = (1..names.len()).find(|&at| names[..at].contains(&names[at])) {
         bail!("{}: dump: named twice", escape(names[at].as_bytes()));
     }
-    args.maps.iter().map(|map| Dumped::open(map, args, session)).collect()
+    let open = |map| Dumped::open(map, &args.fields, args.cpus, session);
+    args.maps.iter().map(open).collect()
 }
 
 fn dump(args: &Args, maps: &[Dumped], out: &mut Output) -> anyhow::Result<()> {
@@ -118,99 +110,4 @@ fn dump(args: &Args, maps: &[Dumped], out: &mut Output) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-/// A map that is printed.
-struct Dumped {
-    target: Rc<Target>,
-    /// The type of the value with the fields that are printed.
-    printed: Type,
-    values: ShownValues,
-    /// Another file descriptor, through which the map can be read from memory.
-    writable: Option<Map>,
-}
-
-impl Dumped {
-    fn open(map: &MapArguments, args: &Args, session: &mut Session) -> anyhow::Result<Dumped> {
-        let target = session.open(map, AccessMode::ReadOnly)?;
-        target.walked_key(OPERATION)?;
-        target.check_readable(OPERATION)?;
-        target.warn_of_guess(&LayoutPart::BOTH);
-        let values = ShownValues::new(&target, target.select_cpus(args.cpus)?);
-        let printed = args.fields.select(&target)?;
-        let writable = walk::writable(&session.startup, &session.bpffs, map.reference, &target);
-        Ok(Dumped { target, printed, values, writable })
-    }
-
-    fn walk(&self) -> anyhow::Result<Walk<'_>> {
-        Walk::new(&self.target, OPERATION, self.writable.as_ref())
-    }
-
-    /// Its elements in the order that was asked for; None if that is the map's own order.
-    fn sort(&self, order: Option<&OrderArguments>) -> anyhow::Result<Option<Sorted>> {
-        let Some(order) = order else { return Ok(None) };
-        let order = Order::new(order, &self.target, self.target.walked_key(OPERATION)?)?;
-        order.sort(&self.values, self.walk()?).map(Some)
-    }
-
-    /// Goes through all elements once.
-    fn print(
-        &self,
-        pass: usize,
-        format: &mut dyn ElementFormat,
-        sorted: Option<&Sorted>,
-        out: &mut Output,
-    ) -> anyhow::Result<()> {
-        if let Some(sorted) = sorted {
-            format.begin(pass, &mut out.data);
-            return sorted.each(&mut |key, value| {
-                format.element(key, self.values.shown(value), &mut out.data);
-                out.spill()
-            });
-        }
-        let mut walk = self.walk()?;
-        // A map that cannot be read is reported before anything is printed.
-        let mut chunk = walk.next()?;
-        format.begin(pass, &mut out.data);
-        while let Some(elements) = chunk {
-            for (key, value) in elements.iter() {
-                format.element(key, self.values.shown(value), &mut out.data);
-                out.spill()?;
-            }
-            chunk = walk.next()?;
-        }
-        Ok(())
-    }
-}
-
-/// The part of each value that is shown.
-struct ShownValues {
-    cpus: CpuSelection,
-    /// Bytes of one CPU's value; None if there is one value for all CPUs.
-    stride: Option<usize>,
-}
-
-impl ShownValues {
-    fn new(target: &Target, cpus: CpuSelection) -> ShownValues {
-        let stride = target.is_per_cpu().then(|| target.map.stride());
-        ShownValues { cpus, stride }
-    }
-
-    /// `value` is all that the kernel gives of an element.
-    fn shown<'b>(&self, value: &'b [u8]) -> Shown<'b> {
-        let Some(stride) = self.stride else { return Shown::One(value) };
-        match self.cpus {
-            CpuSelection::Sum => Shown::Sum(PerCpu::new(value, stride)),
-            CpuSelection::Each(_) => Shown::Each(PerCpu::new(value, stride)),
-            CpuSelection::One { place, .. } => Shown::One(&value[place * stride..][..stride]),
-        }
-    }
-
-    /// The numbers of the possible CPUs, if the value of each is shown.
-    fn cpu_numbers(&self) -> Option<Vec<u32>> {
-        match &self.cpus {
-            CpuSelection::Each(cpus) => Some(cpus.numbers().to_vec()),
-            CpuSelection::Sum | CpuSelection::One { .. } => None,
-        }
-    }
 }

@@ -1,6 +1,7 @@
 //! The formats of `bpf-map dump`, by their options.
 
-use super::{Dumped, OPERATION, metrics};
+use super::dumped::{Dumped, OPERATION};
+use super::metrics;
 use crate::cli::map::arguments::flag;
 use crate::output::element::{ElementFormat, Integers};
 use crate::output::json::JsonElements;

@@ -1,6 +1,6 @@
 //! The options of `dump --prometheus`.
 
-use super::Dumped;
+use super::dumped::{Dumped, OPERATION};
 use crate::cli::map::output::warn;
 use crate::output::prometheus::{MetricSource, MetricType, Prometheus, PrometheusOptions, names};
 use crate::text::escape;
@@ -49,7 +49,7 @@ pub fn start<'t>(
     let mut formats = Vec::new();
     for Dumped { target, values, .. } in maps {
         let source = MetricSource {
-            key: target.walked_key(super::OPERATION)?,
+            key: target.walked_key(OPERATION)?,
             value: &target.layout.value,
             name: &target.map.info().name,
             label: &target.label,

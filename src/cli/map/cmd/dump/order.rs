@@ -1,6 +1,6 @@
 //! Sorting: `--sort FIELD`, `--top N FIELD`.
 
-use super::ShownValues;
+use super::shown::ShownValues;
 use crate::cli::map::target::Target;
 use crate::cli::map::target::walk::Walk;
 use crate::output::element::Shown;
