@@ -1,7 +1,8 @@
 //! The labels of a map's metrics: their names, and their values for an entry.
 
+use super::names;
 use super::numbers::{find_columns, refuse_repeats};
-use super::{MetricSource, PrometheusOptions, names};
+use super::options::{MetricSource, PrometheusOptions};
 use crate::output::element::Shown;
 use crate::text::escape;
 use anyhow::{Context, bail};

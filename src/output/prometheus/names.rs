@@ -1,6 +1,6 @@
 //! Names of metrics and labels as Prometheus and `promtool check metrics` accept them.
 
-use super::MetricType;
+use super::options::MetricType;
 use bpf_layout::is_identifier;
 
 /// Suffixes of the names of metrics of other types than gauge.
