@@ -1,8 +1,9 @@
 //! Maps that BTF declares: variables in the section `.maps`, of structs whose members are pointers.
 //! A number is the length of an array that is pointed to; `bpf_helpers.h` has the macros.
 
+use super::declaration::{Declaration, Inner, Pinning, Slot};
 use super::elf::Elf;
-use super::{Declaration, Inner, ObjectError, Pinning, Slot};
+use super::error::ObjectError;
 use bpf_inherit::MapType;
 use bpf_layout::{Btf, BtfMember, BtfVariable, Shape};
 use std::collections::BTreeMap;

@@ -1,7 +1,8 @@
 //! Global variables: sections that become arrays with one entry, as libbpf makes them.
 
+use super::declaration::{Data, Declaration};
 use super::elf::{Elf, Section};
-use super::{Declaration, ObjectError};
+use super::error::ObjectError;
 use aya_obj::generated::{BPF_F_MMAPABLE, BPF_F_RDONLY_PROG};
 use bpf_inherit::MapType;
 use bpf_layout::Btf;
@@ -11,17 +12,6 @@ use object::elf::{SHT_NOBITS, SHT_PROGBITS};
 const MAX_NAME: usize = 15;
 /// A shorter section's name reserves as many bytes of the map's.
 const RESERVED: usize = 7;
-
-/// The bytes of a data section.
-#[derive(Debug)]
-pub struct Data {
-    /// The variables at first; None if all are zero.
-    pub bytes: Option<Vec<u8>>,
-    /// Whether programs only read them.
-    pub read_only: bool,
-    /// The kernel's name of the map: it has less of the object's name than the map's own.
-    pub kernel_name: String,
-}
 
 /// Adds a map for each section of variables.
 pub fn maps(

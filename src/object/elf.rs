@@ -1,6 +1,6 @@
 //! The sections and symbols of an ELF file of BPF programs, of this machine's byte order.
 
-use super::ObjectError;
+use super::error::ObjectError;
 use object::elf::{self, FileHeader64};
 use object::read::elf::{FileHeader, Rel, SectionHeader, Sym};
 use object::{NativeEndian, SymbolIndex};

@@ -5,8 +5,9 @@
 //! `struct bpf_elf_map` the id, the pinning, and the id and the index of an inner map. Fields
 //! that a shorter struct lacks are 0, as for tc.
 
+use super::declaration::{Declaration, Inner, Pinning, Slot};
 use super::elf::{Elf, Section};
-use super::{Declaration, Inner, ObjectError, Pinning, Slot};
+use super::error::ObjectError;
 use bpf_inherit::MapType;
 use bpf_layout::{Btf, Shape};
 use object::elf::{STT_NOTYPE, STT_OBJECT};
