@@ -1,5 +1,6 @@
 //! Creates the maps of an object file: inner maps first, then what refers to them.
 
+use super::entries::max_entries;
 use super::pins::{PinPlaces, Unpinned};
 use crate::error::{Cause, Error};
 use crate::map::create::create;
@@ -7,8 +8,7 @@ use crate::object::{Declaration, Inner, Object, Slot};
 use crate::source::create::{explain, kernel_name};
 use crate::text::escape;
 use bpf_inherit::bpf::{MapSpec, btf_load};
-use bpf_inherit::cpus::possible_cpus;
-use bpf_inherit::{Errno, Map, MapType, describe};
+use bpf_inherit::{Errno, Map, describe};
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -156,7 +156,7 @@ impl<'o> Maps<'o> {
             map_type: declared.map_type,
             key_size: declared.key_size,
             value_size: declared.value_size,
-            max_entries: entries(declared).map_err(fail)?,
+            max_entries: max_entries(declared).map_err(fail)?,
             flags: declared.flags,
             extra: declared.extra,
             numa_node: declared.numa_node,
@@ -192,27 +192,4 @@ fn references(map: &Declaration) -> impl Iterator<Item = usize> {
         Slot::Program(_) => None,
     });
     inner.into_iter().chain(slots)
-}
-
-/// The number of entries: as loaders have it, a ring buffer takes whole pages, a power of two of
-/// them, and perf events without a number one for each CPU.
-pub fn entries(map: &Declaration) -> Result<u32, Cause> {
-    match map.map_type {
-        MapType::PERF_EVENT_ARRAY if map.max_entries == 0 => {
-            let cpus = possible_cpus().map_err(|error| Cause::from(error.to_string()))?;
-            Ok(cpus.len() as u32)
-        }
-        MapType::RINGBUF | MapType::USER_RINGBUF if map.max_entries > 0 => {
-            let page = page_size();
-            let pages = map.max_entries.div_ceil(page).checked_next_power_of_two();
-            // A size of more than 32 bits is left to the kernel, which refuses it.
-            Ok(pages.and_then(|pages| pages.checked_mul(page)).unwrap_or(map.max_entries))
-        }
-        _ => Ok(map.max_entries),
-    }
-}
-
-fn page_size() -> u32 {
-    let size = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE);
-    size.ok().flatten().and_then(|size| u32::try_from(size).ok()).unwrap_or(4096)
 }

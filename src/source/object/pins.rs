@@ -1,7 +1,7 @@
 //! Where maps of an object ask to be pinned, whether a pin that is there is the map that the object
 //! declares, and pins that are removed again unless the command is executed.
 
-use super::create::entries;
+use super::entries::max_entries;
 use crate::bpffs::{pin, pinning};
 use crate::error::{Cause, Error};
 use crate::map::flags;
@@ -146,7 +146,7 @@ fn differences(map: &Declaration, object: &Object, pinned: &Map) -> Result<Vec<S
     compare("type", &map.map_type, &info.map_type);
     compare("key size", &map.key_size, &info.key_size);
     compare("value size", &map.value_size, &info.value_size);
-    compare("max entries", &entries(map)?, &info.max_entries);
+    compare("max entries", &max_entries(map)?, &info.max_entries);
     // The kernel adds a flag of its own to these.
     let added = match info.map_type {
         MapType::DEVMAP | MapType::DEVMAP_HASH => BPF_F_RDONLY_PROG,

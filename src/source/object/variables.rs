@@ -1,6 +1,6 @@
 //! Global variables that are set before the maps are created.
 
-use super::Spec;
+use super::spec::Spec;
 use crate::error::Error;
 use crate::object::Object;
 use crate::text::quote;

@@ -7,7 +7,7 @@ use crate::cli::map::session::Session;
 use crate::map::flags;
 use crate::object::{Declaration, Object};
 use crate::output::object::{self as output, MapReport, ObjectReport, Outcome, ProgramReport};
-use crate::source::object::create::entries;
+use crate::source::object::entries::max_entries;
 use crate::source::object::pins::{AtPin, PinPlaces};
 use crate::source::object::read;
 use crate::text::escape;
@@ -98,7 +98,7 @@ fn describe(
         r#type: map.map_type.name(),
         key_size: map.key_size,
         value_size: map.value_size,
-        max_entries: entries(map).map_err(|cause| anyhow::anyhow!("{cause}"))?,
+        max_entries: max_entries(map).map_err(|cause| anyhow::anyhow!("{cause}"))?,
         flags: flags::list_names(map.flags),
         map_extra: map.extra,
         id: map.id,
