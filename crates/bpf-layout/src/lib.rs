@@ -31,6 +31,7 @@ mod enumeration;
 mod kernel_bytes;
 mod limits;
 mod lpm;
+mod member_cursor;
 mod notation;
 mod number;
 mod padding;

@@ -2,7 +2,8 @@
 //! padding, else as a packed struct, else as raw bytes.
 
 use super::limits::{MAX_SIZE, TypeError, is_identifier};
-use super::types::{Member, MemberCursor, MemberPart, Record, RecordKind, Type};
+use super::member_cursor::MemberCursor;
+use super::types::{Member, MemberPart, Record, RecordKind, Type};
 use std::collections::HashSet;
 use std::sync::Arc;
 

@@ -10,7 +10,7 @@ mod word;
 use super::btf::{Btf, BtfError, RawType, entries, kind};
 use super::placement::{self, PlacedMember};
 use super::types::MemberPart;
-use super::{Atom, MAX_COST, MAX_DEPTH, Type};
+use super::{Atom, Lpm, MAX_COST, MAX_DEPTH, Type};
 use chain::{BareType, array_words};
 use scalar::{int_by_size, int_encoding, resolve_enum, resolve_int};
 use word::Word;
@@ -114,6 +114,20 @@ impl Resolver<'_, '_> {
         }
         let elem = self.resolve_type(elem, depth + 1)?;
         Ok(Type::array(elem, len).ok())
+    }
+
+    /// The key of an LPM trie: the data follows the prefix length directly.
+    fn resolve_lpm(&mut self, raw: &RawType<'_>, depth: u32) -> Result<Option<Type>, BtfError> {
+        let mut members = entries::<3>(raw.tail);
+        let (Some([_, prefix, 0]), Some([_, data, 32]), None) =
+            (members.next(), members.next(), members.next())
+        else {
+            return self.resolve_record(raw, depth);
+        };
+        if self.btf.byte_size(prefix)? as usize != Lpm::HEADER {
+            return self.resolve_record(raw, depth);
+        }
+        Ok(Type::lpm(self.resolve_type(data, depth + 2)?).ok())
     }
 
     /// Reports whether a pointer belongs to the kernel: whether it points to a type with one of

@@ -8,8 +8,6 @@ mod build;
 mod record;
 mod select;
 
-pub(super) use record::MemberCursor;
-
 use super::atom::Atom;
 use super::enumeration::Enum;
 use super::padding::Gap;

@@ -1,8 +1,6 @@
 //! Typedefs that are named after types of the notation which C does not have, as `write` makes them.
 
-use super::Resolver;
-use crate::btf::{BtfError, RawType, entries};
-use crate::{Atom, AtomClass, Lpm, Type};
+use crate::{Atom, AtomClass, Type};
 
 /// A type of the notation that C does not have.
 #[derive(Clone, Copy)]
@@ -46,25 +44,5 @@ impl Word {
             }
             _ => None,
         }
-    }
-}
-
-impl Resolver<'_, '_> {
-    /// The key of an LPM trie: the data follows the prefix length directly.
-    pub(super) fn resolve_lpm(
-        &mut self,
-        raw: &RawType<'_>,
-        depth: u32,
-    ) -> Result<Option<Type>, BtfError> {
-        let mut members = entries::<3>(raw.tail);
-        let (Some([_, prefix, 0]), Some([_, data, 32]), None) =
-            (members.next(), members.next(), members.next())
-        else {
-            return self.resolve_record(raw, depth);
-        };
-        if self.btf.byte_size(prefix)? as usize != Lpm::HEADER {
-            return self.resolve_record(raw, depth);
-        }
-        Ok(Type::lpm(self.resolve_type(data, depth + 2)?).ok())
     }
 }

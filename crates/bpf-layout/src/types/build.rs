@@ -1,11 +1,11 @@
 //! Construction of types; it refuses types that exceed the limits of `limits.rs` or break the
 //! rules for names.
 
-use super::record::MemberCursor;
 use super::{Array, Field, Lpm, Member, MemberPart, Record, RecordKind, Type};
 use crate::atom::Atom;
 use crate::enumeration::Enum;
 use crate::limits::{MAX_COST, MAX_DEPTH, MAX_SIZE, TypeError, check_unique, is_identifier};
+use crate::member_cursor::MemberCursor;
 use crate::padding;
 use std::sync::Arc;
 
