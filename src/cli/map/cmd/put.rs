@@ -1,10 +1,10 @@
 //! `bpf-map put`: stores maps, programs and links with an agent, each by itself.
 
 mod inherited;
+mod outgoing;
 
-use crate::cli::exit::FAILED;
 use crate::cli::map::arguments::{self, AgentArguments};
-use crate::cli::map::output::{Output, warn};
+use crate::cli::map::output::warn;
 use crate::cli::map::session::Session;
 use crate::cli::map::target::named;
 use crate::cli::map::target::reference;
@@ -12,18 +12,15 @@ use crate::cli::name::split_name;
 use crate::foreign::{ForeignName, Named};
 use crate::map::typed::Layouts;
 use crate::readonly;
-use crate::source::agent::Client;
-use crate::text::{escape, quote};
+use crate::text::escape;
 use crate::wire::agent::check_name;
-use anyhow::{Context, anyhow, bail};
+use anyhow::Context;
 use bpf_inherit::Startup;
-use bpf_inherit::environ::MAX_LAYOUT;
 use bpf_inherit::object::Object;
 use bpf_inherit::{AccessMode, ObjectKind};
 use clap::{ArgMatches, Command};
-use std::collections::BTreeMap;
+use outgoing::{Destination, Outgoing, put_each};
 use std::ffi::OsStr;
-use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -72,90 +69,12 @@ impl<'a> Args<'a> {
 
 pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
     let Session { startup, bpffs, out, .. } = session;
+    let destination = Destination { agent: &args.agent, replace: args.replace };
     if args.inherited {
-        return inherited::put(startup, &args, out);
+        return inherited::put(startup, &destination, out);
     }
     let objects = args.objects.iter().map(|text| (escape(text.as_bytes()), text)).collect();
-    put_each(objects, |text| open_named(startup, bpffs, text, args.read_only), &args, out)
-}
-
-/// An object that can be sent.
-struct Outgoing {
-    name: Vec<u8>,
-    object: Object,
-    /// If it is known.
-    layout: Option<Vec<u8>>,
-}
-
-/// Opens and puts each of `objects`, which have labels for messages. Each object that is not
-/// stored is reported, and the status is then [`FAILED`]; that no agent can be connected to is
-/// one error.
-fn put_each<T>(
-    objects: Vec<(String, T)>,
-    open: impl Fn(&T) -> anyhow::Result<Outgoing>,
-    args: &Args,
-    out: &mut Output,
-) -> anyhow::Result<u8> {
-    let total = objects.len();
-    let mut objects = objects.into_iter();
-    let mut labels = BTreeMap::new();
-    let mut client = None;
-    let mut status = 0;
-    for (label, object) in objects.by_ref() {
-        let opened = open(&object).and_then(|outgoing| {
-            match labels.insert(outgoing.name.clone(), label.clone()) {
-                Some(first) => {
-                    bail!("{first} and {label} have the same name, {}", quote(&outgoing.name))
-                }
-                None => Ok(outgoing),
-            }
-        });
-        let Outgoing { name, object, layout } = match opened {
-            Ok(outgoing) => outgoing,
-            Err(error) => {
-                out.report(format_args!("{error:#}"))?;
-                status = FAILED;
-                continue;
-            }
-        };
-        let layout = limit_layout(layout, &label, out)?;
-        let client = match &mut client {
-            Some(client) => client,
-            // Opening an object needs no agent, so what is wrong with the first is reported first.
-            None => client.insert(connect(args, total)?),
-        };
-        if let Err(failure) = client.put(&name, object.as_fd(), &layout, args.replace) {
-            let answered = failure.is_refusal();
-            out.report(failure)?;
-            status = FAILED;
-            if !answered {
-                break;
-            }
-        }
-    }
-    for (label, _) in objects {
-        out.report(format_args!("{label}: not sent to the agent"))?;
-    }
-    Ok(status)
-}
-
-/// A connection to the agent; the error says what it means for several objects.
-fn connect(args: &Args, total: usize) -> anyhow::Result<Client<'static>> {
-    args.agent.connect().map_err(|error| match total {
-        1 => error,
-        _ => anyhow!("{error:#}: none of the {total} objects was stored"),
-    })
-}
-
-/// The layout that is sent, empty if it is unknown or, with a warning, too long.
-fn limit_layout(layout: Option<Vec<u8>>, label: &str, out: &mut Output) -> anyhow::Result<Vec<u8>> {
-    let layout = layout.unwrap_or_default();
-    if layout.len() <= MAX_LAYOUT {
-        return Ok(layout);
-    }
-    let length = layout.len();
-    out.report(format_args!("warning: {label}: a layout of {length} bytes is left out"))?;
-    Ok(Vec::new())
+    put_each(objects, |text| open_named(startup, bpffs, text, args.read_only), &destination, out)
 }
 
 /// Opens the object that `[NAME=]OBJECT` names, and decides its name.

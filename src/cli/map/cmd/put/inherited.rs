@@ -1,6 +1,6 @@
 //! `bpf-map put --inherited`: puts every inherited map, program and link under its own name.
 
-use super::{Args, Outgoing, put_each};
+use super::outgoing::{Destination, Outgoing, put_each};
 use crate::cli::exit::FAILED;
 use crate::cli::map::output::Output;
 use crate::cli::map::target::inherited::open_fd;
@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 
 /// Puts what can be put. A malformed or duplicate name is an error before anything is sent.
 /// The status is [`FAILED`] if an object that the environment declares is not stored.
-pub fn put(startup: &Startup, args: &Args, out: &mut Output) -> anyhow::Result<u8> {
+pub fn put(startup: &Startup, destination: &Destination, out: &mut Output) -> anyhow::Result<u8> {
     let Inheritance { objects, dropped, warnings, .. } = inherited::open(startup)?;
     for warning in warnings {
         out.report(format_args!("warning: {warning}"))?;
@@ -30,7 +30,7 @@ pub fn put(startup: &Startup, args: &Args, out: &mut Output) -> anyhow::Result<u
     let open = |(name, inherited): &(Vec<u8>, &Inherited)| {
         open(name, inherited).with_context(|| inherited.claim.variable())
     };
-    let status = put_each(named, open, args, out)?;
+    let status = put_each(named, open, destination, out)?;
     Ok(if dropped { FAILED } else { status })
 }
 

@@ -1,0 +1,97 @@
+//! Objects that are sent to an agent, one after the other.
+
+use crate::cli::exit::FAILED;
+use crate::cli::map::arguments::AgentArguments;
+use crate::cli::map::output::Output;
+use crate::source::agent::Client;
+use crate::text::quote;
+use anyhow::{anyhow, bail};
+use bpf_inherit::environ::MAX_LAYOUT;
+use bpf_inherit::object::Object;
+use std::collections::BTreeMap;
+use std::os::fd::AsFd;
+
+/// An object that can be sent.
+pub struct Outgoing {
+    pub name: Vec<u8>,
+    pub object: Object,
+    /// If it is known.
+    pub layout: Option<Vec<u8>>,
+}
+
+/// The agent that stores objects, and whether one of the same name is replaced.
+pub struct Destination<'a> {
+    pub agent: &'a AgentArguments<'a>,
+    pub replace: bool,
+}
+
+/// Opens and puts each of `objects`, which have labels for messages. Each object that is not
+/// stored is reported, and the status is then [`FAILED`]; that no agent can be connected to is
+/// one error.
+pub fn put_each<T>(
+    objects: Vec<(String, T)>,
+    open: impl Fn(&T) -> anyhow::Result<Outgoing>,
+    destination: &Destination,
+    out: &mut Output,
+) -> anyhow::Result<u8> {
+    let total = objects.len();
+    let mut objects = objects.into_iter();
+    let mut labels = BTreeMap::new();
+    let mut client = None;
+    let mut status = 0;
+    for (label, object) in objects.by_ref() {
+        let opened = open(&object).and_then(|outgoing| {
+            match labels.insert(outgoing.name.clone(), label.clone()) {
+                Some(first) => {
+                    bail!("{first} and {label} have the same name, {}", quote(&outgoing.name))
+                }
+                None => Ok(outgoing),
+            }
+        });
+        let Outgoing { name, object, layout } = match opened {
+            Ok(outgoing) => outgoing,
+            Err(error) => {
+                out.report(format_args!("{error:#}"))?;
+                status = FAILED;
+                continue;
+            }
+        };
+        let layout = limit_layout(layout, &label, out)?;
+        let client = match &mut client {
+            Some(client) => client,
+            // Opening an object needs no agent, so what is wrong with the first is reported first.
+            None => client.insert(connect(destination.agent, total)?),
+        };
+        if let Err(failure) = client.put(&name, object.as_fd(), &layout, destination.replace) {
+            let answered = failure.is_refusal();
+            out.report(failure)?;
+            status = FAILED;
+            if !answered {
+                break;
+            }
+        }
+    }
+    for (label, _) in objects {
+        out.report(format_args!("{label}: not sent to the agent"))?;
+    }
+    Ok(status)
+}
+
+/// A connection to the agent; the error says what it means for several objects.
+fn connect(agent: &AgentArguments, total: usize) -> anyhow::Result<Client<'static>> {
+    agent.connect().map_err(|error| match total {
+        1 => error,
+        _ => anyhow!("{error:#}: none of the {total} objects was stored"),
+    })
+}
+
+/// The layout that is sent, empty if it is unknown or, with a warning, too long.
+fn limit_layout(layout: Option<Vec<u8>>, label: &str, out: &mut Output) -> anyhow::Result<Vec<u8>> {
+    let layout = layout.unwrap_or_default();
+    if layout.len() <= MAX_LAYOUT {
+        return Ok(layout);
+    }
+    let length = layout.len();
+    out.report(format_args!("warning: {label}: a layout of {length} bytes is left out"))?;
+    Ok(Vec::new())
+}
