@@ -90,12 +90,12 @@ impl Import {
         Error::new(&self.label, IMPORT, cause)
     }
 
-    /// Receives one datagram, if one is queued; returns whether it is part of the transfer. A
-    /// malformed datagram is an error, and its file descriptors are closed. A datagram from a user
-    /// that is not accepted is dropped, with a warning, before its contents are received.
-    fn receive(&mut self, warn: &mut dyn FnMut(String)) -> Result<bool, Error> {
+    /// Receives one datagram, if one is queued. A malformed datagram is an error, and its file
+    /// descriptors are closed. A datagram from a user that is not accepted is dropped, with a
+    /// warning, before its contents are received.
+    fn receive(&mut self, warn: &mut dyn FnMut(String)) -> Result<(), Error> {
         let Some(peeked) = self.unless_absent(scm::peek(self.socket.as_fd()))? else {
-            return Ok(false);
+            return Ok(());
         };
         let sender = self.sender(&peeked);
         if !self.senders.accepts(sender) {
@@ -103,12 +103,11 @@ impl Import {
             warning.into_iter().for_each(|text| warn(format!("{}: {text}", escape(&self.label))));
             let discard =
                 if peeked.control_truncated { scm::discard_hostile } else { scm::discard };
-            self.unless_absent(discard(self.socket.as_fd()))?;
-            return Ok(false);
+            return self.unless_absent(discard(self.socket.as_fd())).map(drop);
         }
         let mut payload = [0; HEADER + ENTRY * MAX_FDS];
         let message = scm::receive(self.socket.as_fd(), &mut payload);
-        let Some(message) = self.unless_absent(message)? else { return Ok(false) };
+        let Some(message) = self.unless_absent(message)? else { return Ok(()) };
         close_without_linger(&message.fds);
         if !self.senders.accepts(self.sender(&message)) {
             return Err(self.fail("another process receives from the socket as well"));
@@ -137,7 +136,7 @@ impl Import {
             let map = check(entry, fd, &place).map_err(|cause| self.fail(cause))?;
             self.maps.push((map, entry.id));
         }
-        Ok(true)
+        Ok(())
     }
 
     /// The result of a system call on the socket; None if no datagram is queued.
@@ -213,13 +212,11 @@ pub fn receive_all(
         if fds[0].any() == Some(true) {
             return Err(waiting.fail("ended by a signal"));
         }
-        let mut received = false;
         for import in imports.iter_mut().filter(|import| !import.is_complete()) {
-            received |= import.receive(warn)?;
+            import.receive(warn)?;
         }
-        // Checked even while refused datagrams keep arriving.
-        if !received
-            && limit.is_over()
+        // Checked even while datagrams keep arriving.
+        if limit.is_over()
             && let Some(waiting) = imports.iter().find(|import| !import.is_complete())
         {
             return Err(waiting.fail(late(&limit, waiting)));

@@ -1,11 +1,19 @@
 //! The wait for a transfer, and what ends it.
 
 use super::*;
+use crate::common::child::Start;
+use crate::common::receiver::activated;
 use crate::common::sender::Datagram;
 use crate::common::waiting::Waiting;
 use crate::common::*;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
+use sendfd::SendWithFd;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::thread::JoinHandle;
 
 #[test]
 fn failed_source_is_reported_at_once_without_a_socket() {
@@ -113,4 +121,37 @@ fn timeout_ends_the_wait_and_reports_what_arrived() {
         assert_eq!(lab.files(), before);
         maps_are_released("partly", sent);
     }
+}
+
+/// Sends datagrams of one transfer from a thread of its own, one map in each, until the socket is
+/// closed. The transfer is not complete before as many maps arrived as a header can declare.
+fn flood(path: PathBuf) -> JoinHandle<()> {
+    std::thread::spawn(move || {
+        let map = new_map("sent");
+        let bytes = Datagram { total: u16::MAX, ..Datagram::of(vec![entry(0)]) }.bytes();
+        let socket = UnixDatagram::unbound().unwrap();
+        socket.connect(path).unwrap();
+        while socket.send_with_fd(&bytes, &[map.as_raw_fd()]).is_ok() {}
+    })
+}
+
+#[test]
+fn endless_transfer_does_not_extend_the_timeout() {
+    let lab = Lab::new();
+    let socket = activated(&lab.path("in"));
+    // Several, so that the queue of the socket is never empty.
+    let senders: Vec<_> = (0..4).map(|_| flood(lab.path("in"))).collect();
+    let mut ready = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
+    assert_eq!(poll(&mut ready, PollTimeout::NONE), Ok(1));
+    // Short, because each datagram takes a file descriptor.
+    let mut command = lab.exec(["--timeout=0.01", "--import", "fd:3", "--", "echo", "ran"]);
+    Start { given: vec![socket.as_raw_fd()], ..Start::default() }.apply(&mut command);
+    let Run { status, stdout, stderr } = Waiting::start(&mut command, &[]).run();
+    let received = stderr
+        .strip_prefix("bpf-exec: fd:3: import: timed out after 0.01 seconds: received ")
+        .and_then(|rest| rest.strip_suffix(" of 65535 maps\n"));
+    let is_number = received.is_some_and(|number| number.parse::<u16>().is_ok());
+    assert_eq!((status, stdout.as_str(), is_number), (125, "", true), "{stderr}");
+    drop(socket);
+    senders.into_iter().for_each(|sender| sender.join().unwrap());
 }
