@@ -1,9 +1,9 @@
 //! The ends of a wait: a time limit that several waits share, and signals.
 
 use crate::error::Error;
-use bpf_inherit::{Errno, process::is_ignored};
+use bpf_inherit::{Errno, process::ending_signals};
 use nix::poll::PollTimeout;
-use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use nix::sys::signal::{SigSet, SigmaskHow};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
@@ -54,17 +54,11 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Blocks SIGHUP, SIGINT, SIGQUIT and SIGTERM unless they are ignored.
+    /// Blocks all signals that would end the process.
     pub fn hold() -> Result<Signals, Error> {
         let fail = |errno: Errno| Error::new("signals", "hold back", errno);
         let before = SigSet::thread_get_mask().map_err(fail)?;
-        let mut held = SigSet::empty();
-        for signal in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM] {
-            // A blocked signal is queued even if it is ignored.
-            if !is_ignored(signal as i32) && !before.contains(signal) {
-                held.add(signal);
-            }
-        }
+        let held = ending_signals().map_err(fail)?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let arrived = SignalFd::with_flags(&held, flags).map_err(fail)?;
         held.thread_block().map_err(fail)?;

@@ -1,7 +1,9 @@
 //! Executing a command, and file descriptors of other processes.
 
 use crate::{Errno, Result, check};
+use nix::sys::signal::SigSet;
 use std::ffi::{CStr, CString};
+use std::mem::zeroed;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// Executes `file`, which is searched in PATH as execvp(3) does, instead of this program. Returns
@@ -49,10 +51,44 @@ pub fn is_alive(pidfd: BorrowedFd) -> bool {
 /// Whether this process ignores the signal `number`.
 pub fn is_ignored(number: i32) -> bool {
     // SAFETY: zeroes are a valid sigaction to be written over.
-    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    let mut action: libc::sigaction = unsafe { zeroed() };
     // SAFETY: with no new action only the old one is written, into action.
     let asked = unsafe { libc::sigaction(number, std::ptr::null(), &raw mut action) };
     asked == 0 && action.sa_sigaction == libc::SIG_IGN
+}
+
+/// Signals that do not end a process by default, or that cannot be blocked (signal(7)).
+const NOT_ENDING: [libc::c_int; 9] = [
+    libc::SIGCHLD,
+    libc::SIGCONT,
+    libc::SIGURG,
+    libc::SIGWINCH,
+    libc::SIGTSTP,
+    libc::SIGTTIN,
+    libc::SIGTTOU,
+    libc::SIGSTOP,
+    libc::SIGKILL,
+];
+
+/// The signals whose default action ends the process, real-time signals included, without those
+/// that this process ignores or blocks: a blocked signal is queued even if it is ignored.
+pub fn ending_signals() -> Result<SigSet> {
+    let before = SigSet::thread_get_mask()?;
+    // SAFETY: zeroes are a valid set to be written over.
+    let mut ending: libc::sigset_t = unsafe { zeroed() };
+    // SAFETY: a live set.
+    unsafe { libc::sigemptyset(&raw mut ending) };
+    for number in 1..=libc::SIGRTMAX() {
+        // SAFETY: an initialized set.
+        let is_blocked = unsafe { libc::sigismember(before.as_ref(), number) } == 1;
+        if !NOT_ENDING.contains(&number) && !is_blocked && !is_ignored(number) {
+            // EINVAL for signals that the C library reserves.
+            // SAFETY: an initialized set.
+            unsafe { libc::sigaddset(&raw mut ending, number) };
+        }
+    }
+    // SAFETY: an initialized set.
+    Ok(unsafe { SigSet::from_sigset_t_unchecked(ending) })
 }
 
 /// Whether the kernel gave this process privileges that its caller does not have, because the

@@ -41,13 +41,27 @@ fn missing_command_leaves_neither_socket_nor_maps() {
     maps_are_released("no command", sent);
 }
 
+/// Signals that do not end a process by default, and SIGKILL.
+const NOT_ENDING: [i32; 9] = [
+    libc::SIGCHLD,
+    libc::SIGCONT,
+    libc::SIGURG,
+    libc::SIGWINCH,
+    libc::SIGTSTP,
+    libc::SIGTTIN,
+    libc::SIGTTOU,
+    libc::SIGSTOP,
+    libc::SIGKILL,
+];
+
 #[test]
 fn signal_ends_the_wait_without_socket_or_maps() {
     let lab = Lab::new();
     let (socket, before) = (lab.path("uds"), lab.files());
-    for signal in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM] {
+    let real_time = [libc::SIGRTMIN(), libc::SIGRTMAX()];
+    for signal in (1..32).filter(|signal| !NOT_ENDING.contains(signal)).chain(real_time) {
         for partly in [false, true] {
-            let what = format!("{signal} partly {partly}");
+            let what = format!("signal {signal} partly {partly}");
             let sent = maps(1);
             let command = import(
                 &lab,
@@ -55,18 +69,20 @@ fn signal_ends_the_wait_without_socket_or_maps() {
                 &socket,
                 &["--", "echo", "ran"],
             );
-            // SIGQUIT would leave a core file.
+            // Some of the signals would leave a core file.
             let mut waiting = Waiting::start(&mut after("ulimit -c 0", &command), &[&socket]);
             if partly {
                 Datagram { total: 2, ..Datagram::of(vec![entry(0)]) }
                     .send(&socket, &borrowed(&sent));
             }
-            waiting.signal(signal);
+            // SAFETY: no pointers. nix has no real-time signals.
+            let killed = unsafe { libc::kill(waiting.child().id() as i32, signal) };
+            assert_eq!(killed, 0, "{what}");
             let output = waiting.output();
-            assert_eq!(output.status.signal(), Some(signal as i32), "{what}: {output:?}");
+            assert_eq!(output.status.signal(), Some(signal), "{what}: {output:?}");
             assert_eq!(
                 Run::from(output),
-                Run { status: 128 + signal as i32, stdout: String::new(), stderr: String::new() }
+                Run { status: 128 + signal, stdout: String::new(), stderr: String::new() }
             );
             assert_eq!(lab.files(), before, "{what}");
             maps_are_released(&what, sent);
