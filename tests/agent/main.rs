@@ -18,6 +18,7 @@ mod idle;
 mod many;
 mod map;
 mod pins;
+mod private_socket;
 mod protocol;
 mod put_inherited;
 mod python;

@@ -71,7 +71,8 @@ fn other_users_may_use_anybodys_agent_and_root_only_its_own() {
         let listed = as_user(uid, &["agent", "--socket=agent"]);
         assert_eq!((listed.status, listed.stdout.lines().count()), (0, 2), "{listed:?}");
     }
-    let message = "agent: connect: the agent runs as uid 65534, which root does not trust";
+    let message =
+        "agent: connect: agent.root: the agent runs as uid 65534, which root does not trust";
     assert_eq!(as_user("0", &["agent", "--socket=agent"]), failed("bpf-map", message));
 }
 

@@ -3,18 +3,21 @@
 use super::socket::private_path;
 use crate::error::Cause;
 use crate::socket::connect::{connect, is_trusted, open_file};
+use crate::text::escape;
 use crate::wait::{Limit, Signals};
 use crate::wire::agent::MAX_PACKET;
 use bpf_inherit::Errno;
 use bpf_inherit::peer::credentials;
 use bpf_inherit::scm::{self, Received};
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::socket::sockopt::SendTimeout;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socket};
+use nix::sys::stat::{Mode, fstat};
 use nix::sys::time::{TimeVal, TimeValLike};
 use nix::unistd::geteuid;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -43,6 +46,21 @@ pub enum ConnectionError {
     Other(Cause),
 }
 
+impl ConnectionError {
+    /// The error, with the path of a socket that the user did not name.
+    fn at(self, path: &Path) -> ConnectionError {
+        let cause = |cause: Cause| {
+            let path = escape(path.as_os_str().as_bytes());
+            Cause::from(format!("{path}: {cause}"))
+        };
+        match self {
+            ConnectionError::Nobody(why) => ConnectionError::Nobody(cause(why)),
+            ConnectionError::Other(why) => ConnectionError::Other(cause(why)),
+            error => error,
+        }
+    }
+}
+
 impl From<Errno> for ConnectionError {
     fn from(errno: Errno) -> ConnectionError {
         match errno {
@@ -61,34 +79,46 @@ pub struct Connection {
 
 impl Connection {
     /// Connects to the agent that listens at `path`, which root does only if that is root's.
+    ///
+    /// Root uses the private socket of the agent if there is one: other users cannot connect to it,
+    /// so they cause no delay.
     pub fn new(path: &Path, bounds: Bounds) -> Result<Connection, ConnectionError> {
-        // The private socket, to which other users cannot connect, so that they cause no delay.
-        if geteuid().is_root()
-            && let Ok(connection) = Connection::open(&private_path(path), bounds)
-        {
-            return Ok(connection);
-        }
-        Connection::open(path, bounds)
-    }
-
-    fn open(path: &Path, bounds: Bounds) -> Result<Connection, ConnectionError> {
         if path.as_os_str().is_empty() {
             return Err(ConnectionError::Other("the path is empty".into()));
         }
-        let file = open_file(path).map_err(explain)?;
+        let private = private_path(path);
+        if geteuid().is_root()
+            && let Some(file) = open_private(&private).transpose()
+        {
+            let connected = file.and_then(|file| Connection::connect(&file, true, bounds));
+            return connected.map_err(|error| error.at(&private));
+        }
+        Connection::connect(&open_file(path).map_err(explain)?, false, bounds)
+    }
+
+    fn connect(
+        file: &OwnedFd,
+        is_private: bool,
+        bounds: Bounds,
+    ) -> Result<Connection, ConnectionError> {
         let flags = SockFlag::SOCK_CLOEXEC;
         let socket = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)?;
         loop {
             // While its queue is full, connecting waits in the kernel; only there it can be
             // bounded, since nothing tells poll(2) of a queue with room.
             setsockopt(&socket, SendTimeout, &slice(bounds))?;
-            match connect(&socket, &file) {
+            match connect(&socket, file) {
                 Ok(()) => break,
                 Err(Errno::EAGAIN | Errno::EINTR) => bounds.check()?,
                 Err(errno) => return Err(explain(errno)),
             }
         }
-        check_agent(socket.as_fd())?;
+        let agent = check_agent(socket.as_fd())?;
+        let owner = fstat(file)?.st_uid;
+        if is_private && owner != 0 && owner != agent {
+            let cause = format!("it belongs to uid {owner}, not to root or the agent's user");
+            return Err(ConnectionError::Other(cause.into()));
+        }
         fcntl(&socket, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         Ok(Connection { socket, packet: vec![0; MAX_PACKET] })
     }
@@ -197,13 +227,23 @@ fn slice(bounds: Bounds) -> TimeVal {
     TimeVal::microseconds(left.as_micros() as i64)
 }
 
-/// An error if we are root and the agent is not: whoever can make a socket where root's tools
-/// look for an agent could hand them any object under any name.
-fn check_agent(socket: BorrowedFd) -> Result<(), ConnectionError> {
-    // Of a listening socket's other end the kernel tells who began to listen.
+/// The file of a private socket; None if there is none. A symbolic link is not followed: its owner
+/// would choose the agent.
+fn open_private(path: &Path) -> Result<Option<OwnedFd>, ConnectionError> {
+    match open(path, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty()) {
+        // A name that is too long, or below something else than a directory, cannot exist.
+        Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ENAMETOOLONG) => Ok(None),
+        opened => opened.map(Some).map_err(explain),
+    }
+}
+
+/// The uid of the agent. An error if this process is root and the agent is not: any user that can
+/// bind a socket where root's tools look for an agent could send them any object under any name.
+fn check_agent(socket: BorrowedFd) -> Result<u32, ConnectionError> {
+    // The kernel reports the process that called listen(2).
     let (_, uid, _) = credentials(socket)?;
     if is_trusted(uid) {
-        return Ok(());
+        return Ok(uid);
     }
     let cause = format!("the agent runs as uid {uid}, which root does not trust");
     Err(ConnectionError::Other(cause.into()))
