@@ -1,6 +1,7 @@
 //! Objects that an agent holds (bpf-agent), asked for by name over its socket.
 
 mod client;
+mod connect;
 mod connection;
 mod failure;
 mod reply;

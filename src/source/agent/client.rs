@@ -1,5 +1,6 @@
 //! A client of bpf-agent: one request at a time, and nothing of the reply believed unchecked.
 
+use super::connect::connect_to;
 use super::connection::{Bounds, Connection, ConnectionError};
 use super::failure::{Failure, Subject};
 use super::reply::{Budget, Held, Part, check_names, check_object, packet};
@@ -253,7 +254,7 @@ impl<'s> Client<'s> {
     /// A new connection, waited for if there is nobody and that is wanted; else why there is none.
     fn reconnect(&self) -> Result<Connection, Cause> {
         loop {
-            let why = match Connection::new(self.socket.path(), self.bounds) {
+            let why = match connect_to(self.socket.path(), self.bounds) {
                 Err(ConnectionError::Nobody(why)) if self.patient => why,
                 result => return result.map_err(|trouble| self.cause(trouble)),
             };
