@@ -1,4 +1,4 @@
-//! What is printed as metrics, and how the user wants it.
+//! Which values are printed as metrics, and in what form.
 
 use bpf_layout::Type;
 
