@@ -99,9 +99,22 @@ impl PeerConnection {
         }
     }
 
-    /// Selects the rules that apply to the peer again. If that fails, none applies.
-    pub fn apply(&mut self, policy: &Policy) {
+    /// Selects the rules that apply to the peer again. If that fails, none applies. Whether the peer
+    /// waits: a next step checks whether it still may, so that the end of the wait reveals nothing
+    /// of a name that it may not list any more.
+    pub fn apply(&mut self, policy: &Policy) -> bool {
         self.peer.apply(self.socket.as_fd(), policy);
+        match self.reply.take() {
+            Some(PendingReply::Wait(wait)) => {
+                self.active = Instant::now();
+                self.reply = Some(PendingReply::Check { wait, checked: 0 });
+                true
+            }
+            reply => {
+                self.reply = reply;
+                false
+            }
+        }
     }
 
     /// Whether the connection needs something other than its socket to go on.

@@ -259,8 +259,11 @@ impl Connections {
 
     /// Selects the rules that apply to each peer again.
     pub fn apply(&mut self, service: &Service) {
-        for entry in self.entries.iter_mut().flatten() {
-            entry.connection.apply(&service.policy);
+        for key in 0..self.entries.len() {
+            let entry = self.entries[key].as_mut();
+            if entry.is_some_and(|entry| entry.connection.apply(&service.policy)) {
+                self.enqueue(key);
+            }
         }
     }
 

@@ -25,9 +25,9 @@ pub enum PendingReply {
     List { glob: Vec<u8>, layouts: bool, after: Option<Vec<u8>>, found: Vec<Record> },
     /// Those of these names that have not been sent, with file descriptors.
     Get { names: Vec<Vec<u8>>, wanted: Access, sent: usize },
-    /// Nothing, until it is checked whether the client may wait for these names.
-    Check { names: Vec<Vec<u8>>, milliseconds: u32, checked: usize },
-    /// Nothing, until all names are stored.
+    /// Nothing, until it is checked whether the client may wait for the names.
+    Check { wait: Wait, checked: usize },
+    /// Nothing, until the wait is over.
     Wait(Wait),
     /// Those of these names that have not been sent.
     Records { names: Vec<Vec<u8>>, sent: usize },
@@ -71,12 +71,10 @@ impl PendingReply {
             (PendingReply::Records { names, .. }, Next::Sent(sent)) => {
                 Some(PendingReply::Records { names, sent })
             }
-            (PendingReply::Check { names, milliseconds, .. }, Next::Sent(checked)) => {
-                Some(PendingReply::Check { names, milliseconds, checked })
+            (PendingReply::Check { wait, .. }, Next::Sent(checked)) => {
+                Some(PendingReply::Check { wait, checked })
             }
-            (PendingReply::Check { names, milliseconds, .. }, Next::End) => {
-                Some(PendingReply::Wait(Wait::new(names, milliseconds, Instant::now())))
-            }
+            (PendingReply::Check { wait, .. }, Next::End) => Some(PendingReply::Wait(wait)),
             _ => None,
         }
     }
@@ -120,9 +118,9 @@ impl Service {
             PendingReply::Get { names, wanted, sent } => {
                 self.get(peer, names, *wanted, *sent, until).map_err(|refusal| ("get", refusal))
             }
-            PendingReply::Check { names, checked, .. } => {
-                self.check(peer, names, *checked, until).map_err(|refusal| ("wait for", refusal))
-            }
+            PendingReply::Check { wait, checked } => self
+                .check(peer, wait.names(), *checked, until)
+                .map_err(|refusal| ("wait for", refusal)),
             PendingReply::Wait(_) => Ok(Packet::new(None, Next::End)),
             PendingReply::Records { names, sent } => {
                 self.records(peer, names, *sent, until).map_err(|refusal| ("wait for", refusal))

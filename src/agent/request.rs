@@ -8,6 +8,7 @@ use super::reply::PendingReply;
 use super::service::Service;
 use super::store::{Incoming, absent};
 use super::stored::Handout;
+use super::wait::Wait;
 use crate::text::count;
 use crate::wire::agent::{Access, MAX_NAME, Operation, Record, Reply, Status};
 use bpf_inherit::describe;
@@ -89,7 +90,11 @@ impl Service {
             // Decided packet by packet, when a packet can be sent.
             Operation::Get { names, wanted } => Ok(PendingReply::Get { names, wanted, sent: 0 }),
             Operation::Wait { names, milliseconds } => {
-                Ok(PendingReply::Check { names, milliseconds, checked: 0 })
+                Ok(PendingReply::Check { wait: Wait::new(names, milliseconds), checked: 0 })
+            }
+            Operation::WaitChange { name, id, milliseconds } => {
+                let wait = Wait::for_change(name, id, milliseconds);
+                Ok(PendingReply::Check { wait, checked: 0 })
             }
             Operation::Info { name } => self.info(peer, &name),
             Operation::Remove { ref name } => {
@@ -112,6 +117,7 @@ impl Service {
     fn remove(&mut self, peer: &Peer, name: &[u8]) -> Result<PendingReply, RequestError> {
         self.demand(peer, name, Permissions::REMOVE)?;
         self.store.remove(name)?;
+        self.has_news = true;
         self.report(peer, format_args!("remove {}: removed", quoted(name)));
         Ok(whole(Vec::new()))
     }
@@ -216,6 +222,6 @@ pub fn verb(operation: &Operation) -> &'static str {
         Operation::Put { .. } => "put",
         Operation::Remove { .. } => "remove",
         Operation::Info { .. } => "info",
-        Operation::Wait { .. } => "wait for",
+        Operation::Wait { .. } | Operation::WaitChange { .. } => "wait for",
     }
 }

@@ -19,7 +19,7 @@ pub struct Service {
     pub(super) store: Store,
     pub(super) log: Log,
     pub(super) in_flight: Quota,
-    /// A name was stored since this was last taken.
+    /// A name was stored or removed since this was last taken.
     pub(super) has_news: bool,
 }
 

@@ -5,6 +5,7 @@ mod assemble;
 mod requests;
 
 pub use arguments::mode as socket_mode;
+pub use requests::decimal;
 
 use super::exit::{self, warn};
 use crate::handoff::launch::{self, HandedObject, Handover, LaunchError};

@@ -89,6 +89,8 @@ pub enum Operation {
     Info { name: Vec<u8> },
     /// The records of these names, as soon as all are there; 0 milliseconds are for ever.
     Wait { names: Vec<Vec<u8>>, milliseconds: u32 },
+    /// The record of a name, as soon as its object has another id than this; likewise.
+    WaitChange { name: Vec<u8>, id: u32, milliseconds: u32 },
 }
 
 /// Numbers of the operations. 7 was used in version 1.
@@ -102,6 +104,8 @@ const WAIT: u8 = 6;
 const LAYOUTS: u16 = 1;
 /// PUT: replace an existing object.
 const REPLACE: u16 = 4;
+/// WAIT: for a name to refer to another object.
+const CHANGE: u16 = 8;
 
 /// What another kind of reference begins with, to a map or a program.
 const REFERENCES: [&[u8]; 6] = [b"id:", b"name:", b"fd:", b"env:", b"prog:", b"link:"];
@@ -177,7 +181,8 @@ impl Request {
             GET => u16::from(Access::BOTH.bits()),
             PUT => REPLACE,
             LIST => LAYOUTS,
-            REMOVE | INFO | WAIT => 0,
+            WAIT => CHANGE,
+            REMOVE | INFO => 0,
             _ => return Err(PacketError::Operation(operation)),
         };
         if flags & !known != 0 {
@@ -202,6 +207,10 @@ impl Request {
             }
             REMOVE => Operation::Remove { name: name(&mut rest)? },
             INFO => Operation::Info { name: name(&mut rest)? },
+            _ if flags & CHANGE != 0 => {
+                let (milliseconds, id) = (rest.u32()?, rest.u32()?);
+                Operation::WaitChange { name: name(&mut rest)?, id, milliseconds }
+            }
             _ => {
                 let milliseconds = rest.u32()?;
                 Operation::Wait { names: names(&mut rest)?, milliseconds }
@@ -230,6 +239,12 @@ impl Request {
                 let mut out = packet(WAIT, 0);
                 out.extend(milliseconds.to_ne_bytes());
                 with_names(out, names)
+            }
+            Operation::WaitChange { name, id, milliseconds } => {
+                let mut out = packet(WAIT, CHANGE);
+                out.extend(milliseconds.to_ne_bytes());
+                out.extend(id.to_ne_bytes());
+                with_names(out, [name])
             }
         }
     }

@@ -19,6 +19,7 @@ fn every_request(name: &str) -> Vec<(u8, u16, Vec<u8>)> {
     vec![
         (INFO, 0, one.clone()),
         (WAIT, 0, wait),
+        (WAIT, CHANGE, [&[0; 8][..], &one].concat()),
         (GET, READ, one.clone()),
         (GET, WRITE, one.clone()),
         (GET, 0, one.clone()),
@@ -34,7 +35,7 @@ fn other_users_have_no_access_by_default() {
     // Rules for others change nothing, nor does one for other names.
     let rules = ["*:uid=1:all", "*:gid=2:all", "other*:uid=65534:all"];
     let map = new_map("hidden");
-    let missing = ["list", "list", "read", "write", "read", "put", "put,remove", "remove"];
+    let missing = ["list", "list", "list", "read", "write", "read", "put", "put,remove", "remove"];
     for rules in [&["x:uid=65534:list"][..], &rules] {
         let (agent, path) = serve_all(&lab, &[], rules);
         let (root, nobody) = (Client::connect(&path), Client::connect_as(&path, &User::new(65534)));
@@ -79,10 +80,10 @@ fn list_does_not_reveal_the_number_of_hidden_names() {
 fn each_right_is_good_for_its_own_requests_alone() {
     let lab = Lab::new();
     let (map, prog) = (new_map("map"), open_pin(&pin_program("prog")));
-    let listed = [0; 2];
-    let none = [2; 2];
-    // The statuses for each: INFO and WAIT; read, write and both; a program; put of a new name, of
-    // a name that is taken, and with REPLACE; and removal.
+    let listed = [0; 3];
+    let none = [2; 3];
+    // The statuses for each: INFO and WAIT, for the name and for a change; read, write and both; a
+    // program; put of a new name, of a name that is taken, and with REPLACE; and removal.
     #[rustfmt::skip]
     let table = [
         ("list", listed, [2, 2, 2], 2, [2, 2, 2], 2),
@@ -105,7 +106,7 @@ fn each_right_is_good_for_its_own_requests_alone() {
         let user = Client::connect_as(&path, &User::new(uid));
         done(root.ask(PUT, REPLACE, &strings(&["map", ""]), &[map.as_fd()]));
         done(root.ask(PUT, REPLACE, &strings(&["mprog", ""]), &[prog.as_fd()]));
-        let may_list = listed == [0; 2];
+        let may_list = listed == [0; 3];
         assert_eq!(names(&user.list()), if may_list { &["map", "mprog"][..] } else { &[] });
         let other = new_map("other");
         let status_of = |(operation, flags, body): &(u8, u16, Vec<u8>)| {
@@ -115,13 +116,13 @@ fn each_right_is_good_for_its_own_requests_alone() {
             user.ask(*operation, *flags, body, if *operation == PUT { &fds } else { &[] }).status
         };
         let requests = every_request("map");
-        assert_eq!(requests[..2].iter().map(status_of).collect::<Vec<_>>(), listed, "{right}");
-        assert_eq!(requests[2..5].iter().map(status_of).collect::<Vec<_>>(), got, "{right}");
+        assert_eq!(requests[..3].iter().map(status_of).collect::<Vec<_>>(), listed, "{right}");
+        assert_eq!(requests[3..6].iter().map(status_of).collect::<Vec<_>>(), got, "{right}");
         assert_eq!(user.get(&["mprog"], 0).status, program, "{right}");
         let new = (PUT, 0, strings(&["mnew", ""]));
-        let puts = [new, requests[5].clone(), requests[6].clone()];
+        let puts = [new, requests[6].clone(), requests[7].clone()];
         assert_eq!(puts.iter().map(status_of).collect::<Vec<_>>(), put, "{right}");
-        assert_eq!(status_of(&requests[7]), removed, "{right}");
+        assert_eq!(status_of(&requests[8]), removed, "{right}");
         // The rule covers no other name.
         for request in every_request("x").iter() {
             assert_eq!(status_of(request), 2, "{right}");

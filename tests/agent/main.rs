@@ -34,3 +34,4 @@ mod start;
 mod state;
 mod systemd;
 mod wait;
+mod wait_change;

@@ -333,7 +333,10 @@ fn agent_subcommands_are_completed() {
         (&["put", "--re"], &["--replace", "--read-only"]),
         (&["put", "--socket", ""], &[":files"]),
         (&["agent", ""], &[]),
-        (&["agent", "--"], &["--socket", "--json", "--remove", "--timeout", "--help"]),
+        (
+            &["agent", "--"],
+            &["--socket", "--json", "--remove", "--wait-change", "--timeout", "--help"],
+        ),
         (&["agent", "--socket", ""], &[":files"]),
         (&["agent", "--timeout", ""], &[]),
     ] {

@@ -3,18 +3,12 @@
 
 use crate::common::agent::*;
 use crate::common::fds::*;
-use crate::common::waiting::{Waiting, sleeps_in};
 use crate::common::*;
+use crate::support::asleep;
 use crate::support::played::*;
 use nix::sys::signal::Signal;
 use std::os::fd::AsFd;
 use std::process::Command;
-
-/// poll(3) is a system call of its own on some architectures only.
-#[cfg(target_arch = "x86_64")]
-const POLL: [libc::c_long; 2] = [libc::SYS_poll, libc::SYS_ppoll];
-#[cfg(not(target_arch = "x86_64"))]
-const POLL: [libc::c_long; 1] = [libc::SYS_ppoll];
 
 fn failed(program: &str, message: &str) -> Run {
     let status = if program == "bpf-exec" { 125 } else { 2 };
@@ -126,15 +120,6 @@ fn unanswered_change_is_reported_as_possibly_done() {
         std::fs::remove_file(&path).unwrap();
         assert!(!crate::common::run(&mut command).stderr.contains(unknown));
     }
-}
-
-/// Starts a command, and returns when it sleeps in poll(2): for an agent that is not there, or
-/// for an answer.
-fn asleep(command: &mut Command) -> Waiting {
-    let mut waiting = Waiting::start(command, &[]);
-    let pid = waiting.child().id();
-    eventually("a command that sleeps", || sleeps_in(pid, &POLL));
-    waiting
 }
 
 #[test]

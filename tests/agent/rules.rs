@@ -134,7 +134,7 @@ fn rules_that_are_wrong_at_the_start_are_one_line_and_status_2() {
 }
 
 #[test]
-fn waiting_client_is_subject_to_the_rules_at_the_end() {
+fn waiting_client_is_refused_when_the_rules_change() {
     let lab = Lab::new();
     write(&lab, "*:uid=1001:list\n");
     let (mut agent, path) = serve_all(&lab, &["--rules", "rules"], &[]);
@@ -148,8 +148,9 @@ fn waiting_client_is_subject_to_the_rules_at_the_end() {
     write(&lab, "*:uid=1001:read\n");
     agent.signal(Signal::SIGHUP);
     agent.line("rules reloaded");
+    let refused = "list of \"late\": not allowed by rule *:uid=1001:read";
+    assert_eq!(refusal(user.answer(5, false)), (2, refused.into()));
     done(root.put("late", new_map("late").as_fd()));
-    assert_eq!(refusal(user.answer(5, false)), (2, "\"late\": not allowed any more".into()));
     assert_eq!(user.get(&["late"], READ).fds.len(), 1);
 }
 

@@ -35,6 +35,8 @@ pub const LAYOUTS: u16 = 1;
 pub const READ: u16 = 1;
 pub const WRITE: u16 = 2;
 pub const REPLACE: u16 = 4;
+/// Flag of WAIT.
+pub const CHANGE: u16 = 8;
 
 /// An agent that runs. Dropped, it is killed.
 pub struct Agent {

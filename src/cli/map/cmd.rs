@@ -210,7 +210,7 @@ static SUBCOMMANDS: [Subcommand; 30] = [
         send::arguments, |m| Ok(Invocation::Send(send::Args::new(m)))),
     Subcommand::new("put", "Store maps, programs and links with an agent",
         put::arguments, |m| put::Args::new(m).map(Invocation::Put)),
-    Subcommand::new("agent", "List what an agent holds, or remove from it",
+    Subcommand::new("agent", "List what an agent holds, remove from it, or wait for a change",
         agent::arguments, |m| agent::Args::new(m).map(Invocation::Agent)),
     Subcommand::new("batch", "Run subcommands, a line each",
         batch::arguments, |m| Ok(Invocation::Batch(batch::Args::new(m)))),

@@ -118,6 +118,14 @@ impl<'s> Client<'s> {
         self.records(operation)?.pop().ok_or_else(|| subject.fail("a reply without a record"))
     }
 
+    /// The record of a name, as soon as its object has another id than this, within the time limit.
+    pub fn wait_change(&mut self, name: &[u8], id: u32) -> Result<Record, Failure> {
+        let operation = Operation::WaitChange { name: name.to_vec(), id, milliseconds: 0 };
+        let subject = Subject::of(self.socket.path(), &operation);
+        let record = self.records(operation)?.pop().filter(|record| record.id != id);
+        record.ok_or_else(|| subject.fail("a reply without a change"))
+    }
+
     /// The objects of these names, as soon as all are there, within the time limit; one that
     /// goes before it is handed out is waited for again.
     pub fn get_when_there(
@@ -155,7 +163,9 @@ impl<'s> Client<'s> {
         let mut sent = false;
         let mut tries = 0;
         loop {
-            if let Operation::Wait { milliseconds, .. } = &mut operation {
+            if let Operation::Wait { milliseconds, .. }
+            | Operation::WaitChange { milliseconds, .. } = &mut operation
+            {
                 *milliseconds = self.milliseconds();
             }
             self.number = self.number.wrapping_add(1);

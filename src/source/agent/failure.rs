@@ -65,6 +65,7 @@ impl Subject {
             Operation::Remove { name } => ("remove", std::slice::from_ref(name)),
             Operation::Info { name } => ("look up", std::slice::from_ref(name)),
             Operation::Wait { names, .. } => ("wait", &names[..]),
+            Operation::WaitChange { name, .. } => ("wait for a change", std::slice::from_ref(name)),
         };
         let mut subject = Subject::new(path, what);
         if let [name] = names {

@@ -80,7 +80,9 @@ pub fn check_names<'a>(
         // It is the agent that knows what is there.
         Operation::List { .. } => return Ok(()),
         Operation::Get { names, .. } | Operation::Wait { names, .. } => names,
-        Operation::Put { name, .. } | Operation::Info { name } => std::slice::from_ref(name),
+        Operation::Put { name, .. }
+        | Operation::Info { name }
+        | Operation::WaitChange { name, .. } => std::slice::from_ref(name),
         // What is gone has no record.
         Operation::Remove { .. } => &[],
     };

@@ -25,6 +25,9 @@ fn an_operation() -> impl Strategy<Value = Operation> {
         a_name().prop_map(|name| Operation::Info { name }),
         (names(), any::<u32>())
             .prop_map(|(names, milliseconds)| Operation::Wait { names, milliseconds }),
+        (a_name(), any::<[u32; 2]>()).prop_map(|(name, [id, milliseconds])| {
+            Operation::WaitChange { name, id, milliseconds }
+        }),
     ]
 }
 
@@ -187,8 +190,10 @@ fn the_page_shows_what_is_sent() {
     let reply = Reply::Records { records: vec![record], more: false };
     let reason = "nothing is stored as \"hits\"".to_owned();
     let refusal = Reply::Failure { status: Status::Absent, reason };
+    let operation = Operation::WaitChange { name: b"hits".to_vec(), id: 57, milliseconds: 0 };
+    let wait = Request { number: 8, operation };
     let page = include_str!("../../../man/bpf-agent.7");
-    for packet in [request.encode(), reply.encode(7), refusal.encode(7)] {
+    for packet in [request.encode(), wait.encode(), reply.encode(7), refusal.encode(7)] {
         let block = format!(".EX\n{}.EE\n", dumped(&packet));
         assert!(page.contains(&block), "the page does not show\n{block}");
     }

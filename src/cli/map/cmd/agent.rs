@@ -1,12 +1,13 @@
-//! `bpf-map agent`: what an agent holds, and removing from it.
+//! `bpf-map agent`: what an agent holds, removing from it, and waiting for a name to change.
 
+use crate::cli::exec::decimal;
 use crate::cli::exit::{ABSENT, FAILED};
 use crate::cli::map::arguments::{self, AgentArguments};
 use crate::cli::map::output::Output;
 use crate::cli::map::session::Session;
 use crate::output::agent;
-use crate::source::agent::Failure;
-use crate::text::quote;
+use crate::source::agent::{Client, Failure};
+use crate::text::{escape, quote};
 use crate::wire::agent::check_name;
 use anyhow::Context;
 use clap::{Arg, ArgMatches, Command, value_parser};
@@ -26,6 +27,12 @@ pub fn arguments(command: Command) -> Command {
         arguments::flag("remove", "Remove the names; no globs")
             .requires("NAME")
             .conflicts_with("json"),
+        Arg::new("wait-change")
+            .long("wait-change")
+            .value_name("NAME=ID")
+            .help("Wait until NAME does not refer to the object with this id, and print the new id")
+            .value_parser(value_parser!(OsString))
+            .conflicts_with_all(["NAME", "json", "remove"]),
         timeout,
     ])
 }
@@ -35,6 +42,7 @@ pub struct Args<'a> {
     names: Vec<&'a OsStr>,
     json: bool,
     remove: bool,
+    wait_change: Option<(&'a [u8], u32)>,
     agent: AgentArguments<'a>,
 }
 
@@ -48,13 +56,26 @@ impl<'a> Args<'a> {
             names,
             json: matches.get_flag("json"),
             remove: matches.get_flag("remove"),
+            wait_change: arguments::optional(matches, "wait-change").map(change).transpose()?,
             agent: AgentArguments::new(matches)?,
         })
     }
 }
 
+/// The name and the id of `NAME=ID`.
+fn change(text: &OsStr) -> anyhow::Result<(&[u8], u32)> {
+    let wrong = || format!("--wait-change {}", escape(text.as_bytes()));
+    let mut parts = text.as_bytes().splitn(2, |byte| *byte == b'=');
+    let (name, id) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    check_name(name).with_context(wrong)?;
+    Ok((name, decimal(id, "NAME=ID with the id of an object").with_context(wrong)?))
+}
+
 pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
     let out = &mut session.out;
+    if let Some((name, id)) = args.wait_change {
+        return wait_change(args.agent.connect()?, name, id, out);
+    }
     let names: Vec<Vec<u8>> = args.names.iter().map(|name| name.as_bytes().to_vec()).collect();
     let mut client = args.agent.connect()?;
     if args.remove {
@@ -79,6 +100,20 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
         false => out.data.extend(agent::table(&records).as_bytes()),
     }
     Ok(status)
+}
+
+/// Waits until `name` does not refer to the object with this id, and prints the new id. The status
+/// is [`ABSENT`] if the name is missing.
+fn wait_change(mut client: Client, name: &[u8], id: u32, out: &mut Output) -> anyhow::Result<u8> {
+    match client.wait_change(name, id) {
+        Ok(record) => out.data.extend(format!("{}\n", record.id).as_bytes()),
+        Err(failure) if failure.is_absent() => {
+            out.report(failure)?;
+            return Ok(ABSENT);
+        }
+        Err(failure) => return Err(failure.into()),
+    }
+    Ok(0)
 }
 
 /// Whether a word matches more names than itself. A name may hold these bytes, too, so a word
