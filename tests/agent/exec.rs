@@ -135,7 +135,7 @@ fn restarted_agent_is_found() {
     let agent = start(&lab, &[]);
     put(&lab, lab.hash("hits").to_str().unwrap());
     agent.kill();
-    let message = "bpf-exec: agent: connect: nobody listens there";
+    let message = "bpf-exec: agent: connect: agent.root: no process listens there";
     fails(&mut lab.exec(["--agent", "agent", "--", "echo", "ran"]), 125, message);
     let _agent = start(&lab, &[]);
     let mut command = lab.exec(["--agent", "agent#hits", "--", "bpf-map", "get", "hits", "1"]);

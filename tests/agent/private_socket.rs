@@ -67,10 +67,10 @@ fn unusable_private_socket_is_an_error_for_root_only() {
         all.filter(|command| !is_patient(command)).collect::<Vec<_>>()
     };
     symlink(&moved, &private).unwrap();
-    fails_with("nobody listens there", impatient());
+    fails_with("no process listens there", impatient());
     std::fs::remove_file(&private).unwrap();
     drop(Played::listen(&private));
-    fails_with("nobody listens there", impatient());
+    fails_with("no process listens there", impatient());
     let map = lab.reachable("bpf-map");
     let listed = lab.program(&map, ["agent", "--socket=agent"]);
     assert_eq!(run(&mut wrapped(&NOBODY, &listed)).status, 0);

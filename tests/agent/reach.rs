@@ -182,7 +182,8 @@ fn wait_for_an_agent_ends_by_timeout_and_signal() {
     let path = lab.path("dead");
     drop(Played::listen(&path));
     let with = |words: &[&str]| exec(&lab, &[&["--wait", "--timeout", "0.2"], words].concat());
-    for (socket, cause) in [("none", "no such file or directory"), ("dead", "nobody listens there")]
+    for (socket, cause) in
+        [("none", "no such file or directory"), ("dead", "no process listens there")]
     {
         let argument = format!("{socket}#hits");
         let message = format!("{socket}: connect: no agent came within 0.2 seconds: {cause}");

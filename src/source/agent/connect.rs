@@ -118,7 +118,7 @@ fn explain(errno: Errno) -> ConnectionError {
     match errno {
         Errno::ENOENT => ConnectionError::Nobody(errno.into()),
         // Also of a file that is no socket.
-        Errno::ECONNREFUSED => ConnectionError::Nobody("nobody listens there".into()),
+        Errno::ECONNREFUSED => ConnectionError::Nobody("no process listens there".into()),
         Errno::EPROTOTYPE => ConnectionError::Other("not an agent's socket".into()),
         errno => ConnectionError::Other(errno.into()),
     }
