@@ -129,7 +129,11 @@ def ask(path, operation, body, send=(), flags=0):
                     info = struct.pack("=BBHI", VERSION, INFO, 0, NUMBER)
                     connection.sendmsg([info, name])
                     receive(connection, fds)
-                connection.sendmsg([header, body], rights)
+                try:
+                    connection.sendmsg([header, body], rights)
+                except PermissionError:
+                    # It does not accept them from this client: the reply is the reason.
+                    connection.sendmsg([header, body])
                 return reply(connection, operation, fds), fds
         except BaseException as error:
             for fd in fds:

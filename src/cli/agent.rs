@@ -19,6 +19,7 @@ use crate::source::agent::private_path;
 use crate::text::{count, escape};
 use anyhow::{Context, bail};
 use arguments::Plan;
+use bpf_inherit::peer::pass_rights;
 use bpf_inherit::privilege::{CAP_SYS_ADMIN, drop_capabilities, restrict_process};
 use bpf_inherit::{Errno, Startup};
 use nix::fcntl::{F_GETFL, FcntlArg, OFlag, fcntl};
@@ -90,12 +91,12 @@ fn run(plan: Plan, listed: Vec<(OwnedFd, String)>) -> anyhow::Result<()> {
         log.line(warning);
     }
     if let Some(path) = &plan.socket {
-        let bound = Bound::new(path, SockType::SeqPacket, plan.socket_mode)?;
+        let bound = Bound::listening(path, plan.socket_mode, None, false)?;
         listeners.push(Listener { endpoint: Endpoint::Bound(bound), is_private: false });
         let private = private_path(path);
         // A longer path does not fit into an address: root uses the public socket then.
         if private.as_os_str().len() <= MAX_PATH {
-            let bound = Bound::new(&private, SockType::SeqPacket, 0o600)?;
+            let bound = Bound::listening(&private, 0o600, None, true)?;
             listeners.push(Listener { endpoint: Endpoint::Bound(bound), is_private: true });
         }
     }
@@ -148,7 +149,12 @@ fn listener(fd: OwnedFd, name: &str) -> Result<Listener, Error> {
     let flags = fcntl(fd.as_fd(), F_GETFL).map_err(|errno| fail(errno.into()))?;
     let flags = OFlag::from_bits_retain(flags) | OFlag::O_NONBLOCK;
     fcntl(fd.as_fd(), FcntlArg::F_SETFL(flags)).map_err(|errno| fail(errno.into()))?;
-    Ok(Listener { endpoint: Endpoint::Inherited(fd), is_private: name == "root" })
+    let is_private = name == "root";
+    if !is_private {
+        // For connections that are made from now on. ENOPROTOOPT before Linux 6.16.
+        let _ = pass_rights(fd.as_fd(), false);
+    }
+    Ok(Listener { endpoint: Endpoint::Inherited(fd), is_private })
 }
 
 /// The rules of the command line, and those of the file.

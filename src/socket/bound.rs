@@ -4,13 +4,13 @@
 use super::connect::connect;
 use crate::error::{Cause, Error};
 use bpf_inherit::Errno;
-use bpf_inherit::peer::pass_credentials;
-use nix::fcntl::{AT_FDCWD, OFlag, RenameFlags, openat, renameat2};
+use bpf_inherit::peer::{pass_credentials, pass_rights};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, RenameFlags, openat, renameat2};
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket,
 };
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, umask};
-use nix::unistd::{UnlinkatFlags, unlinkat};
+use nix::unistd::{Gid, UnlinkatFlags, fchownat, unlinkat};
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -37,13 +37,52 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// Binds a non-blocking socket of type `kind` to `path`, with the permission bits `mode`
-    /// regardless of the umask. A socket that can listen does.
+    /// Binds a non-blocking socket for datagrams to `path`, with the permission bits `mode`
+    /// regardless of the umask. Datagrams have the credentials of their senders.
     ///
     /// The socket is bound to a temporary name in the same directory, and then renamed. It replaces
     /// a dead socket; a live one, or any other file, is an error. A symbolic link in the last
     /// component is not followed.
-    pub fn new(path: &Path, kind: SockType, mode: u32) -> Result<Bound, Error> {
+    pub fn for_datagrams(path: &Path, mode: u32) -> Result<Bound, Error> {
+        // Before it is bound, since datagrams that are queued without credentials never get them.
+        let prepare = |socket: BorrowedFd| pass_credentials(socket);
+        Bound::new(path, SockType::Datagram, mode, prepare, |_| Ok(()))
+    }
+
+    /// Likewise, a socket of type SOCK_SEQPACKET that listens. Its group is `group`, if there is
+    /// one. Unless `passes_rights`, clients cannot send file descriptors before that is allowed for
+    /// their connection (since Linux 6.16).
+    pub fn listening(
+        path: &Path,
+        mode: u32,
+        group: Option<u32>,
+        passes_rights: bool,
+    ) -> Result<Bound, Error> {
+        let prepare = |socket: BorrowedFd| {
+            if !passes_rights {
+                // ENOPROTOOPT before Linux 6.16.
+                let _ = pass_rights(socket, false);
+            }
+            Ok(())
+        };
+        let finish = |bound: &Bound| {
+            if let Some(group) = group {
+                let (gid, flag) = (Gid::from_raw(group), AtFlags::AT_SYMLINK_NOFOLLOW);
+                fchownat(&bound.directory, &*bound.name, None, Some(gid), flag)?;
+            }
+            // Before the file gets its name, so that no client is refused.
+            listen(&bound.socket, Backlog::new(BACKLOG)?)
+        };
+        Bound::new(path, SockType::SeqPacket, mode, prepare, finish)
+    }
+
+    fn new(
+        path: &Path,
+        kind: SockType,
+        mode: u32,
+        prepare: impl FnOnce(BorrowedFd) -> Result<(), Errno>,
+        finish: impl FnOnce(&Bound) -> Result<(), Errno>,
+    ) -> Result<Bound, Error> {
         let bytes = path.as_os_str().as_bytes();
         let fail = |cause: Cause| Error::new(bytes, BIND, cause);
         if bytes.len() > MAX_PATH {
@@ -56,7 +95,12 @@ impl Bound {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let directory = openat(AT_FDCWD, parent.unwrap_or(Path::new(".")), flags, Mode::empty())
             .map_err(|e| fail(e.into()))?;
-        let mut bound = Bound::temporary(directory, kind, mode).map_err(|e| fail(e.into()))?;
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let socket =
+            socket(AddressFamily::Unix, kind, flags, None).map_err(|errno| fail(errno.into()))?;
+        prepare(socket.as_fd()).map_err(|errno| fail(errno.into()))?;
+        let mut bound = Bound::temporary(socket, directory, mode).map_err(|e| fail(e.into()))?;
+        finish(&bound).map_err(|errno| fail(errno.into()))?;
         bound.publish(name).map_err(fail)?;
         Ok(bound)
     }
@@ -65,14 +109,8 @@ impl Bound {
         self.socket.as_fd()
     }
 
-    /// A socket bound to a temporary name in `directory`.
-    fn temporary(directory: OwnedFd, kind: SockType, mode: u32) -> Result<Bound, Errno> {
-        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        let socket = socket(AddressFamily::Unix, kind, flags, None)?;
-        // First, since datagrams that are queued without credentials never get them.
-        if kind == SockType::Datagram {
-            pass_credentials(socket.as_fd())?;
-        }
+    /// Binds a socket to a temporary name in `directory`.
+    fn temporary(socket: OwnedFd, directory: OwnedFd, mode: u32) -> Result<Bound, Errno> {
         let mut attempts = 0..ATTEMPTS;
         loop {
             let name = aside(attempts.next().unwrap_or(ATTEMPTS));
@@ -83,14 +121,12 @@ impl Bound {
             umask(before);
             match bound {
                 Ok(()) => {
-                    let stat = stat(&directory, &name)?;
+                    let stat = stat(&directory, &name).inspect_err(|_| {
+                        // The bind(2) above created it.
+                        let _ = unlinkat(&directory, &*name, UnlinkatFlags::NoRemoveDir);
+                    })?;
                     let inode = (stat.st_dev, stat.st_ino);
-                    let bound = Bound { socket, directory, name, inode };
-                    // Before the file gets its name, so that no client is refused.
-                    if kind != SockType::Datagram {
-                        listen(&bound.socket, Backlog::new(BACKLOG)?)?;
-                    }
-                    return Ok(bound);
+                    return Ok(Bound { socket, directory, name, inode });
                 }
                 // Left by a process that was killed, or used by one in another PID namespace.
                 Err(Errno::EADDRINUSE) if !attempts.is_empty() => {}
@@ -184,7 +220,7 @@ fn aside(attempt: u32) -> OsString {
 }
 
 fn stat(directory: &OwnedFd, name: &OsStr) -> Result<FileStat, Errno> {
-    fstatat(directory, name, nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW)
+    fstatat(directory, name, AtFlags::AT_SYMLINK_NOFOLLOW)
 }
 
 fn in_proc(fd: &OwnedFd) -> std::path::PathBuf {

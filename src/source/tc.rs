@@ -15,7 +15,7 @@ use bpf_inherit::Map;
 use bpf_inherit::Startup;
 use bpf_inherit::scm::{self, MAX_FDS, Received};
 use nix::poll::{PollFd, PollFlags, poll};
-use nix::sys::socket::{SockType, setsockopt, sockopt};
+use nix::sys::socket::{setsockopt, sockopt};
 use senders::Senders;
 use std::fmt;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
@@ -69,9 +69,7 @@ impl Import {
             Address::Inherited(_) => address.to_string().into(),
         };
         let (socket, always_passed) = match address {
-            Address::Path(path) => {
-                (Endpoint::Bound(Bound::new(path, SockType::Datagram, mode)?), true)
-            }
+            Address::Path(path) => (Endpoint::Bound(Bound::for_datagrams(path, mode)?), true),
             Address::Inherited(number) => {
                 let fail = |cause| Error::new(&label, IMPORT, cause);
                 let (socket, passed) = inherit(startup, *number).map_err(fail)?;

@@ -153,6 +153,7 @@ fn client(
     ends: &AtomicBool,
     answered: &AtomicUsize,
 ) -> BTreeMap<String, u32> {
+    use std::io::ErrorKind::*;
     let mut stored = BTreeMap::new();
     let mut connection = Client::connect(path);
     for number in 0.. {
@@ -162,7 +163,17 @@ fn client(
         let (name, map) = (format!("map {which} {number}"), new_map("map"));
         let request = packet(PUT, 0, number, &strings(&[&name, ""]));
         loop {
-            let sent = connection.send(&request, &[map.as_fd()]);
+            let mut sent = connection.send(&request, &[map.as_fd()]);
+            if sent.as_ref().is_err_and(|e| e.kind() == PermissionDenied) {
+                // The agent accepts fds once it has accepted the connection.
+                let info = packet(INFO, 0, number, &string(&name));
+                sent = connection.send(&info, &[]).and_then(|_| connection.receive()).and_then(
+                    |reply| match reply.bytes.is_empty() {
+                        true => Err(BrokenPipe.into()),
+                        false => connection.send(&request, &[map.as_fd()]),
+                    },
+                );
+            }
             // Without a reply it was not done, or it does no harm to ask again.
             match sent.and_then(|_| connection.receive()) {
                 Ok(reply) if !reply.bytes.is_empty() => {
@@ -171,7 +182,6 @@ fn client(
                 }
                 Ok(_) => {}
                 Err(e) => {
-                    use std::io::ErrorKind::*;
                     assert!(matches!(e.kind(), BrokenPipe | ConnectionReset), "{e}");
                 }
             }

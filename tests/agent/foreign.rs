@@ -130,3 +130,51 @@ fn unexpected_fd_is_closed() {
     assert_eq!(root.list().len(), 1);
     agent.await_fds(0, &before);
 }
+
+/// Whether the kernel has SO_PASSRIGHTS, since Linux 6.16.
+fn has_pass_rights() -> bool {
+    let socket = std::os::unix::net::UnixDatagram::unbound().expect("a socket");
+    let (mut on, mut length) = (0i32, size_of::<i32>() as libc::socklen_t);
+    // SAFETY: on is an integer of length bytes.
+    let got = unsafe {
+        let on = (&raw mut on).cast();
+        libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, 83, on, &raw mut length)
+    };
+    got == 0
+}
+
+#[test]
+fn fds_are_accepted_from_clients_that_may_put() {
+    let lab = Lab::new();
+    let (_agent, path) = serve_all(&lab, &[], &["mine:uid=1001:put", "*:uid=1002:list"]);
+    let map = new_map("sent");
+    let put = |client: &Client, name: &str| {
+        let sent = client.send(&packet(PUT, 0, 1, &strings(&[name, ""])), &[map.as_fd()]);
+        sent.map(drop).map_err(|e| e.raw_os_error())
+    };
+    // Before Linux 6.16 every client may attach fds.
+    let refused = if has_pass_rights() { Err(Some(libc::EPERM)) } else { Ok(()) };
+    // No rule matches the first.
+    for uid in [65534, 1002] {
+        let client = Client::connect_as(&path, &User::new(uid));
+        let sent = put(&client, "mine");
+        assert!(sent == refused || sent == Err(Some(libc::EPIPE)), "{uid}: {sent:?}");
+        drop(client);
+    }
+    let reader = Client::connect_as(&path, &User::new(1002));
+    assert_eq!(reader.ask(INFO, 0, &string("mine"), &[]).status, 3);
+    assert_eq!(put(&reader, "mine"), refused);
+    let client = Client::connect_as(&path, &User::new(1001));
+    assert_eq!(client.ask(INFO, 0, &string("other"), &[]).status, 2);
+    assert_eq!(put(&client, "mine"), refused);
+    if refused.is_err() {
+        // It may put, although it may not list.
+        assert_eq!(client.ask(INFO, 0, &string("mine"), &[]).status, 2);
+        assert_eq!(put(&client, "mine"), Ok(()));
+    }
+    done(client.answer(1, false));
+    // Root and the agent's own user may, at a socket that no other user can connect to.
+    let root = Client::connect(&lab.path("agent.root"));
+    assert_eq!(put(&root, "root"), Ok(()));
+    done(root.answer(1, false));
+}
