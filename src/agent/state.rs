@@ -11,7 +11,7 @@ pub use bpf_inherit::ObjectKind;
 pub use change::{Change, New};
 
 use super::about::{About, decode_name, encode_name};
-use crate::bpffs::walk::PRIVATE_MODE;
+use crate::bpffs::private::open_private;
 use crate::error::{Cause, Error};
 use crate::text::escape;
 use crate::wire::agent::{Class, MAX_LAYOUT};
@@ -19,25 +19,24 @@ use bpf_inherit::AccessMode;
 use bpf_inherit::bpf::obj_get;
 use bpf_inherit::object::Object;
 use bpf_inherit::{Errno, fd};
-use nix::fcntl::{AT_FDCWD, Flock, FlockArg, OFlag, open, readlinkat};
-use nix::sys::stat::{Mode, fchmod, fstat, mkdirat, stat};
-use nix::sys::statfs::{BPF_FS_MAGIC, fstatfs, statfs};
-use nix::unistd::geteuid;
+use nix::fcntl::readlinkat;
+use nix::sys::stat::{fstat, stat};
 use std::cell::Cell;
 use std::ffi::{CString, OsStr, OsString};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::fs::{File, TryLockError};
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 const OPEN: &str = "open state";
-const NOT_BPFFS: &str = "not on a bpf file system";
 const ABOUT: &str = "about";
 
 /// The state of one agent, which nobody else can open while this lives.
 #[derive(Debug)]
 pub struct StateDir {
     path: PathBuf,
-    dir: Flock<OwnedFd>,
+    /// Locked with flock(2).
+    dir: File,
     /// The N of the next `%new-N` or `%old-N`.
     next: Cell<u32>,
 }
@@ -79,39 +78,16 @@ pub fn access_of(mode: crate::wire::agent::Access) -> AccessMode {
 }
 
 impl StateDir {
-    /// Opens, and makes where it is missing, a directory that is this user's alone.
-    pub fn open(path: &Path) -> Result<StateDir, Error> {
+    /// Opens the directory, and creates it if it is missing. Adds a warning for anything unusual.
+    pub fn open(path: &Path, warnings: &mut Vec<String>) -> Result<StateDir, Error> {
         let fail = |cause: Cause| Error::new(path.as_os_str().as_bytes(), OPEN, cause);
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let dir = match open(path, flags, Mode::empty()) {
-            Err(Errno::ENOENT) => {
-                make(path).map_err(fail)?;
-                open(path, flags, Mode::empty())
-            }
-            opened => opened,
-        };
-        let dir = dir.map_err(|errno| match errno {
-            Errno::ENOTDIR | Errno::ELOOP => fail("not a directory".into()),
-            errno => fail(errno.into()),
-        })?;
-        let kind = fstatfs(&dir).map_err(|errno| fail(errno.into()))?.filesystem_type();
-        if kind != BPF_FS_MAGIC {
-            return Err(fail(NOT_BPFFS.into()));
+        let dir = open_private(path, warnings).map_err(fail)?;
+        let dir = File::from(dir);
+        match dir.try_lock() {
+            Ok(()) => Ok(StateDir { path: path.into(), dir, next: Cell::new(0) }),
+            Err(TryLockError::WouldBlock) => Err(fail("another agent uses it".into())),
+            Err(TryLockError::Error(error)) => Err(fail(error.into())),
         }
-        let stat = fstat(&dir).map_err(|errno| fail(errno.into()))?;
-        if stat.st_uid != geteuid().as_raw() {
-            return Err(fail(format!("it belongs to uid {}", stat.st_uid).into()));
-        }
-        if stat.st_mode & 0o077 != 0 {
-            return Err(fail(format!("open to others: mode {:04o}", stat.st_mode & 0o7777).into()));
-        }
-        let dir = Flock::lock(dir, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| {
-            fail(match errno {
-                Errno::EWOULDBLOCK => "another agent uses it".into(),
-                errno => errno.into(),
-            })
-        })?;
-        Ok(StateDir { path: path.into(), dir, next: Cell::new(0) })
     }
 
     /// Everything that is stored, by rising name, and a line for each thing that is strange.
@@ -119,10 +95,6 @@ impl StateDir {
     pub fn load(&self) -> Result<(Vec<Saved>, Vec<String>), Error> {
         let fail = |errno: Errno| Error::new(self.path.as_os_str().as_bytes(), OPEN, errno);
         let mut warnings = self.clear_up().map_err(fail)?;
-        warnings.extend(self.set_apart().err().map(|errno| {
-            let path = escape(self.path.as_os_str().as_bytes());
-            format!("{path}: set mode {PRIVATE_MODE:04o}: {}", Cause::from(errno))
-        }));
         let mut saved = Vec::new();
         for file in self.files("".as_ref()).map_err(fail)? {
             match self.read(&file) {
@@ -134,15 +106,6 @@ impl StateDir {
         }
         saved.sort_by(|a, b| a.name.cmp(&b.name));
         Ok((saved, warnings))
-    }
-
-    /// Has those who look for pins pass over it: an earlier agent may have made it, or its user,
-    /// and neither a umask nor the directory above is to change that.
-    fn set_apart(&self) -> Result<(), Errno> {
-        match fstat(&*self.dir)?.st_mode & 0o7777 {
-            PRIVATE_MODE => Ok(()),
-            _ => fchmod(&*self.dir, Mode::from_bits_truncate(PRIVATE_MODE)),
-        }
     }
 
     fn read(&self, file: &OsStr) -> Result<Saved, &'static str> {
@@ -171,7 +134,7 @@ impl StateDir {
     }
 
     fn target(&self, file: &OsStr, link: &str) -> Result<Vec<u8>, Errno> {
-        readlinkat(&*self.dir, &Path::new(file).join(link)).map(OsStringExt::into_vec)
+        readlinkat(&self.dir, &Path::new(file).join(link)).map(OsStringExt::into_vec)
     }
 
     /// Opens the pin of a name: whatever is pinned there now.
@@ -187,7 +150,7 @@ impl StateDir {
     /// Whether the directory is what its path leads to still: else what is stored in it goes
     /// with the agent.
     pub fn is_reachable(&self) -> bool {
-        match (fstat(&*self.dir), stat(&self.path)) {
+        match (fstat(&self.dir), stat(&self.path)) {
             (Ok(own), Ok(there)) => (there.st_dev, there.st_ino) == (own.st_dev, own.st_ino),
             _ => false,
         }
@@ -201,15 +164,6 @@ impl StateDir {
     fn show(&self, file: &OsStr) -> String {
         escape(self.path.join(file).as_os_str().as_bytes())
     }
-}
-
-/// Makes the directory, where it will be of use.
-fn make(path: &Path) -> Result<(), Cause> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    if statfs(parent.unwrap_or(Path::new(".")))?.filesystem_type() != BPF_FS_MAGIC {
-        return Err(NOT_BPFFS.into());
-    }
-    Ok(mkdirat(AT_FDCWD, path, Mode::from_bits_truncate(PRIVATE_MODE))?)
 }
 
 /// The access mode of a map's descriptor, as the protocol has it; both for all else.

@@ -5,6 +5,7 @@ pub mod holders;
 pub mod pin;
 pub mod pinning;
 pub mod pins;
+pub mod private;
 pub mod survey;
 pub mod walk;
 

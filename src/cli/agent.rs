@@ -124,8 +124,10 @@ fn run(plan: Plan, listed: Vec<(OwnedFd, String)>) -> anyhow::Result<()> {
 /// Opens the state, if there is one, and reads what an earlier agent stored in it.
 fn keeper(state: Option<&Path>, log: &mut Log) -> anyhow::Result<(Keeper, Vec<Saved>)> {
     let Some(path) = state else { return Ok((Keeper::Memory, Vec::new())) };
-    let state = StateDir::open(path)?;
-    let (saved, warnings) = state.load()?;
+    let mut warnings = Vec::new();
+    let state = StateDir::open(path, &mut warnings)?;
+    let (saved, more) = state.load()?;
+    warnings.extend(more);
     for warning in warnings {
         log.line(warning);
     }

@@ -6,7 +6,7 @@ use crate::common::*;
 use nix::mount::{MsFlags, mount};
 use std::fs::{create_dir, create_dir_all, set_permissions, symlink_metadata};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 use std::process::Command;
 
@@ -167,4 +167,41 @@ fn state_that_cannot_be_marked_is_served() {
     let warning = format!("bpf-agent: {STATE}: set mode 1700: read-only file system");
     assert_eq!(agent.log, [&warning, "bpf-agent: serves on 1 socket, holds 3 objects"]);
     assert_eq!(Client::connect(&lab.path("agent")).get(&["l", "m", "p"], 0).fds.len(), 3);
+}
+
+#[test]
+fn state_path_of_another_user_is_renamed() {
+    let lab = Lab::new();
+    chmod(BPFFS, 0o1777);
+    let state = format!("{BPFFS}/agent");
+    let owner = |path: &str| symlink_metadata(path).expect("a file").uid();
+    let command = || lab.agent(["--socket", "agent", "--state", &state]);
+    // In a directory that other users can write to, they can have created anything.
+    for create in ["mkdir -p $0/full", "mkdir -m 1700 $0", "ln -s / $0"] {
+        let user = ["setpriv", "--reuid=1001", "--regid=1001", "--clear-groups"];
+        stdout_of(&mut wrapped(&user, &lab.program("sh", ["-c", create, &state])));
+        assert_eq!(owner(&state), 1001, "{create}");
+        let mut agent = Agent::start(&mut command());
+        let warning = format!("bpf-agent: warning: {state} belonged to uid 1001: renamed to ");
+        let line = agent.log.iter().find(|line| line.starts_with(&warning)).expect("a warning");
+        assert_eq!(owner(&line[warning.len()..]), 1001, "{create}");
+        assert_eq!((owner(&state), mode_of(&state)), (0, 0o1700), "{create}");
+        let map = new_map("kept");
+        done(Client::connect(&lab.path("agent")).put("kept", map.as_fd()));
+        agent.kill();
+        agent = Agent::start(&mut command());
+        assert_eq!(agent.log, ["bpf-agent: serves on 1 socket, holds 1 object"]);
+        Client::connect(&lab.path("agent")).remove(&["kept"]);
+        agent.stop();
+        std::fs::remove_dir(&state).unwrap();
+    }
+    // A user's agent cannot rename another user's file.
+    std::fs::create_dir(&state).unwrap();
+    chown(&state, Some(1001), None).unwrap();
+    let words = ["--socket", "agent", "--state", &state];
+    let program = lab.program(&lab.reachable("bpf-agent"), words);
+    let before = lab.files();
+    let why = "open state: it belongs to uid 1001";
+    fails(&mut wrapped(&NOBODY, &program), 2, &format!("bpf-agent: {state}: {why}"));
+    assert_eq!(lab.files(), before);
 }

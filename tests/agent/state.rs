@@ -35,12 +35,12 @@ fn state_mode_does_not_depend_on_the_umask() {
 fn directory_writable_by_others_is_refused() {
     let lab = Lab::new();
     let here = |name: &str| format!("{BPFFS}/{name}");
-    for name in ["open", "theirs", "good", "parent"] {
+    for name in ["open", "good", "parent", "parent/theirs"] {
         create_dir(here(name)).unwrap();
         set_permissions(here(name), PermissionsExt::from_mode(0o700)).unwrap();
     }
     set_permissions(here("open"), PermissionsExt::from_mode(0o755)).unwrap();
-    chown(here("theirs"), Some(65534), None).unwrap();
+    chown(here("parent/theirs"), Some(65534), None).unwrap();
     symlink(here("good"), here("link")).unwrap();
     lab.array("pin", 1);
     create_dir(lab.path("dir")).unwrap();
@@ -49,7 +49,7 @@ fn directory_writable_by_others_is_refused() {
     let before = lab.files();
     for (state, cause) in [
         (here("open"), "open to others: mode 0755"),
-        (here("theirs"), "it belongs to uid 65534"),
+        (here("parent/theirs"), "it belongs to uid 65534"),
         (here("link"), "not a directory"),
         (here("pin"), "not a directory"),
         (here("missing/agent"), "no such file or directory"),

@@ -128,9 +128,9 @@ impl StateDir {
 
     /// Makes a directory of the state that says all of an object.
     fn build(&self, path: &str, new: &New) -> Result<(), Cause> {
-        mkdirat(&*self.dir, path, Mode::S_IRWXU)?;
+        mkdirat(&self.dir, path, Mode::S_IRWXU)?;
         let link = |target: &[u8], name: &str| {
-            symlinkat(OsStr::from_bytes(target), &*self.dir, &Path::new(path).join(name))
+            symlinkat(OsStr::from_bytes(target), &self.dir, &Path::new(path).join(name))
         };
         link(new.about.encode().as_bytes(), ABOUT)?;
         for (n, piece) in new.layout.chunks(MAX_TARGET).enumerate() {
@@ -145,19 +145,19 @@ impl StateDir {
     fn take_apart(&self, path: &OsStr) -> Result<(), Errno> {
         for file in self.files(path)? {
             let below = Path::new(path).join(file);
-            match unlinkat(&*self.dir, &below, UnlinkatFlags::NoRemoveDir) {
+            match unlinkat(&self.dir, &below, UnlinkatFlags::NoRemoveDir) {
                 Err(Errno::EISDIR) => self.take_apart(below.as_ref())?,
                 removed => removed?,
             }
         }
-        match unlinkat(&*self.dir, path, UnlinkatFlags::RemoveDir) {
+        match unlinkat(&self.dir, path, UnlinkatFlags::RemoveDir) {
             Err(Errno::ENOENT) => Ok(()),
             removed => removed,
         }
     }
 
     fn rename(&self, from: &OsStr, to: &OsStr, flag: RenameFlags) -> Result<(), Errno> {
-        renameat2(&*self.dir, from, &*self.dir, to, flag)
+        renameat2(&self.dir, from, &self.dir, to, flag)
     }
 
     fn in_the_way(&self, file: &str) -> Cause {
