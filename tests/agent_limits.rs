@@ -3,7 +3,6 @@
 //! sockets for each user, and other agents of root would fill the same account.
 
 mod common;
-#[allow(dead_code)]
 #[path = "agent/support/mod.rs"]
 mod support;
 

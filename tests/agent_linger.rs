@@ -1,7 +1,7 @@
-//! Closed connections of clients: fds that are slow to close, and packets that are never read.
+//! File descriptors that are slow to close, and packets that the client does not read. Apart from the
+//! other tests, because processes that those start have copies of all fds for a moment.
 
 mod common;
-#[allow(dead_code)]
 #[path = "agent/support/mod.rs"]
 mod support;
 
@@ -13,13 +13,13 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal;
 use nix::sys::socket::{
     AddressFamily, Backlog, MsgFlags, Shutdown, SockFlag, SockType, UnixAddr, bind, listen, recv,
-    setsockopt, shutdown, socket, sockopt,
+    shutdown, socket,
 };
-use std::io::{ErrorKind, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use support::attacker::*;
 use support::peers::*;
 use support::supervisor::Supervisor;
 
@@ -33,33 +33,12 @@ fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A connection whose close(2) lingers, since its peer, which is returned too, does not read.
+/// As [`lingering_socket`], in a network namespace of its own.
 fn lingering() -> (TcpStream, TcpStream) {
     unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace");
     let up = run(std::process::Command::new("ip").args(["link", "set", "lo", "up"]));
     assert_eq!((up.status, up.stderr.as_str()), (0, ""));
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let mut ours = TcpStream::connect(listener.local_addr().expect("a port")).expect("connected");
-    let (theirs, _) = listener.accept().expect("accepted");
-    ours.set_nonblocking(true).expect("set");
-    loop {
-        match ours.write(&[0; 65536]) {
-            Ok(_) => {}
-            Err(e) if e.kind() == ErrorKind::WouldBlock => break,
-            Err(e) => panic!("{e}"),
-        }
-    }
-    ours.set_nonblocking(false).expect("set");
-    // Long enough to be noticed, and the longest delay of an agent that closes it while it serves.
-    let linger = libc::linger { l_onoff: 1, l_linger: 20 };
-    setsockopt(&ours, sockopt::Linger, &linger).expect("set");
-    (ours, theirs)
-}
-
-/// The children of an agent.
-fn children(agent: &Agent) -> usize {
-    let path = format!("/proc/{0}/task/{0}/children", agent.pid());
-    std::fs::read_to_string(path).expect("a process").split_whitespace().count()
+    lingering_socket()
 }
 
 /// A listening socket as a service manager makes it, to which a client may send fds before the
@@ -73,22 +52,22 @@ fn listening(path: &std::path::Path) -> OwnedFd {
     listener
 }
 
-/// Waits until the agent has no child and the peer of a lingering connection is closed
+/// Waits until the agent has no child and the other end of a lingering connection is closed
 /// although it does not read: no process waits for it.
 fn await_end(agent: &Agent) {
     eventually("the end of the children", || children(agent) == 0);
 }
 
 #[test]
-fn lingering_fds_of_closed_connections_delay_no_client() {
+fn lingering_fds_of_refused_connections_delay_no_client() {
     let _alone = alone();
     let lab = Lab::new();
     let supervisor = Supervisor::new(&lab);
     let path = lab.path("agent");
     let listener = listening(&path);
     let request = packet(LIST, 0, 3, &string(""));
-    // No rule names the first user. The second attaches an fd to a request that allows none, and
-    // the third sends an empty packet before it.
+    // No rule names the first user. The second attaches an fd where none is allowed, and the third
+    // sends an empty packet before it.
     let mut held = Vec::new();
     for uid in [65534, 1001, 1002] {
         let client = Client::connect_as(&path, &User::new(uid));
@@ -111,7 +90,7 @@ fn lingering_fds_of_closed_connections_delay_no_client() {
     drop(held);
     await_end(&agent);
     assert!(agent.fds().count() <= before.count());
-    assert_eq!(agent.stop().status, 0);
+    assert_eq!(stop(agent).status, 0);
 }
 
 #[test]
@@ -140,20 +119,21 @@ fn lingering_fd_of_a_put_delays_no_client() {
 fn queued_lingering_fds_do_not_delay_the_end() {
     let _alone = alone();
     let lab = Lab::new();
-    let (agent, path) = serve_all(&lab, &[], &["*:uid=1002:put"]);
+    let (agent, path) = serve_all(&lab, &[], &["*:uid=1002:list,put"]);
     let client = Client::connect_as(&path, &User::new(1002));
     client.ask(INFO, 0, &string("x"), &[]);
-    agent.signal(Signal::SIGSTOP);
+    // Requests after this one stay queued.
+    let wait = [&0u32.to_ne_bytes()[..], &string("never")].concat();
+    client.send(&packet(WAIT, 0, 1, &wait), &[]).expect("sent");
     let (ours, theirs) = lingering();
-    for number in 0..4 {
+    for number in 2..6 {
         let put = packet(PUT, 0, number, &strings(&["x", ""]));
         client.send(&put, &[ours.as_fd()]).expect("sent");
     }
+    // The agent's are the last ones.
     drop(ours);
-    agent.signal(Signal::SIGTERM);
-    agent.signal(Signal::SIGCONT);
-    // It would linger for 20 s. No time is measured: the file is still unread.
-    assert_eq!(agent.wait().status, 0);
+    assert_eq!(Client::connect(&path).list(), []);
+    assert_eq!(stop(agent).status, 0);
     assert!(!path.exists());
     drop(theirs);
 }

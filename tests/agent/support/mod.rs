@@ -1,5 +1,9 @@
-//! What the tests of the agent share.
+//! Shared by the tests of the agent.
 
+// Each test binary uses a part of it.
+#![allow(dead_code)]
+
+pub mod attacker;
 pub mod peers;
 pub mod played;
 pub mod supervisor;

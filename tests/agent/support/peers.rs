@@ -27,8 +27,8 @@ impl User {
         User { uid, gid: uid, ..User::default() }
     }
 
-    /// With nothing but system calls: between fork and exit nothing else is safe.
-    fn become_it(&self, groups: &[Gid], maps: &[(&str, String)]) -> nix::Result<()> {
+    /// With system calls alone: other functions are not safe between fork and exit.
+    pub fn become_it(&self, groups: &[Gid], maps: &[(&str, String)]) -> nix::Result<()> {
         let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
         setgroups(groups)?;
         setresgid(gid, gid, gid)?;
