@@ -5,6 +5,11 @@ mod common;
 #[path = "agent/support/mod.rs"]
 mod support;
 
+#[path = "agent/attack/flood.rs"]
+mod flood;
+#[path = "agent/attack/flush.rs"]
+mod flush;
+
 use common::agent::*;
 use common::fds::new_map;
 use common::*;

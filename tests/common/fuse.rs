@@ -2,11 +2,11 @@
 //! least of the protocol of linux/fuse.h that stat(2), statfs(2), connect(2) and open(2) need.
 
 use nix::errno::Errno;
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 const LOOKUP: u32 = 1;
@@ -23,6 +23,38 @@ const FILE: u64 = 3;
 /// thread until it is unmounted. Returns the processes that closed the file (FUSE_FLUSH), which
 /// a server that does not reply could have kept from going on.
 pub fn serve(directory: &Path) -> Arc<Mutex<Vec<u32>>> {
+    serve_with(directory, true)
+}
+
+/// A file system whose server does not reply to FUSE_FLUSH: a process that closes the file blocks
+/// until this is dropped, and not even SIGKILL ends it. The file must not be open in a process that
+/// starts others.
+pub struct Held {
+    directory: PathBuf,
+    closing: Arc<Mutex<Vec<u32>>>,
+}
+
+impl Held {
+    /// Mounts it at `directory`, in the mount namespace of the caller.
+    pub fn serve(directory: &Path) -> Held {
+        Held { directory: directory.into(), closing: serve_with(directory, false) }
+    }
+
+    /// The processes that block because they closed the file.
+    pub fn closing(&self) -> Vec<u32> {
+        self.closing.lock().expect("no panic").clone()
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Fails all requests that have no reply.
+        let flags = MntFlags::MNT_FORCE | MntFlags::MNT_DETACH;
+        umount2(&self.directory, flags).expect("unmounted");
+    }
+}
+
+fn serve_with(directory: &Path, replies_to_flush: bool) -> Arc<Mutex<Vec<u32>>> {
     let mut device = File::options().read(true).write(true).open("/dev/fuse").expect("/dev/fuse");
     let fd = device.as_raw_fd();
     let options = format!("fd={fd},rootmode=40000,user_id=65534,group_id=65534,allow_other");
@@ -35,6 +67,9 @@ pub fn serve(directory: &Path) -> Arc<Mutex<Vec<u32>>> {
         while let Ok(length) = device.read(&mut request) {
             if word(&request, 4) == FLUSH {
                 seen.lock().expect("no panic").push(word(&request, 32));
+                if !replies_to_flush {
+                    continue;
+                }
             }
             if let Some(reply) = reply(&request[..length])
                 && device.write_all(&reply).is_err()
