@@ -118,7 +118,12 @@ pub fn by_id(name: &[u8], id: u32, access: AccessMode) -> Result<OwnedFd, Reques
 pub fn canonical_layout(text: &[u8], object: &Object) -> Result<Vec<u8>, String> {
     match object {
         _ if text.is_empty() => Ok(Vec::new()),
-        Object::Map(map) => Ok(parse_layout_for(text, map.info())?.to_string().into_bytes()),
+        Object::Map(map) => {
+            let mut text = parse_layout_for(text, map.info())?.to_string().into_bytes();
+            // It is kept as long as the object, and its length is what counts.
+            text.shrink_to_fit();
+            Ok(text)
+        }
         other => Err(format!("a layout for {}", other.kind().with_article())),
     }
 }
