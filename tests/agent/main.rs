@@ -7,6 +7,7 @@ mod support;
 mod access;
 mod activation;
 mod apart;
+mod attack;
 mod bounds;
 mod client;
 mod clock;
