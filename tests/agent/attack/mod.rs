@@ -3,3 +3,4 @@
 //! Those with fds that are slow to close are tested in `tests/agent_linger.rs`.
 
 mod admission;
+mod disclosure;
