@@ -5,3 +5,4 @@
 mod admission;
 mod disclosure;
 mod layouts;
+mod log;
