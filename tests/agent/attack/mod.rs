@@ -6,3 +6,4 @@ mod admission;
 mod disclosure;
 mod layouts;
 mod log;
+mod turns;
