@@ -1,7 +1,7 @@
 //! Errors of one line: object, operation, cause.
 
 use crate::text::escape;
-use bpf_inherit::{Errno, describe};
+use bpf_inherit::{Errno, MapError, describe};
 use std::borrow::Cow;
 use std::fmt;
 
@@ -64,6 +64,12 @@ impl fmt::Display for Cause {
 impl From<Errno> for Cause {
     fn from(errno: Errno) -> Cause {
         Cause::Errno(errno)
+    }
+}
+
+impl From<MapError> for Cause {
+    fn from(error: MapError) -> Cause {
+        Cause::Errno(error.into())
     }
 }
 

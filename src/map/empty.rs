@@ -2,10 +2,8 @@
 //! add may stay.
 
 use super::scan::Scan;
-use bpf_inherit::Map;
-use bpf_inherit::MapType;
 use bpf_inherit::batch::Cursor;
-use bpf_inherit::{Errno, Result};
+use bpf_inherit::{Map, MapError, MapResult, MapType};
 
 /// Entries that are deleted or written at a time, if they are small.
 const CHUNK: usize = 4096;
@@ -19,10 +17,10 @@ const MAX_BYTES: usize = 1 << 20;
 /// start is left.
 ///
 /// # Errors
-/// EPERM if the file descriptor is not opened for what the map type requires (writing, and for a
+/// [`MapError::Denied`] if the file descriptor is not opened for what the map type requires (writing, and for a
 /// hash or a queue reading too), or if the map is frozen; EAGAIN from [`Scan::next`]. Entries that
 /// were deleted before the error stay deleted.
-pub fn clear(map: &Map) -> Result<()> {
+pub fn clear(map: &Map) -> MapResult<()> {
     let kind = map.info().map_type;
     if kind.is_queue() {
         pop_all(map)
@@ -32,7 +30,7 @@ pub fn clear(map: &Map) -> Result<()> {
         delete_slots(map)
     } else {
         match delete_buckets(map) {
-            Err(Errno::UnknownErrno | Errno::EOPNOTSUPP) => delete_keys(map),
+            Err(MapError::Unsupported(_)) => delete_keys(map),
             result => result,
         }
     }
@@ -44,7 +42,7 @@ fn chunk_len(map: &Map) -> usize {
 }
 
 /// Pops as many values as a queue can have had at the start.
-fn pop_all(map: &Map) -> Result<()> {
+fn pop_all(map: &Map) -> MapResult<()> {
     let mut value = vec![0; map.value_len()];
     for _ in 0..map.info().max_entries {
         if !map.take(&[], &mut value)? {
@@ -55,7 +53,7 @@ fn pop_all(map: &Map) -> Result<()> {
 }
 
 /// Writes zeroes to all values of an array, in batches if the kernel supports them for this type.
-fn zero_all(map: &Map) -> Result<()> {
+fn zero_all(map: &Map) -> MapResult<()> {
     let chunk = chunk_len(map);
     let zeroes = vec![0; chunk * map.value_len()];
     let mut batches = true;
@@ -67,11 +65,11 @@ fn zero_all(map: &Map) -> Result<()> {
         if batches {
             match map.update_batch(&keys, values, 0) {
                 Ok(()) => {}
-                Err((_, Errno::UnknownErrno | Errno::EOPNOTSUPP)) => {
+                Err((_, MapError::Unsupported(_))) => {
                     batches = false;
                     continue;
                 }
-                Err((_, errno)) => return Err(errno),
+                Err((_, error)) => return Err(error),
             }
         } else {
             keys.chunks_exact(4)
@@ -83,20 +81,20 @@ fn zero_all(map: &Map) -> Result<()> {
 }
 
 /// Deletes the programs, maps, sockets or devices in all slots, of which some may be empty.
-fn delete_slots(map: &Map) -> Result<()> {
+fn delete_slots(map: &Map) -> MapResult<()> {
     for slot in 0..map.info().max_entries {
         match map.delete(&slot.to_ne_bytes()) {
             Ok(_) => {}
             // The error of a sockmap for an empty slot.
-            Err(Errno::EINVAL) if map.info().map_type == MapType::SOCKMAP => {}
-            Err(errno) => return Err(errno),
+            Err(MapError::Invalid) if map.info().map_type == MapType::SOCKMAP => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(())
 }
 
 /// Deletes the entries of each bucket of a hash once.
-fn delete_buckets(map: &Map) -> Result<()> {
+fn delete_buckets(map: &Map) -> MapResult<()> {
     let chunk = chunk_len(map);
     let mut keys = vec![0; chunk * map.key_len()];
     let mut values = vec![0; chunk * map.value_len()];
@@ -105,18 +103,18 @@ fn delete_buckets(map: &Map) -> Result<()> {
         match cursor.lookup(&mut keys, &mut values, true) {
             Ok(batch) if batch.end => return Ok(()),
             Ok(_) => {}
-            Err(Errno::ENOSPC) => {
+            Err(MapError::NoRoom) => {
                 keys.resize(keys.len() * 2, 0);
                 values.resize(values.len() * 2, 0);
             }
-            Err(errno) => return Err(errno),
+            Err(error) => return Err(error),
         }
     }
 }
 
 /// Deletes each key that a walk returns. If the walk cannot continue from the key that was deleted,
 /// the kernel starts over with the remaining keys.
-fn delete_keys(map: &Map) -> Result<()> {
+fn delete_keys(map: &Map) -> MapResult<()> {
     let mut scan = Scan::new(map)?.keys_only();
     while let Some(chunk) = scan.next()? {
         let mut keys = chunk.keys();
@@ -124,12 +122,12 @@ fn delete_keys(map: &Map) -> Result<()> {
             let done = match map.delete_batch(keys) {
                 Ok(()) => break,
                 // Another process has deleted it.
-                Err((done, Errno::ENOENT)) => done + 1,
-                Err((_, Errno::UnknownErrno | Errno::EOPNOTSUPP)) => {
+                Err((done, MapError::Missing)) => done + 1,
+                Err((_, MapError::Unsupported(_))) => {
                     map.delete(&keys[..map.key_len()])?;
                     1
                 }
-                Err((_, errno)) => return Err(errno),
+                Err((_, error)) => return Err(error),
             };
             keys = keys.get(done * map.key_len()..).unwrap_or_default();
         }

@@ -10,10 +10,9 @@ mod passes;
 mod seen;
 mod steps;
 
-use bpf_inherit::Map;
 use bpf_inherit::batch::Cursor;
 use bpf_inherit::mmap::Mapped;
-use bpf_inherit::{Errno, Result};
+use bpf_inherit::{Map, MapError, MapResult};
 use passes::TrieWalks;
 use seen::SeenKeys;
 use steps::{StepBudget, Steps};
@@ -79,16 +78,16 @@ impl<'m> Scan<'m> {
     /// Starts a walk.
     ///
     /// # Errors
-    /// EINVAL for a map without keys.
-    pub fn new(map: &'m Map) -> Result<Scan<'m>> {
+    /// [`MapError::Invalid`] for a map without keys.
+    pub fn new(map: &'m Map) -> MapResult<Scan<'m>> {
         Scan::with_writable(map, None)
     }
 
     /// Starts a walk as [`Scan::new`] does. `writable` is a read-write file descriptor of the same
     /// map, which the kernel requires for mapping an array into memory, even for reading.
-    pub fn with_writable(map: &'m Map, writable: Option<&'m Map>) -> Result<Scan<'m>> {
+    pub fn with_writable(map: &'m Map, writable: Option<&'m Map>) -> MapResult<Scan<'m>> {
         if map.key_len() == 0 || map.value_len() == 0 {
-            return Err(Errno::EINVAL);
+            return Err(MapError::Invalid);
         }
         let chunk = (MAX_BYTES / (map.key_len() + map.value_len())).clamp(1, CHUNK);
         let method =
@@ -124,19 +123,17 @@ impl<'m> Scan<'m> {
     ///
     /// # Errors
     /// EAGAIN if the map changes so fast that the kernel started over repeatedly: entries may be
-    /// missing. EPERM if the file descriptor is write-only; other errors of bpf(2) unchanged.
-    pub fn next(&mut self) -> Result<Option<Chunk<'_>>> {
+    /// missing. [`MapError::Denied`] if the file descriptor is write-only; other errors of bpf(2) unchanged.
+    pub fn next(&mut self) -> MapResult<Option<Chunk<'_>>> {
         while !self.done {
             let count = match self.read() {
                 // No batches for this type.
-                Err(Errno::UnknownErrno | Errno::EOPNOTSUPP)
-                    if matches!(self.method, Method::Batch(_)) =>
-                {
+                Err(MapError::Unsupported(_)) if matches!(self.method, Method::Batch(_)) => {
                     self.switch_to_keys();
                     continue;
                 }
                 // A bucket that does not fit.
-                Err(Errno::ENOSPC) if matches!(self.method, Method::Batch(_)) => {
+                Err(MapError::NoRoom) if matches!(self.method, Method::Batch(_)) => {
                     self.keys.resize(self.keys.len() * 2, 0);
                     self.values.resize(self.values.len() * 2, 0);
                     continue;
@@ -162,7 +159,7 @@ impl<'m> Scan<'m> {
     }
 
     /// Fills the buffers; returns the number of entries in them.
-    fn read(&mut self) -> Result<usize> {
+    fn read(&mut self) -> MapResult<usize> {
         let (key_len, value_len) = (self.map.key_len(), self.map.value_len());
         match &mut self.method {
             Method::Memory { map, next } => {
@@ -210,12 +207,12 @@ impl<'m> Scan<'m> {
                 match self.map.lookup(key, value) {
                     Ok(found) => Ok(usize::from(found)),
                     // A sockhash has keys, and socket cookies only if a value has 8 bytes.
-                    Err(Errno::ENOSPC | Errno::EOPNOTSUPP | Errno::UnknownErrno)
+                    Err(MapError::NoRoom | MapError::Unsupported(_))
                         if self.keys_only && self.seen.can_repeat() =>
                     {
                         Ok(1)
                     }
-                    Err(errno) => Err(errno),
+                    Err(error) => Err(error),
                 }
             }
         }

@@ -4,7 +4,7 @@ use crate::common::{BPFFS, Lab, run, stdout_of, unique};
 use bpf_inherit::AccessMode;
 use bpf_inherit::bpf::{MapSpec, map_create, obj_get, obj_pin};
 use bpf_inherit::mmap::Mapped;
-use bpf_inherit::{Errno, Map, MapType};
+use bpf_inherit::{Errno, Map, MapError, MapResult, MapType};
 use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::os::fd::AsFd;
@@ -255,10 +255,12 @@ fn every_shape_of_map_is_read_whole() {
 
 /// Writes an entry. The kernel allocates it in one piece of memory, of which there may be none while
 /// other processes use much: memory is then compacted (`Documentation/admin-guide/sysctl/vm.rst`).
-fn update(map: &Map, key: &[u8], value: &[u8]) -> Result<(), Errno> {
+fn update(map: &Map, key: &[u8], value: &[u8]) -> MapResult<()> {
     for _ in 0..10 {
         match map.update(key, value, 0) {
-            Err(Errno::ENOMEM) => std::fs::write("/proc/sys/vm/compact_memory", "1").expect("root"),
+            Err(MapError::Other(Errno::ENOMEM)) => {
+                std::fs::write("/proc/sys/vm/compact_memory", "1").expect("root")
+            }
             result => return result,
         }
     }

@@ -161,7 +161,7 @@ fn child() {
         found.sort();
         assert_eq!(found, entries.map(|(key, value)| (key.to_vec(), value.to_vec())));
         assert_eq!(b.object.lookup(&[0; 4], &mut [0; 8]), Ok(false));
-        assert_eq!(b.object.lookup(&[0; 4], &mut [0; 4]), Err(bpf_inherit::Errno::EINVAL));
+        assert_eq!(b.object.lookup(&[0; 4], &mut [0; 4]), Err(bpf_inherit::MapError::Invalid));
     }
     fds().assert_more(0, &before);
     // SAFETY: the numbers have no owner: the objects above were duplicates.

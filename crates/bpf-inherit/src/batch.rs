@@ -1,11 +1,11 @@
 //! bpf(2) on many entries at once (`BPF_MAP_LOOKUP_BATCH` and the other batch commands).
 //!
-//! Map types without batches return 524 ([`Errno::UnknownErrno`]) and leave the count unchanged,
+//! Map types without batches are an error ([`MapError::Unsupported`]) and leave the count unchanged,
 //! so the error is checked first.
 
 use crate::attribute::{Command, MapBatch, call};
 use crate::map::Map;
-use crate::{Errno, Result};
+use crate::{Errno, MapError, MapResult, Result};
 use std::os::fd::{AsFd, AsRawFd};
 
 /// A position in a walk over a map.
@@ -43,9 +43,9 @@ impl<'m> Cursor<'m> {
     /// the map.
     ///
     /// # Errors
-    /// ENOSPC if the next bucket of a hash does not fit: call again with larger buffers. EINVAL if
-    /// the buffers do not have room for the same number of entries.
-    pub fn lookup(&mut self, keys: &mut [u8], values: &mut [u8], delete: bool) -> Result<Batch> {
+    /// [`MapError::NoRoom`] if the next bucket of a hash does not fit: call again with larger buffers.
+    /// [`MapError::Invalid`] if the buffers do not have room for the same number of entries.
+    pub fn lookup(&mut self, keys: &mut [u8], values: &mut [u8], delete: bool) -> MapResult<Batch> {
         let count = self.map.capacity(keys.len(), values.len())?;
         let mut next = vec![0u8; self.position.len()];
         let mut attributes = MapBatch {
@@ -67,7 +67,7 @@ impl<'m> Cursor<'m> {
             Ok(_) => false,
             // The end, after valid entries.
             Err(Errno::ENOENT) => true,
-            Err(errno) => return Err(errno),
+            Err(errno) => return Err(errno.into()),
         };
         (self.position, self.started) = (next, true);
         Ok(Batch { count: attributes.count as usize, end })
@@ -75,14 +75,14 @@ impl<'m> Cursor<'m> {
 }
 
 impl Map {
-    /// The number of entries that the buffers have room for; EINVAL if the numbers differ.
-    fn capacity(&self, keys: usize, values: usize) -> Result<u32> {
+    /// The number of entries that the buffers have room for; an error if the numbers differ.
+    fn capacity(&self, keys: usize, values: usize) -> MapResult<u32> {
         self.check_known()?;
         let (key, value) = (self.key_len(), self.value_len());
         if key == 0 || value == 0 || keys / key != values / value {
-            return Err(Errno::EINVAL);
+            return Err(MapError::Invalid);
         }
-        u32::try_from(keys / key).map_err(|_| Errno::EINVAL)
+        u32::try_from(keys / key).map_err(|_| MapError::Invalid)
     }
 
     /// Writes all entries of `keys` and `values`; `flags` are those of [`Map::update`].
@@ -94,14 +94,14 @@ impl Map {
         keys: &[u8],
         values: &[u8],
         flags: u64,
-    ) -> std::result::Result<(), (usize, Errno)> {
-        let count = self.capacity(keys.len(), values.len()).map_err(|errno| (0, errno))?;
+    ) -> std::result::Result<(), (usize, MapError)> {
+        let count = self.capacity(keys.len(), values.len()).map_err(|error| (0, error))?;
         let mut attributes = MapBatch {
             keys: keys.as_ptr() as u64,
             values: values.as_ptr() as u64,
             count,
             map_fd: self.as_fd().as_raw_fd() as u32,
-            elem_flags: flags | self.lock_flag().map_err(|errno| (0, errno))?,
+            elem_flags: flags | self.lock_flag().map_err(|errno| (0, errno.into()))?,
             ..MapBatch::default()
         };
         // SAFETY: the kernel reads `count` keys and values, which the buffers have.
@@ -112,13 +112,13 @@ impl Map {
     /// Deletes the entries of all `keys`.
     ///
     /// # Errors
-    /// The number of entries that were deleted before the error, and the error: ENOENT at the first
-    /// missing key.
-    pub fn delete_batch(&self, keys: &[u8]) -> std::result::Result<(), (usize, Errno)> {
-        self.check_known().map_err(|errno| (0, errno))?;
+    /// The number of entries that were deleted before the error, and the error:
+    /// [`MapError::Missing`] at the first missing key.
+    pub fn delete_batch(&self, keys: &[u8]) -> std::result::Result<(), (usize, MapError)> {
+        self.check_known().map_err(|error| (0, error))?;
         let count = match self.key_len() {
-            0 => return Err((0, Errno::EINVAL)),
-            key => u32::try_from(keys.len() / key).map_err(|_| (0, Errno::EINVAL))?,
+            0 => return Err((0, MapError::Invalid)),
+            key => u32::try_from(keys.len() / key).map_err(|_| (0, MapError::Invalid))?,
         };
         let mut attributes = MapBatch {
             keys: keys.as_ptr() as u64,
@@ -138,10 +138,10 @@ fn done(
     result: Result<libc::c_long>,
     attributes: &MapBatch,
     capacity: u32,
-) -> std::result::Result<(), (usize, Errno)> {
+) -> std::result::Result<(), (usize, MapError)> {
     match result {
         Ok(_) => Ok(()),
-        Err(errno) if attributes.count < capacity => Err((attributes.count as usize, errno)),
-        Err(errno) => Err((0, errno)),
+        Err(errno) if attributes.count < capacity => Err((attributes.count as usize, errno.into())),
+        Err(errno) => Err((0, errno.into())),
     }
 }

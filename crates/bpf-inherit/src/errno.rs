@@ -2,6 +2,9 @@
 
 pub use nix::errno::Errno;
 
+/// ENOTSUPP of the kernel, 524, which bpf(2) returns and C libraries do not have.
+pub(crate) const ENOTSUPP: Errno = Errno::UnknownErrno;
+
 /// The number behind an error of the standard library; EIO if the error has none.
 pub fn errno(error: std::io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
@@ -9,8 +12,7 @@ pub fn errno(error: std::io::Error) -> Errno {
 
 /// The C library's description of an error, in lower case unless it begins with an abbreviation.
 pub fn describe(errno: Errno) -> String {
-    // bpf(2) returns 524, the ENOTSUPP of the kernel, which C libraries do not describe.
-    if errno == Errno::UnknownErrno {
+    if errno == ENOTSUPP {
         return "not supported by the kernel for this type".into();
     }
     let words = std::io::Error::from_raw_os_error(errno as i32).to_string();
@@ -34,6 +36,6 @@ mod tests {
         assert_eq!(describe(Errno::EBADF), "bad file descriptor");
         assert_eq!(describe(Errno::EXDEV), "invalid cross-device link");
         assert_eq!(describe(Errno::EIO), "input/output error");
-        assert_eq!(describe(Errno::UnknownErrno), "not supported by the kernel for this type");
+        assert_eq!(describe(ENOTSUPP), "not supported by the kernel for this type");
     }
 }

@@ -18,6 +18,7 @@ pub mod inherited;
 mod kind;
 mod lock;
 pub mod map;
+mod map_error;
 pub mod map_type;
 pub mod mmap;
 pub mod object;
@@ -36,6 +37,7 @@ pub use child::{InheritError, InheritedObjects, Named, Objects, from_env, open_i
 pub use errno::{Errno, describe, errno};
 pub use kind::ObjectKind;
 pub use map::Map;
+pub use map_error::{MapError, MapResult};
 pub use map_type::MapType;
 pub use startup::{InheritedFd, Startup};
 

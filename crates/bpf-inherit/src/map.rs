@@ -4,7 +4,7 @@ use crate::attribute::{Command, MapElem, call, present};
 use crate::bpf::{MapInfo, MapSpec, map_create, map_info};
 use crate::cpus::possible_cpus;
 use crate::fd::{self, FdType};
-use crate::{AccessMode, Errno, ObjectKind, Result};
+use crate::{AccessMode, Errno, MapError, MapResult, ObjectKind, Result};
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::OnceLock;
@@ -114,61 +114,65 @@ impl Map {
     /// Copies the value of `key` into `value`; false if the key is missing.
     ///
     /// # Errors
-    /// EINVAL unless the buffers have [`Map::key_len`] and [`Map::value_len`] bytes; EPERM if the
-    /// file descriptor is write-only.
-    pub fn lookup(&self, key: &[u8], value: &mut [u8]) -> Result<bool> {
+    /// [`MapError::Invalid`] unless the buffers have [`Map::key_len`] and [`Map::value_len`] bytes;
+    /// [`MapError::Denied`] if the file descriptor is write-only.
+    pub fn lookup(&self, key: &[u8], value: &mut [u8]) -> MapResult<bool> {
         self.check_sizes(key, value.len())?;
         let mut attributes = self.element(key, value.as_mut_ptr() as u64, self.lock_flag()?);
         // SAFETY: both pointers refer to at least as many bytes as the map's sizes.
-        present(unsafe { call(Command::MapLookupElem, &mut attributes) })
+        present(unsafe { call(Command::MapLookupElem, &mut attributes) }).map_err(MapError::from)
     }
 
     /// Writes `value` at `key`; `flags` are BPF_ANY (0), BPF_NOEXIST (1) or BPF_EXIST (2).
     ///
     /// # Errors
-    /// As for [`Map::lookup`]; EPERM if the file descriptor is read-only or the map is frozen;
-    /// E2BIG if the map is full or the index is too large; EEXIST and ENOENT by `flags`.
-    pub fn update(&self, key: &[u8], value: &[u8], flags: u64) -> Result<()> {
+    /// As for [`Map::lookup`]; [`MapError::Denied`] if the file descriptor is read-only or the map is
+    /// frozen; [`MapError::PastEnd`] if the map is full or the index is too large;
+    /// [`MapError::Exists`] and [`MapError::Missing`] by `flags`.
+    pub fn update(&self, key: &[u8], value: &[u8], flags: u64) -> MapResult<()> {
         self.check_sizes(key, value.len())?;
         let mut attributes = self.element(key, value.as_ptr() as u64, flags | self.lock_flag()?);
         // SAFETY: both pointers refer to at least as many bytes as the map's sizes.
-        unsafe { call(Command::MapUpdateElem, &mut attributes) }.map(drop)
+        unsafe { call(Command::MapUpdateElem, &mut attributes) }?;
+        Ok(())
     }
 
     /// Deletes the entry of `key`; false if the key is missing.
-    pub fn delete(&self, key: &[u8]) -> Result<bool> {
+    pub fn delete(&self, key: &[u8]) -> MapResult<bool> {
         self.check_sizes(key, self.value_len())?;
         let mut attributes = self.element(key, 0, 0);
         // SAFETY: key has as many bytes as the map's key size.
-        present(unsafe { call(Command::MapDeleteElem, &mut attributes) })
+        present(unsafe { call(Command::MapDeleteElem, &mut attributes) }).map_err(MapError::from)
     }
 
     /// Writes the key after `key`, or the first key, to `next`; false at the end. If `key` is
     /// missing, the kernel returns the first key.
-    pub fn next_key(&self, key: Option<&[u8]>, next: &mut [u8]) -> Result<bool> {
+    pub fn next_key(&self, key: Option<&[u8]>, next: &mut [u8]) -> MapResult<bool> {
         self.check_sizes(key.unwrap_or(next), self.value_len())?;
         self.check_sizes(next, self.value_len())?;
         let mut attributes = self.element(key.unwrap_or_default(), next.as_mut_ptr() as u64, 0);
         // SAFETY: both pointers refer to as many bytes as the map's key size, or are null.
-        present(unsafe { call(Command::MapGetNextKey, &mut attributes) })
+        present(unsafe { call(Command::MapGetNextKey, &mut attributes) }).map_err(MapError::from)
     }
 
     /// Removes the next value from a queue or a stack, or the entry of `key` from a hash, and
     /// writes the value to `value`; false if the queue is empty or the key is missing.
-    pub fn take(&self, key: &[u8], value: &mut [u8]) -> Result<bool> {
+    pub fn take(&self, key: &[u8], value: &mut [u8]) -> MapResult<bool> {
         self.check_sizes(key, value.len())?;
         let mut attributes = self.element(key, value.as_mut_ptr() as u64, self.lock_flag()?);
         // SAFETY: both pointers refer to as many bytes as the map's sizes, or are null.
         present(unsafe { call(Command::MapLookupAndDeleteElem, &mut attributes) })
+            .map_err(MapError::from)
     }
 
     /// Makes the map read-only for bpf(2), permanently.
     ///
     /// # Errors
     /// EBUSY while the map is mapped for writing, or if it is already frozen.
-    pub fn freeze(&self) -> Result<()> {
+    pub fn freeze(&self) -> MapResult<()> {
         // SAFETY: no pointers.
-        unsafe { call(Command::MapFreeze, &mut self.element(&[], 0, 0)) }.map(drop)
+        unsafe { call(Command::MapFreeze, &mut self.element(&[], 0, 0)) }?;
+        Ok(())
     }
 
     /// The keys and values of the map, one after the other, in the map's order.
@@ -183,11 +187,11 @@ impl Map {
 
     /// An error if the sizes of the map's entries are uncertain: the kernel reads and writes as
     /// many bytes as the map type requires, whatever the size of the buffer.
-    pub(crate) fn check_known(&self) -> Result<()> {
+    pub(crate) fn check_known(&self) -> MapResult<()> {
         if !self.info.map_type.is_known() {
             // Entries of an unknown type may be larger than value_size, as entries of per-CPU maps
             // are.
-            return Err(Errno::EOPNOTSUPP);
+            return Err(MapError::Unsupported(Errno::EOPNOTSUPP));
         }
         if self.info.map_type.is_per_cpu() {
             self.cpus().map_err(|_| Errno::EIO)?;
@@ -196,10 +200,10 @@ impl Map {
     }
 
     /// An error unless the kernel reads and writes keys and values of exactly these lengths.
-    fn check_sizes(&self, key: &[u8], value_len: usize) -> Result<()> {
+    fn check_sizes(&self, key: &[u8], value_len: usize) -> MapResult<()> {
         self.check_known()?;
         let right = key.len() == self.key_len() && value_len == self.value_len();
-        if right { Ok(()) } else { Err(Errno::EINVAL) }
+        if right { Ok(()) } else { Err(MapError::Invalid) }
     }
 
     pub(crate) fn element(&self, key: &[u8], value: u64, flags: u64) -> MapElem {
@@ -218,7 +222,7 @@ pub struct Entries<'m> {
 }
 
 impl Iterator for Entries<'_> {
-    type Item = Result<(Vec<u8>, Vec<u8>)>;
+    type Item = MapResult<(Vec<u8>, Vec<u8>)>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let mut value = vec![0; self.map.value_len()];
@@ -228,7 +232,7 @@ impl Iterator for Entries<'_> {
             let found = match self.map.next_key(self.key.as_deref(), &mut next) {
                 Ok(true) => self.map.lookup(&next, &mut value),
                 Ok(false) => break,
-                Err(errno) => Err(errno),
+                Err(error) => Err(error),
             };
             match found {
                 Ok(found) => {
@@ -237,9 +241,9 @@ impl Iterator for Entries<'_> {
                         return Some(Ok((next, value)));
                     }
                 }
-                Err(errno) => {
+                Err(error) => {
                     self.left = 0;
-                    return Some(Err(errno));
+                    return Some(Err(error));
                 }
             }
         }

@@ -2,7 +2,7 @@
 //! deleted.
 
 use super::seen::SeenKeys;
-use bpf_inherit::{Errno, Result};
+use bpf_inherit::{Errno, MapError, MapResult};
 
 /// How often a call is repeated after the kernel started over: a writer that replaces a key by
 /// deleting and adding it does so within microseconds.
@@ -47,17 +47,17 @@ impl Steps {
     /// [`Map::next_key`]: bpf_inherit::Map::next_key
     pub fn next(
         &mut self,
-        mut next_key: impl FnMut(Option<&[u8]>, &mut [u8]) -> Result<bool>,
+        mut next_key: impl FnMut(Option<&[u8]>, &mut [u8]) -> MapResult<bool>,
         seen: &mut SeenKeys,
         budget: &mut StepBudget,
         key: &mut [u8],
-    ) -> Result<bool> {
+    ) -> MapResult<bool> {
         let mut retries = RETRIES;
         while next_key(self.last.as_deref(), key)? {
             let is_new = seen.add(key);
             if !is_new {
                 if !budget.take(1) {
-                    return Err(Errno::EAGAIN);
+                    return Err(MapError::Other(Errno::EAGAIN));
                 }
                 if retries > 0 && self.first.as_deref() == Some(&*key) {
                     retries -= 1;
@@ -93,7 +93,7 @@ mod tests {
     }
 
     /// Walks over a hash of all keys below [`KEYS`]. Returns the keys, and the end of the walk.
-    fn walk(mut change: impl FnMut(u8) -> KeyChange) -> (Vec<u8>, Result<()>) {
+    fn walk(mut change: impl FnMut(u8) -> KeyChange) -> (Vec<u8>, MapResult<()>) {
         let mut present = [true; KEYS as usize];
         let mut next_key = |from: Option<&[u8]>, key: &mut [u8]| {
             let mut from = from.map(|from| from[0]).filter(|from| present[usize::from(*from)]);
@@ -144,7 +144,7 @@ mod tests {
             calls += 1;
             if key >= 50 { KeyChange::Replaced } else { KeyChange::Unchanged }
         });
-        assert_eq!((found, end), ((0..=50).collect(), Err(Errno::EAGAIN)));
+        assert_eq!((found, end), ((0..=50).collect(), Err(MapError::Other(Errno::EAGAIN))));
         assert!(calls < 64 * 100 + 4096 + 100, "{calls}");
     }
 }

@@ -5,7 +5,7 @@ use crate::cli::map::arguments::{self, MapArguments};
 use crate::cli::map::session::Session;
 use crate::text::escape;
 use anyhow::bail;
-use bpf_inherit::{AccessMode, Errno};
+use bpf_inherit::{AccessMode, MapError};
 use clap::{ArgMatches, Command};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -46,8 +46,8 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
         let missing = match target.map.delete(key) {
             Ok(found) => !found,
             // A key past the end of the slots, and an empty slot of a sockmap.
-            Err(Errno::EINVAL | Errno::E2BIG) if kind.is_walked_by_index() => true,
-            Err(errno) => return Err(target.explain_delete("del", errno)),
+            Err(MapError::Invalid | MapError::PastEnd) if kind.is_walked_by_index() => true,
+            Err(error) => return Err(target.explain_delete("del", error)),
         };
         if missing {
             let text = escape(text.as_bytes());

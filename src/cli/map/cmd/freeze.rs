@@ -4,7 +4,7 @@ use crate::cli::map::arguments::{self, MapArguments};
 use crate::cli::map::session::Session;
 use crate::error::{Cause, Error};
 use crate::map::state::MapState;
-use bpf_inherit::{AccessMode, Errno, fd};
+use bpf_inherit::{AccessMode, Errno, MapError, fd};
 use clap::{ArgMatches, Command};
 use std::ffi::OsStr;
 use std::os::fd::AsFd;
@@ -30,19 +30,19 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
     if MapState::read(&target.map).map_err(|errno| fail(errno.into()))?.frozen {
         return Ok(0);
     }
-    target.map.freeze().map_err(|errno| {
+    target.map.freeze().map_err(|error| {
         let read_only = fd::access_mode(target.map.as_fd()) == Ok(AccessMode::ReadOnly);
-        fail(match errno {
-            Errno::EPERM if read_only => Cause::Hint(errno, "the descriptor is read-only"),
-            Errno::EPERM => Cause::Hint(errno, "CAP_BPF is needed"),
-            Errno::EBUSY => Cause::Hint(errno, "it is mapped for writing, or being written"),
-            // 524 is for these and for struct_ops maps, whose values have no BTF of the map's own.
-            Errno::UnknownErrno if target.map.info().btf_value_type_id != 0 => {
+        fail(match error {
+            MapError::Denied if read_only => Cause::Hint(error.into(), "the descriptor is read-only"),
+            MapError::Denied => Cause::Hint(error.into(), "CAP_BPF is needed"),
+            MapError::Other(errno @ Errno::EBUSY) => Cause::Hint(errno, "it is mapped for writing, or being written"),
+            // That is for these and for struct_ops maps, whose values have no BTF of the map's own.
+            MapError::Unsupported(_) if target.map.info().btf_value_type_id != 0 => {
                 "the kernel refuses to freeze a map whose values contain a lock, a timer or another \
                  kernel field"
                     .into()
             }
-            errno => errno.into(),
+            _ => error.into(),
         })
     })?;
     Ok(0)

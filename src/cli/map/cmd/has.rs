@@ -30,7 +30,7 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
     // A lookup in a bloom filter reads the value from the buffer that other types write it to.
     let mut bytes = target.value(args.value)?;
     let found = target.map.lookup(&[], &mut bytes);
-    match found.map_err(|errno| target.cannot_read("has", errno))? {
+    match found.map_err(|error| target.cannot_read("has", error))? {
         true => Ok(0),
         false => Ok(exit::ABSENT),
     }

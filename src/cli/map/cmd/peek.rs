@@ -49,7 +49,7 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
     let target = session.open(&args.map, AccessMode::ReadOnly)?;
     target.require_type("peek", &TYPES, "use get")?;
     print_next(&target, &args, &mut session.out, |value| {
-        target.map.lookup(&[], value).map_err(|errno| target.cannot_read("peek", errno))
+        target.map.lookup(&[], value).map_err(|error| target.cannot_read("peek", error))
     })
 }
 

@@ -23,9 +23,9 @@ pub fn run(Args(args): Args, session: &mut Session) -> anyhow::Result<u8> {
     let target = session.open(&args.map, AccessMode::ReadWrite)?;
     target.require_type("pop", &peek::TYPES, "use get and del")?;
     peek::print_next(&target, &args, &mut session.out, |value| {
-        target.map.take(&[], value).map_err(|errno| match fd::access_mode(target.map.as_fd()) {
-            Ok(AccessMode::WriteOnly) => target.cannot_read("pop", errno),
-            _ => target.cannot_write("pop", errno),
+        target.map.take(&[], value).map_err(|error| match fd::access_mode(target.map.as_fd()) {
+            Ok(AccessMode::WriteOnly) => target.cannot_read("pop", error),
+            _ => target.cannot_write("pop", error),
         })
     })
 }

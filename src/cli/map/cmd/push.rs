@@ -5,7 +5,7 @@ use crate::cli::map::session::Session;
 use crate::cli::map::target::Target;
 use crate::error::Error;
 use anyhow::{anyhow, bail};
-use bpf_inherit::{AccessMode, Errno, MapType};
+use bpf_inherit::{AccessMode, MapError, MapType};
 use clap::{ArgMatches, Command};
 use std::ffi::OsStr;
 
@@ -47,19 +47,19 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
     let values: Vec<Vec<u8>> = values.collect::<anyhow::Result<_>>()?;
     for (done, bytes) in values.iter().enumerate() {
         let pushed = target.map.update(&[], bytes, if args.force { DROP_OLDEST } else { 0 });
-        pushed.map_err(|errno| explain(&target, errno, done, values.len()))?;
+        pushed.map_err(|error| explain(&target, error, done, values.len()))?;
     }
     Ok(0)
 }
 
-fn explain(target: &Target, errno: Errno, done: usize, all: usize) -> anyhow::Error {
+fn explain(target: &Target, error: MapError, done: usize, all: usize) -> anyhow::Error {
     let entries = target.map.info().max_entries;
     let so_far = if all > 1 { format!("; {done} of {all} went in") } else { String::new() };
-    match errno {
-        Errno::E2BIG => {
+    match error {
+        MapError::PastEnd => {
             let cause = format!("full ({entries} entries; --force drops the oldest){so_far}");
             Error::new(&target.label, "push", cause).into()
         }
-        errno => anyhow!("{}{so_far}", target.cannot_write("push", errno)),
+        _ => anyhow!("{}{so_far}", target.cannot_write("push", error)),
     }
 }

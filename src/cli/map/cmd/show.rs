@@ -4,7 +4,7 @@ use crate::bpffs::pins;
 use crate::cli::map::arguments::{self, MapArguments};
 use crate::cli::map::output::warn_if_incomplete;
 use crate::cli::map::session::Session;
-use crate::error::Error;
+use crate::error::{Cause, Error};
 use crate::map::flags;
 use crate::map::state::MapState;
 use crate::map::usage;
@@ -38,17 +38,15 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
     };
     let out = &mut session.out;
     let map = &target.map;
-    let fail = |operation| {
-        let label = &target.label;
-        move |errno| Error::new(label, operation, errno)
-    };
+    let fail = |operation, cause: Cause| Error::new(&target.label, operation, cause);
     let id = map.info().id;
     let (mut pinned, missing) = pins::by_id(&session.bpffs);
     let pins = pinned.remove(&id).map(|(_, pins)| pins);
     let shown = ShownMap {
         info: map.info(),
-        state: MapState::read(map).map_err(fail("read fdinfo"))?,
-        access: fd::access_mode(map.as_fd()).map_err(fail("read access mode"))?,
+        state: MapState::read(map).map_err(|errno| fail("read fdinfo", errno.into()))?,
+        access: fd::access_mode(map.as_fd())
+            .map_err(|errno| fail("read access mode", errno.into()))?,
         layout: &target.layout,
         layout_source: target.origin.source(),
         whole: Whole { flags: flags::list_names(map.info().flags), pins: pins.unwrap_or_default() },
@@ -56,7 +54,7 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
             true => Some(target.cpus()?.numbers().len()),
             false => None,
         },
-        used: usage::count_used(map).map_err(fail("count"))?,
+        used: usage::count_used(map).map_err(|error| fail("count", error.into()))?,
     };
     match args.json {
         true => out.data.extend(show::json(&shown)),

@@ -2,8 +2,7 @@
 
 use super::opened::Target;
 use anyhow::bail;
-use bpf_inherit::Errno;
-use bpf_inherit::MapType;
+use bpf_inherit::{MapError, MapType};
 
 /// The condition for a write. The numbers are the kernel's flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,11 +34,11 @@ impl Target {
         }
         match (self.map.update(key, value, condition as u64), condition) {
             (Ok(()), _) => Ok(true),
-            (Err(Errno::EEXIST), Condition::Absent) => Ok(false),
-            (Err(Errno::ENOENT), Condition::Present) => Ok(false),
+            (Err(MapError::Exists), Condition::Absent) => Ok(false),
+            (Err(MapError::Missing), Condition::Present) => Ok(false),
             // Past the end of an array there is no key.
-            (Err(Errno::E2BIG), Condition::Present) if kind.is_indexed() => Ok(false),
-            (Err(errno), _) => Err(self.cannot_write(operation, errno).into()),
+            (Err(MapError::PastEnd), Condition::Present) if kind.is_indexed() => Ok(false),
+            (Err(error), _) => Err(self.cannot_write(operation, error).into()),
         }
     }
 

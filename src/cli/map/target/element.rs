@@ -6,9 +6,7 @@ use super::origin::LayoutPart;
 use crate::error::{Cause, Error};
 use crate::text::escape;
 use anyhow::{Context, anyhow, bail};
-use bpf_inherit::AccessMode;
-use bpf_inherit::describe;
-use bpf_inherit::{Errno, fd};
+use bpf_inherit::{AccessMode, Errno, MapError, fd};
 use bpf_layout::{Type, parse};
 use std::ffi::OsStr;
 use std::os::fd::AsFd;
@@ -60,7 +58,7 @@ impl Target {
     pub fn lookup(&self, operation: &'static str, key: &[u8]) -> anyhow::Result<Option<Vec<u8>>> {
         let mut value = vec![0; self.map.value_len()];
         let found = self.map.lookup(key, &mut value);
-        let found = found.map_err(|errno| self.cannot_read(operation, errno))?;
+        let found = found.map_err(|error| self.cannot_read(operation, error))?;
         Ok(found.then_some(value))
     }
 
@@ -68,71 +66,73 @@ impl Target {
     pub fn check_readable(&self, operation: &'static str) -> anyhow::Result<()> {
         let info = self.map.info();
         match info.map_type.hides_values(info.value_size) {
-            true => Err(self.cannot_read(operation, Errno::EOPNOTSUPP).into()),
+            true => {
+                Err(self.cannot_read(operation, MapError::Unsupported(Errno::EOPNOTSUPP)).into())
+            }
             false => Ok(()),
         }
     }
 
     /// Why the kernel refused to read.
-    pub fn cannot_read(&self, operation: &'static str, errno: Errno) -> Error {
-        let cause = match errno {
-            Errno::EPERM => Cause::Hint(errno, "the descriptor is write-only"),
-            errno => self.explain(errno, advice::reading(self.map.info().map_type)),
+    pub fn cannot_read(&self, operation: &'static str, error: MapError) -> Error {
+        let cause = match error {
+            MapError::Denied => Cause::Hint(error.into(), "the descriptor is write-only"),
+            _ => self.explain(error, advice::reading(self.map.info().map_type)),
         };
         Error::new(&self.label, operation, cause)
     }
 
     /// Why the kernel refused to write.
-    pub fn cannot_write(&self, operation: &'static str, errno: Errno) -> Error {
+    pub fn cannot_write(&self, operation: &'static str, error: MapError) -> Error {
         let kind = self.map.info().map_type;
         let entries = self.map.info().max_entries;
         let read_only = || fd::access_mode(self.map.as_fd()) == Ok(AccessMode::ReadOnly);
-        let cause = match errno {
-            Errno::EPERM if read_only() => Cause::Hint(errno, "the descriptor is read-only"),
-            Errno::EPERM => Cause::Hint(errno, "the map is frozen"),
-            Errno::E2BIG if kind.is_indexed() => {
+        let cause = match error {
+            MapError::Denied if read_only() => {
+                Cause::Hint(error.into(), "the descriptor is read-only")
+            }
+            MapError::Denied => Cause::Hint(error.into(), "the map is frozen"),
+            MapError::PastEnd if kind.is_indexed() => {
                 format!("no room: the key is past its end ({entries} entries)").into()
             }
             // A trie has its own number for it.
-            Errno::E2BIG | Errno::ENOSPC if kind.holds_data() || kind.holds_maps() => {
+            MapError::PastEnd | MapError::NoRoom if kind.holds_data() || kind.holds_maps() => {
                 Cause::NoRoom(format!("no room: the map is full ({entries} entries)"))
             }
-            errno => self.explain(errno, advice::writing(kind)),
+            _ => self.explain(error, advice::writing(kind)),
         };
         Error::new(&self.label, operation, cause)
     }
 
     /// Why elements could not be deleted.
-    pub fn explain_delete(&self, operation: &'static str, errno: Errno) -> anyhow::Error {
+    pub fn explain_delete(&self, operation: &'static str, error: MapError) -> anyhow::Error {
         let kind = self.map.info().map_type.name();
         let access = fd::access_mode(self.map.as_fd());
-        let cause = match errno {
-            Errno::EPERM if access == Ok(AccessMode::ReadOnly) => {
-                Cause::Hint(errno, "the descriptor is read-only")
+        let cause = match error {
+            MapError::Denied if access == Ok(AccessMode::ReadOnly) => {
+                Cause::Hint(error.into(), "the descriptor is read-only")
             }
-            Errno::EPERM if access == Ok(AccessMode::WriteOnly) => {
-                Cause::Hint(errno, "the descriptor is write-only")
+            MapError::Denied if access == Ok(AccessMode::WriteOnly) => {
+                Cause::Hint(error.into(), "the descriptor is write-only")
             }
-            Errno::EPERM => Cause::Hint(errno, "the map is frozen"),
-            Errno::EINVAL | Errno::EOPNOTSUPP | Errno::UnknownErrno => {
+            MapError::Denied => Cause::Hint(error.into(), "the map is frozen"),
+            MapError::Invalid | MapError::Unsupported(_) => {
                 format!("the elements of this {kind} cannot be deleted").into()
             }
-            _ => return self.explain_walk(operation, errno),
+            _ => return self.explain_walk(operation, error),
         };
         Error::new(&self.label, operation, cause).into()
     }
 
-    fn explain(&self, errno: Errno, advice: Option<&str>) -> Cause {
+    fn explain(&self, error: MapError, advice: Option<&str>) -> Cause {
         let kind = self.map.info().map_type.with_article();
-        match (errno, advice) {
-            (Errno::EOPNOTSUPP | Errno::UnknownErrno, None) => {
-                format!("not possible with {kind}").into()
-            }
-            (Errno::EOPNOTSUPP | Errno::UnknownErrno | Errno::ENOSPC, Some(advice)) => {
+        match (error, advice) {
+            (MapError::Unsupported(_), None) => format!("not possible with {kind}").into(),
+            (MapError::Unsupported(_) | MapError::NoRoom, Some(advice)) => {
                 format!("not possible with {kind}: {advice}").into()
             }
-            (Errno::ENOMEM | Errno::EFAULT, _) | (_, None) => errno.into(),
-            (errno, Some(advice)) => format!("{} ({kind}: {advice})", describe(errno)).into(),
+            (MapError::Other(Errno::ENOMEM | Errno::EFAULT), _) | (_, None) => error.into(),
+            (error, Some(advice)) => format!("{error} ({kind}: {advice})").into(),
         }
     }
 }

@@ -5,10 +5,8 @@ use super::opened::Target;
 use crate::error::{Cause, Error};
 use crate::map::scan::{Chunk, Scan};
 use anyhow::bail;
-use bpf_inherit::Map;
-use bpf_inherit::Startup;
 use bpf_inherit::mmap::Mapped;
-use bpf_inherit::{AccessMode, Errno};
+use bpf_inherit::{AccessMode, Errno, Map, MapError, Startup};
 use bpf_layout::Type;
 use std::ffi::OsStr;
 use std::path::Path;
@@ -53,15 +51,15 @@ impl Target {
     }
 
     /// Why the elements could not be gone through.
-    pub fn explain_walk(&self, operation: &'static str, errno: Errno) -> anyhow::Error {
+    pub fn explain_walk(&self, operation: &'static str, error: MapError) -> anyhow::Error {
         let kind = self.map.info().map_type.with_article();
-        let cause: Cause = match errno {
-            Errno::EPERM => Cause::Hint(errno, "the descriptor is write-only"),
-            Errno::EAGAIN => "it changes faster than it can be read: keys may be missing".into(),
-            Errno::EOPNOTSUPP | Errno::UnknownErrno => {
-                format!("the elements of {kind} cannot be read").into()
+        let cause: Cause = match error {
+            MapError::Denied => Cause::Hint(error.into(), "the descriptor is write-only"),
+            MapError::Other(Errno::EAGAIN) => {
+                "it changes faster than it can be read: keys may be missing".into()
             }
-            errno => errno.into(),
+            MapError::Unsupported(_) => format!("the elements of {kind} cannot be read").into(),
+            _ => error.into(),
         };
         Error::new(&self.label, operation, cause).into()
     }
@@ -82,7 +80,7 @@ impl<'t> Walk<'t> {
         writable: Option<&'t Map>,
     ) -> anyhow::Result<Walk<'t>> {
         let scan = Scan::with_writable(&target.map, writable);
-        let scan = scan.map_err(|errno| target.explain_walk(operation, errno))?;
+        let scan = scan.map_err(|error| target.explain_walk(operation, error))?;
         Ok(Walk { target, operation, scan })
     }
 
@@ -93,6 +91,6 @@ impl<'t> Walk<'t> {
 
     /// The next elements; None at the end.
     pub fn next(&mut self) -> anyhow::Result<Option<Chunk<'_>>> {
-        self.scan.next().map_err(|errno| self.target.explain_walk(self.operation, errno))
+        self.scan.next().map_err(|error| self.target.explain_walk(self.operation, error))
     }
 }

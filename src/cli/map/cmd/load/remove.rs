@@ -3,7 +3,7 @@
 use crate::cli::map::target::Condition;
 use crate::cli::map::target::Target;
 use crate::cli::map::target::cpus::Placement;
-use bpf_inherit::Errno;
+use bpf_inherit::{MapError, MapResult};
 
 /// How many keys one call gets.
 const BATCH: usize = 4096;
@@ -37,7 +37,7 @@ impl<'t> Removals<'t> {
         match self.target.map.info().map_type.keeps_elements() {
             true => keys.chunks_exact(key_len).try_for_each(|key| self.set_to_zero(key))?,
             false => {
-                self.delete(keys).map_err(|errno| self.target.cannot_write("remove", errno))?;
+                self.delete(keys).map_err(|error| self.target.cannot_write("remove", error))?;
             }
         }
         self.done += keys.len();
@@ -57,19 +57,19 @@ impl<'t> Removals<'t> {
         target.write("remove", key, &zeros, Condition::Any).map(drop)
     }
 
-    fn delete(&self, mut keys: &[u8]) -> Result<(), Errno> {
+    fn delete(&self, mut keys: &[u8]) -> MapResult<()> {
         let (map, key_len) = (&self.target.map, self.target.map.key_len());
         while !keys.is_empty() {
             let some = &keys[..keys.len().min(BATCH * key_len)];
             let done = match map.delete_batch(some) {
                 Ok(()) => some.len(),
-                Err((done, Errno::ENOENT)) => (done + 1) * key_len,
-                Err((0, Errno::UnknownErrno | Errno::EOPNOTSUPP)) => {
+                Err((done, MapError::Missing)) => (done + 1) * key_len,
+                Err((0, MapError::Unsupported(_))) => {
                     return keys
                         .chunks_exact(key_len)
                         .try_for_each(|key| map.delete(key).map(drop));
                 }
-                Err((_, errno)) => return Err(errno),
+                Err((_, error)) => return Err(error),
             };
             keys = &keys[done..];
         }

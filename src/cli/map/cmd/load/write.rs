@@ -7,7 +7,7 @@ use crate::cli::map::target::Condition;
 use crate::cli::map::target::Target;
 use crate::cli::map::target::cpus::Placement;
 use crate::error::Error;
-use bpf_inherit::Errno;
+use bpf_inherit::MapError;
 
 /// How many elements, and how many bytes of values, one call gets.
 const BATCH: usize = 4096;
@@ -108,10 +108,10 @@ impl<'t> Writer<'t> {
         pick: impl Fn(usize) -> usize,
     ) -> Result<(), RefusedElement> {
         let target = self.target;
-        let refused = |position, errno| RefusedElement {
+        let refused = |position, error| RefusedElement {
             element: pick(position),
             position,
-            error: target.cannot_write("load", errno).into(),
+            error: target.cannot_write("load", error).into(),
         };
         self.gather(all, count, &pick);
         if self.batches {
@@ -120,10 +120,10 @@ impl<'t> Writer<'t> {
                     self.written += count;
                     return Ok(());
                 }
-                Err((0, Errno::UnknownErrno | Errno::EOPNOTSUPP)) => self.batches = false,
-                Err((done, errno)) => {
+                Err((0, MapError::Unsupported(_))) => self.batches = false,
+                Err((done, error)) => {
                     self.written += done;
-                    return Err(refused(done, errno));
+                    return Err(refused(done, error));
                 }
             }
         }
@@ -147,8 +147,8 @@ impl<'t> Writer<'t> {
             }
             match target.map.update(all.keys(element, 1), value, self.flags) {
                 Ok(()) => self.written += 1,
-                Err(Errno::EEXIST) if self.flags == NOEXIST => self.kept += 1,
-                Err(errno) => return Err(refused(position, errno)),
+                Err(MapError::Exists) if self.flags == NOEXIST => self.kept += 1,
+                Err(error) => return Err(refused(position, error)),
             }
         }
         Ok(())
