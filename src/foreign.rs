@@ -84,11 +84,11 @@ impl ForeignName {
 /// A layout that has not been checked against the map.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForeignLayout {
-    content: Content,
+    content: LayoutContent,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Content {
+enum LayoutContent {
     Text {
         text: Vec<u8>,
         /// The source of the layout, for messages, escaped.
@@ -100,13 +100,13 @@ enum Content {
 
 impl ForeignLayout {
     pub fn new(text: impl Into<Vec<u8>>, label: impl Into<String>) -> ForeignLayout {
-        let content = Content::Text { text: text.into(), label: label.into() };
+        let content = LayoutContent::Text { text: text.into(), label: label.into() };
         ForeignLayout { content }
     }
 
     /// The layout of the BTF with which the map was created, or with which it was compared.
     pub fn of_btf(layout: Layout) -> ForeignLayout {
-        ForeignLayout { content: Content::Btf(layout) }
+        ForeignLayout { content: LayoutContent::Btf(layout) }
     }
 
     /// The layout if it fits the sizes of the map; else a warning.
@@ -114,9 +114,9 @@ impl ForeignLayout {
     /// For the environment of this process, which wins over BTF.
     pub fn fit(self, map: &MapInfo) -> Result<Layout, String> {
         match self.content {
-            Content::Text { text, label } => parse_layout_for(&text, map)
+            LayoutContent::Text { text, label } => parse_layout_for(&text, map)
                 .map_err(|why| format!("{label}: {why}: the layout is dropped")),
-            Content::Btf(layout) => Ok(layout),
+            LayoutContent::Btf(layout) => Ok(layout),
         }
     }
 
@@ -126,7 +126,7 @@ impl ForeignLayout {
         map: &MapInfo,
         layouts: &mut Layouts,
     ) -> (Option<(Layout, LayoutSource)>, Option<String>) {
-        if let Content::Btf(layout) = self.content {
+        if let LayoutContent::Btf(layout) = self.content {
             return (Some((layout, LayoutSource::Btf)), None);
         }
         let (fitting, warning) = match self.fit(map) {

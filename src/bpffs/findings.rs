@@ -1,7 +1,7 @@
 //! Probable mistakes in a BPF file system: modes, and pins that nothing uses.
 
 use super::holders;
-use super::survey::{Content, File};
+use super::survey::{File, FileContent};
 use bpf_inherit::bpf::{
     MapInfo, map_by_id, map_info, next_program_id, program_by_id, program_maps,
 };
@@ -60,27 +60,27 @@ pub fn all<'f>(files: &'f [File], programs: Option<&Programs>) -> Vec<(&'f File,
     for file in files {
         let mut add = |finding| findings.push((file, finding));
         match &file.content {
-            Content::Directory | Content::Unread(_) | Content::TooDeep => {
+            FileContent::Directory | FileContent::Unread(_) | FileContent::TooDeep => {
                 if file.mode & 0o002 != 0 {
                     add(Finding::OpenDirectory);
                 }
                 continue;
             }
-            Content::Symlink(_) => continue,
-            Content::Pin(_) | Content::Unopened(_) if file.mode & 0o002 != 0 => {
+            FileContent::Symlink(_) => continue,
+            FileContent::Pin(_) | FileContent::Unopened(_) if file.mode & 0o002 != 0 => {
                 add(Finding::OpenPin);
             }
-            Content::Pin(_) | Content::Unopened(_) => {}
+            FileContent::Pin(_) | FileContent::Unopened(_) => {}
         }
         match &file.content {
-            Content::Pin(Info::Link(info)) if info.link_type != ITERATOR => {
-                let is_same = |other: &&File| matches!(&other.content, Content::Pin(Info::Link(link)) if link.id == info.id);
+            FileContent::Pin(Info::Link(info)) if info.link_type != ITERATOR => {
+                let is_same = |other: &&File| matches!(&other.content, FileContent::Pin(Info::Link(link)) if link.id == info.id);
                 if files.iter().filter(is_same).count() == 1 {
                     add(Finding::OnlyPin(info.id));
                 }
             }
-            Content::Pin(Info::Map(info, _)) => {
-                let is_same = |other: &&File| matches!(&other.content, Content::Pin(Info::Map(map, _)) if map.id == info.id);
+            FileContent::Pin(Info::Map(info, _)) => {
+                let is_same = |other: &&File| matches!(&other.content, FileContent::Pin(Info::Map(map, _)) if map.id == info.id);
                 let mut others = files.iter().filter(is_same);
                 if let Some(other) = others.find(|other| other.mode != file.mode) {
                     add(Finding::OtherMode(other));

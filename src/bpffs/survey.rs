@@ -21,11 +21,11 @@ pub struct File {
     pub mode: u32,
     pub uid: u32,
     pub gid: u32,
-    pub content: Content,
+    pub content: FileContent,
 }
 
 #[derive(Debug)]
-pub enum Content {
+pub enum FileContent {
     Directory,
     /// A directory whose files are unknown.
     Unread(Errno),
@@ -44,7 +44,7 @@ pub fn all(root: &Path) -> Result<Vec<File>, Errno> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let directory = open(root, flags, Mode::empty())?;
     let names = list(&directory)?;
-    let mut files = vec![File::new(root, &fstat(&directory)?, Content::Directory)];
+    let mut files = vec![File::new(root, &fstat(&directory)?, FileContent::Directory)];
     below(&directory, root, &names, 0, &mut files);
     Ok(files)
 }
@@ -56,7 +56,7 @@ fn below(directory: &OwnedFd, path: &Path, names: &[CString], depth: usize, file
         let Ok(stat) = stat else { continue };
         match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
             SFlag::S_IFDIR if depth == MAX_DEPTH => {
-                files.push(File::new(&path, &stat, Content::TooDeep));
+                files.push(File::new(&path, &stat, FileContent::TooDeep));
             }
             SFlag::S_IFDIR => {
                 let flags =
@@ -64,20 +64,20 @@ fn below(directory: &OwnedFd, path: &Path, names: &[CString], depth: usize, file
                 let opened = openat(directory, name.as_c_str(), flags, Mode::empty());
                 match opened.and_then(|inner| list(&inner).map(|names| (inner, names))) {
                     Ok((inner, names)) => {
-                        files.push(File::new(&path, &stat, Content::Directory));
+                        files.push(File::new(&path, &stat, FileContent::Directory));
                         below(&inner, &path, &names, depth + 1, files);
                     }
                     Err(Errno::ENOENT) => {}
-                    Err(errno) => files.push(File::new(&path, &stat, Content::Unread(errno))),
+                    Err(errno) => files.push(File::new(&path, &stat, FileContent::Unread(errno))),
                 }
             }
             SFlag::S_IFLNK => {
                 let Ok(target) = readlinkat(directory, name.as_c_str()) else { continue };
-                files.push(File::new(&path, &stat, Content::Symlink(target.into_vec())));
+                files.push(File::new(&path, &stat, FileContent::Symlink(target.into_vec())));
             }
             _ => {
                 let content =
-                    open_pin(directory, name).map_or_else(Content::Unopened, Content::Pin);
+                    open_pin(directory, name).map_or_else(FileContent::Unopened, FileContent::Pin);
                 files.push(File::new(&path, &stat, content));
             }
         }
@@ -111,7 +111,7 @@ fn list(directory: &OwnedFd) -> Result<Vec<CString>, Errno> {
 }
 
 impl File {
-    fn new(path: &Path, stat: &FileStat, content: Content) -> File {
+    fn new(path: &Path, stat: &FileStat, content: FileContent) -> File {
         let FileStat { st_mode, st_uid: uid, st_gid: gid, .. } = *stat;
         File { path: path.to_owned(), mode: st_mode & 0o7777, uid, gid, content }
     }

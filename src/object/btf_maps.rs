@@ -1,7 +1,7 @@
 //! Maps that BTF declares: variables in the section `.maps`, of structs whose members are pointers.
 //! A number is the length of an array that is pointed to; `bpf_helpers.h` has the macros.
 
-use super::declaration::{Declaration, Inner, Pinning, Slot};
+use super::declaration::{Declaration, InnerMap, Pinning, Slot};
 use super::elf::Elf;
 use super::error::ObjectError;
 use bpf_inherit::MapType;
@@ -164,7 +164,7 @@ impl Reader<'_, '_> {
                 let map = Declaration { name, section: SECTION.into(), ..Default::default() };
                 let mut reader = Reader { btf: self.btf, map, slots: None };
                 reader.members(&members, true)?;
-                self.map.inner = Some(Inner::Definition(Box::new(reader.map)));
+                self.map.inner = Some(InnerMap::Definition(Box::new(reader.map)));
             }
             (true, _) => return Err("not pointers to maps".into()),
             (false, _) => return Err("not pointers to programs".into()),

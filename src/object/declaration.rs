@@ -23,7 +23,7 @@ pub struct Declaration {
     /// The id that tc's loader exports the map with.
     pub id: Option<u32>,
     /// The map that the inner maps of a map of maps are like.
-    pub inner: Option<Inner>,
+    pub inner: Option<InnerMap>,
     /// What the slots of a map of maps or programs contain at first.
     pub slots: Vec<(u32, Slot)>,
     /// The variables of a data section; None for other maps.
@@ -43,7 +43,7 @@ pub enum Pinning {
 
 /// The map that inner maps are like.
 #[derive(Debug)]
-pub enum Inner {
+pub enum InnerMap {
     Definition(Box<Declaration>),
     /// Another map of the object, by its place.
     Map(usize),
@@ -85,7 +85,7 @@ impl Declaration {
         if self.map_type == MapType::PERF_EVENT_ARRAY {
             self.value_size = 4;
         }
-        if let Some(Inner::Definition(inner)) = &mut self.inner {
+        if let Some(InnerMap::Definition(inner)) = &mut self.inner {
             inner.settle_sizes();
         }
     }

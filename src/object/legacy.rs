@@ -5,7 +5,7 @@
 //! `struct bpf_elf_map` the id, the pinning, and the id and the index of an inner map. Fields
 //! that a shorter struct lacks are 0, as for tc.
 
-use super::declaration::{Declaration, Inner, Pinning, Slot};
+use super::declaration::{Declaration, InnerMap, Pinning, Slot};
 use super::elf::{Elf, Section};
 use super::error::ObjectError;
 use bpf_inherit::MapType;
@@ -153,7 +153,7 @@ fn fill_slots(definitions: &[Definition], maps: &mut [Declaration]) -> Result<()
         });
         let slots = slots.collect();
         maps[at].slots = slots;
-        maps[at].inner = Some(Inner::Map(first));
+        maps[at].inner = Some(InnerMap::Map(first));
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ mod error;
 mod legacy;
 mod program;
 
-pub use declaration::{Declaration, Inner, Pinning, Slot};
+pub use declaration::{Declaration, InnerMap, Pinning, Slot};
 pub use error::ObjectError;
 pub use program::Program;
 

@@ -1,6 +1,6 @@
 //! Real objects, and real objects with damage.
 
-use super::{Declaration, Inner, Object, Pinning, Slot};
+use super::{Declaration, InnerMap, Object, Pinning, Slot};
 use bpf_layout::Btf;
 
 macro_rules! fixture {
@@ -73,7 +73,7 @@ fn btf_maps_have_every_attribute() {
     let slots = [(1, place("second")), (3, place("first"))];
     let slots = slots.map(|(slot, map)| (slot, Slot::Map(map.expect("declared"))));
     assert_eq!(tables.slots, slots);
-    let Some(Inner::Definition(inner)) = &map(&object, "rooms").inner else { panic!() };
+    let Some(InnerMap::Definition(inner)) = &map(&object, "rooms").inner else { panic!() };
     assert_eq!((&*inner.name, inner.max_entries, inner.value_size), ("rooms.inner", 8, 4));
 
     let rodata = map(&object, "declared.rodata").data.as_ref().expect("variables");
@@ -109,7 +109,7 @@ fn tc_maps_have_ids_pinning_and_inner_maps() {
     ];
     assert_eq!(declared, want);
     let outer = map(&object, "outer");
-    assert!(matches!(outer.inner, Some(Inner::Map(2))));
+    assert!(matches!(outer.inner, Some(InnerMap::Map(2))));
     assert_eq!(outer.slots, [(1, Slot::Map(2))]);
 }
 

@@ -2,7 +2,7 @@
 
 use super::document;
 use super::table::align;
-use crate::bpffs::survey::{Content, File};
+use crate::bpffs::survey::{File, FileContent};
 use crate::object_type;
 use crate::text::escape;
 use bpf_inherit::describe;
@@ -47,25 +47,25 @@ impl FileRow {
             error: None,
         };
         match &file.content {
-            Content::Directory => row.kind = Some("directory"),
-            Content::Unread(errno) => {
+            FileContent::Directory => row.kind = Some("directory"),
+            FileContent::Unread(errno) => {
                 row.kind = Some("directory");
                 row.error = Some(describe(*errno));
             }
-            Content::TooDeep => {
+            FileContent::TooDeep => {
                 row.kind = Some("directory");
                 row.error = Some("nested too deeply".into());
             }
-            Content::Symlink(target) => {
+            FileContent::Symlink(target) => {
                 row.kind = Some("symlink");
                 row.target = Some(target.clone());
             }
             // What the kernel answers for a file that holds none of the three.
-            Content::Unopened(bpf_inherit::Errno::ENOENT) => {
+            FileContent::Unopened(bpf_inherit::Errno::ENOENT) => {
                 row.error = Some("neither a map, a program nor a link".into());
             }
-            Content::Unopened(errno) => row.error = Some(describe(*errno)),
-            Content::Pin(info) => {
+            FileContent::Unopened(errno) => row.error = Some(describe(*errno)),
+            FileContent::Pin(info) => {
                 row.id = Some(info.id());
                 row.name = info.name().map(<[u8]>::to_vec);
                 let (kind, object_type) = match info {

@@ -14,11 +14,11 @@ const HEADER: &[u8] = b"    id name                current    maximum  users\n";
 
 /// The program for the kernel with this BTF, and the id of [`FUNCTION`] in it. Before Linux 6.6 there are no counts.
 pub fn program(btf: &Btf) -> Result<(u32, Code), Unmade> {
-    Ok((kernel::function(btf, FUNCTION)?, generate(&Offsets::of(btf)?)?))
+    Ok((kernel::function(btf, FUNCTION)?, generate(&MapOffsets::of(btf)?)?))
 }
 
 /// The members that are read: offset and size.
-struct Offsets {
+struct MapOffsets {
     buffered: Buffered,
     id: (i16, usize),
     name: (i16, usize),
@@ -29,10 +29,10 @@ struct Offsets {
     count: Option<u32>,
 }
 
-impl Offsets {
-    fn of(btf: &Btf) -> Result<Offsets, Unsupported> {
+impl MapOffsets {
+    fn of(btf: &Btf) -> Result<MapOffsets, Unsupported> {
         let map = Members::of(btf, "bpf_map");
-        Ok(Offsets {
+        Ok(MapOffsets {
             buffered: buffered(btf)?,
             id: map.find("id")?,
             name: map.find("name")?,
@@ -44,7 +44,7 @@ impl Offsets {
     }
 }
 
-fn generate(offsets: &Offsets) -> Result<Code, TooLong> {
+fn generate(offsets: &MapOffsets) -> Result<Code, TooLong> {
     let mut out = Printer::default();
     // R7 is the map, R8 its name.
     out.begin_object(HEADER, offsets.buffered);
@@ -71,7 +71,7 @@ fn generate(offsets: &Offsets) -> Result<Code, TooLong> {
 }
 
 /// Prints a line; with the count in R9 if there is one.
-fn row(out: &mut Printer, offsets: &Offsets, has_count: bool) {
+fn row(out: &mut Printer, offsets: &MapOffsets, has_count: bool) {
     out.number("%6llu ", R7, offsets.id);
     out.reserve(16);
     out.argument("%-16s", R8);
@@ -97,7 +97,7 @@ mod tests {
     fn kernel_without_the_counter_is_not_asked_for_it() {
         for (count, calls) in [(Some(7), 1), (None, 0)] {
             let member = (8, 4);
-            let offsets = Offsets {
+            let offsets = MapOffsets {
                 buffered: (24, 8),
                 id: member,
                 name: member,

@@ -16,11 +16,11 @@ const TYPE: usize = 24;
 /// The program for the kernel with this BTF, and the id of [`FUNCTION`] in it. `types` are the names
 /// of the types by number.
 pub fn program(btf: &Btf, types: &[&str]) -> Result<(u32, Code), Unmade> {
-    Ok((kernel::function(btf, FUNCTION)?, generate(&Offsets::of(btf)?, types)?))
+    Ok((kernel::function(btf, FUNCTION)?, generate(&ProgramOffsets::of(btf)?, types)?))
 }
 
 /// The members that are read: offset and size.
-struct Offsets {
+struct ProgramOffsets {
     buffered: Buffered,
     program_type: (i16, usize),
     aux: (i16, usize),
@@ -30,10 +30,10 @@ struct Offsets {
     function: (i16, usize),
 }
 
-impl Offsets {
-    fn of(btf: &Btf) -> Result<Offsets, Unsupported> {
+impl ProgramOffsets {
+    fn of(btf: &Btf) -> Result<ProgramOffsets, Unsupported> {
         let (program, aux) = (Members::of(btf, "bpf_prog"), Members::of(btf, "bpf_prog_aux"));
-        Ok(Offsets {
+        Ok(ProgramOffsets {
             buffered: buffered(btf)?,
             program_type: program.find("type")?,
             aux: program.find("aux")?,
@@ -44,7 +44,7 @@ impl Offsets {
     }
 }
 
-fn generate(offsets: &Offsets, types: &[&str]) -> Result<Code, TooLong> {
+fn generate(offsets: &ProgramOffsets, types: &[&str]) -> Result<Code, TooLong> {
     let mut table = Vec::new();
     for name in types {
         let mut row = name.as_bytes().to_vec();
@@ -79,7 +79,7 @@ fn generate(offsets: &Offsets, types: &[&str]) -> Result<Code, TooLong> {
 }
 
 /// Prints a line; the type in R3 as `conversion`.
-fn row(out: &mut Printer, offsets: &Offsets, conversion: &str) {
+fn row(out: &mut Printer, offsets: &ProgramOffsets, conversion: &str) {
     out.number("%6llu ", R7, offsets.id);
     out.reserve(16);
     out.argument("%-16s ", R8);

@@ -13,7 +13,7 @@ use bpf_inherit::Errno;
 use bpf_inherit::Map;
 use bpf_inherit::bpf::MapSpec;
 use bpf_layout::{Layout, Type};
-use field::{Inner, Size};
+use field::{InnerReference, Size};
 use std::os::fd::AsFd;
 use std::path::Path;
 
@@ -53,10 +53,12 @@ pub fn open(spec: &NewMap) -> Result<Map, Error> {
 }
 
 /// Opens the map whose properties all inner maps have to match.
-fn open_inner(inner: &Inner) -> Result<Map, Error> {
+fn open_inner(inner: &InnerReference) -> Result<Map, Error> {
     match inner {
-        Inner::Pin(path) => pin::open_map(path, AccessMode::ReadOnly, Path::new(bpffs::ROOT)),
-        Inner::Id(id) => super::id::open_map(*id, false),
+        InnerReference::Pin(path) => {
+            pin::open_map(path, AccessMode::ReadOnly, Path::new(bpffs::ROOT))
+        }
+        InnerReference::Id(id) => super::id::open_map(*id, false),
     }
 }
 

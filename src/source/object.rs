@@ -7,7 +7,7 @@ pub mod pins;
 mod spec;
 mod variables;
 
-pub use spec::Spec;
+pub use spec::ObjectSpec;
 
 use crate::error::Error;
 use crate::foreign::{ForeignLayout, Named};
@@ -55,7 +55,7 @@ fn object_name(path: &Path) -> String {
 /// The maps of a file, each with the id that the file declares for it. Those that are to be pinned
 /// once nothing can fail any more are added to `unpinned`.
 pub fn open(
-    spec: &Spec,
+    spec: &ObjectSpec,
     bpffs: &Path,
     unpinned: &mut Vec<Unpinned>,
     warnings: &mut Vec<String>,
@@ -84,7 +84,7 @@ pub fn open(
 }
 
 /// The places of the maps that are handed over, in the order of the names.
-fn select(spec: &Spec, object: &Object) -> Result<Vec<usize>, Error> {
+fn select(spec: &ObjectSpec, object: &Object) -> Result<Vec<usize>, Error> {
     if spec.names.is_empty() {
         return Ok((0..object.maps.len()).collect());
     }

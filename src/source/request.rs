@@ -34,7 +34,7 @@ pub enum Source {
     /// A new map.
     Create(create::NewMap),
     /// The maps that an object file declares.
-    Object(object::Spec),
+    Object(object::ObjectSpec),
     /// An agent that holds objects.
     Agent(agent::Spec),
 }

@@ -169,7 +169,7 @@ fn parse_source(
             Ok(Source::Create(spec))
         }
         SourceOption::Object => {
-            Ok(Source::Object(object::Spec::parse(rest).map_err(anyhow::Error::msg)?))
+            Ok(Source::Object(object::ObjectSpec::parse(rest).map_err(anyhow::Error::msg)?))
         }
     }
 }

@@ -30,7 +30,7 @@ pub fn table() -> &'static [u8] {
 }
 
 fn make_table() -> Vec<u8> {
-    let mut machine = Machine { states: vec![[INVALID; 256]], special: special() };
+    let mut machine = StateMachine { states: vec![[INVALID; 256]], special: special() };
     let mut start = [INVALID; 256];
     for byte in 0..0x80u8 {
         start[usize::from(byte)] = transition(char::from(byte), 1);
@@ -48,13 +48,13 @@ fn make_table() -> Vec<u8> {
     machine.states.iter().flatten().flat_map(|transition| transition.to_ne_bytes()).collect()
 }
 
-struct Machine {
+struct StateMachine {
     states: Vec<State>,
     /// The characters beyond ASCII of which something is known.
     special: Vec<u32>,
 }
 
-impl Machine {
+impl StateMachine {
     /// The state after the first bytes of a character of `length` bytes, whose bits these are, with
     /// `rest` bytes to come.
     fn state(&mut self, bits: u32, rest: u32, length: u32) -> u16 {

@@ -14,7 +14,7 @@ pub enum Size {
 
 /// A map with the properties that the inner maps of a map of maps must have.
 #[derive(Debug)]
-pub enum Inner {
+pub enum InnerReference {
     Pin(PathBuf),
     Id(u32),
 }
@@ -45,11 +45,11 @@ impl Size {
     }
 }
 
-impl Inner {
-    pub fn parse(text: &str) -> Result<Inner, String> {
+impl InnerReference {
+    pub fn parse(text: &str) -> Result<InnerReference, String> {
         match text.strip_prefix("id:") {
-            Some(id) => Ok(Inner::Id(number(id)?)),
-            None if text.contains('/') => Ok(Inner::Pin(text.into())),
+            Some(id) => Ok(InnerReference::Id(number(id)?)),
+            None if text.contains('/') => Ok(InnerReference::Pin(text.into())),
             None => Err(format!("{} is not a pin path or id:N", quote(text))),
         }
     }

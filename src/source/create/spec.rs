@@ -1,6 +1,6 @@
 //! The specification `NAME=TYPE,key=LAYOUT,value=LAYOUT,entries=N,flags=A|B`. Pure.
 
-use super::field::{Inner, Size, count, number, split};
+use super::field::{InnerReference, Size, count, number, split};
 use crate::map::flags;
 use crate::text::{escape, quote};
 use bpf_inherit::MapType;
@@ -18,7 +18,7 @@ pub struct NewMap {
     pub(super) flags: u32,
     pub(super) extra: u64,
     pub(super) numa_node: u32,
-    pub(super) inner: Option<Inner>,
+    pub(super) inner: Option<InnerReference>,
 }
 
 impl NewMap {
@@ -78,7 +78,9 @@ impl NewMap {
                         flags::parse_name(name).ok_or(format!("{} is not a flag", quote(name)))?;
                 }
             }
-            "inner" if self.row.map_type.holds_maps() => self.inner = Some(Inner::parse(text)?),
+            "inner" if self.row.map_type.holds_maps() => {
+                self.inner = Some(InnerReference::parse(text)?)
+            }
             "inner" => {
                 return Err(format!("{} does not contain maps", self.row.map_type.with_article()));
             }

@@ -4,7 +4,7 @@ use super::entries::max_entries;
 use super::pins::{PinPlaces, Unpinned};
 use crate::error::{Cause, Error};
 use crate::map::create::create;
-use crate::object::{Declaration, Inner, Object, Slot};
+use crate::object::{Declaration, InnerMap, Object, Slot};
 use crate::source::create::{explain, kernel_name};
 use crate::text::escape;
 use bpf_inherit::bpf::{MapSpec, btf_load};
@@ -79,7 +79,7 @@ impl<'o> Maps<'o> {
         let typed =
             |map: &Declaration| (map.key_type | map.value_type) != 0 && map.map_type.takes_btf();
         let wanted = needed.any(|map| match &map.inner {
-            Some(Inner::Definition(inner)) => typed(inner) || typed(map),
+            Some(InnerMap::Definition(inner)) => typed(inner) || typed(map),
             _ => typed(map),
         });
         let Some(blob) = self.object.btf.as_deref().filter(|_| wanted) else { return };
@@ -136,11 +136,11 @@ impl<'o> Maps<'o> {
     fn new_map(&self, declared: &Declaration) -> Result<Map, Error> {
         let fail = |cause: Cause| self.fail(declared, CREATE, cause);
         let definition = match &declared.inner {
-            Some(Inner::Definition(inner)) => Some(self.new_map(inner)?),
+            Some(InnerMap::Definition(inner)) => Some(self.new_map(inner)?),
             _ => None,
         };
         let inner = match &declared.inner {
-            Some(Inner::Map(index)) => self.maps[*index].as_ref(),
+            Some(InnerMap::Map(index)) => self.maps[*index].as_ref(),
             _ => definition.as_ref(),
         };
         if declared.map_type.holds_maps() && inner.is_none() {
@@ -184,7 +184,7 @@ impl<'o> Maps<'o> {
 /// The maps that a map refers to.
 fn references(map: &Declaration) -> impl Iterator<Item = usize> {
     let inner = match map.inner {
-        Some(Inner::Map(index)) => Some(index),
+        Some(InnerMap::Map(index)) => Some(index),
         _ => None,
     };
     let slots = map.slots.iter().filter_map(|(_, slot)| match slot {

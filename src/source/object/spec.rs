@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 /// An object file, and what to take from it.
 #[derive(Debug)]
-pub struct Spec {
+pub struct ObjectSpec {
     pub path: PathBuf,
     /// The maps to hand over; all if it is empty.
     pub names: Vec<String>,
@@ -16,9 +16,9 @@ pub struct Spec {
     pub variables: Vec<(String, String)>,
 }
 
-impl Spec {
+impl ObjectSpec {
     /// Reads `FILE[#NAME,…]`, which is split at the last `#`.
-    pub fn parse(text: &[u8]) -> Result<Spec, &'static str> {
+    pub fn parse(text: &[u8]) -> Result<ObjectSpec, &'static str> {
         let at = text.iter().rposition(|byte| *byte == b'#');
         let (path, names) = match at {
             Some(at) => (&text[..at], Some(&text[at + 1..])),
@@ -34,11 +34,11 @@ impl Spec {
             return Err("an empty name after #");
         }
         let path = PathBuf::from(OsStr::from_bytes(path));
-        Ok(Spec { path, names, variables: Vec::new() })
+        Ok(ObjectSpec { path, names, variables: Vec::new() })
     }
 }
 
-impl fmt::Display for Spec {
+impl fmt::Display for ObjectSpec {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str(&escape(self.path.as_os_str().as_bytes()))
     }
@@ -55,7 +55,7 @@ mod tests {
             ("x.o#a", "x.o", &["a"]),
             ("d#1/x.o#a,.bss", "d#1/x.o", &["a", ".bss"]),
         ] {
-            let spec = Spec::parse(text.as_bytes()).expect(text);
+            let spec = ObjectSpec::parse(text.as_bytes()).expect(text);
             assert_eq!(
                 (spec.path.to_str(), &spec.names[..]),
                 (Some(path), &names.iter().map(|n| n.to_string()).collect::<Vec<_>>()[..])
@@ -67,7 +67,7 @@ mod tests {
             ("x.o#", "an empty name after #"),
             ("x.o#a,", "an empty name after #"),
         ] {
-            assert_eq!(Spec::parse(text.as_bytes()).expect_err(text), error);
+            assert_eq!(ObjectSpec::parse(text.as_bytes()).expect_err(text), error);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Global variables that are set before the maps are created.
 
-use super::spec::Spec;
+use super::spec::ObjectSpec;
 use crate::error::Error;
 use crate::object::Object;
 use crate::text::quote;
@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 const SET: &str = "set variable";
 
 /// Sets what the command line gives.
-pub fn set(spec: &Spec, object: &mut Object) -> Result<(), Error> {
+pub fn set(spec: &ObjectSpec, object: &mut Object) -> Result<(), Error> {
     if spec.variables.is_empty() {
         return Ok(());
     }

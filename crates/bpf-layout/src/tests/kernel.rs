@@ -184,10 +184,10 @@ fn kernel_types_keep_size_and_notation() {
 }
 
 /// The name, the first bit and the width (0 for non-bitfields) of a member.
-type BtfMember = (String, u32, u32);
+type DecodedMember = (String, u32, u32);
 
 /// Decodes structs, unions and their members independently of the crate.
-fn members(blob: &[u8]) -> Vec<(u32, Vec<BtfMember>)> {
+fn members(blob: &[u8]) -> Vec<(u32, Vec<DecodedMember>)> {
     let word = |at: usize| u32::from_ne_bytes(blob[at..at + 4].try_into().expect("four bytes"));
     let strings = word(4) as usize + word(16) as usize;
     let name = |offset: u32| {

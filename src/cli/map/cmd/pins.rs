@@ -1,7 +1,7 @@
 //! `bpf-map pins`: everything in a BPF file system, and what may be wrong with it.
 
 use crate::bpffs::findings;
-use crate::bpffs::survey::{self, Content, File};
+use crate::bpffs::survey::{self, File, FileContent};
 use crate::bpffs::walk::{TOO_DEEP, check_bpffs};
 use crate::cli::exit::FAILED;
 use crate::cli::map::arguments;
@@ -77,8 +77,8 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
 fn why_incomplete(file: &File) -> Option<String> {
     let path = escape(file.path.as_os_str().as_bytes());
     match &file.content {
-        Content::Unread(errno) => Some(format!("{path}: {OPERATION}: {}", describe(*errno))),
-        Content::TooDeep => Some(format!("{path}: {}", TOO_DEEP)),
+        FileContent::Unread(errno) => Some(format!("{path}: {OPERATION}: {}", describe(*errno))),
+        FileContent::TooDeep => Some(format!("{path}: {}", TOO_DEEP)),
         _ => None,
     }
 }
