@@ -1,6 +1,6 @@
 //! Addresses: IPv4, IPv6 and MAC.
 
-use super::{Generator, Place};
+use super::generator::{Generator, Place};
 use crate::program::assembler::Register::*;
 use crate::program::assembler::{If, Label, Op, Width};
 use bpf_layout::Atom;
