@@ -3,6 +3,7 @@
 
 mod assembler;
 pub mod entries;
+mod instruction;
 #[cfg(test)]
 mod interpreter;
 mod kernel;
