@@ -3,6 +3,7 @@
 mod arguments;
 mod assemble;
 mod requests;
+mod source_option;
 
 pub use arguments::mode as socket_mode;
 pub use requests::decimal;
