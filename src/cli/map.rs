@@ -2,6 +2,7 @@
 
 mod arguments;
 mod cmd;
+mod fields;
 mod json_error;
 mod lines;
 mod output;

@@ -1,13 +1,13 @@
 //! `bpf-map dump`: all elements, in the map's order or sorted, in one of several formats.
 
 mod dumped;
-pub mod fields;
 mod format;
 mod metrics;
 mod order;
 mod shown;
 
 use crate::cli::map::arguments::{self, GivenTypes, MapArguments, ReadCpus};
+use crate::cli::map::fields::{self, Fields};
 use crate::cli::map::output::Output;
 use crate::cli::map::session::Session;
 use crate::cli::replace::replace;
@@ -15,7 +15,6 @@ use crate::text::escape;
 use anyhow::bail;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use dumped::{Dumped, OPERATION};
-use fields::Fields;
 use format::OutputFormat;
 use order::OrderArguments;
 use std::ffi::{OsStr, OsString};

@@ -1,8 +1,8 @@
 //! `bpf-map expose`: a pin through which users read the entries of a map as text.
 
-use super::dump::fields::{self, Fields};
 use crate::bpffs::pinning::{self, Permissions};
 use crate::cli::map::arguments::{self, MapArguments};
+use crate::cli::map::fields::{self, Fields};
 use crate::cli::map::output::warn;
 use crate::cli::map::permissions;
 use crate::cli::map::session::Session;

@@ -1,9 +1,9 @@
 //! A map that is printed: opened, and read in its own order or sorted.
 
-use super::fields::Fields;
 use super::order::{Order, OrderArguments, Sorted};
 use super::shown::ShownValues;
 use crate::cli::map::arguments::{MapArguments, ReadCpus};
+use crate::cli::map::fields::Fields;
 use crate::cli::map::output::Output;
 use crate::cli::map::session::Session;
 use crate::cli::map::target::Target;
