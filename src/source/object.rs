@@ -3,6 +3,7 @@
 
 mod create;
 pub mod entries;
+pub mod new_pins;
 pub mod pins;
 mod spec;
 mod variables;
@@ -15,7 +16,8 @@ use crate::object::Object;
 use crate::text::quote;
 use bpf_layout::Btf;
 use create::Maps;
-use pins::{PinPlaces, Unpinned};
+use new_pins::Unpinned;
+use pins::PinPlaces;
 use std::fs::OpenOptions;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;

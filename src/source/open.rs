@@ -1,6 +1,6 @@
 //! Opening all sources. All or nothing: the first source that fails closes what the others opened.
 
-use super::object::pins::NewPins;
+use super::object::new_pins::NewPins;
 use super::request::{Request, Settings, Source};
 use super::tc::senders::Senders;
 use super::{agent, create, id, object, pin, process, tc};

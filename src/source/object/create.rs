@@ -1,7 +1,8 @@
 //! Creates the maps of an object file: inner maps first, then what refers to them.
 
 use super::entries::max_entries;
-use super::pins::{PinPlaces, Unpinned};
+use super::new_pins::Unpinned;
+use super::pins::PinPlaces;
 use crate::error::{Cause, Error};
 use crate::map::create::create;
 use crate::object::{Declaration, InnerMap, Object, Slot};
