@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 pub struct HandedObject {
     /// Its variables in the environment of the command, and its number.
     pub claim: Claim,
-    /// Where the layout of a map comes from.
+    /// The source of a map's layout.
     pub layout_source: LayoutSource,
     pub info: Info,
     pub placement: FdPlacement,
@@ -49,7 +49,7 @@ pub struct Handover {
     pub lock: bool,
 }
 
-/// Why the command was not executed.
+/// The reason why the command was not executed.
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
     /// A step before execution failed.

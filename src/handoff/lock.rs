@@ -47,15 +47,15 @@ fn filter() -> Result<seccompiler::BpfProgram, seccompiler::BackendError> {
     .try_into()
 }
 
-/// Why the filter does not restrict the command, if it does not: root and CAP_SYS_ADMIN can bypass
-/// it.
+/// The reason why the filter does not restrict the command; None if it does. Root and processes
+/// with CAP_SYS_ADMIN can bypass the filter.
 pub fn find_bypass() -> Option<&'static str> {
     const CAP_SYS_ADMIN: u32 = 21;
     let uids = getresuid().ok()?;
     if uids.real.is_root() || uids.effective.is_root() || uids.saved.is_root() {
         return Some("the command runs as root, which the filter does not restrict");
     }
-    // Only ambient capabilities of other users are kept by execve(2).
+    // For other users, execve(2) keeps ambient capabilities only.
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let ambient = status.lines().find_map(|line| line.strip_prefix("CapAmb:"))?;
     let ambient = u64::from_str_radix(ambient.trim(), 16).ok()?;

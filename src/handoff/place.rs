@@ -58,9 +58,9 @@ pub fn choose_numbers(
     }
 }
 
-/// Moves each fd to its number, where the command inherits it.
+/// Moves each fd to its number, at which the command inherits it.
 ///
-/// If a number is in use by another fd that is still to be moved, that one is duplicated first.
+/// If another fd that is still to be moved has the number, that fd is duplicated first.
 pub fn move_fds(
     startup: &Startup,
     mut fds: Vec<Option<OwnedFd>>,

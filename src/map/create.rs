@@ -5,9 +5,9 @@ use bpf_inherit::{Map, MapType, Result};
 use bpf_layout::{Atom, Layout, Type, to_lpm_key};
 use std::os::fd::AsFd;
 
-/// Creates a map; if the kernel refuses its BTF, without.
+/// Creates a map, without BTF if the kernel refuses the BTF.
 ///
-/// What `spec` says about BTF is a wish: only local storage does not exist without it.
+/// The BTF in `spec` is required only for local storage.
 pub fn create(spec: &MapSpec) -> Result<Map> {
     let map_type = spec.map_type;
     let typed = MapSpec { btf: spec.btf.filter(|_| map_type.takes_btf()), ..*spec };

@@ -13,8 +13,8 @@ const MAX_BYTES: usize = 1 << 20;
 /// Deletes every entry; writes zeroes to every slot of an array, on all CPUs; pops all values of a
 /// queue.
 ///
-/// It ends however fast concurrent writers add entries, and then no entry that was there at its
-/// start is left.
+/// The function ends even if concurrent writers keep adding entries. No entry that the map had at
+/// the start is left.
 ///
 /// # Errors
 /// [`MapError::Denied`] if the file descriptor is not opened for what the map type requires (writing, and for a

@@ -1,4 +1,4 @@
-//! The state of a map beside its specification, from /proc/self/fdinfo (`bpf_map_show_fdinfo` in
+//! The state of a map in addition to its specification, from /proc/self/fdinfo (`bpf_map_show_fdinfo` in
 //! `kernel/bpf/syscall.c`).
 
 use bpf_inherit::Map;

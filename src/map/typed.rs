@@ -80,7 +80,7 @@ impl Serialize for LayoutSource {
     }
 }
 
-/// Why the BTF of a map gives no layout.
+/// The reason why a map has no layout from BTF.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BtfReadError {
     Errno(Errno),

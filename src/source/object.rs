@@ -1,5 +1,5 @@
-//! Maps that an object file declares: created, filled, and where they ask for it pinned, or opened
-//! from the pin of an earlier run.
+//! The maps that an object file declares. They are created, filled, and pinned if they are declared
+//! as pinned; a map that an earlier run has pinned is opened from its pin.
 
 mod create;
 pub mod entries;
@@ -25,7 +25,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 const READ: &str = "read object";
-/// More than any object file has, so that a wrong path does not fill the memory.
+/// The maximum size of an object file: larger than any real one, but limited, so that a wrong path
+/// cannot fill the memory.
 const MAX_FILE: u64 = 256 << 20;
 
 /// A file's bytes, and what they declare.
@@ -48,14 +49,15 @@ pub fn read(path: &Path) -> Result<(Vec<u8>, Object), Error> {
     Ok((bytes, object))
 }
 
-/// The name of an object, with which those of its data sections begin: the file's up to a dot.
+/// The name of an object, with which the names of its data sections begin: the name of the file up
+/// to the first dot.
 fn object_name(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     name.split('.').next().unwrap_or_default().to_owned()
 }
 
-/// The maps of a file, each with the id that the file declares for it. Those that are to be pinned
-/// once nothing can fail any more are added to `unpinned`.
+/// The maps of a file, each with the id that the file declares for it. Maps that are to be pinned
+/// after all other steps have succeeded are added to `unpinned`.
 pub fn open(
     spec: &ObjectSpec,
     bpffs: &Path,
@@ -103,7 +105,7 @@ fn select(spec: &ObjectSpec, object: &Object) -> Result<Vec<usize>, Error> {
             return Err(Error::new(spec.path.as_os_str().as_bytes(), READ, cause));
         }
     }
-    // Once, however many names it has.
+    // A map with several names is handed over once.
     let mut seen = std::collections::BTreeSet::new();
     selected.retain(|index| seen.insert(*index));
     Ok(selected)

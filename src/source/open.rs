@@ -1,4 +1,4 @@
-//! Opening all sources. All or nothing: the first source that fails closes what the others opened.
+//! Opening all sources. All or nothing: if one source fails, the objects of the others are closed.
 
 use super::object::new_pins::NewPins;
 use super::request::{Request, Settings, Source};
@@ -15,12 +15,12 @@ use bpf_inherit::{ObjectKind, Startup};
 /// The objects of one source, each with the id that the sender declared for it.
 pub type Group = Vec<(Named, Option<u32>)>;
 
-/// What the sources gave.
+/// The objects that the sources provided.
 pub struct OpenedSources {
     /// A group for each request, in their order.
     pub groups: Vec<Group>,
     pub warnings: Vec<String>,
-    /// Pins that object files asked for.
+    /// Pins that object files declare.
     pub pins: NewPins,
 }
 
@@ -37,7 +37,8 @@ pub fn open_all(
 ) -> Result<OpenedSources, Error> {
     let limit = Limit::new(settings.timeout);
     let waiting = requests.iter().any(|r| matches!(r.source, Source::Import(_)));
-    // Declared before the sockets, so that they are removed before a signal is let through.
+    // Declared before the sockets, and so dropped after them: the sockets are removed before
+    // signals are unblocked.
     let signals = waiting.then(Signals::hold).transpose()?;
     let bounds = agent::Bounds { limit, signals: signals.as_ref() };
     let mut warnings = Vec::new();
@@ -70,7 +71,7 @@ pub fn open_all(
                 continue;
             }
         };
-        // Reported before anything is waited for.
+        // Reported before the program waits.
         groups.push(undeclared(check_access(request, opened, settings)?));
     }
     for (place, spec) in agents {
@@ -91,7 +92,7 @@ pub fn open_all(
             restrict(request, group, settings)?;
         }
     }
-    // Last, so that a source that fails does not leave a pin, even if a signal ends the wait for it.
+    // Pins are made last, so that none is left if a source fails, or if a signal ends a wait.
     let pins = NewPins::make(unpinned, &settings.bpffs)?;
     Ok(OpenedSources { groups, warnings, pins })
 }
@@ -100,7 +101,7 @@ fn undeclared(objects: Vec<Named>) -> Group {
     objects.into_iter().map(|named| (named, None)).collect()
 }
 
-/// Passes on the objects of a source, if they can be handed over as the settings say.
+/// Returns the objects of a source, if they can be handed over with these settings.
 fn check_access(
     request: &Request,
     opened: Vec<Named>,
@@ -114,7 +115,7 @@ fn check_access(
     Ok(opened)
 }
 
-/// An error if the command line has one name for several objects, or for none.
+/// Refuses a name on the command line if the source has several objects, or none.
 fn check_name(request: &Request, group: &Group) -> Result<(), Error> {
     let Some(name) = request.name.as_ref().filter(|_| group.len() != 1) else { return Ok(()) };
     let number = count(group.len(), request.source.kind().map_or("object", ObjectKind::noun));

@@ -13,7 +13,7 @@ use std::path::Path;
 
 /// Opens the object of this kind pinned at `path`, or every one below it if it is a directory.
 ///
-/// Warnings are about directories that are nested too deeply.
+/// The warnings name directories that are nested too deeply.
 pub fn open(
     kind: ObjectKind,
     path: &Path,
@@ -39,7 +39,7 @@ fn open_below(
     walk::check_bpffs(start, root)?;
     let mut found = Vec::new();
     let walked = walk::each(start, |step| match step {
-        // Any user may nest directories too deeply in a world-writable one.
+        // Not an error: in a world-writable directory, every user can nest directories too deeply.
         Step::TooDeep(path) => {
             let path = escape(path.as_os_str().as_bytes());
             warnings.push(format!("{path}: {TOO_DEEP}"));
@@ -60,7 +60,7 @@ fn open_below(
     }
 }
 
-/// The object behind a pin of a walk; None if the object is of another kind, or the pin vanished.
+/// Opens a pin of a walk; None if its object is of another kind, or if the pin was removed.
 fn open_one(kind: ObjectKind, pin: &Pin, mode: AccessMode) -> Result<Option<Named>, Error> {
     match pin.open(mode) {
         Ok(fd) => {

@@ -23,7 +23,7 @@ pub fn open(pid: i32) -> Result<Vec<Named>, Error> {
     let fail = |operation, cause: Cause| Error::new(&object, operation, cause);
     let pidfd = pidfd_open(pid).map_err(|errno| fail("open", explain_pid(errno)))?;
     // /proc is read after the pidfd was opened, and used only if the process still exists at the
-    // end: otherwise another process may have got the number.
+    // end: otherwise another process may have received its id.
     let proc = proc_of(pidfd.as_fd()).map_err(|cause| fail("find in /proc", cause))?;
     let numbers = map_numbers(&proc).map_err(|e| fail("list descriptors", explain_io(&e)))?;
     let claims = read_claims(&proc);

@@ -98,7 +98,7 @@ impl Source {
         }
     }
 
-    /// The warning that it gave no object.
+    /// The warning that the source has no objects.
     pub fn describe_empty(&self) -> String {
         if let Source::Object(_) = self {
             return format!("{self}: it declares no map");

@@ -89,7 +89,7 @@ impl NewMap {
         Ok(())
     }
 
-    /// A flag that restricts only the new fd, and how the map can be opened through others.
+    /// A flag that restricts only the new fd, and the property that the map keeps for other fds.
     pub fn access_flag(&self) -> Option<(&'static str, &'static str)> {
         let is_set = |name| flags::parse_name(name).is_some_and(|flag| self.flags & flag != 0);
         [("RDONLY", "writable"), ("WRONLY", "readable")].into_iter().find(|(name, _)| is_set(name))

@@ -1,4 +1,4 @@
-//! Creates the maps of an object file: inner maps first, then what refers to them.
+//! Creates the maps of an object file: inner maps first, then the maps that refer to them.
 
 use super::entries::max_entries;
 use super::new_pins::Unpinned;
@@ -17,18 +17,18 @@ use std::path::Path;
 
 const CREATE: &str = "create map";
 
-/// The maps of an object that exist, by their places in it.
+/// The existing maps of an object, by their positions in it.
 pub struct Maps<'o> {
     file: &'o Path,
     object: &'o Object,
     maps: Vec<Option<Map>>,
     btf: Option<OwnedFd>,
-    /// New maps that ask to be pinned.
+    /// New maps that are declared as pinned.
     pub unpinned: Vec<Unpinned>,
 }
 
 impl<'o> Maps<'o> {
-    /// Creates the selected maps, and those that they refer to.
+    /// Creates the selected maps, and the maps that they refer to.
     pub fn create(
         file: &'o Path,
         object: &'o Object,
@@ -55,7 +55,7 @@ impl<'o> Maps<'o> {
         Ok(this)
     }
 
-    /// The map at a place of the object, once.
+    /// Creates or opens the map at a position of the object, unless that is done already.
     pub fn take(&mut self, index: usize) -> Option<Map> {
         self.maps.get_mut(index)?.take()
     }
@@ -86,7 +86,7 @@ impl<'o> Maps<'o> {
         let Some(blob) = self.object.btf.as_deref().filter(|_| wanted) else { return };
         match btf_load(blob) {
             Ok(fd) => self.btf = Some(fd),
-            // Nor may it create a map: that error is reported.
+            // The caller may not create maps either, and that error is reported.
             Err(Errno::EPERM) => {}
             Err(errno) => {
                 let file = escape(self.file.as_os_str().as_bytes());
@@ -168,7 +168,7 @@ impl<'o> Maps<'o> {
         create(&spec).map_err(|errno| fail(explain(errno)))
     }
 
-    /// Stores global variables, and freezes those that programs only read.
+    /// Stores global variables, and freezes the maps of read-only ones.
     fn fill(&self, map: &Map, declared: &Declaration) -> Result<(), Error> {
         let Some(data) = &declared.data else { return Ok(()) };
         if let Some(bytes) = &data.bytes {

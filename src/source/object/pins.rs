@@ -25,7 +25,7 @@ const CONFIGURATION: &str = "/etc/iproute2/bpf_pinning";
 const OBJECT_NS: u32 = 1;
 const GLOBAL_NS: u32 = 2;
 
-/// Where the maps of one object are pinned.
+/// The pin paths of the maps of one object.
 pub struct PinPlaces<'a> {
     root: &'a Path,
     /// The bytes of the object, which name its own directory.
@@ -37,7 +37,7 @@ pub enum AtPin {
     Nothing,
     /// The map that the object declares.
     Same(Map),
-    /// Another map, with what differs.
+    /// Another map, with the differences.
     Other(Vec<String>),
 }
 
@@ -46,7 +46,7 @@ impl<'a> PinPlaces<'a> {
         PinPlaces { root, file }
     }
 
-    /// The path at which a map asks to be pinned.
+    /// The pin path that the object declares for a map.
     pub fn path(&self, map: &Declaration) -> Result<Option<PathBuf>, Cause> {
         let directory = match map.pinning {
             Pinning::None => return Ok(None),
@@ -86,7 +86,7 @@ impl<'a> PinPlaces<'a> {
         }
     }
 
-    /// Compares what is pinned at `path` with the map that the object declares.
+    /// Compares the object that is pinned at `path` with the map that the object file declares.
     pub fn inspect(
         &self,
         path: &Path,
@@ -105,7 +105,7 @@ impl<'a> PinPlaces<'a> {
     }
 }
 
-/// The directory that the configuration of iproute2 has for a number.
+/// The directory that the configuration of iproute2 lists for a number.
 fn configured(number: u32) -> Result<Option<PathBuf>, Cause> {
     let text = match std::fs::read_to_string(CONFIGURATION) {
         Ok(text) => text,
@@ -128,7 +128,7 @@ fn directory_of(text: &str, number: u32) -> Option<&str> {
     })
 }
 
-/// What an object declares otherwise than a pinned map has it: `ATTRIBUTE DECLARED, not PINNED`.
+/// The differences between a declared and a pinned map: `ATTRIBUTE VALUE declared, VALUE pinned`.
 fn differences(map: &Declaration, object: &Object, pinned: &Map) -> Result<Vec<String>, Cause> {
     let info = pinned.info();
     let mut found = Vec::new();
@@ -156,7 +156,7 @@ fn differences(map: &Declaration, object: &Object, pinned: &Map) -> Result<Vec<S
     let btf = object.btf.as_deref().map(Btf::parse).and_then(Result::ok);
     let declared = btf.as_ref().and_then(|btf| map.layout(btf));
     if let Some(declared) = declared {
-        // A map that was created without BTF says nothing against it.
+        // The types of a map without BTF are unknown, so they do not differ.
         let pinned = Layouts::default().read(info).map_err(|error| error.to_string())?;
         if let Some(pinned) = pinned {
             compare("layout", &declared, &pinned);

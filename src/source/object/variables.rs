@@ -20,7 +20,7 @@ pub fn set(spec: &ObjectSpec, object: &mut Object) -> Result<(), Error> {
             let label = [spec.path.as_os_str().as_bytes(), b": ", name.as_bytes()].concat();
             Error::new(label, SET, cause)
         };
-        // The name of the variable decides, whatever follows it.
+        // The section is selected by the name of the variable alone, without the path of a field.
         let variable = name.split(['.', '[']).next().unwrap_or_default();
         let found: Vec<_> = layouts
             .iter()
