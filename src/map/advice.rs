@@ -18,9 +18,9 @@ pub fn find_walk_alternative(map_type: MapType) -> Option<&'static str> {
     };
     Some(match map_type.values()? {
         Values::PerfEvents => {
-            "its entries cannot be read: perf event buffers are for bpftool map event_pipe"
+            "its entries cannot be read: read perf events with bpftool map event_pipe"
         }
-        Values::Cgroups => "its entries cannot be read: only a program can test against them",
+        Values::Cgroups => "its entries cannot be read: only programs use them",
         Values::XdpSockets => "its entries cannot be read: see ss --xdp",
         Values::Members => "it only reports whether it may contain a value: see has",
         Values::Records => {

@@ -75,7 +75,7 @@ impl<'a> Elf<'a> {
         for (index, symbol) in found.enumerate() {
             let section = found.symbol_section(e, symbol, index)?.map(|section| section.0);
             if section.is_some_and(|section| section >= sections.len()) {
-                return Err(ObjectError::Elf("a symbol is in a section that is not there".into()));
+                return Err(ObjectError::Elf("a symbol refers to a missing section".into()));
             }
             symbols.push(Symbol {
                 name: text(found.symbol_name(e, symbol)?)?,

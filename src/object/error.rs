@@ -10,7 +10,7 @@ pub enum ObjectError {
     NotElf,
     #[error("a 32-bit ELF file: BPF objects have 64 bits")]
     Narrow,
-    #[error("compiled for {0}-endian machines, which this one is not")]
+    #[error("compiled for {0}-endian machines, unlike this machine")]
     ByteOrder(&'static str),
     #[error("an ELF file of another machine ({0}), not of BPF")]
     Machine(u16),

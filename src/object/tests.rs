@@ -155,7 +155,7 @@ fn damaged_objects_are_refused_with_one_line() {
     let table: [Damage; 12] = [
         (|file| file.clear(), "not an ELF file"),
         (|file| file[4] = 1, "a 32-bit ELF file: BPF objects have 64 bits"),
-        (|file| file[5] = 2, "compiled for big-endian machines, which this one is not"),
+        (|file| file[5] = 2, "compiled for big-endian machines, unlike this machine"),
         (|file| file[5] = 3, "malformed ELF file: unknown byte order"),
         (|file| file[18] = 62, "an ELF file of another machine (62), not of BPF"),
         (

@@ -244,7 +244,7 @@ fn files_that_are_not_objects_are_refused_with_one_line() {
         ("text", "not an ELF file"),
         ("empty", "not an ELF file"),
         ("narrow", "a 32-bit ELF file: BPF objects have 64 bits"),
-        ("big", "compiled for big-endian machines, which this one is not"),
+        ("big", "compiled for big-endian machines, unlike this machine"),
         ("foreign", "an ELF file of another machine (62), not of BPF"),
         ("fifo", "not a regular file"),
         (".", "not a regular file"),

@@ -220,7 +220,7 @@ const ROWS: &[Row] = &[
             ("get m 1", "no key 1"),
             (
                 "set m 1 1",
-                "set: no such file or directory (KIND: an element is made when a program that uses it is attached to a cgroup)",
+                "set: no such file or directory (KIND: the kernel makes an entry when a program that uses the map is attached to a cgroup)",
             ),
         ],
     ),
@@ -231,7 +231,7 @@ const ROWS: &[Row] = &[
             ("get m 1", "no key 1"),
             (
                 "set --sum m 1 1",
-                "set: no such file or directory (KIND: an element is made when a program that uses it is attached to a cgroup)",
+                "set: no such file or directory (KIND: the kernel makes an entry when a program that uses the map is attached to a cgroup)",
             ),
         ],
     ),

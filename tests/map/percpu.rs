@@ -245,7 +245,7 @@ fn missing_key_is_created_with_zeros() {
     let present = format!("bpf-map set p 7 5 --cpu {first} --if-present");
     fails(&mut with(&lab, map, &present), 1, "bpf-map: p: no key 7");
     let absent = format!("bpf-map set p 7 1 --sum && bpf-map set p 7 5 --cpu {first} --if-absent");
-    fails(&mut with(&lab, map, &absent), 1, "bpf-map: p: key 7 is there already");
+    fails(&mut with(&lab, map, &absent), 1, "bpf-map: p: key 7 exists already");
     fails(&mut with(&lab, map, "bpf-map add p 7 1"), 1, "bpf-map: p: no key 7");
     assert_eq!(stdout_of(&mut with(&lab, map, "bpf-map add p 7 1 --create")), "1\n");
 }

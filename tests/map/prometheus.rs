@@ -169,7 +169,7 @@ fn choices_that_are_wrong_are_one_line_and_2() {
     let keys = r#"no field "none"; fields: ip, port, mac, dev"#;
     for (option, want) in [
         ("--fields=none", format!("{pin}: --prometheus: --fields: none: {fields}")),
-        ("--fields=comm", format!("{pin}: --prometheus: --fields: comm: no number")),
+        ("--fields=comm", format!("{pin}: --prometheus: --fields: comm: not a number")),
         (
             "--fields=packets=a-b",
             format!(
@@ -292,7 +292,7 @@ fn arrays_that_are_left_out_are_reported() {
     let words = [&["dump", "--prometheus", &pin], &types(&spec)[..]].concat();
     let run = run(&mut lab.map(&words));
     let left_out = "slots (u32[300]), rows (struct{x: u32, y: u32}[2])";
-    let warning = format!("bpf-map: warning: {pin}: arrays are left out: {left_out}\n");
+    let warning = format!("bpf-map: warning: {pin}: arrays are omitted: {left_out}\n");
     assert_eq!((run.status, run.stderr.as_str()), (0, warning.as_str()));
     assert_eq!(samples(&run.stdout), ["m_n{key=\"0\"} 7"]);
     // No warning is printed if the fields are chosen.

@@ -56,9 +56,9 @@ fn watch_of_a_map_without_readable_entries_is_explained() {
     for (kind, why) in [
         (
             "perf_event_array",
-            "its entries cannot be read: perf event buffers are for bpftool map event_pipe",
+            "its entries cannot be read: read perf events with bpftool map event_pipe",
         ),
-        ("cgroup_array", "its entries cannot be read: only a program can test against them"),
+        ("cgroup_array", "its entries cannot be read: only programs use them"),
         ("xskmap", "its entries cannot be read: see ss --xdp"),
     ] {
         let pin = format!("{BPFFS}/{kind}");

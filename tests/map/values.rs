@@ -92,14 +92,11 @@ fn options_that_do_not_fit_are_usage_errors() {
     let maps = ["h=hash,key=u32,value=struct{a: u8},entries=1"];
     for (words, message) in [
         ("set h 1 a 5", "a: a field such as .NAME goes before the value (see bpf-map set --help)"),
-        (
-            "set h 1 .a 5 --if-absent",
-            "h: --if-absent: a field is set only where the key is present",
-        ),
+        ("set h 1 .a 5 --if-absent", "h: --if-absent: a field can be set only if the key exists"),
         ("set h 1 .b 5", "h: no field \"b\"; fields: a"),
         ("set h 1 .a.b 5", "h: u8 has no fields"),
         ("get h 1 .b", "h: no field \"b\"; fields: a"),
-        ("add h 1 5", "h: add: an integer is wanted, not a struct (name a field, as .NAME)"),
+        ("add h 1 5", "h: add: expected an integer, not a struct (name a field, as .NAME)"),
         ("add h 1 .a x", "h: expected a whole number to add, found x"),
         ("add h 1 .a 1e3", "h: expected a whole number to add, found 1e3"),
         ("add h 1 .a +-1", "h: expected a whole number to add, found +-1"),
@@ -135,8 +132,7 @@ fn unmet_condition_exits_1_and_writes_nothing() {
              put 8 --if-present; bpf-map get h {one}"
         );
         let run = run(&mut with(&lab, &[&map], &script));
-        let messages =
-            format!("bpf-map: h: no key {one}\nbpf-map: h: key {one} is there already\n");
+        let messages = format!("bpf-map: h: no key {one}\nbpf-map: h: key {one} exists already\n");
         assert_eq!((run.stdout.as_str(), run.stderr), ("1\n0\n1\n6\n0\n8\n", messages), "{kind}");
     }
     // All keys of an array are there, and none past its end.
@@ -144,7 +140,7 @@ fn unmet_condition_exits_1_and_writes_nothing() {
     fails(
         &mut with(&lab, &array, "bpf-map set a 1 5 --if-absent"),
         1,
-        "bpf-map: a: key 1 is there already",
+        "bpf-map: a: key 1 exists already",
     );
     fails(&mut with(&lab, &array, "bpf-map set a 2 5 --if-present"), 1, "bpf-map: a: no key 2");
     let past = "bpf-map: a: set: no room: the key is past its end (2 entries)";
@@ -230,9 +226,9 @@ fn add_prints_the_new_value_and_refuses_what_does_not_fit() {
                 ".i 340282366920938463463374607431768211455",
                 Ok("340282366920938463463374607431768211455"),
             ),
-            (".f 1", Err("add: an integer is wanted, not bool")),
-            (".g 1", Err("add: an integer is wanted, not f64")),
-            (".h 1", Err("add: an integer is wanted, not an enum")),
+            (".f 1", Err("add: expected an integer, not bool")),
+            (".g 1", Err("add: expected an integer, not f64")),
+            (".h 1", Err("add: expected an integer, not an enum")),
         ] {
             let mut command = with(&lab, &[&map], &format!("bpf-map add -v m 1 {words}"));
             match want {

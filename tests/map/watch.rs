@@ -80,7 +80,7 @@ fn unwatchable_map_is_reported_in_one_line() {
         ("ringbuf,entries=4096", "a ringbuf has no keys to watch"),
         (
             "perf_event_array,entries=1",
-            "watch: not possible with a perf_event_array: its entries cannot be read: perf event buffers are for bpftool map event_pipe",
+            "watch: not possible with a perf_event_array: its entries cannot be read: read perf events with bpftool map event_pipe",
         ),
     ] {
         let _ = std::fs::remove_file("/sys/fs/bpf/m");

@@ -59,7 +59,7 @@ pub(super) fn find_in_fields<'t>(
             all.extend(numbers(name, slot, is_number));
         }
         if all.len() == before {
-            bail!("{field}: no number");
+            bail!("{field}: not a number");
         }
     }
     Ok(all)

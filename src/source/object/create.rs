@@ -91,7 +91,9 @@ impl<'o> Maps<'o> {
             Err(errno) => {
                 let file = escape(self.file.as_os_str().as_bytes());
                 let why = describe(errno);
-                warnings.push(format!("{file}: the kernel refuses its BTF, maps have none: {why}"));
+                warnings.push(format!(
+                    "{file}: the kernel refuses its BTF, so the maps have none: {why}"
+                ));
             }
         }
     }
@@ -145,7 +147,7 @@ impl<'o> Maps<'o> {
             _ => definition.as_ref(),
         };
         if declared.map_type.holds_maps() && inner.is_none() {
-            return Err(fail("it does not declare what its inner maps are like".into()));
+            return Err(fail("it does not declare the properties of its inner maps".into()));
         }
         let types = (declared.key_type, declared.value_type);
         let btf = self.btf.as_ref().filter(|_| types != (0, 0));

@@ -65,7 +65,7 @@ impl<'a> PinPlaces<'a> {
         let is_file_name = !map.name.contains('/') && map.name != "." && map.name != "..";
         match is_file_name {
             true => Ok(Some(directory.join(&map.name))),
-            false => Err("its name cannot be that of a file".into()),
+            false => Err("its name cannot be a file name".into()),
         }
     }
 

@@ -80,12 +80,12 @@ fn type_without_iteration_is_refused_with_a_hint() {
         (
             "perf_event_array key 4 value 4 entries 4",
             &["dump", "keys", "count"],
-            "its entries cannot be read: perf event buffers are for bpftool map event_pipe",
+            "its entries cannot be read: read perf events with bpftool map event_pipe",
         ),
         (
             "cgroup_array key 4 value 4 entries 4",
             &["dump", "keys", "count"],
-            "its entries cannot be read: only a program can test against them",
+            "its entries cannot be read: only programs use them",
         ),
         (
             "xskmap key 4 value 4 entries 4",

@@ -109,7 +109,7 @@ fn if_absent_option_keeps_existing_entries() {
     let lab = Lab::new();
     let pin = lab.hash("h");
     let input = "{\"key\":1,\"value\":1}\n{\"key\":2,\"value\":2}\n{\"key\":2,\"value\":3}\n";
-    let error = "bpf-map: /sys/fs/bpf/h: 2 of 3 keys are there already";
+    let error = "bpf-map: /sys/fs/bpf/h: 2 of 3 keys exist already";
     fails(&mut load(&lab, "--if-absent", &pin, input), 1, error);
     assert_eq!(held(&pin), [(1, 42), (2, 2)]);
     assert_eq!(stdout_of(&mut load(&lab, "--if-absent", &pin, "{\"key\":3,\"value\":3}")), "");

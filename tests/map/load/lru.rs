@@ -114,7 +114,7 @@ fn loading_existing_entries_evicts_nothing() {
                 assert_eq!(held(&pin), count, "{kind} {options}");
             }
         }
-        let kept = format!("bpf-map: {}: {count} of {count} keys are there already", pin.display());
+        let kept = format!("bpf-map: {}: {count} of {count} keys exist already", pin.display());
         fails(&mut load(&lab, &format!("--if-absent {cpus}"), &pin, "dump"), 1, &kept);
         assert_eq!(held(&pin), count);
     }

@@ -116,7 +116,7 @@ fn single_values_need_the_cpus_that_get_them() {
     let kept = Run {
         status: 1,
         stdout: String::new(),
-        stderr: "bpf-map: /sys/fs/bpf/p: 1 of 2 keys are there already\n".into(),
+        stderr: "bpf-map: /sys/fs/bpf/p: 1 of 2 keys exist already\n".into(),
     };
     assert_eq!(run(&mut load(&lab, &options, &pin, &formats[0].1)), kept);
     assert_eq!(of_cpus(&pin, 1), [vec![[0; 3]; last], vec![[7, 0, 2]]].concat());

@@ -45,7 +45,7 @@ fn stream_counts_existing_keys_over_all_batches() {
         done
         exec 3>&-; wait $!"#;
     let run = run(&mut lab.program("sh", ["-c", script]));
-    let message = "bpf-map: /sys/fs/bpf/h: 2 of 4 keys are there already\n";
+    let message = "bpf-map: /sys/fs/bpf/h: 2 of 4 keys exist already\n";
     assert_eq!((run.status, run.stderr.as_str()), (1, message), "{}", run.stdout);
 }
 

@@ -35,14 +35,14 @@ fn map_types_accept_load_or_report_why_not() {
         (
             "progs",
             "type prog_array key 4 value 4 entries 2",
-            ", whose elements are set one by one (bpf-map set)",
+            ", whose entries are written one by one (see set)",
         ),
         ("ring", "type ringbuf key 0 value 0 entries 4096", ""),
         ("stacks", "type stack_trace key 4 value 8 entries 2", ""),
         (
             "socks",
             "type sockmap key 4 value 4 entries 2",
-            ", whose elements are set one by one (bpf-map set)",
+            ", whose entries are written one by one (see set)",
         ),
     ] {
         let pin = map(name, words);

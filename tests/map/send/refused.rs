@@ -62,7 +62,7 @@ fn names_and_numbers_that_a_transfer_cannot_have_are_refused() {
     let (one, two) = (named("one"), named("two"));
     let missing = "the following required arguments were not provided: <MAP>...";
     let cases: [(&[&str], String); 11] = [
-        (&[&long, "uds"], format!("{long}: 64 bytes, where a transfer's name has at most 63")),
+        (&[&long, "uds"], format!("{long}: 64 bytes, but the name of a transfer has at most 63")),
         (
             &[&one, pin, &two, "uds"],
             format!("two={pin}: all maps of a transfer share one name, and this is called one"),
@@ -83,7 +83,7 @@ fn names_and_numbers_that_a_transfer_cannot_have_are_refused() {
             &["--first-id=4294967294", pin, pin, pin, "uds"],
             "--first-id 4294967294: 3 maps would have numbers above 4294967295".into(),
         ),
-        (&[pin], "send: a map and a socket are wanted".into()),
+        (&[pin], "send: a map and a socket are needed".into()),
         (&[], format!("{missing} (see bpf-map --help)")),
     ];
     for (words, line) in cases {
@@ -92,7 +92,7 @@ fn names_and_numbers_that_a_transfer_cannot_have_are_refused() {
     }
     // The count of a transfer has 16 bits.
     let many = vec!["9"; 65536];
-    let line = "bpf-map: uds: send: 65536 maps, where a transfer has at most 65535";
+    let line = "bpf-map: uds: send: 65536 maps, but a transfer has at most 65535";
     fails(lab.map(["send"]).args(&many).arg("uds"), 2, line);
     let line = "bpf-map: 9: descriptor 9 is closed";
     fails(lab.map(["send"]).args(&many[1..]).arg("uds"), 2, line);
@@ -193,7 +193,8 @@ fn receiver_that_disconnects_midway_is_an_error_with_a_count() {
     // Two more can wait; the fourth of ten cannot have been sent.
     drop((socket, first));
     let output = Run::from(child.wait_with_output().unwrap());
-    let warning = "bpf-map: warning: uds: 640 maps, where tc has room for the first 64 alone\nbpf-map: uds: send: ";
+    let warning =
+        "bpf-map: warning: uds: 640 maps, but tc receives only the first 64\nbpf-map: uds: send: ";
     let possible: Vec<Run> = [64, 128, 192, 256]
         .map(|sent| format!("{warning}the receiver closed the socket after {sent} of 640 maps\n"))
         .map(|stderr| Run { status: 2, stdout: String::new(), stderr })

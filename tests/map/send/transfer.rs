@@ -56,9 +56,9 @@ fn all_maps_arrive_with_their_numbers_and_values() {
         let mut send = wrapped(&["prlimit", "--nofile=32:"], send.args(&references).arg("uds"));
         let sent = run(&mut send);
         let stderr = match count > 64 {
-            true => format!(
-                "bpf-map: warning: uds: {count} maps, where tc has room for the first 64 alone\n"
-            ),
+            true => {
+                format!("bpf-map: warning: uds: {count} maps, but tc receives only the first 64\n")
+            }
             false => String::new(),
         };
         assert_eq!(sent, Run { status: 0, stdout: String::new(), stderr });

@@ -124,7 +124,7 @@ fn countable<'t>(target: &'t Target, path: Option<&OsStr>) -> anyhow::Result<Slo
         Type::Array(_) => "an array".into(),
         ty => ty.to_string(),
     };
-    bail!("{}: add: an integer is wanted, not {what}", target.label)
+    bail!("{}: add: expected an integer, not {what}", target.label)
 }
 
 /// A whole number, with either sign before it.
@@ -147,7 +147,7 @@ impl Addition<'_> {
         let (old, shown) = match self.slot.number(value) {
             Some(Number::Unsigned(n)) => (Integer::from(n), n.to_string()),
             Some(Number::Signed(n)) => (Integer::from(n), n.to_string()),
-            _ => bail!("{}: add: no integer", target.label), // refused before
+            _ => bail!("{}: add: not an integer", target.label), // refused before
         };
         let of_cpu = cpu.map(|cpu| format!(" of CPU {cpu}")).unwrap_or_default();
         let wrong = |cause: &dyn std::fmt::Display| {

@@ -152,8 +152,8 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
             drop(load);
             let all = written + present;
             let label = &target.label;
-            let present = (present > 0)
-                .then(|| format!("{label}: {present} of {all} keys are there already"));
+            let present =
+                (present > 0).then(|| format!("{label}: {present} of {all} keys exist already"));
             let evicted = kept.map_or(Ok(None), Kept::check)?;
             report(present.into_iter().chain(evicted), out)
         }
@@ -178,7 +178,7 @@ fn check_type(target: &Target, mode: LoadMode) -> anyhow::Result<()> {
         bail!("load: not possible with {name}");
     }
     if kind.takes_objects() {
-        bail!("load: not possible with {name}, whose elements are set one by one (bpf-map set)");
+        bail!("load: not possible with {name}, whose entries are written one by one (see set)");
     }
     let flag = match mode {
         LoadMode::Replace | LoadMode::DryRun(_) => "--replace",

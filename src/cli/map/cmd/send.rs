@@ -62,11 +62,11 @@ impl<'a> Args<'a> {
 pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
     let Args { words: mut given, read_only, .. } = args;
     let Some(socket) = given.pop().filter(|_| !given.is_empty()) else {
-        bail!("send: a map and a socket are wanted");
+        bail!("send: a map and a socket are needed");
     };
     let wrong = || format!("{}: send", escape(socket.as_bytes()));
     let total = u16::try_from(given.len()).map_err(|_| {
-        anyhow!("{}, where a transfer has at most {}", count(given.len(), "map"), u16::MAX)
+        anyhow!("{}, but a transfer has at most {}", count(given.len(), "map"), u16::MAX)
     });
     let total = total.with_context(wrong)?;
     let first = parse_first_id(args.first_id, total)?;
@@ -123,7 +123,7 @@ fn split_names<'a>(given: &[&'a OsStr]) -> anyhow::Result<(Vec<u8>, Vec<&'a OsSt
 fn check_object(name: &[u8], before: Option<&[u8]>) -> anyhow::Result<()> {
     check_name(name)?;
     if name.len() > MAX_OBJECT {
-        bail!("{} bytes, where a transfer's name has at most {MAX_OBJECT}", name.len());
+        bail!("{} bytes, but the name of a transfer has at most {MAX_OBJECT}", name.len());
     }
     match before.filter(|before| *before != name) {
         Some(before) => {

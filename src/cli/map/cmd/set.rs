@@ -116,7 +116,7 @@ fn set(
     let Args { field, value: text, .. } = *args;
     let condition = match args.condition {
         Condition::Absent if field.is_some() => {
-            bail!("{}: --if-absent: a field is set only where the key is present", target.label)
+            bail!("{}: --if-absent: a field can be set only if the key exists", target.label)
         }
         // A field is a part of an existing value.
         Condition::Any if field.is_some() => Condition::Present,
@@ -205,7 +205,7 @@ fn report_unmet(
 ) -> anyhow::Result<u8> {
     let key = escape(key.as_bytes());
     match condition {
-        Condition::Absent => out.report(format_args!("{label}: key {key} is there already"))?,
+        Condition::Absent => out.report(format_args!("{label}: key {key} exists already"))?,
         Condition::Any | Condition::Present => out.report(format_args!("{label}: no key {key}"))?,
     }
     Ok(exit::ABSENT)

@@ -53,7 +53,7 @@ pub fn writing(kind: MapType) -> Option<&'static str> {
         MapType::DEVMAP | MapType::DEVMAP_HASH => "a value is the index of a network interface",
         MapType::CPUMAP => "a key is a possible CPU, and a value the length of its queue",
         MapType::CGROUP_STORAGE | MapType::PERCPU_CGROUP_STORAGE => {
-            "an element is made when a program that uses it is attached to a cgroup"
+            "the kernel makes an entry when a program that uses the map is attached to a cgroup"
         }
         _ => return storage(kind),
     })

@@ -59,7 +59,7 @@ pub fn start<'t>(
         let format = format.with_context(|| format!("{}: --prometheus", target.label))?;
         if !format.left_out().is_empty() {
             let arrays = format.left_out().join(", ");
-            warn(format_args!("{}: arrays are left out: {arrays}", target.label));
+            warn(format_args!("{}: arrays are omitted: {arrays}", target.label));
         }
         formats.push(format);
     }

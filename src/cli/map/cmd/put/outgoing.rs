@@ -92,6 +92,6 @@ fn limit_layout(layout: Option<Vec<u8>>, label: &str, out: &mut Output) -> anyho
         return Ok(layout);
     }
     let length = layout.len();
-    out.report(format_args!("warning: {label}: a layout of {length} bytes is left out"))?;
+    out.report(format_args!("warning: {label}: a layout of {length} bytes is omitted"))?;
     Ok(Vec::new())
 }
