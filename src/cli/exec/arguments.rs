@@ -77,9 +77,9 @@ pub fn command() -> Command {
             .action(ArgAction::Append)
             .requires("import"),
             option("fd-base", "N", "Lowest file descriptor to use [default: 64]"),
-            flag("dry-run", "Print what would be handed over, and do not run the command"),
+            flag("dry-run", "Print a table of the objects, and do not run the command"),
             flag("json", "With --dry-run: print JSON").requires("dry-run"),
-            flag("verbose", "Print what is handed over to stderr").short('v'),
+            flag("verbose", "Print a table of the objects to stderr").short('v'),
         ])
         .arg(
             Arg::new("command")

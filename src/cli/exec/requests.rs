@@ -97,7 +97,7 @@ pub fn variable_argument() -> Arg {
     Arg::new(VARIABLE)
         .long(VARIABLE)
         .value_name("NAME=VALUE")
-        .help("Set a global variable of the --object before it; repeatable")
+        .help("Set a global variable of the preceding --object; repeatable")
         .action(ArgAction::Append)
         .requires(SourceOption::Object.name())
         .value_parser(value_parser!(OsString))

@@ -69,8 +69,8 @@ pub fn map(command: Command) -> Command {
     };
     command.args([
         map_reference(),
-        layout("key", "The type of its keys [default: as the environment or BTF says]"),
-        layout("value", "The type of its values"),
+        layout("key", "The type of the keys [default: from the environment or BTF]"),
+        layout("value", "The type of the values"),
     ])
 }
 
@@ -184,8 +184,9 @@ impl ReadCpus {
 pub fn written_cpus() -> [Arg; 3] {
     [
         flag("all-cpus", "Write the value for every CPU").conflicts_with_all(["cpu", "sum"]),
-        cpu("Write it for this CPU only; the others keep their values").conflicts_with("sum"),
-        flag("sum", "Write it for the first possible CPU, and zero for the others"),
+        cpu("Write the value for this CPU only; other CPUs keep their values")
+            .conflicts_with("sum"),
+        flag("sum", "Write the value for the first possible CPU, and zero for the others"),
     ]
 }
 

@@ -160,7 +160,7 @@ impl Subcommand {
 static SUBCOMMANDS: [Subcommand; 30] = [
     Subcommand::new("list", "List the inherited maps, or all",
         list::arguments, |m| Ok(Invocation::List(list::Args::new(m)))).prints_many(),
-    Subcommand::new("show", "Print all that is known of a map",
+    Subcommand::new("show", "Print the properties of a map",
         show::arguments, |m| show::Args::new(m).map(Invocation::Show)).prints_many(),
     Subcommand::new("get", "Print the values of keys",
         get::arguments, |m| get::Args::new(m).map(Invocation::Get)),
@@ -210,7 +210,7 @@ static SUBCOMMANDS: [Subcommand; 30] = [
         send::arguments, |m| Ok(Invocation::Send(send::Args::new(m)))),
     Subcommand::new("put", "Store maps, programs and links with an agent",
         put::arguments, |m| put::Args::new(m).map(Invocation::Put)),
-    Subcommand::new("agent", "List what an agent holds, remove from it, or wait for a change",
+    Subcommand::new("agent", "List or remove the objects of an agent, or wait for a change",
         agent::arguments, |m| agent::Args::new(m).map(Invocation::Agent)),
     Subcommand::new("batch", "Run subcommands, a line each",
         batch::arguments, |m| Ok(Invocation::Batch(batch::Args::new(m)))),
@@ -239,7 +239,7 @@ fn with(subcommands: &[Subcommand]) -> Command {
         .map(|s| Command::new(s.name).about(s.about).hide(s.is_hidden).defer(s.arguments));
     Command::new(PROGRAM)
         .version(env!("CARGO_PKG_VERSION"))
-        .about("Read and write the elements of BPF maps")
+        .about("Read and write the entries of BPF maps")
         .after_help(
             "MAP is the name or the number of an inherited descriptor, a path with a '/', id:N,\n\
              name:KERNELNAME, fd:N or env:NAME. Without a command: list. See bpf-map(1).",

@@ -22,8 +22,11 @@ use std::os::unix::ffi::OsStrExt;
 pub fn arguments(command: Command) -> Command {
     arguments::map(command).args([
         arguments::positional("KEY", "The key"),
-        arguments::positional("NUMBER", "A field as .NAME, if one is meant, and what to add to it")
-            .num_args(1..=2),
+        arguments::positional(
+            "NUMBER",
+            "The number to add, after the .NAME of a field if the value has fields",
+        )
+        .num_args(1..=2),
         arguments::flag("create", "Begin with zeros if the key is missing"),
         arguments::cpu("Add to the value of this CPU [default: the first]"),
         arguments::flag("verbose", "Report the method of addition").short('v'),

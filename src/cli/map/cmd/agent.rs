@@ -21,10 +21,10 @@ pub fn arguments(command: Command) -> Command {
         Arg::new("NAME")
             .value_name("NAME|GLOB")
             .num_args(0..)
-            .help("The names to list; * and ? match as in rules [default: all]")
+            .help("Names to list; * and ? match as in rules [default: all]")
             .value_parser(value_parser!(OsString)),
         arguments::flag("json", "Print JSON"),
-        arguments::flag("remove", "Remove the names; no globs")
+        arguments::flag("remove", "Remove the objects with these names; globs are not supported")
             .requires("NAME")
             .conflicts_with("json"),
         Arg::new("wait-change")

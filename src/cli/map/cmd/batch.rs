@@ -18,7 +18,7 @@ const LINE: usize = 64 << 20;
 pub fn arguments(command: Command) -> Command {
     command.args([
         arguments::input_file(),
-        arguments::flag("keep-going", "Do not stop at a line that fails"),
+        arguments::flag("keep-going", "Continue after a line that fails"),
     ])
 }
 

@@ -20,7 +20,7 @@ pub fn arguments(command: Command) -> Command {
         Arg::new("pin")
             .long("pin")
             .value_name("PATH")
-            .help("Where to pin it; nothing may have this name")
+            .help("The path of the new pin, which must not exist")
             .required(true)
             .value_hint(ValueHint::AnyPath)
             .value_parser(value_parser!(OsString)),

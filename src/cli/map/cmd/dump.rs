@@ -26,7 +26,7 @@ pub fn arguments(command: Command) -> Command {
     metrics::arguments(command)
         .mut_arg("MAP", |map| map.num_args(1..).action(ArgAction::Append))
         .args([
-            arguments::flag("reverse", "Sort the other way round").requires("order"),
+            arguments::flag("reverse", "Reverse the order").requires("order"),
             fields::argument(
                 "Print these fields of the value only; with --prometheus, FIELD[=NAME]",
             ),
@@ -36,7 +36,7 @@ pub fn arguments(command: Command) -> Command {
                 .short('o')
                 .long("output")
                 .value_name("FILE")
-                .help("Write to this file, replacing it only when everything has been read")
+                .help("Write to this file, and replace it only after all entries have been read")
                 .value_parser(value_parser!(OsString)),
         ])
 }

@@ -28,7 +28,7 @@ const FORMATS: [(&str, Format, &str); 3] = [
 ];
 
 pub fn arguments(command: Command) -> Command {
-    let path = arguments::positional("PATH", "The new pin; nothing may have this name")
+    let path = arguments::positional("PATH", "The path of the new pin, which must not exist")
         .value_hint(ValueHint::AnyPath);
     arguments::map(command)
         .arg(path)

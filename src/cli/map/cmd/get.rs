@@ -25,7 +25,7 @@ pub fn arguments(command: Command) -> Command {
             Arg::new("default")
                 .long("default")
                 .value_name("TEXT")
-                .help("Print this for a key that is absent")
+                .help("Print this for a missing key")
                 .allow_hyphen_values(true)
                 .value_parser(value_parser!(OsString)),
             arguments::per_cpu("Print the value of every CPU, not their sum"),

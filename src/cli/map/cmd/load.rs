@@ -49,8 +49,11 @@ pub fn arguments(command: Command) -> Command {
         flag("csv", "Read CSV instead of JSON lines").conflicts_with("tsv"),
         flag("tsv", "Read tab-separated values"),
         flag("if-absent", "Write only entries whose key is missing"),
-        flag("replace", "Write entries that differ, and remove those that are not in the file")
-            .conflicts_with_all(others),
+        flag(
+            "replace",
+            "Write the entries that differ, and remove entries that are not in the file",
+        )
+        .conflicts_with_all(others),
         flag("dry-run", "Print what --replace would change, and change nothing")
             .requires("replace")
             .conflicts_with_all(others),

@@ -23,7 +23,10 @@ pub fn arguments(command: Command) -> Command {
     command.args([
         arguments::positional("FILE", "An object file of BPF programs")
             .value_hint(clap::ValueHint::FilePath),
-        arguments::flag("diff", "Compare with what is pinned: created, reused or refused"),
+        arguments::flag(
+            "diff",
+            "Compare with the pins: print whether each map is created, reused or refused",
+        ),
         arguments::flag("json", "Print JSON"),
     ])
 }

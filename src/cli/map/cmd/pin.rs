@@ -9,7 +9,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 pub fn arguments(command: Command) -> Command {
-    let path = arguments::positional("PATH", "The new pin; nothing may have this name")
+    let path = arguments::positional("PATH", "The path of the new pin, which must not exist")
         .value_hint(ValueHint::AnyPath);
     command.args([arguments::map_reference(), path])
 }

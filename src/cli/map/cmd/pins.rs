@@ -22,7 +22,7 @@ pub fn arguments(command: Command) -> Command {
     let directory = arguments::positional("DIR", help).required(false);
     command.arg(directory.value_hint(ValueHint::DirPath)).args([
         arguments::flag("json", "Print JSON"),
-        arguments::flag("check", "Print what may be wrong instead, a finding a line")
+        arguments::flag("check", "Print possible mistakes instead, one on each line")
             .conflicts_with("json"),
     ])
 }

@@ -11,9 +11,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 pub fn arguments(command: Command) -> Command {
-    let directory = arguments::positional("DIR", "Where to pin them [default: the bpffs root]")
-        .required(false)
-        .value_hint(ValueHint::DirPath);
+    let directory =
+        arguments::positional("DIR", "The directory of the pins [default: the bpffs root]")
+            .required(false)
+            .value_hint(ValueHint::DirPath);
     command.arg(directory).args(permissions::arguments())
 }
 

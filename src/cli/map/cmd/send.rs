@@ -21,17 +21,19 @@ const OBJECT: &[u8] = b"bpf-map";
 
 pub fn arguments(command: Command) -> Command {
     // One list, so that options may stand anywhere in it.
-    let words =
-        arguments::positional("MAP", "The maps, and last the socket where tc or bpf-exec waits")
-            .value_hint(ValueHint::AnyPath)
-            .action(ArgAction::Append)
-            .num_args(1..);
+    let words = arguments::positional(
+        "MAP",
+        "The maps, followed by the socket at which tc or bpf-exec waits",
+    )
+    .value_hint(ValueHint::AnyPath)
+    .action(ArgAction::Append)
+    .num_args(1..);
     command.override_usage("bpf-map send [OPTIONS] [NAME=]MAP... SOCKET").args([
         words,
         Arg::new("first-id")
             .long("first-id")
             .value_name("N")
-            .help("The number of the first map, from which the others count up [default: 0]")
+            .help("The number of the first map; the others follow [default: 0]")
             .allow_hyphen_values(true) // so that a negative number is reported as one
             .value_parser(value_parser!(OsString)),
         arguments::flag("read-only", "Send read-only descriptors, or fail").short('r'),
@@ -80,7 +82,7 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
     if maps.len() > TC_FDS {
         let socket = escape(socket.as_bytes());
         let all = count(maps.len(), "map");
-        warn(format_args!("{socket}: {all}, where tc has room for the first {TC_FDS} alone"));
+        warn(format_args!("{socket}: {all}, but tc receives only the first {TC_FDS}"));
     }
     // The maps come from no object file. A process sends one transfer after the other, so its id
     // distinguishes concurrent transfers.

@@ -1,4 +1,4 @@
-//! `bpf-map show`: all that is known of one map.
+//! `bpf-map show`: the properties of one map.
 
 use crate::bpffs::pins;
 use crate::cli::map::arguments::{self, MapArguments};

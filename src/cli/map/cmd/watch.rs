@@ -40,12 +40,12 @@ pub fn arguments(command: Command) -> Command {
                 .allow_hyphen_values(false)
                 .allow_negative_numbers(true)
                 .num_args(0..),
-            option("interval", "SECONDS", "Time from one reading to the next [default: 1]")
+            option("interval", "SECONDS", "Time between readings [default: 1]")
                 .value_parser(parse_interval),
             option("count", "N", "End after N readings")
                 .value_parser(value_parser!(u64).range(1..)),
             option("sort", "FIELD", "Print entries first whose FIELD grew most"),
-            option("top", "N", "No more than the first N elements")
+            option("top", "N", "Print only the first N entries")
                 .value_parser(value_parser!(u64).range(1..)),
         ])
         .args(arguments::json_flags())

@@ -26,7 +26,7 @@ pub fn arguments(command: Command) -> Command {
         .arg(
             flag(
                 "json-strings",
-                "Print integers of more than 53 bits as strings; --json unless --jsonl is given",
+                "Print integers of more than 53 bits as strings; implies --json without --jsonl",
             )
             .conflicts_with_all(["csv", "tsv", "prometheus"]),
         )

@@ -24,10 +24,10 @@ pub fn arguments(command: Command) -> Command {
         option(name, value, help).value_delimiter(',').action(ArgAction::Append)
     };
     command.args([
-        option("name", "NAME", "What the metrics' names begin with [default: the map's name]"),
+        option("name", "NAME", "The beginning of the metrics' names [default: the map's name]"),
         option("type", "TYPE", "The type of the metrics: gauge or counter [default: gauge]")
             .value_parser(PossibleValuesParser::new(["gauge", "counter"]).map(metric_type)),
-        option("help-text", "TEXT", "What the metrics' HELP says"),
+        option("help-text", "TEXT", "The HELP text of the metrics"),
         several(
             "labels",
             "FIELD,...",

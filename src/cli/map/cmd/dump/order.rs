@@ -23,7 +23,7 @@ pub fn arguments(command: Command) -> Command {
                 .long("top")
                 .value_names(["N", "FIELD"])
                 .num_args(2)
-                .help("The N elements that are highest by a field, highest first"),
+                .help("Print the N entries with the highest FIELD, highest first"),
         ])
         .group(ArgGroup::new("order").args(["sort", "top"]))
 }
