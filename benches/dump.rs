@@ -1,6 +1,6 @@
-//! How long `bpf-map dump` takes beside bpftool, and beside a loop that only reads. Ratios
-//! of medians within one run count, not the milliseconds: what is compared takes turns, so
-//! that whatever slows the machine slows all of it.
+//! The time of `bpf-map dump`, compared with bpftool and with a loop that only reads. The results
+//! are ratios of medians within one run, not milliseconds: the compared programs take turns, so
+//! that a slow moment of the machine affects all of them.
 //!
 //! Needs root: it mounts a bpffs in a mount namespace of its own, and both end with it.
 

@@ -1,5 +1,5 @@
-//! `bpf-exec --object` with a file of 64 maps, beside the system calls that create them: what the
-//! option adds to a run of bpf-exec. The runs take turns, and medians count.
+//! The time that `--object` with a file of 64 maps adds to a run of bpf-exec, compared with the
+//! system calls that create the maps. The runs take turns, and medians are compared.
 //!
 //! Needs root: maps are created.
 

@@ -46,8 +46,8 @@ impl ForeignName {
         &self.0
     }
 
-    /// The name of an object: that of the command line, else `foreign` after its check, with its
-    /// warning, else none.
+    /// The name of an object: the name on the command line, else `foreign` after its check, with a
+    /// warning if it is replaced, else none.
     pub fn choose(
         given: Option<Vec<u8>>,
         foreign: Option<ForeignName>,
@@ -62,8 +62,8 @@ impl ForeignName {
         }
     }
 
-    /// This name if it is good; else, with a warning, the kernel name, or `map<n>`, `prog<n>` or
-    /// `link<n>` if the object has a number.
+    /// This name if it is allowed; otherwise, with a warning, the kernel name, or `map<n>`, `prog<n>`
+    /// or `link<n>` if the object has a number.
     fn check(
         self,
         kind: ObjectKind,

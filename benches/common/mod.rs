@@ -20,7 +20,7 @@ pub struct Options {
 }
 
 /// Runs a bench: `run` prints all measurements, and returns whether any exceeds its bound.
-/// `flag` is the one of [`ROUNDS`] that it takes, `rounds` what that is if it is not given.
+/// The bench has the option `flag` of [`ROUNDS`], whose default is `rounds`.
 pub fn start(
     name: &str,
     flag: &str,

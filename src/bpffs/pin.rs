@@ -15,7 +15,7 @@ use std::path::Path;
 const OPEN: &str = "open pin";
 pub(super) const NOT_MOUNTED: &str = "no bpf file system is mounted there";
 
-/// Distinguishes a pin from a later one at the same path: each has an inode of its own.
+/// Distinguishes a pin from a later pin at the same path by its inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
     device: u64,
@@ -84,7 +84,7 @@ fn is_link(path: &Path) -> bool {
     matches!(get(path, AccessMode::ReadWrite), Ok(_) | Err(Errno::EACCES))
 }
 
-/// Why an object of this kind could not be opened at `path`, as far as `errno` shows it.
+/// The cause of the failure to open an object of this kind at `path`, derived from `errno`.
 pub fn explain(
     kind: ObjectKind,
     path: &Path,

@@ -78,7 +78,7 @@ pub fn publish(object: impl AsFd, path: &Path, permissions: Permissions) -> Resu
     published.map_err(|errno| fail(explain(path, errno)))
 }
 
-/// Why nothing could be pinned at `path`, as far as `errno` shows it.
+/// The cause of the failure to pin an object at `path`, derived from `errno`.
 fn explain(path: &Path, errno: Errno) -> Cause {
     let directory = match path.parent() {
         Some(parent) if parent.as_os_str().is_empty() => Path::new("."),

@@ -31,7 +31,7 @@ pub enum FileContent {
     Unread(Errno),
     /// A directory that is nested too deeply.
     TooDeep,
-    /// With what it refers to.
+    /// A symbolic link, with its target.
     Symlink(Vec<u8>),
     Pin(Info),
     /// A pin that could not be opened.

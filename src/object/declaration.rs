@@ -70,7 +70,7 @@ pub struct Data {
 }
 
 impl Declaration {
-    /// Fills in sizes that loaders know, and drops those that the type does not have: some objects
+    /// Fills in sizes that the type determines, and drops sizes that the type does not have: some objects
     /// declare the records of a ring buffer, or of perf events, as its values.
     pub fn settle_sizes(&mut self) {
         let settle = |size: &mut u32, of_type| match of_type {

@@ -117,7 +117,7 @@ impl<'a> Elf<'a> {
     }
 }
 
-/// What every ELF file begins with: the errors that name what the file is instead.
+/// Checks the start of an ELF file; the errors identify other kinds of files.
 fn check_identity(data: &[u8]) -> Result<(), ObjectError> {
     let [0x7f, b'E', b'L', b'F', class, order, ..] = data else {
         return Err(ObjectError::NotElf);

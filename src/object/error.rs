@@ -22,7 +22,7 @@ pub enum ObjectError {
     Btf(#[from] BtfError),
     #[error("maps in .maps, but no BTF that declares them")]
     NoBtf,
-    /// The section or map, quoted, and what is wrong with it.
+    /// The section or map, quoted, and the reason why it is refused.
     #[error("{0}: {1}")]
     Refused(String, String),
 }

@@ -17,15 +17,15 @@ use bpf_layout::{Btf, BtfError, DataPlaces};
 use elf::Elf;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What an object file declares.
+/// The declarations of an object file.
 #[derive(Debug)]
 pub struct Object {
-    /// In the order of sections, and in each of them in the order of places.
+    /// In the order of sections, and within a section in the order of offsets.
     pub maps: Vec<Declaration>,
     pub programs: Vec<Program>,
-    /// BTF as the kernel takes it; None if the file has none that can be read.
+    /// BTF in the form that the kernel accepts; None if the file has no readable BTF.
     pub btf: Option<Vec<u8>>,
-    /// What the file declares and what is left out, in sentences.
+    /// Declarations that are omitted, in sentences.
     pub omitted: Vec<String>,
 }
 

@@ -1,5 +1,5 @@
 //! The program that prints the entries of a map: an iterator over its elements, generated for a layout
-//! and a format. What it prints is what `bpf-map dump` prints, but for padding.
+//! and a format. Its output is that of `bpf-map dump`, without padding.
 
 mod address;
 mod escape;

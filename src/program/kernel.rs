@@ -44,7 +44,7 @@ pub struct Members {
 }
 
 impl Members {
-    /// Those of the struct `name`.
+    /// The members of the struct `name`.
     pub fn of(btf: &Btf, name: &'static str) -> Members {
         let layout = btf.structure(name).and_then(|id| btf.layout(id).ok());
         Members { name, layout }

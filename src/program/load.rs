@@ -92,7 +92,7 @@ fn store(constants: &[u8]) -> Result<Map, Errno> {
 fn explain(errno: Errno, log: &[u8], privileged: bool) -> LoadError {
     let log = log.split(|&byte| byte == 0).next().unwrap_or_default();
     let log = String::from_utf8_lossy(log);
-    // The last line counts what was done.
+    // The last line is a statistic.
     let mut messages = log.lines().rev().filter(|line| {
         let line = line.trim();
         !line.is_empty() && !line.starts_with("processed ")

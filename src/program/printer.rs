@@ -58,7 +58,7 @@ impl Printer {
         self.format.extend_from_slice(conversion.as_bytes());
     }
 
-    /// Prints what was collected. R0 to R5 are lost.
+    /// Prints the collected text. R0 to R5 are lost.
     pub fn flush(&mut self) {
         self.bytes = 0;
         let mut format = std::mem::take(&mut self.format);

@@ -175,7 +175,7 @@ impl Bound {
 
     /// Removes the file, unless another file has its name by now.
     pub fn remove_file(&self) {
-        // Whatever fails, the file was not ours any more, or the directory is gone.
+        // If this fails, the file was replaced or removed, or so was its directory.
         let _ = self.remove();
     }
 

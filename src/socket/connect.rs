@@ -15,8 +15,8 @@ pub fn open_file(path: &Path) -> Result<OwnedFd, Errno> {
 
 /// Connects `socket` to the socket that was bound to `file`.
 ///
-/// Through /proc: what was checked is the file that is connected to, whatever has its path by now,
-/// and the path may be longer than the 107 bytes of an address.
+/// The address is a path in /proc. So the checked file is the one that is connected to, even if its
+/// path has been replaced, and the path may be longer than the 107 bytes of an address.
 pub fn connect(socket: impl AsFd, file: &OwnedFd) -> Result<(), Errno> {
     let address = UnixAddr::new(format!("/proc/self/fd/{}", file.as_raw_fd()).as_str())?;
     socket::connect(socket.as_fd().as_raw_fd(), &address)

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 use variable::{Variable, variable};
 
-/// The longest layout in bytes; a longer one is left out of the environment.
+/// The longest layout in bytes; longer layouts are omitted from the environment.
 pub const MAX_LAYOUT: usize = 64 << 10;
 
 /// An object as an environment declares it.
@@ -190,11 +190,11 @@ fn decimal<T: std::str::FromStr>(text: &[u8]) -> Option<T> {
     if digits { std::str::from_utf8(text).ok()?.parse().ok() } else { None }
 }
 
-/// The environment of the command: `inherited` without any of the contract's variables, then
-/// those of `objects`, by kind. A layout over [`MAX_LAYOUT`] is left out.
+/// The environment of the command: `inherited` without any of the contract's variables, followed by
+/// the variables of `objects`, by kind. A layout over [`MAX_LAYOUT`] is omitted.
 ///
-/// The count of maps is always set, those of programs and links only if there are any: a command
-/// that only uses maps then sees an environment without other variables.
+/// The count of maps is always set, the counts of programs and links only if there are any: a
+/// command that uses maps only then sees an environment without other variables.
 pub fn build(inherited: Vec<CString>, objects: &[Claim]) -> Vec<CString> {
     let ours = |entry: &CString| variable(split(entry.as_bytes()).0).is_some();
     let mut entries: Vec<CString> = inherited.into_iter().filter(|e| !ours(e)).collect();

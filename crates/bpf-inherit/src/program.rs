@@ -31,7 +31,7 @@ pub struct ProgramSpec<'a> {
     pub flags: u32,
     /// The kernel keeps the first 15 bytes, and accepts only `[A-Za-z0-9_.]`.
     pub name: &'a [u8],
-    /// The kernel compares it with those that it takes for compatible with the GPL.
+    /// The kernel compares it with the licenses that it accepts as compatible with the GPL.
     pub license: &'a CStr,
     /// `struct bpf_insn`, 8 bytes each as they are in memory. Maps are referred to by the numbers
     /// of file descriptors, which must stay open during the call.
@@ -116,8 +116,8 @@ unsafe impl Attribute for TestRun {}
 
 /// Loads a program. It exists as long as the file descriptor, a duplicate of it, a pin or a link.
 ///
-/// The verifier writes what it objects to, and how it got there, to `log`, from the beginning and
-/// ended by a NUL byte; nothing is written if `log` is empty or the program is accepted.
+/// If the verifier refuses the program, it writes an error, and the path to the refused instruction,
+/// to the start of `log`, terminated by a NUL byte. Nothing is written if `log` is empty.
 ///
 /// # Errors
 /// EPERM without CAP_BPF (and CAP_PERFMON for iterators), and from kernels that refuse the type;

@@ -1,7 +1,7 @@
 //! Padding: the bits of a struct or union that belong to no field, as runs of bytes.
 //!
 //! Programs that do not clear a key leave bytes of their stack in the padding. The kernel compares
-//! padding like any other byte, so two keys can differ in nothing else.
+//! padding like any other byte, so two keys can differ in padding alone.
 
 use super::bits;
 

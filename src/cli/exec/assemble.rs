@@ -20,9 +20,9 @@ use bpf_inherit::{InheritedFd, ObjectKind, Startup};
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// Numbers all objects, each kind separately. `kept` are the inherited ones, `groups` those of each
-/// of `requests`, which get fds from `base` upwards. Warnings are about layouts, declared ids and
-/// names that cannot be used.
+/// Numbers all objects, each kind separately. `kept` are the inherited objects; `groups` has the
+/// objects of each of `requests`, which get fds from `base` upwards. Warnings report layouts,
+/// declared ids and names that cannot be used.
 pub fn assemble(
     kept: Vec<HandedObject>,
     requests: &[Request],
@@ -71,7 +71,7 @@ pub fn assemble(
     Ok((all, warnings))
 }
 
-/// The layout of a map, with where it comes from: the command line, else BTF, else the source.
+/// The layout of a map and its layout source: the command line, else BTF, else the object's source.
 fn choose_layout(
     source: &Source,
     named: &mut Named,

@@ -145,8 +145,8 @@ pub fn check_wait(requests: &[Request]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// An error if permission bits are given for a socket that is inherited, not bound, or if they let
-/// other users send and no option says which.
+/// Refuses permission bits for a socket that is inherited, not bound, and permission bits that let
+/// other users send if no option names the users.
 pub fn check_socket_mode(requests: &[Request], settings: &Settings) -> anyhow::Result<()> {
     let mode = settings.socket_mode;
     let others_may_send = mode & 0o022 != 0 && settings.from.is_empty();

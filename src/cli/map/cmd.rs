@@ -221,7 +221,7 @@ static SUBCOMMANDS: [Subcommand; 30] = [
         |m| Ok(Invocation::Candidates(completion::CandidateArgs::new(m)))).hidden(),
 ];
 
-/// The option parser for the command that `first` names alone, if it does; else the whole.
+/// The option parser for only the command that `first` names; for all commands if it names none.
 pub fn command_for(first: Option<&OsStr>) -> Command {
     let named = first.and_then(|first| SUBCOMMANDS.iter().find(|s| first == s.name));
     named.map_or_else(command, |one| with(std::slice::from_ref(one)))

@@ -13,8 +13,8 @@ const MACHINE: i16 = ARGUMENTS - 16;
 const ROW: usize = 8;
 
 impl Generator {
-    /// Writes the text character by character: those of ASCII as `table` has them, others as they are
-    /// unless they are unsafe.
+    /// Writes the text character by character: ASCII characters as `table` has them, and others
+    /// unchanged unless they are unsafe.
     pub(super) fn each_character(&mut self, len: usize, place: Place, table: u32) {
         let machine = self.machine();
         let (done, ascii, unsafe_one) = self.labels();

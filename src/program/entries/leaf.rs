@@ -32,7 +32,7 @@ impl Generator {
             Cpus::Sum { stride, count } => (stride, count),
             _ => (0, 1),
         };
-        // In a sum, text that is - is not what is printed if CPUs differ.
+        // In a sum, the text - must differ from the mark for CPUs that disagree.
         let is_sum = matches!(cpus, Cpus::Sum { .. });
         if count == 1 {
             self.one(leaf, place, is_sum);

@@ -1,5 +1,5 @@
 //! Text, quoted and escaped as the codec does: loops of a fixed number of steps, for which the verifier
-//! needs to know the number of a step but not what was read.
+//! tracks the number of a step, but not the bytes that were read.
 
 use super::generator::{Generator, Place, Quoting};
 use super::loops::END;
@@ -56,8 +56,8 @@ impl Generator {
         self.end_loop(next, len);
     }
 
-    /// Runs the machine over the text: R0 becomes its last transition, R3 the bits of all, R4 those of
-    /// the first character.
+    /// Runs the machine over the text: R0 becomes its last transition, R3 the bits of all transitions,
+    /// R4 the bits of the first character.
     fn classify(&mut self, len: usize, place: Place) {
         let machine = self.machine();
         for register in [R0, R3, R4] {
@@ -94,7 +94,7 @@ impl Generator {
         self.end_loop(next, len);
     }
 
-    /// Prints what was classified, by the rules of the codec.
+    /// Prints the classified text, by the rules of the codec.
     fn print_text(&mut self, len: usize, place: Place, style: Style, mark_dash: bool) {
         let (hex, escape, after) = self.labels();
         let (quote_cell, _, _) = self.labels();

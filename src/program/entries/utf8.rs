@@ -1,10 +1,10 @@
-//! A state machine over the bytes of UTF-8 text that finds what the codec quotes or escapes: for code
-//! that has tables and no functions.
+//! A state machine over the bytes of UTF-8 text that finds characters that the codec quotes or
+//! escapes, for code that has tables and no functions.
 
 use bpf_layout::text::is_unsafe;
 use std::sync::OnceLock;
 
-/// Bits of a transition: the next state, and what is known of the character that the byte ends.
+/// Bits of a transition: the next state, and properties of the character that the byte ends.
 pub const STATE: u16 = 0x3f;
 /// A terminal or a reader could be misled.
 pub const UNSAFE: u16 = 1 << 6;

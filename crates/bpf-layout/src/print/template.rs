@@ -81,8 +81,8 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// Filled with the leaves of a value, a template is what the form prints of it, unless
-        /// there is padding.
+        /// A template filled with the leaves of a value is the output of the form, unless the
+        /// value has padding.
         #[test]
         fn template_filled_with_leaves_is_the_text((ty, bytes) in values()) {
             let fill = |pieces: Vec<Piece>| {

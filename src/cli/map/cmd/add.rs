@@ -111,7 +111,7 @@ fn report_missing(label: &str, key: &OsStr, out: &mut Output) -> anyhow::Result<
     Ok(exit::ABSENT)
 }
 
-/// The integer that `path` names. Nothing else can be counted.
+/// Returns the slot of the integer that `path` names; other types are an error.
 fn countable<'t>(target: &'t Target, path: Option<&OsStr>) -> anyhow::Result<Slot<'t>> {
     let slot = target.field(path)?;
     let class = match slot.ty() {
@@ -145,7 +145,7 @@ struct Addition<'t> {
 }
 
 impl Addition<'_> {
-    /// Adds to the number in one value, which is left as it was where the sum does not fit.
+    /// Adds to the number in one value. The value is unchanged if the sum is out of range.
     fn apply(&self, target: &Target, value: &mut [u8], cpu: Option<u32>) -> anyhow::Result<()> {
         let (old, shown) = match self.slot.number(value) {
             Some(Number::Unsigned(n)) => (Integer::from(n), n.to_string()),

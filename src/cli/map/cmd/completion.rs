@@ -78,7 +78,8 @@ pub fn print_candidates(
     let Some((current, before)) = args.words.split_last() else { return Ok(0) };
     command.build();
     for (candidate, what) in complete(startup, bpffs, &command, before, current) {
-        // What a shell could take for more than one candidate, or a terminal for a command, is left out.
+        // Candidates with control characters are omitted: a shell could split them, and a terminal
+        // could interpret them.
         let plain = !candidate.chars().any(char::is_control);
         if plain && (candidate.as_bytes().starts_with(current.as_bytes()) || candidate == FILES) {
             let what = what.lines().next().unwrap_or_default();

@@ -60,7 +60,7 @@ impl<'a> Args<'a> {
             maps: maps.map(|reference| MapArguments { reference, types: types.clone() }).collect(),
             format: OutputFormat::new(matches)?,
             order: OrderArguments::new(matches)?,
-            // Those of metrics may have names.
+            // For metrics, --fields also contains names, and is parsed elsewhere.
             fields: match matches.get_flag("prometheus") {
                 true => Fields::default(),
                 false => Fields::new(matches)?,

@@ -77,11 +77,11 @@ pub struct Args<'a> {
 /// Which entries are written, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LoadMode {
-    /// All, or those whose key is missing; while the input is read if `stream` is set.
+    /// Writes all entries, or the entries whose key is missing; with `stream`, while reading.
     Write { if_absent: bool, stream: bool },
-    /// Those that differ, and those that are not in the file are removed.
+    /// Writes the entries that differ, and removes entries that are not in the file.
     Replace,
-    /// None: what would be replaced is printed, as JSON if this is not None.
+    /// Prints the differences, as JSON if this is not None, and writes nothing.
     DryRun(Option<Integers>),
 }
 

@@ -100,7 +100,7 @@ fn open_named(
     Ok(Outgoing { name, object, layout })
 }
 
-/// Opens the object that `text` names; its layout is the one in the environment, or that of BTF.
+/// Opens the object that `text` names. Its layout is from the environment, else from BTF.
 fn open(
     startup: &Startup,
     bpffs: &Path,

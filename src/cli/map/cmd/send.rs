@@ -73,7 +73,7 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
     let total = total.with_context(wrong)?;
     let first = parse_first_id(args.first_id, total)?;
     let (object, references) = split_names(&given)?;
-    // Many maps may be more than the soft limit on open files lets this process have.
+    // The number of maps may exceed the soft limit on open files.
     let _raised = OpenFiles::raise();
     let maps = references.iter().map(|text| {
         Ok(open_map_to_send(&session.startup, &session.bpffs, text, read_only)?.object)

@@ -1,4 +1,4 @@
-//! The values of a per-CPU map: those of which CPUs are read, printed or written.
+//! The selection of the CPUs whose values are read, printed or written in a per-CPU map.
 
 use super::opened::Target;
 use crate::cli::map::arguments::{ReadCpus, WrittenCpus};
@@ -13,9 +13,9 @@ use std::convert::Infallible;
 /// The CPUs whose values are read.
 #[derive(Clone, Debug)]
 pub enum CpuSelection {
-    /// All, as one sum.
+    /// All CPUs, as one sum.
     Sum,
-    /// All, each by itself.
+    /// All CPUs, each value separately.
     Each(PossibleCpus),
     /// The CPU with this number, at this position among the values.
     One { number: u32, place: usize },

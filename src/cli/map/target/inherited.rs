@@ -9,7 +9,7 @@ use bpf_inherit::object::Object;
 use bpf_inherit::{InheritedFd, ObjectKind, Startup, describe};
 use std::os::fd::AsFd;
 
-/// The object behind a descriptor's number, with what the environment says of it.
+/// The object that an fd refers to, with its claim in the environment.
 pub fn open_number(
     startup: &Startup,
     kind: ObjectKind,
@@ -21,7 +21,7 @@ pub fn open_number(
     Ok((object, claim))
 }
 
-/// The inherited object of this name, with what the environment says of it.
+/// The inherited object of this name, with its claim in the environment.
 pub fn open_name(
     startup: &Startup,
     kind: ObjectKind,
@@ -55,7 +55,7 @@ fn duplicate(
     open_fd(&fd, kind, id)
 }
 
-/// Opens the object behind an inherited file descriptor, if it has the id that was declared.
+/// Opens the object that an inherited fd refers to, if it has the declared id.
 pub fn open_fd(fd: &InheritedFd, kind: ObjectKind, id: Option<u32>) -> anyhow::Result<Object> {
     let number = fd.number();
     let opened = fd.open_as(kind, id);
@@ -85,7 +85,7 @@ fn declared(
         .collect())
 }
 
-/// The claim with a name that can be used, which is the one that `list` prints.
+/// Replaces a name that is not allowed by the name that `list` prints.
 fn with_good_name(startup: &Startup, mut claim: Claim) -> Claim {
     if let Some(name) = claim.name.take_if(|name| fault(name).is_some()) {
         let fd = startup.fd(claim.fd).ok();

@@ -1,4 +1,4 @@
-//! Maps of maps: `KEY/INNERKEY`, and the inner map behind a key.
+//! Maps of maps: `KEY/INNERKEY`, and the inner map of a key.
 
 use super::opened::Target;
 use crate::source::id;
@@ -88,7 +88,8 @@ impl Target {
                     let label = format!("{}: id {id}", self.label);
                     return Target::of_map(map, label, layout).map(Some);
                 }
-                // Replaced, and gone, since its id was read: unless the id is still the same.
+                // The inner map may have been replaced and removed after its id was read. It is an
+                // error only if the slot still has the same id.
                 Err(error) if before == Some(id) => {
                     return Err(error).with_context(|| self.label.clone());
                 }

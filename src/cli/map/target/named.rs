@@ -1,4 +1,4 @@
-//! Opens the object that a reference names: the one way for maps, programs and links.
+//! Opens the object that a reference names: used for all maps, programs and links.
 
 use super::inherited;
 use super::reference::{self, Reference};
@@ -100,8 +100,8 @@ pub fn open_map(
     }
 }
 
-/// Opens the map that `text` names for another process: read-write, or as it was inherited; or
-/// else read-only, or not at all.
+/// Opens the map that `text` names for another process: with `read_only`, read-only or not at all;
+/// otherwise read-write, or with the access mode that was inherited.
 pub fn open_map_to_send(
     startup: &Startup,
     bpffs: &Path,

@@ -48,7 +48,7 @@ impl Target {
         Target::with_layout(map, label, layout, origin)
     }
 
-    /// A map that was opened by other means; its layout is `given`, else its own.
+    /// The target of a map that is open already; its layout is `given`, else that of the map.
     pub fn of_map(map: Map, label: String, given: Option<&Layout>) -> anyhow::Result<Target> {
         let (layout, origin) = match given {
             Some(given) => (given.clone(), LayoutOrigin::given()),
@@ -60,8 +60,8 @@ impl Target {
         Target::with_layout(map, label, layout, origin)
     }
 
-    /// An error that names both sizes, unless the layout has those of the map; and an error if the
-    /// sizes of a per-CPU map cannot be known.
+    /// Checks that the layout has the sizes of the map; the error names both sizes. It is also an
+    /// error if the possible CPUs of a per-CPU map cannot be determined.
     fn with_layout(
         map: Map,
         label: String,

@@ -27,7 +27,7 @@ impl LayoutPart {
 }
 
 impl LayoutOrigin {
-    /// The layout of a map and its origin: `own` is what the environment says.
+    /// The layout of a map and its origin; `own` is the layout in the environment.
     pub fn layout(own: Option<Layout>, info: &MapInfo) -> (Layout, LayoutOrigin) {
         let (layout, source, unreadable) = match own {
             Some(layout) => (layout, LayoutSource::Environment, None),

@@ -25,8 +25,8 @@ pub fn writable(startup: &Startup, bpffs: &Path, text: &OsStr, target: &Target) 
 }
 
 impl Target {
-    /// The type of the keys; an error that says what would work instead, unless the
-    /// elements can be gone through. `operation` is the subcommand.
+    /// The type of the keys. If the kernel does not iterate over the entries, the error names an
+    /// alternative. `operation` is the subcommand.
     pub fn walked_key(&self, operation: &'static str) -> anyhow::Result<&Type> {
         let kind = self.map.info().map_type;
         if let Some(instead) = crate::map::advice::find_walk_alternative(kind) {
@@ -50,7 +50,7 @@ impl Target {
         }
     }
 
-    /// Why the elements could not be gone through.
+    /// The error of a walk over the entries.
     pub fn explain_walk(&self, operation: &'static str, error: MapError) -> anyhow::Error {
         let kind = self.map.info().map_type.with_article();
         let cause: Cause = match error {

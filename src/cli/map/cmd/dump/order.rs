@@ -79,7 +79,7 @@ impl<'t> Order<'t> {
         Ok(Order { key, by, descending, limit })
     }
 
-    /// Reads all elements; keeps those that are to be printed, in order.
+    /// Reads all elements; returns the elements to print, in order.
     pub fn sort(&self, values: &ShownValues, mut walk: Walk) -> anyhow::Result<Sorted> {
         let mut kept = Sorted::default();
         while let Some(chunk) = walk.next()? {
@@ -96,7 +96,7 @@ impl<'t> Order<'t> {
         Ok(kept)
     }
 
-    /// Sorts, and drops what is past the limit.
+    /// Sorts, and drops elements past the limit.
     fn arrange(&self, values: &ShownValues, kept: &mut Sorted) {
         let mut order: Vec<usize> = (0..kept.len()).collect();
         order.sort_unstable_by(|&a, &b| self.compare(values, kept.element(a), kept.element(b)));
@@ -124,7 +124,8 @@ impl<'t> Order<'t> {
     }
 }
 
-/// The field of the value or of the key that `field` names, or either as a whole. If there is none, the error is about the side that `key.` or `value.` names, else the value.
+/// The field of the value or of the key that `field` names, or the whole value or key. If there is
+/// no such field, the error names the side of the prefix `key.` or `value.`, else the value.
 fn find_field<'t>(target: &'t Target, key: &'t Type, field: &str) -> anyhow::Result<SortField<'t>> {
     let value = &target.layout.value;
     let whole = |name: &str| {

@@ -83,8 +83,8 @@ impl<'t> Elements<'t> {
         }
     }
 
-    /// Writes the one value of an element into `into`, the whole value in the map, for the CPUs
-    /// that get it.
+    /// Copies the value of an element into `into`, which has the values of all CPUs, for the CPUs
+    /// that the options select.
     pub fn put(&self, element: usize, into: &mut [u8]) {
         let one = &self.values[element * self.width..][..self.map.info().value_size as usize];
         copy(self.map, self.placement, one, into);

@@ -53,7 +53,7 @@ mod tests {
             (r#"{"key":"1","values":["hex:01","hex:02"]}"#, true),
             (r#"{"key":"1","value":"1"}"#, false),
             (r#"{"key":"1","values":["hex:01","1"]}"#, false),
-            // What this parser refuses is not left to another one.
+            // Lines that this parser refuses are not passed to another parser.
             (r#"{"key":"1","value":"1""#, false),
             (r#"{"key":"1","value":1e999}"#, false),
             (r#"{"key":"\ud800","value":"1"}"#, false),

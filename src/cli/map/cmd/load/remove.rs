@@ -23,7 +23,7 @@ impl<'t> Removals<'t> {
         Removals { target, placement, keys, done: 0 }
     }
 
-    /// How many are left.
+    /// The number of remaining entries.
     pub fn len(&self) -> usize {
         (self.keys.len() - self.done) / self.target.map.key_len()
     }

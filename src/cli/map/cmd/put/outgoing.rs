@@ -59,7 +59,8 @@ pub fn put_each<T>(
         let layout = limit_layout(layout, &label, out)?;
         let client = match &mut client {
             Some(client) => client,
-            // Opening an object needs no agent, so what is wrong with the first is reported first.
+            // The connection is made after the first object was opened, so that an error of that object
+            // is reported even if there is no agent.
             None => client.insert(connect(destination.agent, total)?),
         };
         if let Err(failure) = client.put(&name, object.as_fd(), &layout, destination.replace) {
@@ -77,7 +78,7 @@ pub fn put_each<T>(
     Ok(status)
 }
 
-/// A connection to the agent; the error says what it means for several objects.
+/// Connects to the agent; the error message states the consequence for several objects.
 fn connect(agent: &AgentArguments, total: usize) -> anyhow::Result<Client<'static>> {
     agent.connect().map_err(|error| match total {
         1 => error,

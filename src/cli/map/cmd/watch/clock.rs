@@ -1,5 +1,5 @@
-//! When the next reading is due: at multiples of the interval from the first one on, so that
-//! what a reading takes does not add up.
+//! The times of readings: multiples of the interval, counted from the first reading, so that the
+//! durations of readings do not add up.
 
 use crate::cli::exit::ReaderGone;
 use bpf_inherit::Errno;

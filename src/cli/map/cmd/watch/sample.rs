@@ -36,8 +36,8 @@ impl Sample {
         Ok(Sample { at, elements })
     }
 
-    /// Each element beside what it was in `before`. Where `keys` were asked for, an entry for
-    /// each, there or not; else those that are or were there.
+    /// Each element with its value in `before`. If `keys` were given, there is an entry for each of
+    /// them, even if it is missing; otherwise for each element of this sample or of `before`.
     pub fn entries<'a>(
         &'a self,
         before: Option<&'a Sample>,
