@@ -1,5 +1,5 @@
-//! The layout notation: every text is parsed or refused, and what is parsed is parsed from its own
-//! notation as the same type.
+//! The layout notation: every text is parsed or refused, and the notation of a parsed type gives the
+//! same type.
 
 #![no_main]
 

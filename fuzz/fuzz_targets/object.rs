@@ -1,5 +1,5 @@
-//! Object files: every file is read or refused with one line, and what is read has layouts and names
-//! that can be printed.
+//! Object files: every file is read or refused with one line, and the layouts and names that are read
+//! can be printed.
 
 #![no_main]
 

@@ -64,7 +64,7 @@ fn slot_number(variable: &BtfVariable, slots: Option<u32>, offset: u64) -> Optio
     (inside && from.is_multiple_of(POINTER)).then(|| u32::try_from(from / POINTER).ok())?
 }
 
-/// The map that a variable declares, and where its slots begin.
+/// The map that a variable declares, and the offset of its first slot.
 fn declaration(
     btf: &Btf,
     variable: &BtfVariable,

@@ -98,7 +98,7 @@ impl Agent {
         kill(Pid::from_raw(self.child.id() as i32), signal).expect("a process");
     }
 
-    /// Waits for its end; `stderr` is what it has logged since the last look.
+    /// Waits for the end of the agent; `stderr` has the lines that were not read from the log yet.
     #[track_caller]
     pub fn wait(mut self) -> Run {
         use std::os::unix::process::ExitStatusExt;
@@ -184,7 +184,7 @@ pub struct Answer {
     pub packets: usize,
 }
 
-/// An agent that keeps what it has in memory, and the path of its socket.
+/// An agent without a state directory, and the path of its socket.
 pub fn serve(lab: &Lab) -> (Agent, PathBuf) {
     (Agent::start(&mut lab.agent(["--socket", "agent"])), lab.path("agent"))
 }

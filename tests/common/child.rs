@@ -18,7 +18,7 @@ use std::process::{Child, Command, Stdio};
 pub struct Start {
     /// Numbers on which /dev/null is open.
     pub open: Vec<RawFd>,
-    /// Descriptors of ours that it finds at 3 and onwards.
+    /// Fds of the test that the child inherits at 3 and onwards.
     pub given: Vec<RawFd>,
     /// Numbers that are closed: for the standard streams.
     pub closed: Vec<RawFd>,
@@ -50,7 +50,7 @@ impl Start {
                 setrlimit(Resource::RLIMIT_NOFILE, soft, hard)?;
             }
             for &number in &start.ignored {
-                // SAFETY: no handler of ours is installed.
+                // SAFETY: no handler of this process is installed.
                 unsafe { signal(number, SigHandler::SigIgn) }?;
             }
             start.blocked.iter().copied().collect::<SigSet>().thread_set_mask()?;

@@ -85,7 +85,7 @@ fn word(request: &[u8], at: usize) -> u32 {
     u32::from_ne_bytes(request[at..at + 4].try_into().expect("4 bytes"))
 }
 
-/// The reply to a request: a header, and what the operation returns. None to what needs none.
+/// The reply to a request: a header and the result of the operation. None if no reply is needed.
 fn reply(request: &[u8]) -> Option<Vec<u8>> {
     let node = u64::from_ne_bytes(request[16..24].try_into().expect("8 bytes"));
     const FORGET: u32 = 2;

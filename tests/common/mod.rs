@@ -1,5 +1,5 @@
-//! What the tests share: a private mount namespace with a bpf file system of its
-//! own, the built binaries, Debian's bpftool, and a count of what is left behind.
+//! Shared by all tests: a mount namespace and a BPF file system for each test, the built binaries,
+//! Debian's bpftool, and a count of leaked files.
 //!
 //! Nothing here imitates the kernel. Needs root; `scripts/test` checks that first.
 

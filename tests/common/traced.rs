@@ -13,8 +13,8 @@ pub struct Traced {
     pid: Pid,
 }
 
-/// Where it stops: before a system call, with its number and arguments, or behind one, with
-/// what it returned.
+/// A stop of the process: before a system call, with its number and arguments, or after it, with its
+/// result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
     Entry { number: libc::c_long, arguments: [u64; 6] },
@@ -76,7 +76,7 @@ impl Traced {
         self.next()
     }
 
-    /// Lets it run on by itself.
+    /// Lets the process continue without the tracer.
     pub fn release(self) {
         ptrace::detach(self.pid, None).expect("a process");
     }

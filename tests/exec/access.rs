@@ -85,7 +85,7 @@ fn every_source_gives_read_only_fds() {
             assert_eq!(holder.end().status, 0);
             std::fs::remove_file(&pin).unwrap();
         }
-        // A new map is empty, but for what an array has from the start; and of that nothing can go.
+        // A new map is empty, except for the slots of an array, which cannot be deleted.
         let create =
             ["--create", "new=array,value=8,entries=4", "--", "sh", "-c", PROBE_SCRIPT, &probe];
         let output = stdout_of(&mut lab.exec([access, &create].concat()));
@@ -230,7 +230,7 @@ fn probe_unprivileged(lab: &Lab, options: &[&str], way: &[&str]) -> Run {
 fn split_status(run: &Run, locked: bool) -> &str {
     assert_eq!(run.status, 0, "{run:?}");
     assert_eq!(run.stderr, if locked { ROOT_WARNING } else { "" });
-    // CAP_BPF and nothing else: what is refused is refused by the filter.
+    // With CAP_BPF alone, only the filter refuses operations.
     let status = format!("CapEff:\t0000008000000000\nNoNewPrivs:\t{}\n", i32::from(locked));
     run.stdout.strip_suffix(&status).unwrap_or_else(|| panic!("{run:?}"))
 }

@@ -122,7 +122,7 @@ fn bad_name_on_the_command_line_is_refused() {
     fails(&mut lab.exec(["--pin", "--help=/sys/fs/bpf/hits", "true"]), 125, line);
 }
 
-/// Loads maps with BTF; the path of one whose layout is `u8 -> u8`.
+/// Loads maps with BTF; returns the path of a map whose layout is `u8 -> u8`.
 fn typed(lab: &Lab) -> String {
     std::fs::create_dir("/sys/fs/bpf/maps").unwrap();
     let (object, progs) = (fixture("types.bpf.o"), "/sys/fs/bpf/progs");

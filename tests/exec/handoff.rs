@@ -81,7 +81,7 @@ fn many_maps_go_above_the_soft_limit_which_is_then_put_back() {
     let names: Vec<String> = (0..300).map(|i| format!("m{i}")).collect();
     let maps: Vec<_> = (0..300).map(|i| (i, 64 + i as i32, names[i as usize].as_str())).collect();
     let numbers: Vec<i32> = (0..3).chain(64..364).collect();
-    // Also where all but a few of the limit's numbers are taken by what is inherited.
+    // This also works if inherited fds take all but a few of the numbers below the limit.
     for (hard, inner) in [(1024, &[][..]), (1024, &["bpf-exec", "--"]), (400, &["bpf-exec", "--"])]
     {
         let mut command = lab.exec(create(300));
@@ -187,9 +187,9 @@ fn names_arguments_and_paths_are_bytes() {
     }
 }
 
-/// The options of bpf-exec inside of one that handed over `m0`, `m1` and `m2`, of
-/// which the variables then name m0 as 0, and m2 as both 2 and 9; what they name is
-/// then as `want` has it, and only `numbers` are open above the standard streams.
+/// Runs bpf-exec with options inside of another bpf-exec, which hands over `m0`, `m1` and `m2`.
+/// Between the two, the variables are changed to declare m0 as 0, and m2 as both 2 and 9. The inner
+/// command gets the variables `want`, and only `numbers` are open above the standard streams.
 #[test]
 fn inherited_maps_keep_their_numbers_and_others_fill_the_gaps() {
     let lab = Lab::new();

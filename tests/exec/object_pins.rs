@@ -96,7 +96,7 @@ fn pin_of_another_map_is_refused_with_both_sides() {
         assert_eq!((below_root(), map_id(Path::new(SHARED))), before);
         stdout_of(&mut lab.map(["unpin", SHARED]));
     }
-    // A map without types says nothing against it.
+    // A pinned map without BTF matches a declaration with types.
     stdout_of(&mut lab.map(["create", "shared=hash,key=4,value=8,entries=16", "--pin", SHARED]));
     let id = map_id(Path::new(SHARED)).to_string();
     assert_eq!(id_of(&lab, &file, "shared").trim(), id);

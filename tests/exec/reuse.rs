@@ -1,5 +1,5 @@
-//! Descriptor numbers that were used again: `BPF_MAP<n>_ID` and its like are compared by all
-//! who use the number, and nothing is read from or written to another map.
+//! Reused file descriptors: every user of an fd compares `BPF_MAP<n>_ID` and similar variables, and
+//! nothing is read from or written to another map.
 
 use crate::common::child::{Running, Start};
 use crate::common::fds::{id_of_pinned, pin_link, pin_program};

@@ -1,4 +1,4 @@
-//! Where maps come from, each source by itself and mixed.
+//! Sources of maps, one at a time and combined.
 
 use crate::common::child::{Running, Start};
 use crate::common::*;

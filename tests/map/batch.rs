@@ -1,5 +1,5 @@
-//! `bpf-map batch`: a line of output for a line of input, errors with their line, and no
-//! answer kept back from who waits for it.
+//! `bpf-map batch`: a line of output for each line of input, errors with the number of their line,
+//! and answers that are flushed before the next line is read.
 
 use crate::common::*;
 use std::fs::File;

@@ -56,8 +56,8 @@ fn churn(map: &Map, keys: &[Vec<u8>], value: &[u8], stop: &AtomicBool, rounds: &
     }
 }
 
-/// Type, bytes of a key, of a value, flags. A devmap_hash has no batches, and forgets where
-/// it was when the key it stood at is gone; its values are interfaces: 1 is lo.
+/// Type, size of a key, size of a value, flags. A devmap_hash has no batches, and its walk starts
+/// over if the current key was deleted; its values are interfaces: 1 is lo.
 const CHURNED: [(u32, u32, u32, u32); 5] =
     [(1, 4, 8, 0), (9, 4, 8, 0), (5, 4, 12, 0), (11, 8, 8, NO_PREALLOC), (25, 4, 4, 0)];
 

@@ -1,4 +1,4 @@
-//! Where the layout of a map comes from, and what is refused if that is a guess.
+//! The source of a map's layout, and operations that are refused if it is a guess.
 
 use crate::common::fds::{id_of, new_struct_ops};
 use crate::common::*;
@@ -46,7 +46,7 @@ fn pin(name: &str) -> String {
     format!("/sys/fs/bpf/maps/{name}")
 }
 
-/// bpf-map as a user who may not read BTF.
+/// bpf-map as a user that may not read BTF.
 fn nobody(lab: &Lab, words: &[&str]) -> Command {
     let program = lab.reachable("bpf-map");
     lab.program(NOBODY[0], [&NOBODY[1..], &[program.as_str()], words].concat())

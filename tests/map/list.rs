@@ -1,4 +1,4 @@
-//! `bpf-map list`: what is inherited, and what may be seen at all.
+//! `bpf-map list`: inherited objects, and all maps that the caller may see.
 
 use crate::common::*;
 use serde_json::Value;
@@ -59,7 +59,7 @@ fn all_maps_are_those_of_bpftool_with_their_pins_and_flags() {
     let flagged = of(map_id(path.as_ref()));
     assert_eq!(flagged["flags"], serde_json::json!(["NO_PREALLOC", "RDONLY_PROG"]));
     assert_eq!(flagged["name"], flags[..flags.len().min(15)]);
-    // Other tests create maps concurrently: those that bpftool lists before and after are here.
+    // Other tests create maps concurrently: maps that bpftool lists before and after must be listed.
     let ids = |json: String| -> Vec<u64> {
         rows(&json).iter().map(|row| row["id"].as_u64().unwrap()).collect()
     };

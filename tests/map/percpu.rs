@@ -179,7 +179,7 @@ fn values_array_needs_no_cpus_and_must_be_complete() {
         "bpf-map: p: value {all}: values for every CPU cannot be combined with --all-cpus, --cpu or --sum"
     );
     fails(&mut with(&lab, MAPS[0], &format!("bpf-map set --sum p 1 '{all}'")), 2, &error);
-    // A field of that name is meant as such.
+    // If the value has a field of that name, the name refers to the field.
     let map = "p=percpu_array,value=struct{values: u32[2]},entries=1";
     let script = "bpf-map set --cpu 0 p 0 '{\"values\":[1,2]}'; bpf-map get --cpu 0 p 0";
     assert_eq!(stdout_of(&mut with(&lab, map, script)), "values=[1,2]\n");

@@ -1,4 +1,4 @@
-//! `bpf-map pins`: what is listed of a BPF file system, and what `--check` finds.
+//! `bpf-map pins`: the list of files in a BPF file system, and the findings of `--check`.
 
 use crate::common::fds::{id_of_pinned, pin_link, pin_program};
 use crate::common::*;

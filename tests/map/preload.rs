@@ -147,8 +147,8 @@ fn directory_that_keeps_readers_out_is_named() {
     assert_eq!((done.status, done.stdout.as_str(), done.stderr.as_str()), (0, "", warning));
 }
 
-/// Kills a command at each of its system calls, from the first of bpf(2) on: before that it makes
-/// nothing. Each time `check` sees what is there when all of its processes have ended.
+/// Kills a command at each of its system calls, from the first call of bpf(2): before that call, it
+/// creates nothing. `check` is called each time, after all processes of the command have ended.
 pub fn kill_at_each_call(command: impl Fn() -> Command, check: impl Fn(usize)) {
     let (mut child, traced) = start(&command);
     let first = std::iter::repeat_with(|| traced.step()).position(|stop| stop.is(libc::SYS_bpf));

@@ -137,7 +137,7 @@ fn missing_access_mode_is_reported() {
         fails(&mut with(&lab, &[write_only], &format!("bpf-map {word} q")), 2, &message);
     }
     stdout_of(&mut with(&lab, &[write_only], "bpf-map push q 1"));
-    // A queue cannot be frozen for the programs' sake, but for ours it can.
+    // Freezing a queue stops changes by user space, not by programs.
     bpftool(&["map", "freeze", "pinned", pin]);
     let frozen = "operation not permitted (the map is frozen)";
     fails(&mut lab.map(["push", pin, "1"]), 2, &format!("bpf-map: {pin}: push: {frozen}"));

@@ -25,7 +25,7 @@ fn delete(pin: &str, key: &str) {
     bpftool(&["map", "delete", "pinned", pin, "key", key]);
 }
 
-/// A watch whose lines are read one by one, ended with the test.
+/// A running watch whose lines are read one by one; it is killed at the end of the test.
 struct Watch {
     child: Child,
     lines: BufReader<ChildStdout>,
@@ -44,7 +44,7 @@ impl Watch {
         line
     }
 
-    /// The next line for which `wanted` holds; what it changes to is seen once and only once.
+    /// Returns the next line for which `wanted` holds, and skips the lines before it.
     fn until(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
         loop {
             let line = serde_json::from_str(&self.line()).expect("JSON");

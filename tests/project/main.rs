@@ -1,4 +1,4 @@
-//! The manual pages, the units, the scripts, and what is about no program in particular.
+//! The manual pages, the units, the scripts, and the libraries.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -41,7 +41,7 @@ pub struct BtfMember<'a> {
     pub bit: u32,
 }
 
-/// A data section: where the variables are in it.
+/// A data section: the offsets of its variables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataSection<'a> {
     /// The id of the section's type.

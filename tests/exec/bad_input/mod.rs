@@ -1,5 +1,5 @@
-//! Malformed command lines and environments, and unusable surroundings,
-//! the socket of `--import` aside: status, message, and nothing left behind.
+//! Malformed command lines and environments, and unusable surroundings, except for the socket of
+//! `--import`: exit status and message, and no leaked objects.
 
 mod environment;
 mod options;
@@ -20,7 +20,7 @@ fn refused(lab: &Lab, command: &mut Command, status: i32, message: &str) {
     assert_eq!(lab.files(), before, "{command:?}");
 }
 
-/// bpf-exec with `arguments`, and a command that must not run, must fail by itself.
+/// Checks that bpf-exec with `arguments` fails with status 125, and does not run the command.
 #[track_caller]
 fn own_failure<S: AsRef<OsStr>>(lab: &Lab, arguments: &[S], message: &str) {
     let mut command = lab.exec(arguments);

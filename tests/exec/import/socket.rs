@@ -61,7 +61,7 @@ fn stale_socket_is_replaced() {
             connected.is_err_and(|e| e.kind() == ErrorKind::ConnectionRefused)
         });
         let waiting = Waiting::start(&mut command, &[&socket]);
-        // It is in place a moment before what it replaces is gone.
+        // The new socket has its name before the old one is removed.
         eventually(what, || lab.files().len() == before.len() + 1);
         let sent = maps(1);
         transfer(&socket, &sent, &[2]);

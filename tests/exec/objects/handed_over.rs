@@ -18,7 +18,7 @@ fn command_inherits_the_pinned_objects_and_no_other_fd() {
     let mut command = lab.exec(["--link", LINK, "--pin", MAP, "--prog", PROG, "--", "cat"]);
     let start = Start { open: vec![3, 65], ..Start::default() };
     let running = Running::cat(&start, &mut command);
-    // Descriptors in the order of the command line, around what was open; maps first in the environment.
+    // Fds have the order of the command line and skip open ones; maps are first in the environment.
     running.fds().assert_numbers(&[0, 1, 2, 3, 64, 65, 66, 67], "the command's fds");
     let want = [
         "BPF_NUM_MAPS=1",

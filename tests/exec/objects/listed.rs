@@ -88,7 +88,7 @@ fn bpf_map_lists_inherited_programs_and_links_below_the_maps() {
     let map = (json[0]["kind"].as_str(), json[0]["fd"].as_u64(), &json[0]["pins"]);
     assert_eq!(map, (Some("map"), Some(67), &json!([MAP])));
     assert_eq!(json[1..], objects(other));
-    // With --all those of other processes are maps only; ours stay below them.
+    // With --all, only maps of other processes are added, above the inherited objects.
     let all: Vec<Value> = serde_json::from_str(&below(&[], &["list", "--all", "--json"])).unwrap();
     let (maps, ours) = all.split_at(all.len() - 3);
     assert!(maps.iter().all(|row| row["kind"] == "map"));

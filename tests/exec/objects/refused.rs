@@ -12,7 +12,7 @@ fn malformed_inherited_variables_warn() {
     let lab = Lab::new();
     let (prog, link, map) = pins(&lab);
     let new = ["BPF_NUM_MAPS=1", "BPF_MAP0=64", "BPF_MAP0_NAME=map"];
-    // The variables, the stdin, the warnings, and what is there beside the new map.
+    // The variables, stdin, the warnings, and the variables in addition to those of the new map.
     type Case<'a> = (&'a [&'a str], Stdio, &'a [&'a str], &'a [&'a str]);
     let cases: [Case; 12] = [
         (

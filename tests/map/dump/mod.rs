@@ -1,4 +1,4 @@
-//! `bpf-map dump`, `keys`, `count`, `del` and `clear`: what is printed, what goes, and who refuses.
+//! `bpf-map dump`, `keys`, `count`, `del` and `clear`: output, deletion and refusals.
 
 mod formats;
 mod refused;

@@ -129,7 +129,7 @@ fn missing_access_mode_of_an_fd_is_reported() {
     let lab = Lab::new();
     let pin = hash("m");
     set(&lab, &[&pin, "1", "10"]);
-    // The library opens what the shell cannot.
+    // The test opens fds with access modes that a shell cannot open.
     let path = std::ffi::CString::new(pin.as_str()).unwrap();
     for (access, subcommands, what) in [
         (bpf_inherit::AccessMode::WriteOnly, &["dump", "keys", "count", "clear"][..], "write-only"),

@@ -1,4 +1,4 @@
-//! `bpf-map load --replace --dry-run`: what it prints, and that it changes nothing.
+//! `bpf-map load --replace --dry-run`: its output; it changes nothing.
 
 use super::*;
 use crate::common::*;

@@ -85,7 +85,7 @@ fn replace_writes_as_many_entries_as_differ() {
     let command = replace(&lab, "", &pin, &lines(&[(1, 1), (1, 2), (2, 2)]));
     assert_eq!(writes(&lab, &command), (0, 0));
     assert_eq!(held(&pin), [(1, 2), (2, 2)]);
-    // The slots of an array: those that are zero already are left alone.
+    // In an array, slots that are zero already are not written.
     let array = map(&lab, "array", "array,value=u64,entries=5");
     fill(&lab, &array, &[(0, 1), (1, 1), (2, 1)]);
     let command = replace(&lab, "", &array, &lines(&[(0, 1), (1, 2)]));

@@ -1,5 +1,5 @@
-//! What a form prints, apart from the values: for programs that print values where this code cannot
-//! run.
+//! The output of a form except for the values, for programs that print values in the kernel, where
+//! this code cannot run.
 
 use super::leaf::Style;
 use super::values::{PaddingValue, Values};

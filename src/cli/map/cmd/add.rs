@@ -138,7 +138,7 @@ fn parse_amount(text: &OsStr) -> Option<Result<Integer, IntegerOverflow>> {
     Integer::parse(plain.unwrap_or(text))
 }
 
-/// What to add, and where in a value.
+/// The number to add, and the slot of the value to add it to.
 struct Addition<'t> {
     slot: Slot<'t>,
     amount: Integer,

@@ -64,8 +64,8 @@ pub fn open_fd(fd: &InheritedFd, kind: ObjectKind, id: Option<u32>) -> anyhow::R
     opened.map_err(|reason| anyhow!(reason.about(number)))
 }
 
-/// What the environment declares of a kind, where `is_meant`, with names that can be used. An error
-/// if one of them has no id to be compared.
+/// The claims in the environment about objects of a kind that `is_meant` selects, with names that are
+/// allowed. It is an error if one of them has a malformed id.
 fn declared(
     startup: &Startup,
     kind: ObjectKind,

@@ -84,7 +84,7 @@ impl<'t> Walk<'t> {
         Ok(Walk { target, operation, scan })
     }
 
-    /// Goes on where values cannot be read.
+    /// Continues if values cannot be read.
     pub fn keys_only(self) -> Walk<'t> {
         Walk { scan: self.scan.keys_only(), ..self }
     }
