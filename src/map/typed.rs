@@ -194,7 +194,7 @@ pub fn check_sizes(layout: &Layout, info: &MapInfo) -> Result<(), String> {
     let value = layout.value.size();
     for (what, given, real) in [("key", key, info.key_size), ("value", value, info.value_size)] {
         if given != real as usize {
-            return Err(format!("layout: a {what} of {given} bytes, where the map's is {real}"));
+            return Err(format!("layout: a {what} of {given} bytes, expected {real}"));
         }
     }
     Ok(())

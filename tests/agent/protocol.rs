@@ -136,9 +136,9 @@ fn malformed_or_unfitting_layout_is_refused() {
     let spaces = |count: usize| format!("u32 -> u64{}", " ".repeat(count - 10));
     let deep = format!("u32 -> {}u64{}", "struct{a:".repeat(5000), "}".repeat(5000));
     for (layout, want) in [
-        ("u32 -> u32", "layout: a value of 4 bytes, where the map's is 8"),
-        ("u64 -> u64", "layout: a key of 8 bytes, where the map's is 4"),
-        ("-> u64", "layout: a key of 0 bytes, where the map's is 4"),
+        ("u32 -> u32", "layout: a value of 4 bytes, expected 8"),
+        ("u64 -> u64", "layout: a key of 8 bytes, expected 4"),
+        ("-> u64", "layout: a key of 0 bytes, expected 4"),
         ("u32[1000000000][1000000000][1000000000] -> u8", ""),
         ("u32", ""),
         ("u32 -> ", ""),

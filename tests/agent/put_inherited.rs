@@ -127,7 +127,7 @@ fn object_that_cannot_be_put_does_not_stop_the_others() {
     assert_eq!(id("b"), map_id(std::path::Path::new("/sys/fs/bpf/d")));
     // A layout of another size is dropped, and the map is put without it.
     let stderr = run_with(&format!("export BPF_MAP1_LAYOUT='u32 -> u32'; {PUT} --replace"), 0);
-    let why = "layout: a value of 4 bytes, where the map's is 8: the layout is dropped";
+    let why = "layout: a value of 4 bytes, expected 8: the layout is dropped";
     assert_eq!(stderr, format!("bpf-map: warning: BPF_MAP1_LAYOUT: {why}\n"));
     assert_eq!(held(&lab), ["a 1 3 ", "b 1 3 ", "c 1 3 "]);
     assert_eq!(id("b"), map_id(std::path::Path::new("/sys/fs/bpf/b")));

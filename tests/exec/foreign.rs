@@ -132,7 +132,7 @@ fn typed(lab: &Lab) -> String {
     "/sys/fs/bpf/maps/t_u8".into()
 }
 
-const DROPPED: &str = "layout: a value of 4 bytes, where the map's is 1: the layout is dropped";
+const DROPPED: &str = "layout: a value of 4 bytes, expected 1: the layout is dropped";
 
 #[test]
 fn btf_wins_over_the_layout_of_another_process() {

@@ -25,7 +25,7 @@ fn failure_is_one_line() {
         fails(&mut lab.map(["show", map]), 2, line);
     }
     let pin = made(&lab, "m=array,value=8,entries=1");
-    let line = format!("bpf-map: {pin}: layout: a value of 4 bytes, where the map's is 8");
+    let line = format!("bpf-map: {pin}: layout: a value of 4 bytes, expected 8");
     fails(&mut lab.map(["show", &pin, "--value", "u32"]), 2, &line);
 }
 

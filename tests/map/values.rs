@@ -101,7 +101,7 @@ fn options_that_do_not_fit_are_usage_errors() {
         ("add h 1 .a 1e3", "h: expected a whole number to add, found 1e3"),
         ("add h 1 .a +-1", "h: expected a whole number to add, found +-1"),
         ("add h 1 a 5", "a: expected a field such as .NAME"),
-        ("get h 1 --value u16", "h: layout: a value of 2 bytes, where the map's is 1"),
+        ("get h 1 --value u16", "h: layout: a value of 2 bytes, expected 1"),
     ] {
         let mut command = with(&lab, &maps, &format!("bpf-map {words}"));
         fails(&mut command, 2, &format!("bpf-map: {message}"));

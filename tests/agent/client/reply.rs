@@ -286,9 +286,9 @@ fn layout_of_another_map_is_refused() {
     for (layout, kept, stderr) in [
         ("u32 -> u64", "u32 -> u64", String::new()),
         ("ip4->struct{a:u32,b:u32}", "ip4 -> struct{a: u32, b: u32}", String::new()),
-        ("u32 -> u32", "", dropped("layout: a value of 4 bytes, where the map's is 8")),
-        ("u64 -> u64", "", dropped("layout: a key of 8 bytes, where the map's is 4")),
-        ("-> u64", "", dropped("layout: a key of 0 bytes, where the map's is 4")),
+        ("u32 -> u32", "", dropped("layout: a value of 4 bytes, expected 8")),
+        ("u64 -> u64", "", dropped("layout: a key of 8 bytes, expected 4")),
+        ("-> u64", "", dropped("layout: a key of 0 bytes, expected 4")),
         ("u32 -> x\u{1b}", "", dropped("layout: column 8: expected a type, found \"x\"")),
     ] {
         let mut command = lab.exec(["--agent", "agent#hits", "--", "sh", "-c", ENV]);
