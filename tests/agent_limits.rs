@@ -6,6 +6,9 @@ mod common;
 #[path = "agent/support/mod.rs"]
 mod support;
 
+#[path = "agent/attack/quotas.rs"]
+mod quotas;
+
 use common::agent::*;
 use common::child::Start;
 use common::fds::*;
