@@ -2,6 +2,7 @@
 
 mod arguments;
 mod assemble;
+mod expect;
 mod requests;
 mod source_option;
 
@@ -114,6 +115,9 @@ fn run(
     {
         warn(PROGRAM, warning);
     }
+    expect::check(&command_line.expectations, &objects)?
+        .iter()
+        .for_each(|warning| warn(PROGRAM, warning));
     let rows = || objects.iter().map(row).collect::<Vec<Row>>();
     match command_line.show {
         Show::DryRun { json: true } => return exit::print(&output::document::json(&rows())),

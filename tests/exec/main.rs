@@ -5,6 +5,7 @@ mod common;
 
 mod access;
 mod bad_input;
+mod expect;
 mod foreign;
 mod handoff;
 mod import;

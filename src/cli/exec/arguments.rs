@@ -1,5 +1,6 @@
 //! The command line of `bpf-exec`.
 
+use super::expect::Expectation;
 use super::requests::{self, fd_number, parse_requests};
 use crate::account::parse_user;
 use crate::bpffs::choose_root;
@@ -17,6 +18,8 @@ pub struct CommandLine {
     /// In the order of the command line.
     pub requests: Vec<Request>,
     pub settings: Settings,
+    /// Layouts that maps must have.
+    pub expectations: Vec<Expectation>,
     pub lock: bool,
     pub clean: bool,
     pub fd_base: i32,
@@ -62,6 +65,12 @@ pub fn command() -> Command {
         .arg(requests::variable_argument())
         .args([
             flag("read-only", "Hand over read-only file descriptors, or fail").short('r'),
+            option(
+                "expect",
+                "NAME=LAYOUT",
+                "Fail if the map has another layout, as 'KEY -> VALUE'; repeatable",
+            )
+            .action(ArgAction::Append),
             flag("lock", "Restrict bpf(2) to map element operations (seccomp)"),
             flag("clean", "Close inherited objects instead of handing them over"),
             option("bpffs", "DIR", "BPF file system root [default: $TC_BPF_MNT, else /sys/fs/bpf]"),
@@ -114,6 +123,12 @@ pub fn read_command_line(matches: &ArgMatches) -> anyhow::Result<CommandLine> {
     Ok(CommandLine {
         requests,
         settings,
+        expectations: matches
+            .get_many("expect")
+            .into_iter()
+            .flatten()
+            .map(|text: &OsString| Expectation::parse(text))
+            .collect::<Result<_, _>>()?,
         lock: matches.get_flag("lock"),
         clean: matches.get_flag("clean"),
         fd_base: text("fd-base").map(fd_base).transpose()?.unwrap_or(64),
