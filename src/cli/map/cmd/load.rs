@@ -13,6 +13,7 @@ mod remove;
 mod replace;
 mod rows;
 mod same;
+mod steps;
 mod table;
 mod wanted;
 mod write;
@@ -22,23 +23,14 @@ use crate::cli::map::arguments::{self, MapArguments, WrittenCpus};
 use crate::cli::map::output::Output;
 use crate::cli::map::session::Session;
 use crate::cli::map::target::Target;
-use crate::cli::map::target::cpus::Placement;
 use crate::output::element::Integers;
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use bpf_inherit::AccessMode;
 use clap::{ArgMatches, Command};
-use difference::{Count, Difference};
-use dry_run::DryRun;
-use elements::Elements;
-use input::{Input, InputFormat};
+use input::InputFormat;
 use kept::Kept;
-use progress::Progress;
-use replace::ReplaceError;
 use std::ffi::OsStr;
-use write::{RefusedElement, Writer};
-
-/// How many elements `--stream` collects if they arrive faster than they can be written.
-const STREAM: usize = 4096;
+use steps::Load;
 
 pub fn arguments(command: Command) -> Command {
     let flag = arguments::flag;
@@ -127,14 +119,7 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
     check_type(&target, args.mode).with_context(|| target.label.clone())?;
     let placement = target.place_value(args.cpus)?;
     let if_absent = matches!(args.mode, LoadMode::Write { if_absent: true, .. });
-    let mut load = Load {
-        target: &target,
-        placement,
-        input: Input::open(&target, placement, args.file, args.format)?,
-        writer: Writer::new(&target, placement, if_absent),
-        elements: Elements::new(&target.map, placement),
-        progress: Progress::new(),
-    };
+    let mut load = Load::new(&target, placement, (args.file, args.format), if_absent)?;
     match args.mode {
         LoadMode::DryRun(json) => {
             load.read(None)?;
@@ -192,110 +177,4 @@ fn check_type(target: &Target, mode: LoadMode) -> anyhow::Result<()> {
         bail!("load: {flag} is not possible with {name}, which has no keys");
     }
     Ok(())
-}
-
-/// One load, from its lines to the map.
-struct Load<'t> {
-    target: &'t Target,
-    placement: Placement,
-    input: Input<'t>,
-    writer: Writer<'t>,
-    elements: Elements<'t>,
-    progress: Progress,
-}
-
-impl<'t> Load<'t> {
-    /// Reads all elements. With `--stream`, all but the last ones are written: whenever the next line
-    /// is not available yet, and if many were collected.
-    fn read(&mut self, mut stream: Option<&mut Option<Kept<'t>>>) -> anyhow::Result<()> {
-        let size = self.input.lines.size();
-        let mut shown = 0;
-        loop {
-            if let Some(kept) = &mut stream
-                && (self.elements.len() >= STREAM || !self.input.lines.is_ready())
-            {
-                self.write(false, kept)?;
-                self.elements.clear();
-            }
-            match (self.input.next(&mut self.elements), &mut stream) {
-                (Ok(true), _) => {}
-                (Ok(false), _) => return Ok(()),
-                (Err(error), Some(kept)) => {
-                    self.write(false, kept)?;
-                    bail!("{error:#} ({} were written)", self.writer.written);
-                }
-                (Err(error), None) => return Err(error),
-            }
-            let total = self.input.lines.total();
-            if total != shown {
-                shown = total;
-                self.progress.step("reading", total, size);
-            }
-        }
-    }
-
-    /// Writes the elements that were read; `whole` unless they are a part of a stream.
-    fn write(&mut self, whole: bool, kept: &mut Option<Kept>) -> anyhow::Result<()> {
-        let progress = whole.then_some(&mut self.progress);
-        let count = self.elements.len();
-        let result = self.writer.write(&self.elements, count, |at| at, progress);
-        result.map_err(|refused| self.refused(refused, whole.then_some(count)))?;
-        if let Some(kept) = kept {
-            kept.add(&self.elements);
-        }
-        Ok(())
-    }
-
-    /// Prints the entries that differ.
-    fn print_difference(self, json: Option<Integers>, out: &mut Output) -> anyhow::Result<u8> {
-        let Load { target, placement, ref elements, progress, .. } = self;
-        drop(progress);
-        let mut difference = Difference::new(target, elements, placement)?;
-        let key_type = target.walked_key("load")?;
-        let differs =
-            DryRun { target, key_type, elements, placement, json }.print(&mut difference, out)?;
-        Ok(if differs { exit::ABSENT } else { 0 })
-    }
-
-    /// Writes and removes the entries that differ; a message if entries still differ.
-    fn replace(&mut self) -> anyhow::Result<Option<String>> {
-        let Load { target, placement, elements, writer, progress, .. } = self;
-        let mut difference = Difference::new(target, elements, *placement)?;
-        match replace::replace(target, elements, &mut difference, writer, progress) {
-            Ok(count) => {
-                let name = &self.input.lines.name;
-                Ok(left(target, name, difference.wanted(), count))
-            }
-            Err(ReplaceError::Refused(refused, all)) => Err(self.refused(refused, Some(all))),
-            Err(ReplaceError::Other(error)) => Err(error),
-        }
-    }
-
-    /// The error for an element that could not be written; `all` is how many were to be written.
-    fn refused(
-        &self,
-        RefusedElement { element, error, .. }: RefusedElement,
-        all: Option<usize>,
-    ) -> anyhow::Error {
-        let (name, written) = (&self.input.lines.name, self.writer.written);
-        let line = self.elements.line(element);
-        let of = all.map_or(String::new(), |all| format!(" of {all}"));
-        anyhow!("{error:#}: {name}: line {line} ({written}{of} elements were written)")
-    }
-}
-
-/// The warning to report if the map still differs from the file.
-fn left(target: &Target, name: &str, wanted: usize, count: Count) -> Option<String> {
-    let Count { missing, changed, others } = count;
-    let label = &target.label;
-    match count.all() {
-        0 => None,
-        all if all == missing && target.map.info().map_type.evicts() => {
-            Some(kept::message(label, wanted - missing, wanted))
-        }
-        all => Some(format!(
-            "{label}: entries that differ from {name}: {all} ({missing} missing, {changed} with \
-             another value, {others} in the map only)"
-        )),
-    }
 }
