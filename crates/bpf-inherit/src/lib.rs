@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 //!
-//! Errors of system calls are plain [`Errno`] values, to which the callers add the object and the
-//! operation.
+//! Errors of system calls are plain [`Errno`] values, and those of operations on the entries of a map
+//! are [`MapError`] values. The callers add the object and the operation.
 
 #![warn(missing_docs)]
 
