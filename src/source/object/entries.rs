@@ -5,8 +5,8 @@ use crate::object::Declaration;
 use bpf_inherit::MapType;
 use bpf_inherit::cpus::possible_cpus;
 
-/// As loaders have it: a ring buffer takes whole pages, a power of two of
-/// them, and perf events without a number one for each CPU.
+/// The number of entries that loaders choose: a ring buffer has a power of two of whole pages, and an
+/// array of perf events without a declared number has one entry for each CPU.
 pub fn max_entries(map: &Declaration) -> Result<u32, Cause> {
     match map.map_type {
         MapType::PERF_EVENT_ARRAY if map.max_entries == 0 => {
