@@ -75,7 +75,7 @@ fn command_inherits_exactly_the_announced_fds() {
 }
 
 #[test]
-fn many_maps_go_above_the_soft_limit_which_is_then_put_back() {
+fn maps_above_the_soft_limit_are_placed_and_it_is_restored() {
     let lab = Lab::new();
     let start = |hard| Start { open_files: Some((128, hard)), ..Start::default() };
     let names: Vec<String> = (0..300).map(|i| format!("m{i}")).collect();
@@ -224,7 +224,7 @@ fn inherited_maps_keep_their_numbers_and_others_fill_the_gaps() {
 }
 
 #[test]
-fn one_bpf_exec_hands_on_what_another_handed_over() {
+fn inherited_maps_are_handed_over_again() {
     let lab = Lab::new();
     let pin = lab.array("hits", 1);
     let words = ["--pin", pin.to_str().unwrap(), "--", "bpf-exec", "--", "bpf-exec"];
@@ -313,7 +313,7 @@ fn status_is_that_of_the_command() {
 }
 
 #[test]
-fn signals_reach_the_command_as_they_were() {
+fn signal_dispositions_are_inherited_unchanged() {
     let lab = Lab::new();
     let pin = lab.array("sent", 1);
     let fd = open_pin(&pin);

@@ -27,7 +27,7 @@ fn id_of(lab: &Lab, file: &str, name: &str) -> String {
 }
 
 #[test]
-fn declared_pins_are_made_where_tc_has_them_and_reused() {
+fn declared_pins_have_the_paths_of_tc_and_are_reused() {
     let lab = Lab::new();
     let file = fixture("legacy.bpf.o");
     let id = id_of(&lab, &file, "shared");
@@ -68,7 +68,7 @@ fn pins_are_removed_if_no_command_is_executed() {
 }
 
 #[test]
-fn pin_of_another_map_is_refused_with_both_sides() {
+fn pin_of_another_map_is_refused_with_the_differences() {
     let lab = Lab::new();
     let file = fixture("legacy.bpf.o");
     std::fs::create_dir_all(format!("{BPFFS}/tc/globals")).unwrap();

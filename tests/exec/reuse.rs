@@ -70,7 +70,7 @@ fn bpf_map_list_and_bpf_exec_drop_a_number_that_is_another_map() {
 }
 
 #[test]
-fn library_leaves_out_a_number_that_is_another_map() {
+fn library_omits_an_fd_of_another_map() {
     let lab = Lab::new();
     let script = format!("exec 64<&65; {} one 0 5", binary("counter").display());
     let (mut command, one, two) = with(&lab, &script);
@@ -118,7 +118,7 @@ fn missing_id_is_accepted_and_malformed_id_drops_the_map() {
 }
 
 #[test]
-fn process_that_used_a_number_again_lends_it_no_name() {
+fn reused_fd_of_a_process_gets_no_name() {
     let lab = Lab::new();
     let (one, two): (PathBuf, PathBuf) = (lab.array("one", 1), lab.array("two", 1));
     let mut command = lab.exec(["--pin", one.to_str().unwrap(), "--pin", two.to_str().unwrap()]);

@@ -41,7 +41,7 @@ fn bpf_exec_with_a_source_adds_to_a_declared_scope() {
 }
 
 #[test]
-fn list_prints_nothing_of_an_empty_scope_and_says_why() {
+fn list_of_an_empty_scope_is_empty_with_a_reason() {
     let lab = Lab::new();
     let pin = lab.array("map", 1);
     let id = map_id(&pin);

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 #[test]
-fn no_source_hands_over_every_pin_in_order() {
+fn without_a_source_every_pin_is_handed_over_in_order() {
     let lab = Lab::new();
     lab.array("zz", 1);
     std::fs::create_dir_all(format!("{BPFFS}/a/b")).unwrap();

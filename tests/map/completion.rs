@@ -77,7 +77,7 @@ fn shell(lab: &Lab, words: &[&str]) -> std::process::Command {
 }
 
 #[test]
-fn bash_completes_what_is_typed() {
+fn bash_completes_the_typed_word() {
     let lab = Lab::new();
     // A terminal, with everything typed ahead; the last tab completes a field, with a dot before it.
     let typed = "source <(bpf-map completion bash)\n\
@@ -99,7 +99,7 @@ fn bash_completes_what_is_typed() {
 }
 
 #[test]
-fn fish_offers_candidates_with_what_they_are() {
+fn fish_offers_candidates_with_descriptions() {
     let lab = Lab::new();
     let script = "bpf-map completion fish | source; for line in 'bpf-map wat' 'bpf-map get h' \
                   'bpf-map get hits 0 .b' 'bpf-map show /sys/fs/bpf/t'; complete -C $line; end";

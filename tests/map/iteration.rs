@@ -128,7 +128,7 @@ fn whole(kind: u32, stable: u32, churned: u32, keys: &[&str]) {
 }
 
 #[test]
-fn dump_gives_each_key_once_and_misses_none_that_stayed() {
+fn dump_prints_each_key_once_and_misses_no_lasting_key() {
     let lab = Lab::new();
     under_churn(300, 300, |kind, pin| {
         let text = stdout_of(&mut ours(&lab, "dump", kind, pin));
@@ -148,7 +148,7 @@ fn stable_keys_are_found_among_many_changing_ones() {
 }
 
 #[test]
-fn changing_key_hides_no_other() {
+fn replaced_key_does_not_hide_other_keys() {
     let lab = Lab::new();
     under_churn(60, 1, |kind, pin| {
         let text = stdout_of(&mut ours(&lab, "keys", kind, pin));
@@ -159,7 +159,7 @@ fn changing_key_hides_no_other() {
 }
 
 #[test]
-fn clear_ends_and_takes_all_that_was_there() {
+fn clear_ends_and_deletes_all_initial_entries() {
     let lab = Lab::new();
     under_churn(300, 50, |kind, pin| {
         assert_eq!(stdout_of(&mut ours(&lab, "clear", kind, pin)), "");

@@ -276,19 +276,19 @@ const ROWS: &[Row] = &[
 ];
 
 #[test]
-fn arena_reports_what_it_is() {
+fn errors_about_an_arena_describe_it() {
     needs!(Feature::Arena);
     check_rows(|name| name == "arena");
 }
 
 #[test]
-fn cgroup_storage_reports_what_its_keys_are() {
+fn errors_about_cgroup_storage_describe_its_keys() {
     needs!(Feature::CgroupStorage);
     check_rows(|name| name == "cgrp_storage");
 }
 
 #[test]
-fn every_type_works_or_says_what_it_is_and_what_would_work() {
+fn every_type_works_or_the_error_names_an_alternative() {
     check_rows(|name| !["arena", "cgrp_storage"].contains(&name));
 }
 

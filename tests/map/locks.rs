@@ -157,7 +157,7 @@ fn lock_is_taken_through_a_write_only_fd_of_a_storage_map() {
 }
 
 #[test]
-fn value_is_taken_out_of_a_map_with_a_lock() {
+fn take_returns_and_deletes_a_value_with_a_lock() {
     let _lab = lab();
     let map = Map::new(crate::common::open_pin(pin("table").as_ref())).expect("a map");
     let (key, mut value) = (0u32.to_ne_bytes(), vec![0; map.value_len()]);

@@ -41,7 +41,7 @@ counted  socket   socket_filter    96
 }
 
 #[test]
-fn diff_compares_an_object_with_what_is_pinned() {
+fn diff_compares_an_object_with_pinned_maps() {
     let lab = Lab::new();
     let file = fixture("legacy.bpf.o");
     let outcomes = |status| {

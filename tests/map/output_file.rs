@@ -61,7 +61,7 @@ fn new_file_has_the_owner_and_the_permissions_of_the_old_one() {
 }
 
 #[test]
-fn file_that_a_killed_process_left_is_no_obstacle() {
+fn file_of_a_killed_process_does_not_prevent_output() {
     let lab = Lab::new();
     let pin = array(&lab, "m", 1);
     // The shell becomes bpf-map, with the same process id.

@@ -128,7 +128,7 @@ fn table_has_padding_columns_only_if_nonzero() {
 }
 
 #[test]
-fn prometheus_repeats_no_series() {
+fn prometheus_series_are_unique() {
     let lab = Lab::new();
     let pin = dirty("m");
     let text = stdout_of(&mut map(&lab, &["dump", &pin, "--prometheus", "--name", "x"]));

@@ -215,7 +215,7 @@ fn fields_that_are_not_numbers_are_printed_if_all_cpus_agree() {
 }
 
 #[test]
-fn one_cpu_is_set_and_the_others_stay() {
+fn value_of_one_cpu_is_set_and_others_are_unchanged() {
     let lab = Lab::new();
     let (last, count) = (cpus().last().copied().unwrap(), cpus().len());
     for map in MAPS {

@@ -200,7 +200,7 @@ fn create_with_rdonly_warns_that_the_pin_is_writable() {
 }
 
 #[test]
-fn prefix_of_a_reference_comes_before_its_slash() {
+fn prefix_of_a_reference_precedes_a_slash() {
     let lab = Lab::new();
     std::fs::create_dir("/sys/fs/bpf/id:7").unwrap();
     lab.array("array", 1);

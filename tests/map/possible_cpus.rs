@@ -45,7 +45,7 @@ const SCRIPT: &str = "
     done";
 
 #[test]
-fn covered_cpu_lists_change_no_result() {
+fn covered_cpu_lists_do_not_change_results() {
     let lab = Lab::new();
     let want = stdout_of(&mut lab.program("sh", ["-euc", SCRIPT]));
     assert!(want.contains("{\"values\":[{\"a\":5,\"b\":6}"), "{want}");

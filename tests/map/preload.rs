@@ -136,7 +136,7 @@ fn both_files_are_pinned_or_none() {
 }
 
 #[test]
-fn directory_that_keeps_readers_out_is_named() {
+fn directory_closed_to_other_users_causes_a_warning() {
     let lab = Lab::new();
     let directory = PathBuf::from("/sys/fs/bpf/d/e");
     std::fs::create_dir_all(&directory).unwrap();

@@ -154,7 +154,7 @@ fn layout_from_btf_is_shown_in_notation() {
 }
 
 #[test]
-fn access_is_what_the_descriptor_gives_or_what_can_be_had() {
+fn access_is_that_of_the_fd_or_the_best_available() {
     let lab = Lab::new();
     let pin = made(&lab, "m=hash,key=4,value=4,entries=4");
     let below = |words: &[&str]| {

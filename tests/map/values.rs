@@ -87,7 +87,7 @@ fn malformed_value_is_refused_and_nothing_is_written() {
 }
 
 #[test]
-fn options_that_do_not_fit_are_usage_errors() {
+fn unsuitable_options_are_usage_errors() {
     let lab = Lab::new();
     let maps = ["h=hash,key=u32,value=struct{a: u8},entries=1"];
     for (words, message) in [
@@ -169,7 +169,7 @@ fn default_is_printed_for_a_missing_key() {
 }
 
 #[test]
-fn one_field_is_set_and_the_others_stay() {
+fn field_is_set_and_the_others_are_unchanged() {
     let lab = Lab::new();
     let maps = [
         "h=hash,key=u32,value=struct{a: u8:3, b: u8:5, c: struct{d: ip4[2]}, e: char[4]},entries=1",
@@ -201,7 +201,7 @@ fn trie_reads_the_longest_match_and_writes_one_prefix() {
 }
 
 #[test]
-fn add_prints_the_new_value_and_refuses_what_does_not_fit() {
+fn add_prints_the_new_value_and_refuses_overflow() {
     let lab = Lab::new();
     let value = "struct{a: u8, b: i16, c: be32, d: u8:3, e: i64, f: bool, g: f64, h: enum:u8{X=0}, i: u128}";
     for flags in ["", ",flags=MMAPABLE"] {

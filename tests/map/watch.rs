@@ -217,7 +217,7 @@ fn changes_in_text_mark_new_and_removed_keys() {
 }
 
 #[test]
-fn text_is_quoted_so_that_it_looks_like_nothing_else() {
+fn text_that_resembles_other_fields_is_quoted() {
     let lab = Lab::new();
     let script = r#"
         bpf-map set struct 'b 3' 'n="a b=3 c=9" c=1'; bpf-map watch --count 1 struct 'b 3'
@@ -352,7 +352,7 @@ fn text_from_the_map_cannot_steer_the_terminal() {
 }
 
 #[test]
-fn control_c_ends_it_by_the_signal_with_the_terminal_as_it_was() {
+fn control_c_ends_watch_and_leaves_the_terminal_unchanged() {
     let lab = Lab::new();
     let pin = traffic(&lab);
     let script = format!(

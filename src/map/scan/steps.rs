@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn deleted_keys_hide_no_other() {
+    fn deleted_keys_do_not_hide_other_keys() {
         let (found, end) =
             walk(|key| if key % 3 == 1 { KeyChange::Deleted } else { KeyChange::Unchanged });
         assert_eq!((found, end), ((0..KEYS).collect(), Ok(())));

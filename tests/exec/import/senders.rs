@@ -244,7 +244,7 @@ fn conflicting_from_and_socket_mode_are_usage_errors() {
 }
 
 #[test]
-fn refused_users_are_reported_once_each_and_not_without_bound() {
+fn import_reports_each_refused_user_once_up_to_a_limit() {
     let lab = Lab::new();
     let map = new_map("sent");
     let waiting = start(&lab, &mut import(&lab, &[]));

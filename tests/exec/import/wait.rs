@@ -111,7 +111,7 @@ fn ignored_signal_stays_ignored_and_does_not_end_the_wait() {
 }
 
 #[test]
-fn timeout_ends_the_wait_and_reports_what_arrived() {
+fn timeout_ends_the_wait_and_reports_the_received_maps() {
     let lab = Lab::new();
     let (socket, before) = (lab.path("uds"), lab.files());
     let path = socket.display();

@@ -185,7 +185,7 @@ fn kinds_are_numbered_separately_and_keep_their_numbers() {
 }
 
 #[test]
-fn inherited_programs_alone_are_not_joined_by_every_pinned_map() {
+fn inherited_programs_alone_do_not_add_pinned_maps() {
     let lab = Lab::new();
     pins(&lab);
     let words = ["--prog", PROG, "--", "bpf-exec"];

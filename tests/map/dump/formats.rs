@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 #[test]
-fn text_from_a_map_breaks_no_line_and_steers_no_terminal() {
+fn text_from_a_map_is_escaped_for_lines_and_terminals() {
     let lab = Lab::new();
     let pin = create("m", "hash key 8 value 8 entries 4");
     let types = ["--key=char[8]", "--value=char[8]"];
@@ -110,7 +110,7 @@ fn structs_in_every_format() {
 }
 
 #[test]
-fn prometheus_names_and_numbers_are_its_own() {
+fn prometheus_names_and_numbers_follow_its_format() {
     let lab = Lab::new();
     let pin = create("m", "hash key 8 value 32 entries 4");
     let key = "--key=struct{__name__: u32, cpu: u16, index: u16}";

@@ -178,7 +178,7 @@ fn full_disk_is_an_error_and_closed_pipe_is_not() {
 }
 
 #[test]
-fn dump_reads_only_where_it_may_not_write() {
+fn dump_reads_an_array_that_it_may_not_write() {
     let lab = Lab::new();
     let pin = create("m", "array key 4 value 8 entries 3 flags 0x400");
     set(&lab, &[&pin, "2", "5"]);
@@ -188,7 +188,7 @@ fn dump_reads_only_where_it_may_not_write() {
     let program = lab.reachable("bpf-map");
     let nobody = [&crate::common::NOBODY[..], &[&program, "dump", &pin]].concat();
     assert_eq!(stdout_of(&mut lab.program(nobody[0], &nobody[1..])), want);
-    // Inherited, with no other way to it.
+    // Inherited, without a pin.
     let fd = open_pin(pin.as_ref());
     std::fs::remove_file(&pin).unwrap();
     let mut ours = lab.map(["dump", "70"]);

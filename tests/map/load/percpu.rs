@@ -70,7 +70,7 @@ fn values_of_all_cpus_are_loaded_beside_single_zeros() {
 }
 
 #[test]
-fn single_values_need_the_cpus_that_get_them() {
+fn single_values_need_an_option_for_the_cpus() {
     let lab = Lab::new();
     let pin = map("p", "type percpu_hash key 4 value 12 entries 4");
     let last = cpus() - 1;

@@ -336,7 +336,7 @@ bpf-map: /sys/fs/bpf/m: entries that differ from input: 1 (0 missing, 0 with ano
 }
 
 #[test]
-fn run_that_another_one_overtakes_reports_what_differs() {
+fn concurrent_replace_reports_the_differences() {
     let lab = Lab::new();
     let pin = map(&lab, "m", "hash,key=u32,value=u64,entries=8");
     fill(&lab, &pin, &OLD);
