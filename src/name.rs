@@ -2,7 +2,8 @@
 
 use crate::text::is_unsafe;
 
-/// Why a map reference, a shell or a terminal could misinterpret `name`; None if it is valid.
+/// The reason why a map reference, a shell or a terminal could misinterpret `name`; None if it is
+/// valid.
 pub fn fault(name: &[u8]) -> Option<&'static str> {
     let has = |byte: u8| matches!(byte, b'/' | b':' | b'=') || byte.is_ascii_control();
     // C1 control bytes control terminals, whether or not they are encoded as UTF-8.

@@ -22,7 +22,7 @@ pub enum Finding<'f> {
     OpenPin,
     /// The link ends with this pin, unless a process holds it.
     OnlyPin(u32),
-    /// Nothing was found that uses the map.
+    /// No user of the map was found.
     Unused(u32),
     /// Another pin of the map has another mode.
     OtherMode(&'f File),
@@ -54,7 +54,8 @@ pub fn programs() -> Result<Programs, Errno> {
     Ok(programs)
 }
 
-/// The findings of all files, in their order. Without `programs`, what depends on them is not found.
+/// The findings of all files, in their order. Without `programs`, findings about programs are
+/// omitted.
 pub fn all<'f>(files: &'f [File], programs: Option<&Programs>) -> Vec<(&'f File, Finding<'f>)> {
     let mut findings = Vec::new();
     for file in files {

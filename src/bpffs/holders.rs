@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 /// Whether a pin in this mount namespace, or a file descriptor of another process, refers to the
 /// map with this id.
 ///
-/// False does not prove that the map has no other holder. Not found are pins in other mount
-/// namespaces and in directories of mode [`PRIVATE_MODE`](super::walk::PRIVATE_MODE), file
-/// descriptors of processes that the caller may not inspect, and those in flight over a socket.
+/// False does not prove that the map has no other holder. The search does not find pins in other
+/// mount namespaces and in directories of mode [`PRIVATE_MODE`](super::walk::PRIVATE_MODE), file
+/// descriptors of processes that the caller may not inspect, and fds in flight over a socket.
 pub fn found(id: u32) -> bool {
     roots().iter().any(|root| pins::find_read_only(root, id).is_some()) || is_held_by_a_process(id)
 }

@@ -14,7 +14,7 @@ use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-/// Where the BPF file system is mounted by default.
+/// The default mount point of the BPF file system.
 pub const ROOT: &str = "/sys/fs/bpf";
 const NOT_BPFFS: &str = "not on a bpf file system";
 

@@ -47,7 +47,7 @@ pub fn open_map(path: &Path, mode: AccessMode, root: &Path) -> Result<Map, Error
     map.map_err(|other| fail(path, describe_mismatch(kind, other)))
 }
 
-/// Opens the pin of an object of any kind; that of a map read-only if wanted.
+/// Opens the pin of an object of any kind; with `read_only`, a map is opened read-only.
 pub fn open_object(
     kind: ObjectKind,
     path: &Path,
@@ -63,7 +63,7 @@ fn open_fd(kind: ObjectKind, path: &Path, mode: AccessMode, root: &Path) -> Resu
     get(path, mode).map_err(|errno| fail(path, explain(kind, path, errno, mode, root)))
 }
 
-/// Opens what is pinned at `path` (BPF_OBJ_GET).
+/// Opens the object that is pinned at `path` (BPF_OBJ_GET).
 pub(super) fn get(path: &Path, mode: AccessMode) -> Result<OwnedFd, Errno> {
     let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)?;
     obj_get(&path, mode)

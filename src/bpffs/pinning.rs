@@ -67,7 +67,7 @@ pub fn publish(object: impl AsFd, path: &Path, permissions: Permissions) -> Resu
                 renameat2(&directory, temporary, &directory, name, flags)
             });
         if renamed.is_err() {
-            // The reason of the failure is reported, not that of this one.
+            // The error above is reported, not an error of this removal.
             let _ = remove();
         }
         renamed

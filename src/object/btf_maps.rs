@@ -144,7 +144,7 @@ impl Reader<'_, '_> {
         Ok(())
     }
 
-    /// What the slots contain: an array of no elements, of pointers.
+    /// The content of the slots: an array of pointers, declared without a length.
     fn values(&mut self, member: &BtfMember) -> Result<(), String> {
         let maps = self.map.map_type.holds_maps();
         if !maps && self.map.map_type != MapType::PROG_ARRAY {

@@ -10,7 +10,7 @@ use object::elf::{SHT_NOBITS, SHT_PROGBITS};
 
 /// The names of the kernel have at most 15 bytes.
 const MAX_NAME: usize = 15;
-/// A shorter section's name reserves as many bytes of the map's.
+/// Bytes that are reserved for the section's name in a kernel name, even if it is shorter.
 const RESERVED: usize = 7;
 
 /// Adds a map for each section of variables.
@@ -26,7 +26,7 @@ pub fn maps(
             .map_err(|_| ObjectError::refused(section.name, "larger than 4 GiB"))?;
         let bytes = (section.section_type == SHT_PROGBITS).then(|| section.data.to_vec());
         let declared = btf.and_then(|btf| btf.data_section(section.name));
-        // A section of a name of its own has two dots; libbpf then leaves the object's name out.
+        // The name of a custom section has two dots; libbpf then omits the object's name.
         let own = section.name.matches('.').count() > 1;
         let prefix = if own { "" } else { object };
         let mut map = Declaration {
@@ -44,7 +44,7 @@ pub fn maps(
         }
         if let Some(declared) = declared {
             map.value_type = declared.id;
-            // Static variables are not for others to see.
+            // Static variables are private to the object.
             if declared.variables.iter().any(|variable| variable.is_global) {
                 map.flags |= BPF_F_MMAPABLE;
             }
@@ -68,7 +68,7 @@ fn holds_variables(section: &Section) -> Option<bool> {
     }
 }
 
-/// libbpf's name: as much of the object's name as the section's leaves.
+/// The name that libbpf uses: the object's name, truncated to leave space for the section's name.
 fn kernel_name(object: &str, section: &str) -> String {
     let suffix = section.len().clamp(RESERVED, MAX_NAME);
     let allowed = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c } else { '_' };

@@ -22,15 +22,15 @@ pub struct Declaration {
     pub pinning: Pinning,
     /// The id that tc's loader exports the map with.
     pub id: Option<u32>,
-    /// The map that the inner maps of a map of maps are like.
+    /// The map whose properties the inner maps of a map of maps have.
     pub inner: Option<InnerMap>,
-    /// What the slots of a map of maps or programs contain at first.
+    /// The initial content of the slots of a map of maps or programs.
     pub slots: Vec<(u32, Slot)>,
     /// The variables of a data section; None for other maps.
     pub data: Option<Data>,
 }
 
-/// Where a declaration asks for the map to be pinned.
+/// The declared pinning of a map.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Pinning {
     #[default]
@@ -41,18 +41,18 @@ pub enum Pinning {
     Tc(u32),
 }
 
-/// The map that inner maps are like.
+/// The map whose properties inner maps have.
 #[derive(Debug)]
 pub enum InnerMap {
     Definition(Box<Declaration>),
-    /// Another map of the object, by its place.
+    /// Another map of the object, by its position.
     Map(usize),
 }
 
-/// What a slot contains.
+/// The content of a slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Slot {
-    /// A map of the object, by its place.
+    /// A map of the object, by its position.
     Map(usize),
     /// A program, by its name.
     Program(String),
@@ -61,17 +61,17 @@ pub enum Slot {
 /// The bytes of a data section.
 #[derive(Debug)]
 pub struct Data {
-    /// The variables at first; None if all are zero.
+    /// The initial values of the variables; None if all are zero.
     pub bytes: Option<Vec<u8>>,
     /// Whether programs only read them.
     pub read_only: bool,
-    /// The kernel's name of the map: it has less of the object's name than the map's own.
+    /// The kernel name of the map, which contains a shorter part of the object's name.
     pub kernel_name: String,
 }
 
 impl Declaration {
-    /// Fills in sizes that the type determines, and drops sizes that the type does not have: some objects
-    /// declare the records of a ring buffer, or of perf events, as its values.
+    /// Fills in sizes that the type determines, and drops sizes that the type does not have: some
+    /// objects declare the records of a ring buffer, or of perf events, as its values.
     pub fn settle_sizes(&mut self) {
         let settle = |size: &mut u32, of_type| match of_type {
             Size::Zero => *size = 0,

@@ -5,7 +5,7 @@ use object::elf::{self, FileHeader64};
 use object::read::elf::{FileHeader, Rel, SectionHeader, Sym};
 use object::{NativeEndian, SymbolIndex};
 
-/// A section. Its place in the file is its index, which symbols refer to.
+/// A section. Its position in the file is its index, which symbols refer to.
 pub struct Section<'a> {
     pub name: &'a str,
     /// `SHT_*`.
@@ -89,7 +89,7 @@ impl<'a> Elf<'a> {
         let mut relocations = Vec::new();
         for section in table.iter() {
             let Some((rels, link)) = section.rel(e, data)? else { continue };
-            // Relocations of another symbol table are not ours.
+            // Skip relocations of another symbol table.
             if link != found.section() {
                 continue;
             }

@@ -3,7 +3,7 @@
 use crate::text::quote;
 use bpf_layout::BtfError;
 
-/// Why a file cannot be used.
+/// The reason why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ObjectError {
     #[error("not an ELF file")]

@@ -13,9 +13,9 @@ use bpf_layout::{Btf, Shape};
 use object::elf::{STT_NOTYPE, STT_OBJECT};
 use std::collections::BTreeMap;
 
-/// What BPF_ANNOTATE_KV_PAIR puts before a map's name, for the struct of its key and value.
+/// The prefix of BPF_ANNOTATE_KV_PAIR before a map's name, for the struct of its key and value.
 const ANNOTATION: &str = "____btf_map_";
-/// The shortest struct, and tc's.
+/// The size of the shortest struct, and of tc's struct.
 const SHORTEST: usize = 16;
 const TC: usize = 36;
 /// `inner_idx` of a map that is in no slot.
@@ -52,7 +52,7 @@ pub fn maps(elf: &Elf, btf: Option<&Btf>) -> Result<Vec<Declaration>, ObjectErro
     Ok(maps)
 }
 
-/// The structs in the section `maps`, each with the symbol that is at its place.
+/// The structs in the section `maps`, each with the symbol at its offset.
 fn definitions<'a>(
     elf: &Elf<'a>,
     index: usize,
@@ -92,7 +92,7 @@ fn definitions<'a>(
     Ok(found)
 }
 
-/// The numbers of a struct; those that it does not have are 0.
+/// The numbers of a struct; numbers that it lacks are 0.
 fn words(bytes: &[u8]) -> Result<[u32; 9], String> {
     if bytes.len() < SHORTEST || !bytes.len().is_multiple_of(4) {
         return Err(format!("{} bytes are not a map", bytes.len()));
@@ -107,7 +107,7 @@ fn words(bytes: &[u8]) -> Result<[u32; 9], String> {
 impl Definition<'_> {
     fn declaration(&self) -> Declaration {
         let [map_type, key_size, value_size, max_entries, flags, id, pinning, ..] = self.words;
-        // In a section for each map, the fields after the flags are those of gobpf.
+        // In a section `maps/NAME`, the fields after the flags have the meaning of gobpf.
         let tc = self.section == "maps";
         Declaration {
             name: self.name.into(),

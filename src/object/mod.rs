@@ -30,7 +30,7 @@ pub struct Object {
 }
 
 impl Object {
-    /// Reads a file. `name` is the object's name, with which those of its data sections begin.
+    /// Reads a file. `name` is the object's name, with which the names of its data sections begin.
     pub fn parse(file: &[u8], name: &str) -> Result<Object, ObjectError> {
         let elf = Elf::parse(file)?;
         let mut omitted = Vec::new();
@@ -79,7 +79,7 @@ fn left_out(elf: &Elf) -> Vec<String> {
     found
 }
 
-/// The places of variables, for BTF that has not been linked.
+/// The offsets of variables, for BTF that has not been linked.
 struct Places<'a> {
     sizes: BTreeMap<&'a str, u32>,
     variables: BTreeMap<(&'a str, &'a str), u32>,

@@ -28,7 +28,7 @@ pub fn programs(elf: &Elf) -> Vec<Program> {
             elf.symbols_in(index).filter(|s| is_function(s)).collect();
         functions.sort_by_key(|function| function.value);
         for (at, function) in functions.iter().enumerate() {
-            // Old compilers leave the size out: a function ends where the next begins.
+            // Old compilers omit the size: a function ends at the start of the next one.
             let end = functions.get(at + 1).map_or(section.size, |next| next.value);
             let size = match function.size {
                 0 => end.saturating_sub(function.value),

@@ -1,4 +1,4 @@
-//! What an object file declares, as tables or as JSON.
+//! The declarations of an object file, as tables or as JSON.
 
 use super::{document, table};
 use crate::text::escape;
@@ -26,7 +26,7 @@ pub struct MapReport {
     pub id: Option<u32>,
     pub pin: Option<String>,
     pub layout: Option<String>,
-    /// What `--object` would do, if that was asked for.
+    /// The action that `--object` would take, if --diff was given.
     #[serde(flatten)]
     pub outcome: Option<Outcome>,
 }

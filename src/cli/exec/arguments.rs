@@ -12,7 +12,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-/// What the command line requests.
+/// The requests of the command line.
 #[derive(Debug)]
 pub struct CommandLine {
     /// In the order of the command line.
@@ -28,7 +28,7 @@ pub struct CommandLine {
     pub command: Vec<OsString>,
 }
 
-/// What to print before the command is executed, or instead.
+/// The output before the command is executed, or in place of the execution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Show {
     Nothing,
