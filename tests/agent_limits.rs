@@ -165,52 +165,40 @@ fn longest_request_is_accepted() {
     assert_eq!(client.list(), []);
 }
 
-#[test]
-fn agent_without_free_fds_refuses_and_recovers() {
-    let lab = Lab::new();
-    let start = Start { open_files: Some((32, 32)), ..Start::default() };
-    let mut agent = Agent::spawn_with(&start, &mut lab.agent(["--socket", "agent"]));
+/// The limits of an agent that may open so many files, as it reports them.
+fn reduced(lab: &Lab, files: u64, options: &[&str]) -> (Agent, Vec<String>) {
+    let start = Start { open_files: Some((64, files)), ..Start::default() };
+    let words = ["--socket", "agent", "--state", "/sys/fs/bpf/agent"];
+    let mut agent = Agent::spawn_with(&start, &mut lab.agent([&words[..], options].concat()));
     agent.line("serves on");
-    let path = lab.path("agent");
-    let client = Client::connect(&path);
-    client.list();
-    let before = agent.fds();
-    let maps: Vec<OwnedFd> = (0..32).map(|_| new_map("last")).collect();
-    let put = |at: usize| client.put(&format!("n{at}"), maps[at].as_fd());
-    let stored = (0..32).find(|&at| put(at).status != 0).expect("an end");
-    assert_eq!((before.count() + stored, agent.fds().count()), (32, 32));
-    let lost = (9, "too many open files".to_owned());
-    assert_eq!(refusal(put(31)), lost);
-    agent.line("put \"n31\": refused");
-    // What it has it hands on; what it would have to open it cannot.
-    assert_eq!(client.list().len(), stored);
-    assert_eq!(client.get(&["n0"], 0).fds.len(), 1);
-    assert_eq!(refusal(client.get(&["n0"], READ)), (9, "too many open files".into()));
-    // Connections wait, which is logged once.
-    let waiting = [Client::connect(&path), Client::connect(&path)];
-    waiting.iter().for_each(ask_list);
-    assert_eq!(agent.line("accept"), "bpf-agent: accept: too many open files");
-    for _ in 0..5 {
-        client.list();
-    }
-    assert!(!waiting[0].is_answered());
-    done(client.ask(REMOVE, 0, &string("n0"), &[]));
-    assert_eq!(done(waiting[0].answer(1, false)).len(), stored - 1);
-    assert!(!waiting[1].is_answered());
-    agent.line("accept: too many open files");
-    let [first, second] = waiting;
-    drop(first);
-    assert_eq!(done(second.answer(1, false)).len(), stored - 1);
-    assert_eq!(refusal(put(31)), lost);
-    drop(second);
-    let all: Vec<String> = (1..stored).map(|at| format!("n{at}")).collect();
-    client.remove(&all);
-    agent.await_fds(0, &before);
-    assert_eq!(put(31).status, 0);
-    let seen = agent.log.join("\n");
-    let end = agent.stop();
-    let logged = (seen + &end.stderr).matches("accept: ").count();
-    assert_eq!((end.status, logged), (0, 2), "{}", end.stderr);
+    let prefix = "bpf-agent: warning: ";
+    let lines = agent.log.iter().filter_map(|line| line.strip_prefix(prefix)).map(str::to_owned);
+    let lines = lines.collect();
+    (agent, lines)
+}
+
+#[test]
+fn limits_are_reduced_to_the_limit_on_open_files() {
+    let lab = Lab::new();
+    let (agent, warnings) = reduced(&lab, 20_000, &["-q", "--max-clients", "10000"]);
+    assert_eq!(warnings, ["--max-objects 16384 is reduced to 9472: 20000 files may be open"]);
+    assert_eq!(agent.stop().status, 0);
+    let (agent, warnings) = reduced(&lab, 2048, &["--max-in-flight", "2000"]);
+    let want = [
+        "--max-objects 16384 is reduced to 496: 2048 files may be open",
+        "--max-in-flight 2000 is reduced to 1795: 2048 files may be open",
+    ];
+    assert_eq!(warnings, want);
+    // The names of other users end before the fds, and an eighth is for root.
+    let client = Client::connect(&lab.path("agent"));
+    let map = new_map("many");
+    let full = (0..).find(|n| client.put(&format!("n{n}"), map.as_fd()).status != 0);
+    assert_eq!(full, Some(496));
+    assert_eq!(client.put("more", map.as_fd()).reason, "the limit of 496 names is reached");
+    let clients: Vec<Client> = (0..1039).map(|_| Client::connect(&lab.path("agent"))).collect();
+    clients.iter().for_each(|client| drop(client.ask(INFO, 0, &string("n0"), &[])));
+    assert_eq!(clients[0].get(&["n0"; 253], READ).fds.len(), 253);
+    assert_eq!(agent.stop().status, 0);
 }
 
 /// The bound of docs/decisions/get-is-decided-per-packet.md: the descriptors of one packet.
@@ -218,11 +206,11 @@ fn agent_without_free_fds_refuses_and_recovers() {
 fn clients_that_do_not_read_hold_no_fds() {
     const CLIENTS: usize = 256;
     let lab = Lab::new();
-    // Fewer than the descriptors of a name for each client and those of a packet together.
-    let start = Start { open_files: Some((600, 600)), ..Start::default() };
+    let start = Start { open_files: Some((8192, 8192)), ..Start::default() };
     let state = format!("{BPFFS}/agent");
     let words = ["-q", "--socket", "agent", "--socket-mode", "0666", "--state", &state];
-    let words = words.into_iter().chain(["--max-in-flight", "1000", "--allow", "*:uid=1001:read"]);
+    // A user has half of what may be in flight: the replies to its first requests.
+    let words = words.into_iter().chain(["--max-in-flight", "6000", "--allow", "*:uid=1001:read"]);
     let mut agent = Agent::spawn_with(&start, &mut lab.agent(words));
     agent.line("serves on");
     let (root, path) = (Client::connect(&lab.path("agent")), lab.path("agent"));

@@ -15,7 +15,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// Connections beyond the limit, for trusted peers.
-const RESERVE: usize = 16;
+pub const RESERVE: usize = 16;
 /// The data of epoll events of connections: this and the index of the connection.
 pub const FIRST_CONNECTION: u64 = 1 << 32;
 /// How long a trusted peer is served at a time.

@@ -69,12 +69,13 @@ fn close_inherited(startup: &Startup) {
     unused.for_each(|fd| drop(startup.take(fd)));
 }
 
-fn run(plan: Plan, listed: Vec<(OwnedFd, String)>) -> anyhow::Result<()> {
+fn run(mut plan: Plan, listed: Vec<(OwnedFd, String)>) -> anyhow::Result<()> {
     // What it makes is its own user's, and it needs all rights to that itself.
     umask(Mode::from_bits_truncate(0o077));
     restrict_process().map_err(|errno| Error::new("privileges", "give up", errno))?;
     // Stays raised: descriptors are what the agent is there to hold.
-    let _limit = OpenFiles::raise();
+    let open_files = OpenFiles::raise();
+    let reduced = plan.limits.clamp(open_files.hard());
     let signals = block_signals()?;
     let mut log = Log::new(plan.quiet);
     let policy = read_policy(&plan.rules, plan.rules_file.as_deref())?;
@@ -100,7 +101,8 @@ fn run(plan: Plan, listed: Vec<(OwnedFd, String)>) -> anyhow::Result<()> {
             listeners.push(Listener { endpoint: Endpoint::Bound(bound), is_private: true });
         }
     }
-    // Not before: an agent that does not start says why, and nothing else.
+    // Not before: an agent that does not start reports the reason only.
+    reduced.into_iter().for_each(|warning| log.line(warning));
     if forgets {
         log.line("warning: without --state what is stored goes with the agent");
     }

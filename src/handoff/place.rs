@@ -23,6 +23,11 @@ impl OpenFiles {
         }
         OpenFiles { soft, hard }
     }
+
+    /// How many files may be open once the limit is raised.
+    pub fn hard(&self) -> usize {
+        usize::try_from(self.hard).unwrap_or(usize::MAX)
+    }
 }
 
 impl Drop for OpenFiles {
