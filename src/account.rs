@@ -1,36 +1,48 @@
-//! Users by number or by name, from /etc/passwd alone: the binaries are static, and cannot load the
-//! modules of NSS.
+//! Users and groups by number or by name, from /etc/passwd and /etc/group alone: the binaries are
+//! static, and cannot load the modules of NSS.
 
 use crate::error::Error;
 use crate::text::quote;
 
-/// Lines `NAME:PASSWORD:ID:…` (passwd(5)).
-const PASSWD: &str = "/etc/passwd";
+/// Lines `NAME:PASSWORD:ID:…` (passwd(5), group(5)), and what they describe.
+type File = (&'static str, &'static str);
+const PASSWD: File = ("/etc/passwd", "user");
+const GROUP: File = ("/etc/group", "group");
 
 /// The uid that `text` is, in decimal, or as a user name. The error does not name the option.
 pub fn parse_user(text: &[u8]) -> anyhow::Result<u32> {
+    parse(PASSWD, text)
+}
+
+/// The gid that `text` is, likewise.
+pub fn parse_group(text: &[u8]) -> anyhow::Result<u32> {
+    parse(GROUP, text)
+}
+
+fn parse(file: File, text: &[u8]) -> anyhow::Result<u32> {
+    let (path, noun) = file;
     if !text.is_empty() && text.iter().all(u8::is_ascii_digit) {
-        return parse_id(text).ok_or_else(|| anyhow::anyhow!("not a user id: out of range"));
+        return parse_id(text).ok_or_else(|| anyhow::anyhow!("not a {noun} id: out of range"));
     }
     if !is_name(text) {
-        anyhow::bail!("not the name or the number of a user");
+        anyhow::bail!("not the name or the number of a {noun}");
     }
-    let lines = std::fs::read(PASSWD).map_err(|e| Error::new(PASSWD, "read", e))?;
-    find(&lines, text).map_err(anyhow::Error::msg)
+    let lines = std::fs::read(path).map_err(|e| Error::new(path, "read", e))?;
+    find(file, &lines, text).map_err(anyhow::Error::msg)
 }
 
 /// The id of `name` in the file's content. The first line of a name wins.
-fn find(lines: &[u8], name: &[u8]) -> Result<u32, String> {
+fn find((path, noun): File, lines: &[u8], name: &[u8]) -> Result<u32, String> {
     for (at, line) in lines.split(|&b| b == b'\n').enumerate() {
         let mut fields = line.split(|&b| b == b':');
         if fields.next() == Some(name) {
             let id = fields.nth(1).and_then(parse_id);
             return id.ok_or_else(|| {
-                format!("line {} of {PASSWD} has no valid user id for {}", at + 1, quote(name))
+                format!("line {} of {path} has no valid {noun} id for {}", at + 1, quote(name))
             });
         }
     }
-    Err(format!("no user {} in {PASSWD}", quote(name)))
+    Err(format!("no {noun} {} in {path}", quote(name)))
 }
 
 /// A decimal id. The greatest number means "unchanged" to chown(2) and setresuid(2).
@@ -69,14 +81,14 @@ mod tests {
     #[test]
     fn first_line_of_a_name_wins() {
         for (name, id) in [("root", 0), ("alice", 1000), ("nobody", 65534), ("last", 7)] {
-            assert_eq!(find(LINES, name.as_bytes()), Ok(id), "{name}");
+            assert_eq!(find(PASSWD, LINES, name.as_bytes()), Ok(id), "{name}");
         }
         let unknown = Err("no user \"ali\" in /etc/passwd".into());
-        assert_eq!(find(LINES, b"ali"), unknown);
+        assert_eq!(find(PASSWD, LINES, b"ali"), unknown);
         let (names, lines) = (["none", "word", "sign", "most", "more", "short"], 7..);
         for (name, line) in names.iter().zip(lines) {
             let message = format!("line {line} of /etc/passwd has no valid user id for \"{name}\"");
-            assert_eq!(find(LINES, name.as_bytes()), Err(message));
+            assert_eq!(find(PASSWD, LINES, name.as_bytes()), Err(message));
         }
     }
 

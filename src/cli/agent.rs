@@ -92,7 +92,7 @@ fn run(mut plan: Plan, listed: Vec<(OwnedFd, String)>) -> anyhow::Result<()> {
         log.line(warning);
     }
     if let Some(path) = &plan.socket {
-        let bound = Bound::listening(path, plan.socket_mode, None, false)?;
+        let bound = Bound::listening(path, plan.socket_mode, plan.socket_group, false)?;
         listeners.push(Listener { endpoint: Endpoint::Bound(bound), is_private: false });
         let private = private_path(path);
         // A longer path does not fit into an address: root uses the public socket then.

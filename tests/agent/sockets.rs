@@ -3,10 +3,12 @@
 use crate::common::agent::*;
 use crate::common::fds::new_map;
 use crate::common::*;
+use crate::support::peers::*;
+use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use std::fs::{symlink_metadata, write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
 fn mode_of(path: &Path) -> u32 {
@@ -91,6 +93,44 @@ fn socket_mode_does_not_depend_on_the_umask() {
             agent.stop();
         }
     }
+}
+
+#[test]
+fn members_of_the_socket_group_can_connect() {
+    let lab = Lab::new();
+    let connect = |user: &User| Client::try_connect_as(&lab.path("agent"), user);
+    // Debian has the same group "daemon" everywhere.
+    for (group, mode) in [("daemon", None), ("1", None), ("1", Some("0666"))] {
+        let rules = ["--allow", "*:uid=1001:list", "--allow", "*:uid=1002:list"];
+        let mut command = lab.agent([&["--socket", "agent"][..], &rules].concat());
+        command.args(["--socket-group", group]);
+        command.args(mode.map(|mode| format!("--socket-mode={mode}")));
+        let agent = Agent::start(&mut command);
+        let file = symlink_metadata(lab.path("agent")).unwrap();
+        let want = if mode.is_some() { 0o666 } else { 0o660 };
+        assert_eq!((file.uid(), file.gid(), file.mode() & 0o777), (0, 1, want));
+        // The private socket has no group.
+        assert_eq!(mode_of(&lab.path("agent.root")), 0o600);
+        let member = User { groups: vec![1], ..User::new(1001) };
+        assert_eq!(connect(&member).expect("connected").list(), []);
+        let other = connect(&User::new(1002)).map(|client| client.list());
+        let want = if mode.is_some() { Ok(Vec::new()) } else { Err(Errno::EACCES) };
+        assert_eq!(other, want, "{group} {mode:?}");
+        agent.stop();
+    }
+    let before = lab.files();
+    for (group, why) in [
+        ("no-such", "--socket-group no-such: no group \"no-such\" in /etc/group"),
+        ("a b", "--socket-group a b: not the name or the number of a group"),
+        ("4294967295", "--socket-group 4294967295: not a group id: out of range"),
+    ] {
+        let words = ["--socket", "agent", "--socket-group", group];
+        fails(&mut lab.agent(words), 2, &format!("bpf-agent: {why}"));
+    }
+    let words = ["--socket", "agent", "--socket-group", "1"];
+    let mut user = wrapped(&NOBODY, &lab.program(&lab.reachable("bpf-agent"), words));
+    fails(&mut user, 2, "bpf-agent: agent: bind socket: operation not permitted");
+    assert_eq!(lab.files(), before);
 }
 
 #[test]

@@ -12,8 +12,9 @@ use std::process::Command;
 
 const SERVICE: &str = "bpf-agent.service";
 const SOCKET: &str = "bpf-agent.socket";
+const ROOT_SOCKET: &str = "bpf-agent-root.socket";
 const IMPORT: &str = "bpf-import.service";
-const UNITS: [&str; 4] = [SERVICE, SOCKET, IMPORT, "bpf-import.socket"];
+const UNITS: [&str; 5] = [SERVICE, SOCKET, ROOT_SOCKET, IMPORT, "bpf-import.socket"];
 /// Tenths of what `systemd-analyze security` calls exposure, 100 at most.
 const EXPOSURES: [(&str, &str); 2] = [(SERVICE, "10"), (IMPORT, "12")];
 
@@ -29,7 +30,7 @@ fn settings<'a>(unit: &'a str, name: &str) -> Vec<&'a str> {
 }
 
 /// The units in a directory of their own, with the programs at their places in this build.
-fn installed(dir: &Path) -> [PathBuf; 4] {
+fn installed(dir: &Path) -> [PathBuf; 5] {
     let programs = binary("bpf-agent").parent().unwrap().join("bpf-");
     UNITS.map(|name| {
         let text = shipped(name).replace("/usr/bin/bpf-", programs.to_str().unwrap());
@@ -97,6 +98,28 @@ fn default_socket_of_bpf_map_is_that_of_the_units() {
 }
 
 #[test]
+fn sockets_of_the_agent_have_a_group_and_a_private_path() {
+    let (service, public, private) = (shipped(SERVICE), shipped(SOCKET), shipped(ROOT_SOCKET));
+    assert_eq!(settings(&public, "SocketMode"), ["0660"]);
+    let group = settings(&public, "SocketGroup").concat();
+    let created: Vec<String> = shipped("bpf-agent.sysusers")
+        .lines()
+        .filter_map(|line| Some(line.strip_prefix("g ")?.strip_suffix(" -")?.to_owned()))
+        .collect();
+    assert_eq!(created, [group]);
+    let path = settings(&public, "ListenSequentialPacket").concat() + ".root";
+    assert_eq!(settings(&private, "ListenSequentialPacket"), [path]);
+    assert_eq!(settings(&private, "SocketMode"), ["0600"]);
+    // The agent recognises the socket by this name.
+    assert_eq!(settings(&private, "FileDescriptorName"), ["root"]);
+    assert_eq!(settings(&private, "Service"), [SERVICE]);
+    let both = [format!("{SOCKET} {ROOT_SOCKET}")];
+    for setting in ["Requires", "Also"] {
+        assert_eq!(settings(&service, setting), both, "{setting}");
+    }
+}
+
+#[test]
 fn man_pages_named_in_units_exist() {
     for unit in UNITS.map(shipped) {
         for page in settings(&unit, "Documentation").iter().flat_map(|pages| pages.split(' ')) {
@@ -113,7 +136,9 @@ fn asserted_paths_are_those_in_use() {
     let rules = settings(&service, "AssertPathExists");
     let command = settings(&service, "ExecStart").concat();
     assert!(command.contains(&format!("--rules {}", rules[0])), "{command}");
-    assert_eq!(settings(&socket, "AssertPathExists"), rules);
+    for socket in [socket, shipped(ROOT_SOCKET)] {
+        assert_eq!(settings(&socket, "AssertPathExists"), rules);
+    }
     // systemd makes the state alone writable, and only if it exists when the agent starts.
     let state = settings(&service, "ReadWritePaths")[0].strip_prefix('-').unwrap();
     assert!(command.contains(&format!("--state {state} ")), "{command}");

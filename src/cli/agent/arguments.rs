@@ -1,10 +1,11 @@
 //! The arguments of `bpf-agent`, and the plan that they make.
 
+use crate::account::parse_group;
 use crate::agent::Limits;
 use crate::agent::policy::Rule;
 use crate::text::escape;
 use crate::wire::agent::MAX_PACKET;
-use anyhow::{anyhow, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -16,6 +17,7 @@ use std::time::Duration;
 pub struct Plan {
     pub socket: Option<PathBuf>,
     pub socket_mode: u32,
+    pub socket_group: Option<u32>,
     pub state: Option<PathBuf>,
     pub rules: Vec<Rule>,
     pub rules_file: Option<PathBuf>,
@@ -44,6 +46,7 @@ pub fn command() -> Command {
         .args([
             option("socket", "PATH", "Serve requests at this socket"),
             option("socket-mode", "MODE", "Permissions of the socket [default: 0600]"),
+            option("socket-group", "GROUP", "Group of the socket, whose mode is 0660 by default"),
             option("state", "DIR", "Keep pins there, in a bpf file system, across restarts"),
             option("allow", "RULE", "Who may do what to which names; repeatable")
                 .action(ArgAction::Append),
@@ -71,6 +74,11 @@ pub fn plan(matches: &ArgMatches) -> anyhow::Result<Plan> {
         let rule = Rule::parse(text.as_bytes());
         rule.map_err(|why| anyhow!("--allow {}: {why}", escape(text.as_bytes())))
     });
+    let socket_group = matches.get_one::<OsString>("socket-group").map(|text| {
+        let text = text.as_bytes();
+        parse_group(text).with_context(|| format!("--socket-group {}", escape(text)))
+    });
+    let socket_group = socket_group.transpose()?;
     let limits = Limits {
         clients: number(matches, "max-clients", 1, 1 << 20)?.unwrap_or(1024),
         objects: number(matches, "max-objects", 1, 1 << 24)?.unwrap_or(16384),
@@ -82,8 +90,10 @@ pub fn plan(matches: &ArgMatches) -> anyhow::Result<Plan> {
         socket: path("socket"),
         socket_mode: match matches.get_one::<OsString>("socket-mode") {
             Some(text) => crate::cli::exec::socket_mode(text)?,
+            None if socket_group.is_some() => 0o660,
             None => 0o600,
         },
+        socket_group,
         state: path("state"),
         rules: rules.collect::<anyhow::Result<_>>()?,
         rules_file: path("rules"),

@@ -51,6 +51,12 @@ impl Client {
     /// called connect(2), which has ended since.
     #[track_caller]
     pub fn connect_as(path: &Path, user: &User) -> Client {
+        Client::try_connect_as(path, user).unwrap_or_else(|errno| panic!("as {user:?}: {errno}"))
+    }
+
+    /// Likewise; the error is that of the first system call that fails.
+    #[track_caller]
+    pub fn try_connect_as(path: &Path, user: &User) -> nix::Result<Client> {
         let kind = SockType::SeqPacket;
         let socket =
             socket(AddressFamily::Unix, kind, SockFlag::SOCK_CLOEXEC, None).expect("a socket");
@@ -69,15 +75,11 @@ impl Client {
                 // SAFETY: ends the process, and runs nothing of the test.
                 unsafe { libc::_exit(done.map_or_else(|errno| errno as i32, |()| 0)) }
             }
-            ForkResult::Parent { child } => {
-                let end = waitpid(child, None).expect("a child");
-                let failed = |errno| format!("as {user:?}: {}", Errno::from_raw(errno));
-                match end {
-                    WaitStatus::Exited(_, 0) => Client::of(socket),
-                    WaitStatus::Exited(_, errno) => panic!("{}", failed(errno)),
-                    end => panic!("{end:?}"),
-                }
-            }
+            ForkResult::Parent { child } => match waitpid(child, None).expect("a child") {
+                WaitStatus::Exited(_, 0) => Ok(Client::of(socket)),
+                WaitStatus::Exited(_, errno) => Err(Errno::from_raw(errno)),
+                end => panic!("{end:?}"),
+            },
         }
     }
 }
