@@ -125,12 +125,11 @@ impl fmt::Display for Rule {
 }
 
 /// Parses a file of rules, one per line. Empty lines, and lines that begin with `#`, are skipped.
-/// The error names the line.
-pub fn parse_file(text: &[u8]) -> Result<Vec<Rule>, String> {
+/// Each result that is an error names the line.
+pub fn parse_file(text: &[u8]) -> impl Iterator<Item = Result<Rule, String>> {
     let lines = text.split(|&b| b == b'\n').map(|line| line.trim_ascii()).enumerate();
     let lines = lines.filter(|(_, line)| !line.is_empty() && line[0] != b'#');
-    let parse = |(at, line)| Rule::parse(line).map_err(|e| format!("line {}: {e}", at + 1));
-    lines.map(parse).collect()
+    lines.map(|(at, line)| Rule::parse(line).map_err(|e| format!("line {}: {e}", at + 1)))
 }
 
 /// All rules that are in force.

@@ -17,8 +17,8 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-/// Reads the rules again on SIGHUP.
-pub type Reload = Box<dyn Fn() -> anyhow::Result<Policy>>;
+/// Reads the rules again on SIGHUP. The errors are all that are wrong with them.
+pub type Reload = Box<dyn Fn() -> Result<Policy, Vec<anyhow::Error>>>;
 
 /// The agent with its sockets.
 ///
@@ -199,8 +199,10 @@ impl Server {
                     self.connections.apply(&self.service);
                     self.service.log.line("rules reloaded");
                 }
-                Err(error) => {
-                    self.service.log.line(format_args!("rules unchanged: {error:#}"));
+                Err(errors) => {
+                    for error in errors {
+                        self.service.log.line(format_args!("rules unchanged: {error:#}"));
+                    }
                 }
             }
             self.manager.notify_ready();

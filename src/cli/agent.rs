@@ -22,6 +22,7 @@ use arguments::Plan;
 use bpf_inherit::peer::pass_rights;
 use bpf_inherit::privilege::{CAP_SYS_ADMIN, drop_capabilities, restrict_process};
 use bpf_inherit::{Errno, Startup};
+use clap::ArgMatches;
 use nix::fcntl::{F_GETFL, FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{SockType, UnixAddr, getsockname, getsockopt, sockopt};
 use nix::sys::stat::{Mode, umask};
@@ -49,17 +50,23 @@ pub fn main(startup: Startup, arguments: Vec<OsString>) -> u8 {
         Ok(matches) => matches,
         Err(status) => return status,
     };
-    let served = arguments::plan(&matches).and_then(|plan| {
-        let listed = listed.map_err(|errno| Error::new("LISTEN_FDS", "take over", errno))?;
-        run(plan, listed)
-    });
-    match served {
-        Ok(()) => 0,
-        Err(error) => {
-            exit::fail(PROGRAM, &error);
-            exit::FAILED
+    let served = check(&matches).and_then(|(plan, policy)| {
+        if matches.get_flag("check") {
+            return Ok(());
         }
-    }
+        let listed = listed.map_err(|errno| Error::new("LISTEN_FDS", "take over", errno).into());
+        listed.and_then(|listed| run(plan, policy, listed)).map_err(|error| vec![error])
+    });
+    let Err(errors) = served else { return 0 };
+    errors.iter().for_each(|error| exit::fail(PROGRAM, error));
+    exit::FAILED
+}
+
+/// The plan and the policy, or all that is wrong with the options and the rules.
+fn check(matches: &ArgMatches) -> Result<(Plan, Policy), Vec<anyhow::Error>> {
+    let plan = arguments::plan(matches)?;
+    let policy = read_policy(&plan.rules, plan.rules_file.as_deref())?;
+    Ok((plan, policy))
 }
 
 /// Closes the fds that the caller left open and that are not served, such as the maps of a shell,
@@ -69,7 +76,7 @@ fn close_inherited(startup: &Startup) {
     unused.for_each(|fd| drop(startup.take(fd)));
 }
 
-fn run(mut plan: Plan, listed: Vec<(OwnedFd, String)>) -> anyhow::Result<()> {
+fn run(mut plan: Plan, policy: Policy, listed: Vec<(OwnedFd, String)>) -> anyhow::Result<()> {
     // What it makes is its own user's, and it needs all rights to that itself.
     umask(Mode::from_bits_truncate(0o077));
     restrict_process().map_err(|errno| Error::new("privileges", "give up", errno))?;
@@ -78,7 +85,6 @@ fn run(mut plan: Plan, listed: Vec<(OwnedFd, String)>) -> anyhow::Result<()> {
     let reduced = plan.limits.clamp(open_files.hard());
     let signals = block_signals()?;
     let mut log = Log::new(plan.quiet);
-    let policy = read_policy(&plan.rules, plan.rules_file.as_deref())?;
     let listeners = listed.into_iter().map(|(fd, name)| listener(fd, &name));
     let mut listeners = listeners.collect::<Result<Vec<_>, _>>()?;
     if listeners.iter().all(|listener| listener.is_private) && plan.socket.is_none() {
@@ -161,16 +167,21 @@ fn listener(fd: OwnedFd, name: &str) -> Result<Listener, Error> {
     Ok(Listener { endpoint: Endpoint::Inherited(fd), is_private })
 }
 
-/// The rules of the command line, and those of the file.
-fn read_policy(rules: &[Rule], file: Option<&Path>) -> anyhow::Result<Policy> {
+/// The rules of the command line, and those of the file. The errors are all of the file.
+fn read_policy(rules: &[Rule], file: Option<&Path>) -> Result<Policy, Vec<anyhow::Error>> {
     let mut rules = rules.to_vec();
+    let mut errors = Vec::new();
     if let Some(path) = file {
-        let shown = || escape(path.as_os_str().as_bytes());
-        rules.extend(
-            parse_file(&read_rules(path)?).map_err(anyhow::Error::msg).with_context(shown)?,
-        );
+        let text = read_rules(path).map_err(|error| vec![error.into()])?;
+        for rule in parse_file(&text) {
+            let shown = || escape(path.as_os_str().as_bytes());
+            match rule.map_err(anyhow::Error::msg).with_context(shown) {
+                Ok(rule) => rules.push(rule),
+                Err(error) => errors.push(error),
+            }
+        }
     }
-    Ok(Policy::new(geteuid().as_raw(), rules))
+    if errors.is_empty() { Ok(Policy::new(geteuid().as_raw(), rules)) } else { Err(errors) }
 }
 
 /// The text of a file that nobody but root and the agent's own user can have written.

@@ -62,10 +62,45 @@ fn usage_error_is_one_line_and_status_2() {
 }
 
 #[test]
+fn check_reports_each_error_and_opens_nothing() {
+    let lab = Lab::new();
+    let write = |text: &str| std::fs::write(lab.path("rules"), text).unwrap();
+    write("# empty\n");
+    let before = lab.files();
+    let words = ["--check", "--rules", "rules", "--socket", "agent", "--state", "/sys/fs/bpf/new"];
+    let check = |more: &[&str]| lab.agent([&words[..], more].concat());
+    // Nothing is served, and an agent may run.
+    assert_eq!(stdout_of(&mut lab.agent(["--check"])), "");
+    assert_eq!(stdout_of(&mut check(&["--allow", "*:uid=1:all"])), "");
+    let (first, last) = ("rules: line 2: \"steal\"", "rules: line 4: \"\"");
+    let known = "not one of list, read, write, put, remove, all";
+    write("a:uid=1:read\nb:uid=1:steal\n\nc:uid=1:\n");
+    let both = format!("bpf-agent: {first}: {known}\nbpf-agent: {last}: {known}");
+    fails(&mut check(&[]), 2, &both);
+    // The agent does not start with them either, and reports the same.
+    fails(&mut lab.agent(&words[1..]), 2, &both);
+    let more = ["--max-clients", "0", "--allow", "x", "--client-timeout", "0"];
+    let errors = [
+        "--allow x: not of the form GLOB:uid=N:PERMISSIONS or GLOB:gid=N:PERMISSIONS",
+        "--max-clients 0: not a number from 1 to 1048576",
+        "--client-timeout 0: not a number of seconds above 0, at most a year",
+    ];
+    fails(&mut check(&more), 2, &errors.map(|error| format!("bpf-agent: {error}")).join("\n"));
+    std::fs::remove_file(lab.path("rules")).unwrap();
+    fails(&mut check(&[]), 2, "bpf-agent: rules: read rules: no such file or directory");
+    std::fs::write(lab.path("rules"), "").unwrap();
+    assert_eq!(lab.files(), before);
+}
+
+#[test]
 fn help_and_version_are_data() {
     let lab = Lab::new();
     let help = stdout_of(&mut lab.agent(["--help"]));
-    assert!(help.starts_with("Hold BPF descriptors, and hand them out\n\nUsage: bpf-agent"));
+    assert!(
+        help.starts_with(
+            "Hold BPF objects, and hand out their file descriptors\n\nUsage: bpf-agent"
+        )
+    );
     for option in ["--socket", "--state", "--allow", "--rules", "--max-in-flight"] {
         assert!(help.contains(option), "{option}");
     }

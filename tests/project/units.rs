@@ -172,11 +172,9 @@ fn example_rules_are_accepted() {
         text.lines().filter_map(|line| line.strip_prefix('#')).filter(is_rule).collect();
     assert_eq!(rules.len(), 3, "{rules:?}");
     let mut command = Command::new(binary("bpf-agent"));
-    command.arg("--rules").arg(&path);
+    command.arg("--check").arg("--rules").arg(&path);
     std::fs::write(&path, rules.join("\n")).unwrap();
-    // It has read them when it finds that it has nothing else to do.
-    let idle = "nothing to serve: --socket is needed, or a socket from systemd";
-    fails(&mut command, 2, &format!("bpf-agent: {idle}"));
+    assert_eq!(stdout_of(&mut command), "");
     std::fs::write(&path, rules.join("\n") + ",x").unwrap();
     let why = "line 3: \"x\": not one of list, read, write, put, remove, all";
     fails(&mut command, 2, &format!("bpf-agent: {}: {why}", path.display()));

@@ -1,8 +1,9 @@
-//! The arguments of `bpf-agent`, and the plan that they make.
+//! The arguments of `bpf-agent`, and the plan that is made from them.
 
 use crate::account::parse_group;
 use crate::agent::Limits;
 use crate::agent::policy::Rule;
+use crate::cli::exec::socket_mode;
 use crate::text::escape;
 use crate::wire::agent::MAX_PACKET;
 use anyhow::{Context, anyhow, bail};
@@ -12,7 +13,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What the command line asks for.
+/// The checked command line.
 #[derive(Debug)]
 pub struct Plan {
     pub socket: Option<PathBuf>,
@@ -33,73 +34,96 @@ pub fn command() -> Command {
             .value_name(value)
             .help(help)
             .value_parser(value_parser!(OsString))
-            .allow_hyphen_values(true) // so that a negative number is told to be one
+            .allow_hyphen_values(true) // so that a negative number is reported as one
     };
     let limit = |name, value, help| option(name, value, help).help_heading("Limits");
     Command::new("bpf-agent")
         .version(env!("CARGO_PKG_VERSION"))
-        .about("Hold BPF descriptors, and hand them out")
+        .about("Hold BPF objects, and hand out their file descriptors")
         .after_help(
-            "RULE is GLOB:uid=N:RIGHTS or GLOB:gid=N:RIGHTS; RIGHTS are some of list, read, write,\n\
-             put, remove, or all. Root and the agent's own user may do all. See bpf-agent(1).",
+            "RULE is GLOB:uid=N:PERMISSIONS or GLOB:gid=N:PERMISSIONS; PERMISSIONS are some of list,\n\
+             read, write, put and remove, or all. Root and the agent's own user may do everything.\n\
+             See bpf-agent(1).",
         )
         .args([
             option("socket", "PATH", "Serve requests at this socket"),
             option("socket-mode", "MODE", "Permissions of the socket [default: 0600]"),
             option("socket-group", "GROUP", "Group of the socket, whose mode is 0660 by default"),
-            option("state", "DIR", "Keep pins there, in a bpf file system, across restarts"),
-            option("allow", "RULE", "Who may do what to which names; repeatable")
+            option("state", "DIR", "Keep pins in DIR, on a bpf file system, across restarts"),
+            option("allow", "RULE", "Permit users or groups something; repeatable")
                 .action(ArgAction::Append),
-            option("rules", "FILE", "More rules, a line each; SIGHUP reads them again"),
+            option("rules", "FILE", "More rules, one per line; SIGHUP reads them again"),
+            Arg::new("check")
+                .long("check")
+                .help("Check the options and the rules, and exit")
+                .action(ArgAction::SetTrue),
             Arg::new("quiet")
                 .long("quiet")
                 .short('q')
-                .help("Log no line for what is granted")
+                .help("Do not log granted requests")
                 .action(ArgAction::SetTrue),
         ])
         .args([
             limit("max-clients", "N", "Connections at a time [default: 1024]"),
             limit("max-objects", "N", "Names stored [default: 16384]"),
-            limit("max-in-flight", "N", "Descriptors sent and not yet received [default: 4096]"),
-            limit("max-request", "BYTES", "Length of a request [default: 131072, the most]"),
+            limit("max-in-flight", "N", "Fds sent and not yet received [default: 4096]"),
+            limit("max-request", "BYTES", "Length of a request [default: 131072, the maximum]"),
             limit("client-timeout", "SECONDS", "How long a client may be idle [default: 30]"),
         ])
 }
 
-/// Makes the plan, or says which argument is wrong.
-pub fn plan(matches: &ArgMatches) -> anyhow::Result<Plan> {
-    let path = |name: &str| matches.get_one::<OsString>(name).map(PathBuf::from);
+/// The errors of a command line, of which each is reported.
+#[derive(Default)]
+struct Errors(Vec<anyhow::Error>);
+
+impl Errors {
+    /// The value; after an error, its default.
+    fn take<T: Default>(&mut self, result: anyhow::Result<T>) -> T {
+        result.unwrap_or_else(|error| {
+            self.0.push(error);
+            T::default()
+        })
+    }
+}
+
+/// Makes the plan, or returns an error for each wrong argument.
+pub fn plan(matches: &ArgMatches) -> Result<Plan, Vec<anyhow::Error>> {
+    let one = |name: &str| matches.get_one::<OsString>(name);
+    let path = |name: &str| one(name).map(PathBuf::from);
     let all = |name: &str| matches.get_many::<OsString>(name).into_iter().flatten();
-    let rules = all("allow").map(|text| {
-        let rule = Rule::parse(text.as_bytes());
-        rule.map_err(|why| anyhow!("--allow {}: {why}", escape(text.as_bytes())))
+    let mut errors = Errors::default();
+    let rules = all("allow").filter_map(|text| {
+        let rule = Rule::parse(text.as_bytes()).map(Some);
+        errors.take(rule.map_err(|why| anyhow!("--allow {}: {why}", escape(text.as_bytes()))))
     });
-    let socket_group = matches.get_one::<OsString>("socket-group").map(|text| {
+    let rules = rules.collect();
+    let mode = errors.take(one("socket-mode").map(|text| socket_mode(text)).transpose());
+    let group = one("socket-group").map(|text| {
         let text = text.as_bytes();
         parse_group(text).with_context(|| format!("--socket-group {}", escape(text)))
     });
-    let socket_group = socket_group.transpose()?;
-    let limits = Limits {
-        clients: number(matches, "max-clients", 1, 1 << 20)?.unwrap_or(1024),
-        objects: number(matches, "max-objects", 1, 1 << 24)?.unwrap_or(16384),
-        in_flight: number(matches, "max-in-flight", 1, 1 << 20)?.unwrap_or(4096),
-        request: number(matches, "max-request", 64, MAX_PACKET)?.unwrap_or(MAX_PACKET),
-        idle_timeout: idle_timeout(matches)?,
+    let socket_group = errors.take(group.transpose());
+    let mut number = |name: &str, least, most, default| {
+        errors.take(number(matches, name, least, most)).unwrap_or(default)
     };
-    Ok(Plan {
+    let limits = Limits {
+        clients: number("max-clients", 1, 1 << 20, 1024),
+        objects: number("max-objects", 1, 1 << 24, 16384),
+        in_flight: number("max-in-flight", 1, 1 << 20, 4096),
+        request: number("max-request", 64, MAX_PACKET, MAX_PACKET),
+        idle_timeout: errors.take(idle_timeout(matches)),
+    };
+    let plan = Plan {
         socket: path("socket"),
-        socket_mode: match matches.get_one::<OsString>("socket-mode") {
-            Some(text) => crate::cli::exec::socket_mode(text)?,
-            None if socket_group.is_some() => 0o660,
-            None => 0o600,
-        },
+        socket_mode: mode.unwrap_or(if socket_group.is_some() { 0o660 } else { 0o600 }),
         socket_group,
         state: path("state"),
-        rules: rules.collect::<anyhow::Result<_>>()?,
+        rules,
         rules_file: path("rules"),
         limits,
         quiet: matches.get_flag("quiet"),
-    })
+    };
+    if errors.0.is_empty() { Ok(plan) } else { Err(errors.0) }
 }
 
 fn number(
@@ -123,7 +147,7 @@ fn idle_timeout(matches: &ArgMatches) -> anyhow::Result<Duration> {
     let seconds = text.to_str().and_then(|text| text.parse().ok());
     let time = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     match time {
-        // A year is long enough, and is no overflow anywhere.
+        // A year is long enough, and cannot overflow.
         Some(time) if !time.is_zero() && time <= Duration::from_secs(366 * 86400) => Ok(time),
         _ => bail!(
             "--client-timeout {}: not a number of seconds above 0, at most a year",
