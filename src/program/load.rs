@@ -51,6 +51,7 @@ pub fn load_iterator(function: u32, name: &str, code: Code) -> Result<OwnedFd, L
         flags: 0,
         name: name.as_bytes(),
         license: LICENSE,
+        btf: None,
         instructions: &instructions,
     };
     // The log takes time, and is read only after a refusal.

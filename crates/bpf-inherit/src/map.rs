@@ -72,6 +72,12 @@ impl Map {
         Map { fd, info, lock: OnceLock::new() }
     }
 
+    /// The same map, through another file descriptor.
+    pub fn duplicate(&self) -> Result<Map> {
+        let fd = self.fd.try_clone().map_err(crate::errno)?;
+        Ok(Map::with_info(fd, self.info.clone()))
+    }
+
     /// What the kernel reported when the map was opened.
     pub fn info(&self) -> &MapInfo {
         &self.info

@@ -4,6 +4,8 @@ use crate::{Errno, Result, check};
 
 /// The capability to administer the system (capabilities(7)).
 pub const CAP_SYS_ADMIN: u32 = 21;
+/// For programs of the network, and for some types of maps.
+pub const CAP_NET_ADMIN: u32 = 12;
 /// The capability to load programs that read kernel memory (tracing).
 pub const CAP_PERFMON: u32 = 38;
 /// The capability to load programs and create maps.

@@ -18,7 +18,7 @@ pub const TRACE_ITER: u32 = 28;
 pub const F_SLEEPABLE: u32 = 1 << 4;
 
 /// What to load, for [`load`].
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct ProgramSpec<'a> {
     /// `enum bpf_prog_type`.
     pub program_type: u32,
@@ -36,6 +36,20 @@ pub struct ProgramSpec<'a> {
     /// `struct bpf_insn`, 8 bytes each as they are in memory. Maps are referred to by the numbers
     /// of file descriptors, which must stay open during the call.
     pub instructions: &'a [u64],
+    /// The types of its functions, and the lines of its source.
+    pub btf: Option<ProgramBtf<'a>>,
+}
+
+/// The BTF of a program, for [`ProgramSpec`].
+#[derive(Debug)]
+pub struct ProgramBtf<'a> {
+    /// BTF that was loaded.
+    pub fd: BorrowedFd<'a>,
+    /// `struct bpf_func_info`: for each function its first instruction and its type. All functions
+    /// are there, or none.
+    pub functions: &'a [[u32; 2]],
+    /// `struct bpf_line_info`: instruction, file name, text, and line and column.
+    pub lines: &'a [[u32; 4]],
 }
 
 /// `BPF_PROG_LOAD`.
@@ -133,6 +147,15 @@ pub fn load(spec: &ProgramSpec, log: &mut [u8]) -> Result<OwnedFd> {
         attach_btf_id: spec.attach_btf_id,
         ..ProgLoad::default()
     };
+    if let Some(btf) = &spec.btf {
+        attributes.prog_btf_fd = btf.fd.as_raw_fd() as u32;
+        attributes.func_info_rec_size = size_of::<[u32; 2]>() as u32;
+        attributes.func_info = btf.functions.as_ptr() as u64;
+        attributes.func_info_cnt = u32::try_from(btf.functions.len()).map_err(|_| Errno::E2BIG)?;
+        attributes.line_info_rec_size = size_of::<[u32; 4]>() as u32;
+        attributes.line_info = btf.lines.as_ptr() as u64;
+        attributes.line_info_cnt = u32::try_from(btf.lines.len()).map_err(|_| Errno::E2BIG)?;
+    }
     if !log.is_empty() {
         attributes.log_level = 1;
         attributes.log_size = u32::try_from(log.len()).map_err(|_| Errno::E2BIG)?;
@@ -142,8 +165,9 @@ pub fn load(spec: &ProgramSpec, log: &mut [u8]) -> Result<OwnedFd> {
     for (to, from) in attributes.prog_name[..last].iter_mut().zip(spec.name) {
         *to = *from;
     }
-    // SAFETY: insns points to insn_cnt instructions, license to a NUL-terminated string and log_buf
-    // to log_size writable bytes; all outlive the call.
+    // SAFETY: insns points to insn_cnt instructions, license to a NUL-terminated string, func_info
+    // and line_info to as many records of these sizes, and log_buf to log_size writable bytes; all
+    // outlive the call.
     unsafe { call_for_fd(Command::ProgLoad, &mut attributes) }
 }
 
@@ -203,6 +227,7 @@ mod tests {
     fn fields_are_where_the_kernel_has_them() {
         assert_eq!(offset_of!(ProgLoad, prog_name), 48);
         assert_eq!(offset_of!(ProgLoad, func_info), 80);
+        assert_eq!(offset_of!(ProgLoad, line_info), 96);
         assert_eq!((offset_of!(ProgLoad, attach_btf_id), size_of::<ProgLoad>()), (108, 120));
         assert_eq!((offset_of!(LinkCreate, iter_info), size_of::<LinkCreate>()), (16, 32));
         assert_eq!(size_of::<IterCreate>(), 8);
