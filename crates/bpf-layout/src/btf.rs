@@ -227,6 +227,11 @@ impl<'a> Btf<'a> {
         self.find_kind(kind::STRUCT, name)
     }
 
+    /// Returns the id of the typedef with this name. The search is linear.
+    pub fn typedef(&self, name: &str) -> Option<u32> {
+        self.find_kind(kind::TYPEDEF, name)
+    }
+
     fn find_kind(&self, kind: u8, name: &str) -> Option<u32> {
         // The kernel's own BTF has some 150,000 types: only the names of some are compared.
         (1..=self.len()).find(|id| {
@@ -247,6 +252,12 @@ impl<'a> Btf<'a> {
         };
         let (kind, flag) = ((info >> 24 & 0x1f) as u8, info >> 31 == 1);
         Ok(RawType { name, kind, vlen: info & 0xffff, flag, size_or_type, tail })
+    }
+
+    /// Returns the string at an offset, which other sections of an object file refer to; empty if it
+    /// is missing, not ended, or not UTF-8.
+    pub fn string_at(&self, offset: u32) -> &'a str {
+        self.string(offset)
     }
 
     pub(super) fn string(&self, offset: u32) -> &'a str {

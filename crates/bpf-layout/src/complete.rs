@@ -9,19 +9,26 @@ pub trait DataPlaces {
     fn section_size(&self, section: &str) -> Option<u32>;
     /// The offset of a global variable in a section.
     fn variable_offset(&self, section: &str, variable: &str) -> Option<u32>;
+    /// Whether a global function is not visible outside of its program; by default, none is hidden.
+    fn is_hidden(&self, _function: &str) -> bool {
+        false
+    }
 }
 
 /// Sections of declarations without storage.
 const EXTERNS: [&str; 2] = [".ksyms", ".kconfig"];
 /// The linkage of an external declaration: BTF_VAR_GLOBAL_EXTERN, BTF_FUNC_EXTERN.
 const EXTERN: u32 = 2;
+/// The linkage of a function that other files can refer to: BTF_FUNC_GLOBAL. The kernel verifies it
+/// for any arguments, and a static one, whose linkage is 0, for those of its calls.
+const GLOBAL: u32 = 1;
 
 impl Btf<'_> {
     /// The blob with the sizes of data sections and the offsets of their variables, which are 0
     /// unless the object was linked. Every type keeps its id.
     ///
     /// The kernel refuses external declarations. No type of a map refers to them, so each becomes a
-    /// type that the kernel accepts.
+    /// type that the kernel accepts. Hidden functions become static, as for libbpf.
     pub fn complete(&self, places: &impl DataPlaces) -> Result<Vec<u8>, BtfError> {
         let mut blob = self.blob.to_vec();
         for id in 1..=self.len() {
@@ -34,6 +41,9 @@ impl Btf<'_> {
                 // The linkage of a function is in the place of a number of entries.
                 kind::FUNC if raw.vlen == EXTERN => {
                     vec![raw.name, kind(kind::TYPEDEF), raw.size_or_type]
+                }
+                kind::FUNC if raw.vlen == GLOBAL && places.is_hidden(self.string(raw.name)) => {
+                    vec![raw.name, kind(kind::FUNC), raw.size_or_type]
                 }
                 kind::DATASEC => self.section(&raw, places),
                 _ => continue,

@@ -27,6 +27,7 @@ mod atom;
 mod bits;
 mod btf;
 mod complete;
+mod core;
 mod difference;
 mod enumeration;
 mod kernel_bytes;
@@ -49,6 +50,7 @@ pub mod text;
 mod types;
 mod write;
 
+pub use self::core::{CoreError, CoreRelocation, CoreResolver, CoreValue, FieldSize};
 pub use atom::{Atom, AtomClass};
 pub use btf::{Btf, BtfError};
 pub use complete::DataPlaces;

@@ -1,6 +1,7 @@
 //! Tests of the whole crate. Tests of one module are in its file.
 
 pub(crate) mod arbitrary;
+mod core;
 mod difference;
 mod hostile;
 mod kernel;

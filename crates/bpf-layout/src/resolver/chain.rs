@@ -11,7 +11,7 @@ const POINTER: u32 = 8;
 
 /// A type behind its typedefs and qualifiers.
 pub(crate) struct BareType<'a> {
-    pub(super) id: u32,
+    pub(crate) id: u32,
     pub(crate) raw: RawType<'a>,
     /// The word of the notation that a typedef on the way is named after.
     pub(super) word: Option<Word>,

@@ -7,7 +7,7 @@ const NASTY: &[u8] =
     include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/nasty.btf"));
 
 /// Builds a blob from `types` (32-bit words) and `strings`.
-fn blob(types: &[u32], strings: &[u8]) -> Vec<u8> {
+pub fn blob(types: &[u32], strings: &[u8]) -> Vec<u8> {
     let header = [24, 0, types.len() as u32 * 4, types.len() as u32 * 4, strings.len() as u32];
     let mut blob = 0xeb9fu16.to_ne_bytes().to_vec();
     blob.extend([1, 0]);
@@ -16,7 +16,7 @@ fn blob(types: &[u32], strings: &[u8]) -> Vec<u8> {
     blob
 }
 
-fn info(kind: u32, vlen: u32) -> u32 {
+pub fn info(kind: u32, vlen: u32) -> u32 {
     kind << 24 | vlen
 }
 
@@ -228,11 +228,15 @@ impl crate::DataPlaces for Places {
             .find(|known| (known.0, known.1) == (section, variable))
             .map(|known| known.2)
     }
+
+    fn is_hidden(&self, function: &str) -> bool {
+        function == "h"
+    }
 }
 
 #[test]
 fn unlinked_btf_is_completed_and_keeps_its_ids() {
-    let strings = b"\0.bss\0.ksyms\0a\0b\0c\0f\0";
+    let strings = b"\0.bss\0.ksyms\0a\0b\0c\0f\0h\0";
     let int = [13, info(1, 0), 4, 32];
     let types = [
         &int[..],
@@ -244,6 +248,7 @@ fn unlinked_btf_is_completed_and_keeps_its_ids() {
         &[19, info(12, 2), 6],    // 7: f, external
         &[17, info(14, 0), 0, 2], // 8: c, external, of void
         &[6, info(15, 2), 0, 7, 0, 0, 8, 0, 0],
+        &[21, info(12, 1), 6], // 10: h, global and hidden
     ];
     let blob = blob(&types.concat(), strings);
     let done = Btf::parse(&blob).expect("it reads well").complete(&Places).expect("in order");
@@ -256,5 +261,6 @@ fn unlinked_btf_is_completed_and_keeps_its_ids() {
     // The external declarations.
     assert_eq!(btf.data_section(".ksyms"), None);
     assert_eq!(btf.layout(9).expect("an enum").to_string(), "enum:u64{f, c=0}");
+    assert_eq!((btf.name(10), btf.raw_type(10).map(|raw| raw.vlen)), (Some("h"), Ok(0)));
     assert_eq!((btf.name(7), btf.layout(8).map(|ty| ty.size())), (Some("f"), Ok(4)));
 }
