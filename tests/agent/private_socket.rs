@@ -20,6 +20,7 @@ fn commands(lab: &Lab, pin: &Path) -> Vec<Command> {
         exec(&["--agent", "agent"]),
         exec(&["--agent", "agent#hits"]),
         exec(&["--wait", "--timeout=20", "--agent", "agent#hits"]),
+        lab.map(["agent", "--socket=agent", "--wait-change", "hits=0"]),
         lab.map(["agent", "--socket=agent", "--remove", "hits"]),
     ]
 }
