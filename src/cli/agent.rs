@@ -21,6 +21,7 @@ use anyhow::{Context, bail};
 use arguments::Plan;
 use bpf_inherit::peer::pass_rights;
 use bpf_inherit::privilege::{CAP_SYS_ADMIN, drop_capabilities, restrict_process};
+use bpf_inherit::startup::ListenFdsError;
 use bpf_inherit::{Errno, Startup};
 use clap::ArgMatches;
 use nix::fcntl::{F_GETFL, FcntlArg, OFlag, fcntl};
@@ -54,7 +55,12 @@ pub fn main(startup: Startup, arguments: Vec<OsString>) -> u8 {
         if matches.get_flag("check") {
             return Ok(());
         }
-        let listed = listed.map_err(|errno| Error::new("LISTEN_FDS", "take over", errno).into());
+        let listed = listed.map_err(|error| match error {
+            ListenFdsError::Variable(name) => Error::new(name, "read", "not a number").into(),
+            ListenFdsError::Fd(number, errno) => {
+                Error::new(format!("LISTEN_FDS: fd {number}"), "use", errno).into()
+            }
+        });
         listed.and_then(|listed| run(plan, policy, listed)).map_err(|error| vec![error])
     });
     let Err(errors) = served else { return 0 };

@@ -94,6 +94,30 @@ fn unusable_inherited_fd_is_an_error() {
 }
 
 #[test]
+fn missing_inherited_fd_is_named() {
+    let lab = Lab::new();
+    let socket = listening(&lab.path("agent"), SockType::SeqPacket);
+    let map = new_map("unlisted");
+    let start = |count: &str, given: Vec<i32>| {
+        let mut command = after("export LISTEN_PID=$$", &lab.agent(STATE));
+        command.env("LISTEN_FDS", count);
+        let start = crate::common::child::Start { given, ..Default::default() };
+        let mut agent = Agent::spawn_with(&start, &mut command);
+        let line = agent.line("LISTEN_FDS: ");
+        assert_eq!(agent.wait(), Run { status: 2, stdout: String::new(), stderr: String::new() });
+        line
+    };
+    let given = vec![socket.as_raw_fd(), map.as_raw_fd()];
+    let missing = "bpf-agent: LISTEN_FDS: fd 5: use: bad file descriptor";
+    assert_eq!(start("3", given.clone()), missing);
+    assert_eq!(start("2147483647", given.clone()), missing);
+    for count in ["", "-1", "x", "2147483648"] {
+        let wrong = "bpf-agent: LISTEN_FDS: read: not a number";
+        assert_eq!(start(count, given.clone()), wrong, "{count}");
+    }
+}
+
+#[test]
 fn requests_sent_before_the_end_are_answered() {
     // Few enough for the time limit on the slowest machine.
     const REQUESTS: u32 = 5;

@@ -192,12 +192,15 @@ impl Startup {
     /// their names (sd_listen_fds(3)). They become close-on-exec.
     ///
     /// # Errors
-    /// EINVAL if LISTEN_PID or LISTEN_FDS is not a number; EBADF if a socket is not open.
-    pub fn listen_fds(&self) -> Result<Vec<(OwnedFd, String)>> {
+    /// A variable that is not a number, or the number of a socket that is not open.
+    pub fn listen_fds(&self) -> std::result::Result<Vec<(OwnedFd, String)>, ListenFdsError> {
         const FIRST: RawFd = 3;
-        let number = |name| match std::env::var(name) {
-            Ok(text) => text.parse::<RawFd>().map(Some).map_err(|_| Errno::EINVAL),
-            Err(_) => Ok(None),
+        let number = |name| match std::env::var_os(name) {
+            Some(text) => {
+                let number = text.to_str().and_then(|text| text.parse::<RawFd>().ok());
+                number.filter(|number| *number >= 0).map(Some).ok_or(ListenFdsError::Variable(name))
+            }
+            None => Ok(None),
         };
         if number("LISTEN_PID")? != Some(std::process::id() as RawFd) {
             return Ok(Vec::new());
@@ -206,10 +209,20 @@ impl Startup {
         let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
         let mut names = names.split(':').map(str::to_owned);
         let mut listed = Vec::new();
-        for number in FIRST..FIRST.checked_add(count).ok_or(Errno::EINVAL)? {
-            let fd = self.take(self.fd(number)?)?;
+        for number in (FIRST..=RawFd::MAX).take(count as usize) {
+            let taken = self.fd(number).and_then(|fd| self.take(fd));
+            let fd = taken.map_err(|errno| ListenFdsError::Fd(number, errno))?;
             listed.push((fd, names.next().unwrap_or_default()));
         }
         Ok(listed)
     }
+}
+
+/// Why the sockets of a service manager cannot be taken over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListenFdsError {
+    /// The variable is not a number.
+    Variable(&'static str),
+    /// The file descriptor with this number cannot be used.
+    Fd(RawFd, Errno),
 }
