@@ -95,12 +95,12 @@ fn explain(path: &Path, errno: Errno) -> Cause {
     }
 }
 
-/// Removes the pin of a map; with `force`, that of any object.
+/// Removes the pin of an object of this kind, or of any object if `kind` is None.
 ///
 /// Only regular files of a BPF file system are removed: a directory or a symbolic link is not a
 /// pin. The checks and the removal use one file descriptor of the directory, so no concurrent
 /// rename can redirect them. A process with write permission for the directory can still swap pins.
-pub fn unpin(path: &Path, force: bool) -> Result<(), Error> {
+pub fn unpin(path: &Path, kind: Option<ObjectKind>) -> Result<(), Error> {
     let fail = |cause: Cause| Error::new(path.as_os_str().as_bytes(), "unpin", cause);
     let name = path.file_name().filter(|n| path.as_os_str().as_bytes().ends_with(n.as_bytes()));
     let Some(name) = name else { return Err(fail("a directory, not a pin".into())) };
@@ -110,30 +110,31 @@ pub fn unpin(path: &Path, force: bool) -> Result<(), Error> {
     let directory = directory.map_err(|errno| fail(errno.into()))?;
     let stat = fstatat(&directory, name, AtFlags::AT_SYMLINK_NOFOLLOW);
     let mode = stat.map_err(|errno| fail(errno.into()))?.st_mode;
-    let kind = SFlag::from_bits_truncate(mode) & SFlag::S_IFMT;
-    if kind == SFlag::S_IFLNK {
+    let file_type = SFlag::from_bits_truncate(mode) & SFlag::S_IFMT;
+    if file_type == SFlag::S_IFLNK {
         return Err(fail("a symbolic link, not a pin".into()));
     }
     let place = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()));
     let file = place.join(name);
     // A directory may be the mount point of a BPF file system.
-    let at = if kind == SFlag::S_IFDIR { &file } else { &place };
+    let at = if file_type == SFlag::S_IFDIR { &file } else { &place };
     match is_bpffs(at) {
         Ok(true) => {}
         Ok(false) => return Err(fail(NOT_BPFFS.into())),
         Err(errno) => return Err(fail(errno.into())),
     }
-    if kind == SFlag::S_IFDIR {
+    if file_type == SFlag::S_IFDIR {
         return Err(fail("a directory, not a pin".into()));
     }
-    if !force {
-        check_map(&file).map_err(fail)?;
+    if let Some(kind) = kind {
+        check_kind(&file, kind).map_err(fail)?;
     }
     unlinkat(&directory, name, UnlinkatFlags::NoRemoveDir).map_err(|errno| fail(errno.into()))
 }
 
-/// An error unless a map is pinned at `path`: the last pin of a link keeps a program attached.
-fn check_map(path: &Path) -> Result<(), Cause> {
+/// An error unless an object of this kind is pinned at `path`: the last pin of a link keeps a program
+/// attached, so it is not removed as that of a map.
+fn check_kind(path: &Path, kind: ObjectKind) -> Result<(), Cause> {
     const HINT: &str = "--force removes it";
     // A link can only be opened read-write.
     let opened = match get(path, AccessMode::ReadOnly) {
@@ -145,7 +146,7 @@ fn check_map(path: &Path) -> Result<(), Cause> {
         errno => Cause::Hint(errno, HINT),
     })?;
     match fd::fd_type(fd.as_fd()).map_err(Cause::from)? {
-        FdType::Object(ObjectKind::Map) => Ok(()),
-        other => Err(format!("{}, not a map ({HINT})", other.with_article()).into()),
+        FdType::Object(found) if found == kind => Ok(()),
+        other => Err(format!("{}, not a {} ({HINT})", other.with_article(), kind.noun()).into()),
     }
 }

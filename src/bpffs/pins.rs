@@ -1,15 +1,18 @@
-//! The pins of all maps: walks over a BPF file system that skip what the caller may not open.
+//! The pins of all maps, or of one object: walks over a BPF file system that skip what the caller may not open.
 
-use super::walk::{self, Step, TOO_DEEP};
+use super::pin::access_mode;
+use super::walk::{self, Pin, Step, TOO_DEEP};
 use crate::text::escape;
 use bpf_inherit::AccessMode;
 use bpf_inherit::Errno;
 use bpf_inherit::Map;
+use bpf_inherit::ObjectKind;
 use bpf_inherit::bpf::MapInfo;
 use bpf_inherit::describe;
+use bpf_inherit::object::Object;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// Maps by id, each with its pin paths.
@@ -21,7 +24,34 @@ pub type Pinned = BTreeMap<u32, (MapInfo, Vec<Vec<u8>>)>;
 /// A root that is missing or not a BPF file system has no pins, and pins without read permission
 /// are not reported. Other errors, such as too many open files, are.
 pub fn by_id(root: &Path) -> (Pinned, Vec<String>) {
-    let (mut found, mut missing) = (Pinned::new(), Vec::new());
+    let mut found = Pinned::new();
+    let missing = each(root, |pin| {
+        let map = pin.open(AccessMode::ReadOnly).and_then(Map::new)?;
+        let info = map.info();
+        let entry = found.entry(info.id).or_insert_with(|| (info.clone(), Vec::new()));
+        entry.1.push(pin.path.as_os_str().as_bytes().to_vec());
+        Ok(())
+    });
+    (found, missing)
+}
+
+/// The paths of the pins of one object below `root`, sorted, and the warnings of [`by_id`].
+pub fn find_all(root: &Path, kind: ObjectKind, id: u32) -> (Vec<Vec<u8>>, Vec<String>) {
+    let mut paths = Vec::new();
+    let missing = each(root, |pin| {
+        let fd = pin.open(access_mode(kind, true))?;
+        if Object::identify_as(kind, fd)?.is_ok_and(|object| object.id() == id) {
+            paths.push(pin.path.as_os_str().as_bytes().to_vec());
+        }
+        Ok(())
+    });
+    (paths, missing)
+}
+
+/// Calls `visit` for every pin below `root`; returns a warning for each part of the walk that
+/// failed, and for each error of `visit` that permissions do not explain.
+fn each(root: &Path, mut visit: impl FnMut(&Pin) -> Result<(), Errno>) -> Vec<String> {
+    let mut missing = Vec::new();
     let mut fail = |path: &Path, errno| {
         if !matches!(errno, Errno::EACCES | Errno::EPERM | Errno::ENOENT | Errno::ENOTDIR) {
             let path = escape(path.as_os_str().as_bytes());
@@ -36,14 +66,9 @@ pub fn by_id(root: &Path) -> (Pinned, Vec<String>) {
                 too_deep.push(format!("{path}: {TOO_DEEP}"));
             }
             Step::Unread(path, errno) => fail(path, errno),
-            Step::Pin(pin) => match pin.open(AccessMode::ReadOnly).and_then(Map::new) {
-                Ok(map) => {
-                    let info = map.info();
-                    let entry = found.entry(info.id).or_insert_with(|| (info.clone(), Vec::new()));
-                    entry.1.push(pin.path.into_os_string().into_vec());
-                }
-                // The pin is that of a link, or of a program, which can be opened read-only too.
-                Err(Errno::EINVAL) => {}
+            Step::Pin(pin) => match visit(&pin) {
+                // The pin is of another kind; a link cannot be opened read-only.
+                Ok(()) | Err(Errno::EINVAL) => {}
                 Err(errno) => fail(&pin.path, errno),
             },
         }
@@ -53,7 +78,7 @@ pub fn by_id(root: &Path) -> (Pinned, Vec<String>) {
         fail(root, errno);
     }
     missing.extend(too_deep);
-    (found, missing)
+    missing
 }
 
 /// Opens a pin of the map with this id below `root` read-only, if there is one. Pins that cannot be

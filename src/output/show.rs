@@ -1,5 +1,7 @@
 //! All properties of one map: as text, one line per field, or as a JSON object.
 
+pub mod object;
+
 use super::{Whole, document};
 use crate::map::state::MapState;
 use crate::map::typed::LayoutSource;

@@ -47,6 +47,33 @@ fn words_are_completed_by_their_position() {
 }
 
 #[test]
+fn programs_and_links_complete_objects_only() {
+    let lab = Lab::new();
+    fds::pin_program("prog");
+    fds::pin_link("link");
+    let sources = [
+        "--prog",
+        "p=/sys/fs/bpf/prog",
+        "--prog",
+        "p=/sys/fs/bpf/prog",
+        "--link",
+        "l=/sys/fs/bpf/link",
+    ];
+    let complete = |words: &[&str]| {
+        let below = [&sources[..], &["--", "bpf-map", "complete", "--"], words].concat();
+        let text = stdout_of(&mut lab.exec(below));
+        text.lines().map(|line| line.split('\t').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    for command in ["show", "pin", "put"] {
+        // Two programs have one name.
+        let programs = ["prog:fd:64", "prog:fd:65", ":files"];
+        assert_eq!(complete(&[command, "prog:"]), programs, "{command}");
+        assert_eq!(complete(&[command, "link:"]), ["link:l", ":files"], "{command}");
+    }
+    assert_eq!(complete(&["get", "prog:"]), [":files"]);
+}
+
+#[test]
 fn names_with_special_characters_are_omitted() {
     let lab = Lab::new();
     for name in ["a\nb", "\u{1b}[2J", "two words"] {

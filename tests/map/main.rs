@@ -19,6 +19,7 @@ mod load;
 mod locks;
 mod nested;
 mod object;
+mod other_objects;
 mod output_file;
 mod padding;
 mod peer;

@@ -46,6 +46,13 @@ pub struct ProgramInfo {
     pub id: u32,
     /// The kernel's name: at most 15 bytes, empty if none was given.
     pub name: Vec<u8>,
+    /// A hash of the instructions, without the maps that they refer to.
+    pub tag: [u8; 8],
+    /// When the program was loaded, in nanoseconds since boot, suspended time included
+    /// (CLOCK_BOOTTIME).
+    pub load_time: u64,
+    /// The user who loaded the program.
+    pub created_by_uid: u32,
 }
 
 /// What the kernel reports about a link (`struct bpf_link_info`).
@@ -194,7 +201,14 @@ pub fn program_info(fd: BorrowedFd) -> Result<ProgramInfo> {
     let mut info = ProgDescription::default();
     // SAFETY: all lengths are 0.
     unsafe { obj_info(fd, &mut info)? };
-    Ok(ProgramInfo { program_type: info.prog_type, id: info.id, name: name(&info.name) })
+    Ok(ProgramInfo {
+        program_type: info.prog_type,
+        id: info.id,
+        name: name(&info.name),
+        tag: info.tag,
+        load_time: info.load_time,
+        created_by_uid: info.created_by_uid,
+    })
 }
 
 /// The ids of the maps that a program uses. The caller has checked that `fd` is a program.

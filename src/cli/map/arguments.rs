@@ -58,6 +58,12 @@ pub fn map_reference() -> Arg {
     positional("MAP", "The map: a name, a descriptor, a pin, id:N or name:NAME")
 }
 
+/// `MAP` of a command that accepts programs and links too.
+pub fn object_reference() -> Arg {
+    let help = "The map; or a program or a link: prog: or link: and a name, fd:N, a pin or id:N";
+    positional("MAP", help).value_name("OBJECT")
+}
+
 /// `MAP`, `--key` and `--value`.
 pub fn map(command: Command) -> Command {
     let layout = |name: &'static str, help: &'static str| {

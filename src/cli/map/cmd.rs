@@ -158,9 +158,9 @@ impl Subcommand {
 /// In the order of the manual page.
 #[rustfmt::skip]
 static SUBCOMMANDS: [Subcommand; 30] = [
-    Subcommand::new("list", "List the inherited maps, or all",
+    Subcommand::new("list", "List what is inherited, or all maps",
         list::arguments, |m| Ok(Invocation::List(list::Args::new(m)))).prints_many(),
-    Subcommand::new("show", "Print the properties of a map",
+    Subcommand::new("show", "Print the properties of a map, a program or a link",
         show::arguments, |m| show::Args::new(m).map(Invocation::Show)).prints_many(),
     Subcommand::new("get", "Print the values of keys",
         get::arguments, |m| get::Args::new(m).map(Invocation::Get)),
@@ -190,9 +190,9 @@ static SUBCOMMANDS: [Subcommand; 30] = [
         peek::arguments, |m| peek::Args::new(m).map(Invocation::Peek)),
     Subcommand::new("has", "Ask whether a bloom filter may contain a value",
         has::arguments, |m| has::Args::new(m).map(Invocation::Has)),
-    Subcommand::new("pin", "Pin a map",
+    Subcommand::new("pin", "Pin a map, a program or a link",
         pin::arguments, |m| Ok(Invocation::Pin(pin::Args::new(m)))).renames(),
-    Subcommand::new("unpin", "Remove the pin of a map",
+    Subcommand::new("unpin", "Remove a pin",
         unpin::arguments, |m| Ok(Invocation::Unpin(unpin::Args::new(m)))).renames(),
     Subcommand::new("freeze", "Make a map read-only, permanently",
         freeze::arguments, |m| Ok(Invocation::Freeze(freeze::Args::new(m)))),

@@ -166,6 +166,10 @@ fn about(text: Option<&clap::builder::StyledStr>) -> String {
 fn values(startup: &Startup, bpffs: &Path, arg: &Arg) -> Candidates {
     if arg.get_id() == "MAP" {
         let mut names = names::maps(startup, bpffs);
+        let value = arg.get_value_names().and_then(<[_]>::last);
+        if value.is_some_and(|name| name.ends_with("OBJECT")) {
+            names.extend(names::others(startup));
+        }
         names.push((FILES.into(), String::new()));
         return names;
     }

@@ -38,7 +38,7 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
     pinning::publish(iterators.maps, &maps, args.permissions)?;
     if let Err(error) = pinning::publish(iterators.programs, &programs, args.permissions) {
         // Both or none.
-        pinning::unpin(&maps, true)?;
+        pinning::unpin(&maps, None)?;
         return Err(error.into());
     }
     if let Some(warning) = permissions::warn_of_directories(&maps) {

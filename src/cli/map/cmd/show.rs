@@ -1,21 +1,26 @@
-//! `bpf-map show`: the properties of one map.
+//! `bpf-map show`: the properties of one map, program or link.
+
+mod object;
 
 use crate::bpffs::pins;
 use crate::cli::map::arguments::{self, MapArguments};
 use crate::cli::map::output::warn_if_incomplete;
 use crate::cli::map::session::Session;
+use crate::cli::map::target::reference;
 use crate::error::{Cause, Error};
 use crate::map::flags;
 use crate::map::state::MapState;
 use crate::map::usage;
 use crate::output::Whole;
 use crate::output::show::{self, ShownMap};
-use bpf_inherit::{AccessMode, fd};
+use bpf_inherit::{AccessMode, ObjectKind, fd};
 use clap::{ArgMatches, Command};
 use std::os::fd::AsFd;
 
 pub fn arguments(command: Command) -> Command {
-    arguments::map(command).arg(arguments::flag("json", "Print JSON"))
+    let object = arguments::object_reference();
+    let map = arguments::map(command).mut_arg("MAP", |_| object);
+    map.arg(arguments::flag("json", "Print JSON"))
 }
 
 #[derive(Debug, PartialEq)]
@@ -31,6 +36,10 @@ impl<'a> Args<'a> {
 }
 
 pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
+    let (kind, _) = reference::split_kind(args.map.reference);
+    if kind != ObjectKind::Map {
+        return object::show(&args, session);
+    }
     // The best access mode that the caller can get is part of the output.
     let target = match session.open(&args.map, AccessMode::ReadWrite) {
         Ok(target) => target,

@@ -3,17 +3,24 @@
 use crate::bpffs::pinning;
 use crate::cli::map::arguments;
 use crate::cli::map::session::Session;
+use crate::cli::map::target::reference::{self, Reference};
 use crate::text::escape;
 use anyhow::bail;
 use clap::{ArgMatches, Command, ValueHint};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
 pub fn arguments(command: Command) -> Command {
     command.args([
-        arguments::positional("PATH", "The pin").value_hint(ValueHint::AnyPath),
-        arguments::flag("force", "Remove pins of other objects, and pins that cannot be opened"),
+        arguments::positional(
+            "PATH",
+            "The pin; prog:PATH or link:PATH for one that is not a map's",
+        )
+        .value_hint(ValueHint::AnyPath),
+        arguments::flag(
+            "force",
+            "Remove pins of other object kinds, and pins that cannot be opened",
+        ),
     ])
 }
 
@@ -34,11 +41,12 @@ pub fn run(args: Args, _: &mut Session) -> anyhow::Result<u8> {
     if path.is_empty() {
         bail!("unpin: the path is empty");
     }
-    // In other commands a word without a slash is the name of an inherited map.
-    if !path.as_bytes().contains(&b'/') {
-        let name = escape(path.as_bytes());
-        bail!("{name}: unpin: not a path (write ./{name} for a pin in this directory)");
-    }
-    pinning::unpin(Path::new(path), force)?;
+    let (kind, rest) = reference::split_kind(path);
+    let Reference::Pin(pin) = reference::parse(rest) else {
+        let (whole, rest) = (escape(path.as_bytes()), escape(rest.as_bytes()));
+        let prefix = whole.strip_suffix(rest.as_str()).unwrap_or_default();
+        bail!("{whole}: unpin: not a path (write {prefix}./{rest} for a pin in this directory)");
+    };
+    pinning::unpin(pin, (!force).then_some(kind))?;
     Ok(0)
 }

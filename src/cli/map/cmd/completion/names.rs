@@ -1,6 +1,7 @@
-//! Inherited and pinned maps by name: a quick list, made without reading BTF.
+//! Inherited objects and pinned maps by name: a quick list, made without reading BTF.
 
 use crate::bpffs::pins;
+use crate::object_type;
 use crate::source::inherited;
 use bpf_inherit::Startup;
 use bpf_inherit::bpf::MapInfo;
@@ -9,6 +10,31 @@ use bpf_inherit::inherited::Inherited;
 use bpf_inherit::object::Info;
 use std::collections::BTreeMap;
 use std::path::Path;
+
+/// The reference and the type of each inherited program and link. If the name is ambiguous, the
+/// reference is the fd.
+pub fn others(startup: &Startup) -> Vec<(String, String)> {
+    let inherited = inherited::open(startup).unwrap_or_default().objects;
+    let kinds = inherited.iter().filter_map(|Inherited { claim, info, .. }| {
+        let (prefix, name) = match info {
+            Info::Map(..) => return None,
+            Info::Program(info) => ("prog:", object_type::program_type(info.program_type)),
+            Info::Link(info) => ("link:", object_type::link_type(info.link_type)),
+        };
+        Some((prefix, claim, name))
+    });
+    let kinds: Vec<_> = kinds.collect();
+    let typed = |prefix: &str, claim: &Claim| {
+        let same =
+            |other: &&(&str, &Claim, String)| other.0 == prefix && other.1.name == claim.name;
+        let name = claim.name.as_deref().and_then(|name| str::from_utf8(name).ok());
+        match name.filter(|name| !name.is_empty() && kinds.iter().filter(same).count() == 1) {
+            Some(name) => format!("{prefix}{name}"),
+            None => format!("{prefix}fd:{}", claim.fd),
+        }
+    };
+    kinds.iter().map(|(prefix, claim, name)| (typed(prefix, claim), name.clone())).collect()
+}
 
 /// The reference and the type of each inherited map and of each pin. A name that several maps
 /// have is ambiguous; for such maps, the reference is the fd.
