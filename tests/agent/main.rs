@@ -13,6 +13,7 @@ mod client;
 mod clock;
 mod crash;
 mod exec;
+mod faults;
 mod foreign;
 mod hostile;
 mod idle;
