@@ -21,6 +21,8 @@ const SYSFS: Source = Source {
     path: "devices/system/cpu/possible",
     parse: parse_ranges,
 };
+/// Likewise, of the CPUs that are online.
+const ONLINE: Source = Source { path: "devices/system/cpu/online", ..SYSFS };
 /// A table whose header has a column for each possible CPU (`fs/proc/softirqs.c`).
 const SOFTIRQS: Source = Source {
     root: "/proc",
@@ -62,6 +64,11 @@ impl std::error::Error for CpusError {}
 /// The numbers of the CPUs that the kernel may ever bring up, in ascending order.
 pub fn possible_cpus() -> std::result::Result<&'static [u32], CpusError> {
     Ok(&possible().ok_or(CpusError::Unknown)?.cpus)
+}
+
+/// Whether CPU `number` is online; None if a mount hides the list.
+pub fn is_online(number: u32) -> Option<bool> {
+    Some(ONLINE.read()?.contains(&number))
 }
 
 /// The possible CPUs, and whether their number is certain.

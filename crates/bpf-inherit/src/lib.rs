@@ -6,6 +6,7 @@
 #![warn(missing_docs)]
 
 mod access_mode;
+pub mod affinity;
 mod attribute;
 pub mod batch;
 pub mod bpf;

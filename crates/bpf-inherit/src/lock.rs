@@ -36,18 +36,42 @@ impl Map {
     /// (EFAULT). It checks the access mode first.
     fn probe_lock(&self) -> Result<u64> {
         for command in [Command::MapLookupElem, Command::MapUpdateElem] {
-            let mut attributes = self.element(&[], 0, LOCK);
-            attributes.key = UNREADABLE;
-            // SAFETY: the types that may have locks have keys. The kernel fails to read a key from
-            // this address before it reads or writes a value.
-            match unsafe { call(command, &mut attributes) } {
+            match self.refuse_key(command, LOCK) {
                 // The file descriptor has another access mode, or the map is frozen.
-                Err(Errno::EPERM) => {}
-                Err(Errno::EINVAL) => return Ok(0),
-                Err(Errno::EFAULT) => return Ok(LOCK),
-                answer => return Err(answer.err().unwrap_or(Errno::EFAULT)),
+                Errno::EPERM => {}
+                Errno::EINVAL => return Ok(0),
+                Errno::EFAULT => return Ok(LOCK),
+                errno => return Err(errno),
             }
         }
         Ok(0)
+    }
+
+    /// Whether an update of an entry is permitted. Nothing is written.
+    ///
+    /// # Errors
+    /// EPERM if the file descriptor is read-only, or the map is frozen. EINVAL for a map without
+    /// keys.
+    pub fn check_writable(&self) -> Result<()> {
+        match self.key_len() {
+            0 => Err(Errno::EINVAL),
+            _ => match self.refuse_key(Command::MapUpdateElem, 0) {
+                Errno::EFAULT => Ok(()),
+                errno => Err(errno),
+            },
+        }
+    }
+
+    /// The error of a command on an entry whose key cannot be read: the kernel checks the access
+    /// mode and the flags first. Only for maps with keys.
+    fn refuse_key(&self, command: Command, flags: u64) -> Errno {
+        let mut attributes = self.element(&[], 0, flags);
+        attributes.key = UNREADABLE;
+        // SAFETY: the map has keys. The kernel fails to read a key from this address before it
+        // reads or writes a value.
+        match unsafe { call(command, &mut attributes) } {
+            Ok(_) => Errno::EFAULT,
+            Err(errno) => errno,
+        }
     }
 }
