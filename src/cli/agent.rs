@@ -47,7 +47,7 @@ pub fn main(startup: Startup, arguments: Vec<OsString>) -> u8 {
     // Before anything is opened, which could get one of their numbers.
     let listed = startup.listen_fds();
     close_inherited(&startup);
-    let matches = match exit::parse(arguments::command(), PROGRAM, arguments, exit::FAILED) {
+    let matches = match exit::parse(arguments::command(), PROGRAM, None, arguments, exit::FAILED) {
         Ok(matches) => matches,
         Err(status) => return status,
     };

@@ -36,7 +36,7 @@ pub fn main(startup: Startup, arguments: Vec<OsString>) -> u8 {
     }
     // First, while every open fd without FD_CLOEXEC is an inherited one.
     let inheritance = inherited::open(&startup);
-    let matches = match exit::parse(arguments::command(), PROGRAM, arguments, exit::OWN) {
+    let matches = match exit::parse(arguments::command(), PROGRAM, None, arguments, exit::OWN) {
         Ok(matches) => matches,
         Err(status) => return status,
     };

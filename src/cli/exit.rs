@@ -107,10 +107,11 @@ pub fn outlive_readers() {
 pub struct ReaderGone;
 
 /// Parses the arguments. Prints help and version to stdout, and a usage error as one line to
-/// stderr. The error is the exit status.
+/// stderr, which refers to the help of `subcommand` if there is one. The error is the exit status.
 pub fn parse(
     command: Command,
     program: &'static str,
+    subcommand: Option<&str>,
     arguments: Vec<OsString>,
     failure: u8,
 ) -> Result<ArgMatches, u8> {
@@ -125,7 +126,8 @@ pub fn parse(
             }
         }
         _ => {
-            report(program, format_args!("{} (see {program} --help)", one_line(&error)));
+            let words: Vec<&str> = [program].into_iter().chain(subcommand).collect();
+            report(program, format_args!("{} (see {} --help)", one_line(&error), words.join(" ")));
             failure
         }
     })

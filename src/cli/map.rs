@@ -18,14 +18,16 @@ use session::Session;
 use std::ffi::OsString;
 
 /// Runs the program; returns its exit status.
-pub fn main(startup: Startup, arguments: Vec<OsString>) -> u8 {
+pub fn main(startup: Startup, mut arguments: Vec<OsString>) -> u8 {
     if exit::is_refused(PROGRAM) {
         return exit::FAILED;
     }
     exit::outlive_readers();
+    cmd::replace_help(&mut arguments);
     // Only the part of the option parser that is needed is built.
     let command = cmd::command_for(arguments.get(1).map(OsString::as_os_str));
-    let matches = match exit::parse(command, PROGRAM, arguments, exit::FAILED) {
+    let (_, name) = cmd::find_name(&arguments);
+    let matches = match exit::parse(command, PROGRAM, name, arguments, exit::FAILED) {
         Ok(matches) => matches,
         Err(status) => return status,
     };

@@ -91,7 +91,7 @@ fn names_with_special_characters_are_omitted() {
 #[test]
 fn unknown_shell_is_refused_with_the_known_ones() {
     let lab = Lab::new();
-    let line = "bpf-map: invalid value 'csh' for '<SHELL>' [possible values: bash, zsh, fish] (see bpf-map --help)";
+    let line = "bpf-map: invalid value 'csh' for '<SHELL>' [possible values: bash, zsh, fish] (see bpf-map completion --help)";
     fails(&mut lab.map(["completion", "csh"]), 2, line);
 }
 

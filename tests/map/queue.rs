@@ -65,8 +65,7 @@ fn wrong_argument_changes_nothing() {
     }
     let fields = "bpf-map push q '{\"a\":1,\"b\":2}' && bpf-map peek q .b && bpf-map pop q --json";
     assert_eq!(stdout_of(&mut with(&lab, &[map], fields)), "2\n{\"a\":1,\"b\":2}\n");
-    let usage =
-        "bpf-map: invalid value 'b' for '[FIELD]': a field begins with a dot (see bpf-map --help)";
+    let usage = "bpf-map: invalid value 'b' for '[FIELD]': a field begins with a dot (see bpf-map pop --help)";
     fails(&mut with(&lab, &[map], "bpf-map pop q b"), 2, usage);
 }
 

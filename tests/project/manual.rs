@@ -3,6 +3,7 @@
 //! In EXAMPLES, each block between .EX and .EE has commands after `# `, and below each the lines
 //! that it prints.
 
+mod help;
 mod options;
 
 use crate::common::agent::Agent;

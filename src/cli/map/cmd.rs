@@ -11,6 +11,7 @@ mod count;
 mod create;
 mod del;
 mod dump;
+mod examples;
 mod expose;
 mod freeze;
 mod get;
@@ -221,6 +222,31 @@ static SUBCOMMANDS: [Subcommand; 30] = [
         |m| Ok(Invocation::Candidates(completion::CandidateArgs::new(m)))).hidden(),
 ];
 
+/// The index of the word that names a command, after the options that precede it, and the name if
+/// there is such a command.
+pub fn find_name(arguments: &[OsString]) -> (usize, Option<&'static str>) {
+    let mut at = 1;
+    while let Some(word) = arguments.get(at).map(|word| word.as_bytes()) {
+        match word {
+            b"--bpffs" => at += 2,
+            _ if word.starts_with(b"--bpffs=") => at += 1,
+            _ => break,
+        }
+    }
+    let word = arguments.get(at);
+    let row = word.and_then(|word| SUBCOMMANDS.iter().find(|s| word == s.name));
+    (at, row.map(|row| row.name))
+}
+
+/// Replaces `help COMMAND` by `COMMAND --help`, and `help` alone by `--help`.
+pub fn replace_help(arguments: &mut Vec<OsString>) {
+    let (at, _) = find_name(arguments);
+    if arguments.get(at).is_some_and(|word| word == "help") {
+        arguments.remove(at);
+        arguments.insert(arguments.len().min(at + 1), "--help".into());
+    }
+}
+
 /// The option parser for only the command that `first` names; for all commands if it names none.
 pub fn command_for(first: Option<&OsStr>) -> Command {
     let named = first.and_then(|first| SUBCOMMANDS.iter().find(|s| first == s.name));
@@ -236,13 +262,18 @@ fn command() -> Command {
 fn with(subcommands: &[Subcommand]) -> Command {
     let subcommands = subcommands
         .iter()
-        .map(|s| Command::new(s.name).about(s.about).hide(s.is_hidden).defer(s.arguments));
+        .map(|s| Command::new(s.name).about(s.about).hide(s.is_hidden).defer(s.arguments))
+        .map(|command| {
+            let examples = examples::help(command.get_name());
+            command.after_help(examples)
+        });
     Command::new(PROGRAM)
         .version(env!("CARGO_PKG_VERSION"))
         .about("Read and write the entries of BPF maps")
         .after_help(
             "MAP is the name or the number of an inherited descriptor, a path with a '/', id:N,\n\
-             name:KERNELNAME, fd:N or env:NAME. Without a command: list. See bpf-map(1).",
+             name:KERNELNAME, fd:N or env:NAME. Without a command: list. See bpf-map(1).\n\
+             'bpf-map help COMMAND' prints the options of a command, and an example.",
         )
         .disable_help_subcommand(true)
         .arg(

@@ -173,7 +173,7 @@ fn malformed_arguments_are_reported_before_connecting() {
         (&["agent", "b/c"][..], "\"b/c\": a name holds '/', '=', ',' or a control byte"),
         (
             &["agent", "--remove"],
-            "the following required arguments were not provided: [NAME|GLOB]... (see bpf-map --help)",
+            "the following required arguments were not provided: [NAME|GLOB]... (see bpf-map agent --help)",
         ),
         (&["agent", "--timeout", "x"], "--timeout x: not a number of seconds"),
     ] {

@@ -10,7 +10,7 @@ use std::process::Stdio;
 fn options_that_make_no_sense_are_one_line_and_2() {
     let lab = Lab::new();
     let pin = hash("m");
-    let usage = "(see bpf-map --help)";
+    let usage = "(see bpf-map dump --help)";
     for (arguments, want) in [
         (
             &["--reverse"][..],

@@ -84,7 +84,7 @@ fn names_and_numbers_that_a_transfer_cannot_have_are_refused() {
             "--first-id 4294967294: 3 maps would have numbers above 4294967295".into(),
         ),
         (&[pin], "send: a map and a socket are needed".into()),
-        (&[], format!("{missing} (see bpf-map --help)")),
+        (&[], format!("{missing} (see bpf-map send --help)")),
     ];
     for (words, line) in cases {
         fails(lab.map(["send"]).args(words), 2, &format!("bpf-map: {line}"));
