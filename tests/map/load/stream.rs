@@ -66,7 +66,7 @@ fn long_load_shows_progress_on_a_terminal_only() {
     eventually("a bar", || {
         shown.stdin.as_mut().unwrap().write_all(&line).unwrap();
         hidden.stdin.as_mut().unwrap().write_all(&line).unwrap();
-        screen()
+        screen().contains("reading")
     });
     drop(shown.stdin.take());
     drop(hidden.stdin.take());
@@ -76,8 +76,32 @@ fn long_load_shows_progress_on_a_terminal_only() {
     assert_eq!(held(&pin), [(1, 1)]);
 }
 
-/// Whether `reading` has been written to a terminal by now.
-fn screen(master: OwnedFd) -> impl FnMut() -> bool {
+#[test]
+fn progress_is_removed_before_an_error_is_printed() {
+    let lab = Lab::new();
+    let pin = map("h", HASH);
+    let pty = nix::pty::openpty(None, None).unwrap();
+    let mut command = lab.map(["load", pin.to_str().unwrap()]);
+    let mut child = command.stdin(Stdio::piped()).stderr(pty.slave).spawn().unwrap();
+    drop(command); // and with it the slave, so that the master reads the end
+    let line = b"{\"key\":1,\"value\":1}\n".repeat(100);
+    let mut screen = screen(pty.master);
+    eventually("a bar", || {
+        child.stdin.as_mut().unwrap().write_all(&line).unwrap();
+        screen().contains("reading")
+    });
+    child.stdin.take().unwrap().write_all(b"{\"key\":1}\n").unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(2));
+    let seen = screen();
+    let (_, rest) = seen.rsplit_once("\x1b[2K").expect("an erased line");
+    let message = rest.trim_start_matches('\r');
+    assert!(message.starts_with("bpf-map: /sys/fs/bpf/h: standard input: line "), "{seen:?}");
+    assert!(message.ends_with(": value: missing\r\n"), "{seen:?}");
+    assert_eq!(held(&pin), []);
+}
+
+/// What has been written to a terminal by now.
+fn screen(master: OwnedFd) -> impl FnMut() -> String {
     use nix::fcntl::{FcntlArg, OFlag, fcntl};
     fcntl(&master, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
     let mut seen = Vec::new();
@@ -86,6 +110,6 @@ fn screen(master: OwnedFd) -> impl FnMut() -> bool {
         while let Ok(count @ 1..) = nix::unistd::read(&master, &mut some) {
             seen.extend_from_slice(&some[..count]);
         }
-        String::from_utf8_lossy(&seen).contains("reading")
+        String::from_utf8_lossy(&seen).into_owned()
     }
 }

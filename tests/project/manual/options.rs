@@ -34,7 +34,7 @@ fn listed_in_help(lab: &Lab, words: &[&str]) -> Vec<Spellings> {
 }
 
 /// The commands that `bpf-map --help` lists.
-fn commands(lab: &Lab) -> Vec<String> {
+pub fn commands(lab: &Lab) -> Vec<String> {
     let help = stdout_of(&mut lab.map(["--help"]));
     let list = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
     let names = list.lines().map(|line| line.split_whitespace().next().unwrap().to_owned());
