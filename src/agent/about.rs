@@ -1,12 +1,13 @@
 //! The properties of an object that its pin does not have, as one line of text; and object names
 //! as file names. Pure.
 
-use crate::wire::agent::{Access, Class, MAX_NAME, check_name};
+use crate::wire::agent::{Access, MAX_NAME, check_name};
+use bpf_inherit::ObjectKind;
 
 /// The properties of an object that are stored beside its pin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct About {
-    pub class: Class,
+    pub kind: ObjectKind,
     /// The kernel's id, by which another object in its place is noticed.
     pub id: u32,
     /// The access of the descriptor that was put.
@@ -22,9 +23,9 @@ pub struct About {
 impl About {
     /// `v1 map id=57 access=rw uid=0 gid=0 pid=4242 time=1700000000`.
     pub fn encode(&self) -> String {
-        let About { class, id, bound, uid, gid, pid, time } = self;
-        let (class, access) = (class.name(), bound.name());
-        format!("v1 {class} id={id} access={access} uid={uid} gid={gid} pid={pid} time={time}")
+        let About { kind, id, bound, uid, gid, pid, time } = self;
+        let (kind, access) = (kind.short_name(), bound.name());
+        format!("v1 {kind} id={id} access={access} uid={uid} gid={gid} pid={pid} time={time}")
     }
 
     /// None for what [`About::encode`] does not write.
@@ -33,15 +34,14 @@ impl About {
         if words.next()? != "v1" {
             return None;
         }
-        let class = words.next()?;
-        let class =
-            [Class::Map, Class::Prog, Class::Link].into_iter().find(|c| c.name() == class)?;
+        let kind = words.next()?;
+        let kind = ObjectKind::ALL.into_iter().find(|known| known.short_name() == kind)?;
         let mut value = |name: &str| words.next()?.strip_prefix(name)?.strip_prefix('=');
         let (id, access) = (value("id")?.parse().ok()?, value("access")?);
         let bound = (1..=3).filter_map(Access::from_bits).find(|mode| mode.name() == access)?;
         let (uid, gid) = (value("uid")?.parse().ok()?, value("gid")?.parse().ok()?);
         let (pid, time) = (value("pid")?.parse().ok()?, value("time")?.parse().ok()?);
-        let about = About { class, id, bound, uid, gid, pid, time };
+        let about = About { kind, id, bound, uid, gid, pid, time };
         words.next().is_none().then_some(about)
     }
 }
@@ -104,7 +104,7 @@ mod tests {
         ) {
             let [id, uid, gid, pid] = numbers;
             let bound = Access::from_bits(bits).unwrap();
-            let about = About { class: Class::Prog, id, bound, uid, gid, pid, time };
+            let about = About { kind: ObjectKind::Program, id, bound, uid, gid, pid, time };
             let text = about.encode();
             prop_assert_eq!(About::decode(text.as_bytes()), Some(about));
             let _ = About::decode(&text.as_bytes()[..cut.min(text.len())]);

@@ -3,9 +3,9 @@
 use super::about::About;
 use super::state::{Change, Saved, StateDir};
 use crate::error::Cause;
-use crate::wire::agent::{Class, State};
-use bpf_inherit::AccessMode;
+use crate::wire::agent::State;
 use bpf_inherit::object::Object;
+use bpf_inherit::{AccessMode, ObjectKind};
 
 /// The keeper of all that is stored.
 #[derive(Debug)]
@@ -27,11 +27,11 @@ impl Keeper {
     pub fn reopen(
         &self,
         name: &[u8],
-        class: Class,
+        kind: ObjectKind,
         access: AccessMode,
     ) -> Option<Result<Object, Cause>> {
         match self {
-            Keeper::Pins(state) => Some(state.open_pin(name, class, access)),
+            Keeper::Pins(state) => Some(state.open_pin(name, kind, access)),
             Keeper::Memory => None,
         }
     }
@@ -51,7 +51,7 @@ impl Keeper {
             // Its pins are there as long as the agent is, and no longer.
             Keeper::Pins(state) if !state.is_reachable() => (State::Gone, 0),
             // A link's pin can be opened for reading and writing only.
-            Keeper::Pins(state) => match state.open_pin(name, about.class, AccessMode::ReadWrite) {
+            Keeper::Pins(state) => match state.open_pin(name, about.kind, AccessMode::ReadWrite) {
                 Ok(object) if Saved::is(&object, about) => (State::Pinned, object.id()),
                 Ok(object) => (State::Changed, object.id()),
                 Err(_) => (State::Gone, 0),

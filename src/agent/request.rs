@@ -138,10 +138,10 @@ impl Service {
         let is_new = self.store.put(name, incoming)?;
         self.has_news |= is_new;
         let record = self.record(peer, name).into_iter().collect::<Vec<_>>();
-        if let Some(Record { class, id, bound, .. }) = record.first() {
-            let (class, bound) = (class.name(), bound.name());
+        if let Some(Record { kind, id, bound, .. }) = record.first() {
+            let (kind, bound) = (kind.short_name(), bound.name());
             let same = if is_new { "" } else { ", unchanged" };
-            self.report(peer, format!("put {}: stored {class} {id} {bound}{same}", quoted(name)));
+            self.report(peer, format!("put {}: stored {kind} {id} {bound}{same}", quoted(name)));
         }
         Ok(whole(record))
     }
@@ -166,12 +166,12 @@ impl Service {
         let access = stored.access(allowed);
         if access == Access::NONE {
             let (asked, bound) = (allowed.name(), stored.about.bound.name());
-            let class = stored.about.class.name();
+            let kind = stored.about.kind.short_name();
             let name = quoted(name);
-            return Err(refused(match class {
+            return Err(refused(match kind {
                 "map" => format!("{name} was put with access {bound}, not {asked}"),
                 _ => format!(
-                    "{name} is a {class}, which has no file descriptor with access {asked} alone"
+                    "{name} is a {kind}, which has no file descriptor with access {asked} alone"
                 ),
             }));
         }

@@ -7,18 +7,17 @@
 
 mod change;
 
-pub use bpf_inherit::ObjectKind;
 pub use change::{Change, New};
 
 use super::about::{About, decode_name, encode_name};
 use crate::bpffs::private::open_private;
 use crate::error::{Cause, Error};
 use crate::text::escape;
-use crate::wire::agent::{Class, MAX_LAYOUT};
-use bpf_inherit::AccessMode;
+use crate::wire::agent::MAX_LAYOUT;
+use bpf_inherit::Errno;
 use bpf_inherit::bpf::obj_get;
 use bpf_inherit::object::Object;
-use bpf_inherit::{Errno, fd};
+use bpf_inherit::{AccessMode, ObjectKind};
 use nix::fcntl::readlinkat;
 use nix::sys::stat::{fstat, stat};
 use std::cell::Cell;
@@ -54,26 +53,7 @@ pub struct Saved {
 impl Saved {
     /// Whether `object` is the one that was stored.
     pub fn is(object: &Object, about: &About) -> bool {
-        class_of(object.kind()) == about.class && object.id() == about.id
-    }
-}
-
-/// What the protocol calls a kind of descriptor.
-pub fn class_of(kind: ObjectKind) -> Class {
-    match kind {
-        ObjectKind::Map => Class::Map,
-        ObjectKind::Program => Class::Prog,
-        ObjectKind::Link => Class::Link,
-    }
-}
-
-/// The access of a descriptor as bpf(2) takes it; `mode` has at least one bit.
-pub fn access_of(mode: crate::wire::agent::Access) -> AccessMode {
-    use crate::wire::agent::Access;
-    match mode {
-        Access::READ => AccessMode::ReadOnly,
-        Access::WRITE => AccessMode::WriteOnly,
-        _ => AccessMode::ReadWrite,
+        object.kind() == about.kind && object.id() == about.id
     }
 }
 
@@ -119,7 +99,7 @@ impl StateDir {
                 _ => break,
             }
         }
-        let object = self.open_pin(&name, about.class, access_of(about.bound)).ok();
+        let object = self.open_pin(&name, about.kind, about.bound.mode()).ok();
         let object = object.filter(|object| Saved::is(object, &about));
         Ok(Saved { name, about, layout, object })
     }
@@ -138,12 +118,17 @@ impl StateDir {
     }
 
     /// Opens the pin of a name: whatever is pinned there now.
-    pub fn open_pin(&self, name: &[u8], class: Class, access: AccessMode) -> Result<Object, Cause> {
-        let path = format!("{}/{}", encode_name(name), class.name());
+    pub fn open_pin(
+        &self,
+        name: &[u8],
+        kind: ObjectKind,
+        access: AccessMode,
+    ) -> Result<Object, Cause> {
+        let path = format!("{}/{}", encode_name(name), kind.short_name());
         let path =
             CString::new(self.in_proc(&path).as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)?;
         // A program's descriptor has no modes, and a link has no other than both.
-        let access = if class == Class::Map { access } else { AccessMode::ReadWrite };
+        let access = if kind == ObjectKind::Map { access } else { AccessMode::ReadWrite };
         Object::identify(obj_get(&path, access)?)?.map_err(|kind| kind.with_article().into())
     }
 
@@ -164,17 +149,4 @@ impl StateDir {
     fn show(&self, file: &OsStr) -> String {
         escape(self.path.join(file).as_os_str().as_bytes())
     }
-}
-
-/// The access mode of a map's descriptor, as the protocol has it; both for all else.
-pub fn bound_of(object: &Object) -> Result<crate::wire::agent::Access, Errno> {
-    use crate::wire::agent::Access;
-    Ok(match object {
-        Object::Map(map) => match fd::access_mode(map.as_fd())? {
-            AccessMode::ReadOnly => Access::READ,
-            AccessMode::WriteOnly => Access::WRITE,
-            AccessMode::ReadWrite => Access::BOTH,
-        },
-        Object::Program(..) | Object::Link(..) => Access::BOTH,
-    })
 }

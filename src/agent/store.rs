@@ -7,11 +7,12 @@ use super::log::quoted;
 use super::peer::Peer;
 use super::policy::Policy;
 use super::quota::Quota;
-use super::state::{Change, New, Saved, access_of, bound_of, class_of};
+use super::state::{Change, New, Saved};
 use super::stored::{Handout, Stored, by_id, canonical_layout, trouble};
 use crate::error::Cause;
 use crate::wire::agent::{Access, Record, State, Status};
 use bpf_inherit::MapType;
+use bpf_inherit::fd;
 use bpf_inherit::object::Object;
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -105,7 +106,7 @@ impl Store {
     /// The entry of an object that may be stored; None if it is stored already.
     fn admit(&self, name: &[u8], incoming: Incoming) -> Result<Option<Stored>, RequestError> {
         let Incoming { object, layout, replace, peer, may_list } = incoming;
-        let class = class_of(object.kind());
+        let kind = object.kind();
         let unfit = |why| RequestError::new(Status::Unfit, why);
         let layout = canonical_layout(&layout, &object).map_err(unfit)?;
         if let Object::Map(map) = &object
@@ -116,16 +117,21 @@ impl Store {
             let why = format!("a perf_event_array of more than {MAX_PERF_EVENTS} entries");
             return Err(unfit(why));
         }
-        let bound = bound_of(&object).map_err(|errno| failed(errno.into()))?;
+        let bound = match &object {
+            Object::Map(map) => {
+                fd::access_mode(map.as_fd()).map_err(|errno| failed(errno.into()))?.into()
+            }
+            Object::Program(..) | Object::Link(..) => Access::BOTH,
+        };
         let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_secs());
         let Peer { uid, gid, pid, .. } = *peer;
-        let about = About { class, id: object.id(), bound, uid, gid, pid, time };
+        let about = About { kind, id: object.id(), bound, uid, gid, pid, time };
         let old = self.objects.get(name);
         if let Some(old) = old {
             // A peer that may not list the name learns only that it is taken.
             let is_visible = may_list || old.about.uid == uid;
             let is_same = is_visible
-                && (old.about.class, old.about.id, old.about.bound) == (class, about.id, bound)
+                && (old.about.kind, old.about.id, old.about.bound) == (kind, about.id, bound)
                 && old.layout == layout;
             // A client that got no reply repeats its put. An object that is not kept any more as it
             // was stored is stored again.
@@ -135,7 +141,7 @@ impl Store {
             }
             if !is_same && !replace {
                 let held = match is_visible {
-                    true => format!(" {} {}", old.about.class.name(), old.about.id),
+                    true => format!(" {} {}", old.about.kind.short_name(), old.about.id),
                     false => " another object".into(),
                 };
                 let reason = format!("{} is the name of{held} already", quoted(name));
@@ -186,8 +192,8 @@ impl Store {
         if mode == stored.about.bound {
             return Ok(Handout::Held(object.as_fd()));
         }
-        let access = access_of(mode);
-        let pinned = self.keeper.reopen(name, stored.about.class, access);
+        let access = mode.mode();
+        let pinned = self.keeper.reopen(name, stored.about.kind, access);
         let pinned = pinned.and_then(Result::ok).filter(|o| Saved::is(o, &stored.about));
         match (pinned, &self.keeper) {
             (Some(object), _) => Ok(Handout::Opened(object.into())),

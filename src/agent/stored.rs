@@ -5,12 +5,12 @@ use super::about::About;
 use super::log::quoted;
 use super::quota::Charge;
 use crate::map::typed::parse_layout_for;
-use crate::wire::agent::{Access, Class, Record, State, Status};
-use bpf_inherit::AccessMode;
+use crate::wire::agent::{Access, Record, State, Status};
 use bpf_inherit::Errno;
 use bpf_inherit::bpf::{MapInfo, map_by_id};
 use bpf_inherit::describe;
 use bpf_inherit::object::Object;
+use bpf_inherit::{AccessMode, ObjectKind};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// One object.
@@ -46,10 +46,10 @@ impl Stored {
     /// The access that a peer with these rights to the elements gets: programs and links have
     /// no lesser one than both.
     pub fn access(&self, allowed: Access) -> Access {
-        match self.about.class {
-            Class::Map => allowed.and(self.about.bound),
-            Class::Prog | Class::Link if allowed == Access::BOTH => allowed,
-            Class::Prog | Class::Link => Access::NONE,
+        match self.about.kind {
+            ObjectKind::Map => allowed.and(self.about.bound),
+            ObjectKind::Program | ObjectKind::Link if allowed == Access::BOTH => allowed,
+            ObjectKind::Program | ObjectKind::Link => Access::NONE,
         }
     }
 
@@ -58,20 +58,20 @@ impl Stored {
     pub fn record(&self, name: &[u8], access: Access, found: (State, u32)) -> Record {
         let about = &self.about;
         let (state, pin_id) = found;
-        let (kind, details) = match &self.object {
+        let (object_type, details) = match &self.object {
             Some(Object::Map(map)) => (map.info().map_type.0, details(map.info())),
             Some(Object::Program(_, info)) => (info.program_type, [0; 4]),
             Some(Object::Link(_, info)) => (info.link_type, [info.program_id, 0, 0, 0]),
             None => (0, [0; 4]),
         };
         Record {
-            class: about.class,
+            kind: about.kind,
             access: access.and(about.bound),
             bound: about.bound,
             state,
             id: about.id,
             pin_id,
-            kind,
+            object_type,
             details,
             uid: about.uid,
             gid: about.gid,
@@ -90,12 +90,12 @@ impl Stored {
 
 /// What a name's pin leads to, where that is not what was stored.
 pub fn trouble(name: &[u8], about: &About, lost: (State, u32)) -> RequestError {
-    let (class, id) = (about.class.name(), about.id);
+    let (kind, id) = (about.kind.short_name(), about.id);
     let reason = match lost {
         (State::Changed, now) => {
-            format!("its pin leads to id {now}, where {class} {id} was stored")
+            format!("its pin leads to id {now}, where {kind} {id} was stored")
         }
-        _ => format!("the pin of {class} {id} is gone, or cannot be opened"),
+        _ => format!("the pin of {kind} {id} is gone, or cannot be opened"),
     };
     RequestError::new(Status::Changed, format!("{}: {reason}", quoted(name)))
 }

@@ -5,8 +5,9 @@ use super::table::{align, cut};
 use crate::map::flags;
 use crate::object_type;
 use crate::text::escape;
-use crate::wire::agent::{Class, Record, State};
+use crate::wire::agent::{Record, State};
 use bpf_inherit::MapType;
+use bpf_inherit::ObjectKind;
 use serde::Serialize;
 
 const HEADER: [&str; 10] =
@@ -30,7 +31,7 @@ fn cells(record: &Record) -> [String; 10] {
     };
     [
         escape(&record.name),
-        record.class.name().into(),
+        record.kind.short_name().into(),
         id,
         type_name(record),
         record.access.name().into(),
@@ -86,20 +87,20 @@ impl<'a> From<&'a Record> for Entry<'a> {
     fn from(record: &'a Record) -> Entry<'a> {
         let [first, second, third, fourth] = record.details;
         Entry {
-            kind: record.class.name(),
+            kind: record.kind.short_name(),
             name: &record.name,
             id: record.id,
             pin_id: Some(record.pin_id).filter(|id| *id != 0),
             r#type: type_name(record),
-            details: match record.class {
-                Class::Map => Details::Map {
+            details: match record.kind {
+                ObjectKind::Map => Details::Map {
                     key_size: first,
                     value_size: second,
                     max_entries: third,
                     flags: flags::list_names(fourth),
                 },
-                Class::Link => Details::Link { prog_id: first },
-                Class::Prog => Details::Prog {},
+                ObjectKind::Link => Details::Link { prog_id: first },
+                ObjectKind::Program => Details::Prog {},
             },
             access: record.access.name(),
             bound: record.bound.name(),
@@ -114,10 +115,10 @@ impl<'a> From<&'a Record> for Entry<'a> {
 }
 
 fn type_name(record: &Record) -> String {
-    match record.class {
-        Class::Map => MapType(record.kind).name(),
-        Class::Prog => object_type::program_type(record.kind),
-        Class::Link => object_type::link_type(record.kind),
+    match record.kind {
+        ObjectKind::Map => MapType(record.object_type).name(),
+        ObjectKind::Program => object_type::program_type(record.object_type),
+        ObjectKind::Link => object_type::link_type(record.object_type),
     }
 }
 

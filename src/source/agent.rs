@@ -15,7 +15,8 @@ pub use socket::{DEFAULT as DEFAULT_SOCKET, Socket, private_path};
 use crate::error::Error;
 use crate::foreign::{ForeignLayout, Named};
 use crate::text::escape;
-use crate::wire::agent::{Access, Class, PacketError, check_name};
+use crate::wire::agent::{Access, PacketError, check_name};
+use bpf_inherit::ObjectKind;
 use client::Got;
 use std::ffi::OsStr;
 use std::fmt;
@@ -79,8 +80,8 @@ pub fn open(spec: &Spec, read_only: bool, wait: bool, bounds: Bounds) -> Result<
 fn all(client: &mut Client, wanted: Access) -> Result<Vec<Got>, Error> {
     let mut records = client.list_without_layouts()?;
     // Only maps can be had for reading alone: a directory's other pins are passed over, too.
-    let fits = |class| class == Class::Map || wanted == Access::BOTH;
-    records.retain(|record| record.access.and(wanted) != Access::NONE && fits(record.class));
+    let fits = |kind| kind == ObjectKind::Map || wanted == Access::BOTH;
+    records.retain(|record| record.access.and(wanted) != Access::NONE && fits(record.kind));
     let mut names: Vec<Vec<u8>> = records.into_iter().map(|record| record.name).collect();
     names.sort_unstable();
     match client.get(&names, wanted) {

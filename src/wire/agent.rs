@@ -8,10 +8,11 @@ mod bytes;
 mod record;
 mod reply;
 
-pub use record::{Class, Record, State};
+pub use record::{Record, State};
 pub use reply::{Reply, Status};
 
 use crate::text::count;
+use bpf_inherit::AccessMode;
 use bytes::{Reader, push_string};
 use thiserror::Error;
 
@@ -59,9 +60,28 @@ impl Access {
         self.0 & other.0 == other.0
     }
 
+    /// As bpf(2) opens a file descriptor; read-write without any bit.
+    pub fn mode(self) -> AccessMode {
+        match self {
+            Access::READ => AccessMode::ReadOnly,
+            Access::WRITE => AccessMode::WriteOnly,
+            _ => AccessMode::ReadWrite,
+        }
+    }
+
     /// `rw`, `r`, `w` or `-`, as tables print it.
     pub fn name(self) -> &'static str {
         ["-", "r", "w", "rw"][self.0 as usize & 3]
+    }
+}
+
+impl From<AccessMode> for Access {
+    fn from(mode: AccessMode) -> Access {
+        match mode {
+            AccessMode::ReadOnly => Access::READ,
+            AccessMode::WriteOnly => Access::WRITE,
+            AccessMode::ReadWrite => Access::BOTH,
+        }
     }
 }
 

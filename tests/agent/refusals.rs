@@ -122,8 +122,8 @@ fn quiet_log_has_changes_and_refusals() {
     let lab = Lab::new();
     let (agent, path) = serve_all(&lab, &["-q"], &["other:uid=65534:list"]);
     let (root, nobody) = (Client::connect(&path), Client::connect_as(&path, &User::new(65534)));
-    done(root.put("hits", new_map("quiet").as_fd()));
     root.list();
+    done(root.put("hits", new_map("quiet").as_fd()));
     assert_eq!(root.get(&["hits"], 0).fds.len(), 1);
     done(root.ask(INFO, 0, &string("hits"), &[]));
     assert_eq!(refusal(nobody.get(&["hits"], 0)).0, 2);

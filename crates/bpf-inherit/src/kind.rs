@@ -34,12 +34,17 @@ impl ObjectKind {
         }
     }
 
+    /// `map`, `prog` or `link`, as references and output name the kind.
+    pub fn short_name(self) -> &'static str {
+        match self {
+            ObjectKind::Map => "map",
+            ObjectKind::Program => "prog",
+            ObjectKind::Link => "link",
+        }
+    }
+
     /// The name for an object without a usable name: `map0`, `prog0` or `link0`.
     pub fn numbered(self, index: u32) -> String {
-        match self {
-            ObjectKind::Map => format!("map{index}"),
-            ObjectKind::Program => format!("prog{index}"),
-            ObjectKind::Link => format!("link{index}"),
-        }
+        format!("{}{index}", self.short_name())
     }
 }

@@ -136,7 +136,7 @@ impl StateDir {
         for (n, piece) in new.layout.chunks(MAX_TARGET).enumerate() {
             link(piece, &format!("layout-{n}"))?;
         }
-        let pin = self.in_proc(&format!("{path}/{}", new.about.class.name()));
+        let pin = self.in_proc(&format!("{path}/{}", new.about.kind.short_name()));
         let pin = CString::new(pin.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)?;
         Ok(obj_pin(new.object, &pin)?)
     }

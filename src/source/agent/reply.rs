@@ -1,9 +1,7 @@
 //! An agent's reply, held against what was asked: an agent may be hostile, or wrong.
 
 use crate::text::{count, quote};
-use crate::wire::agent::{Access, Class, Operation, Record, Reply, Status};
-use bpf_inherit::AccessMode;
-use bpf_inherit::ObjectKind;
+use crate::wire::agent::{Access, Operation, Record, Reply, Status};
 use bpf_inherit::fd;
 use bpf_inherit::object::Object;
 use std::os::fd::{AsFd, OwnedFd};
@@ -109,11 +107,7 @@ pub fn check_object(
     let fd = fd.ok_or_else(|| format!("{name} without a descriptor"))?;
     let object = Object::identify(fd).map_err(failed)?;
     let object = object.map_err(|other| format!("{name} is {}", other.with_article()))?;
-    let kind = match record.class {
-        Class::Map => ObjectKind::Map,
-        Class::Prog => ObjectKind::Program,
-        Class::Link => ObjectKind::Link,
-    };
+    let kind = record.kind;
     if object.kind() != kind {
         let (real, told) = (object.kind().with_article(), kind.with_article());
         return Err(format!("{name} is {real}, and was said to be {told}"));
@@ -125,7 +119,7 @@ pub fn check_object(
     // Programs and links have no modes.
     if let Object::Map(map) = &object {
         let access = fd::access_mode(map.as_fd()).map_err(failed)?;
-        let mode = mode_of(access);
+        let mode = Access::from(access);
         for (bound, why) in [(record.access, "was said to have"), (wanted, "was asked with")] {
             if !bound.has(mode) {
                 let (real, bound) = (mode.name(), bound.name());
@@ -134,13 +128,4 @@ pub fn check_object(
         }
     }
     Ok(object)
-}
-
-/// A descriptor's access mode as bits.
-fn mode_of(access: AccessMode) -> Access {
-    match access {
-        AccessMode::ReadWrite => Access::BOTH,
-        AccessMode::ReadOnly => Access::READ,
-        AccessMode::WriteOnly => Access::WRITE,
-    }
 }

@@ -2,29 +2,18 @@
 
 use super::bytes::{Reader, push_string};
 use super::{Access, PacketError};
+use bpf_inherit::ObjectKind;
 
-/// What an object is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Class {
-    Map = 1,
-    Prog = 2,
-    Link = 3,
+/// The kinds of objects, at the number that a packet has for each.
+const KINDS: [(u8, ObjectKind); 3] =
+    [(1, ObjectKind::Map), (2, ObjectKind::Program), (3, ObjectKind::Link)];
+
+fn kind_from_byte(byte: u8) -> Option<ObjectKind> {
+    Some(KINDS.iter().find(|(number, _)| *number == byte)?.1)
 }
 
-impl Class {
-    fn from_byte(byte: u8) -> Option<Class> {
-        [Class::Map, Class::Prog, Class::Link].into_iter().find(|class| *class as u8 == byte)
-    }
-
-    /// `map`, `prog` or `link`: also the name of its pin in the agent's state.
-    pub fn name(self) -> &'static str {
-        match self {
-            Class::Map => "map",
-            Class::Prog => "prog",
-            Class::Link => "link",
-        }
-    }
+fn kind_to_byte(kind: ObjectKind) -> u8 {
+    KINDS.iter().find(|(_, known)| *known == kind).map_or(0, |(number, _)| *number)
 }
 
 /// How an object is kept, and whether its pin still leads to it.
@@ -60,7 +49,7 @@ impl State {
 /// One stored object: 52 bytes, its name and its layout.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    pub class: Class,
+    pub kind: ObjectKind,
     /// The access of the descriptor that comes along, or that the client could have.
     pub access: Access,
     /// The access of the descriptor that was put: more is never handed out.
@@ -71,7 +60,7 @@ pub struct Record {
     /// The id of what its pin leads to now; 0 for none.
     pub pin_id: u32,
     /// `enum bpf_map_type`, `bpf_prog_type` or `bpf_link_type`.
-    pub kind: u32,
+    pub object_type: u32,
     /// Of a map: bytes of a key, bytes of a value, entries and flags. Of a link: first the
     /// id of its program.
     pub details: [u32; 4],
@@ -93,9 +82,16 @@ impl Record {
     }
 
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
-        out.extend([self.class as u8, self.access.bits(), self.bound.bits(), self.state as u8]);
+        out.extend([
+            kind_to_byte(self.kind),
+            self.access.bits(),
+            self.bound.bits(),
+            self.state as u8,
+        ]);
         let [a, b, c, d] = self.details;
-        for word in [self.id, self.pin_id, self.kind, a, b, c, d, self.uid, self.gid, self.pid] {
+        for word in
+            [self.id, self.pin_id, self.object_type, a, b, c, d, self.uid, self.gid, self.pid]
+        {
             out.extend(word.to_ne_bytes());
         }
         out.extend(self.time.to_ne_bytes());
@@ -105,23 +101,23 @@ impl Record {
 
     pub(super) fn decode(rest: &mut Reader) -> Result<Record, PacketError> {
         let strange = PacketError::Reply;
-        let class = Class::from_byte(rest.u8()?).ok_or(strange("a kind of object"))?;
+        let kind = kind_from_byte(rest.u8()?).ok_or(strange("a kind of object"))?;
         let access = Access::from_bits(rest.u8()?).ok_or(strange("an access"))?;
         let bound = Access::from_bits(rest.u8()?).ok_or(strange("an access"))?;
         let state = State::from_byte(rest.u8()?).ok_or(strange("a state"))?;
-        let (id, pin_id, kind) = (rest.u32()?, rest.u32()?, rest.u32()?);
+        let (id, pin_id, object_type) = (rest.u32()?, rest.u32()?, rest.u32()?);
         let details = [rest.u32()?, rest.u32()?, rest.u32()?, rest.u32()?];
         let (uid, gid, pid, time) = (rest.u32()?, rest.u32()?, rest.u32()?, rest.u64()?);
         let (name, layout) = (rest.string()?.to_vec(), rest.string()?.to_vec());
         super::check_name(&name)?;
         Ok(Record {
-            class,
+            kind,
             access,
             bound,
             state,
             id,
             pin_id,
-            kind,
+            object_type,
             details,
             uid,
             gid,

@@ -1,6 +1,7 @@
 //! Tables and properties of the agent's protocol.
 
 use super::*;
+use bpf_inherit::ObjectKind;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -35,17 +36,17 @@ fn a_record() -> impl Strategy<Value = Record> {
     let head = (0usize..3, 0u8..=3, 0u8..=3, 0usize..4);
     let numbers = (any::<[u32; 3]>(), any::<[u32; 4]>(), any::<[u32; 3]>(), any::<u64>());
     (head, numbers, a_name(), vec(any::<u8>(), 0..40)).prop_map(|(head, numbers, name, layout)| {
-        let (class, access, bound, state) = head;
-        let ([id, pin_id, kind], details, [uid, gid, pid], time) = numbers;
+        let (kind, access, bound, state) = head;
+        let ([id, pin_id, object_type], details, [uid, gid, pid], time) = numbers;
         use State::*;
         Record {
-            class: [Class::Map, Class::Prog, Class::Link][class],
+            kind: ObjectKind::ALL[kind],
             access: Access::from_bits(access).unwrap(),
             bound: Access::from_bits(bound).unwrap(),
             state: [Memory, Pinned, Changed, Gone][state],
             id,
             pin_id,
-            kind,
+            object_type,
             details,
             uid,
             gid,
@@ -172,13 +173,13 @@ fn the_page_shows_what_is_sent() {
     let names = vec![b"hits".to_vec()];
     let request = Request { number: 7, operation: Operation::Get { names, wanted: Access::READ } };
     let record = Record {
-        class: Class::Map,
+        kind: ObjectKind::Map,
         access: Access::READ,
         bound: Access::BOTH,
         state: State::Pinned,
         id: 57,
         pin_id: 0,
-        kind: 2,
+        object_type: 2,
         details: [4, 8, 1024, 0],
         uid: 0,
         gid: 0,
