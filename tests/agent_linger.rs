@@ -38,12 +38,13 @@ fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// As [`lingering_socket`], in a network namespace of its own.
+/// A socket that lingers when it is closed, and its other end, in a network namespace of its own.
 fn lingering() -> (TcpStream, TcpStream) {
     unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace");
     let up = run(std::process::Command::new("ip").args(["link", "set", "lo", "up"]));
     assert_eq!((up.status, up.stderr.as_str()), (0, ""));
-    lingering_socket()
+    // Longer than any test waits; SIGKILL ends it.
+    lingering_socket(3600)
 }
 
 /// A listening socket as a service manager makes it, to which a client may send fds before the
@@ -60,7 +61,7 @@ fn listening(path: &std::path::Path) -> OwnedFd {
 /// Waits until the agent has no child and the other end of a lingering connection is closed
 /// although it does not read: no process waits for it.
 fn await_end(agent: &Agent) {
-    eventually("the end of the children", || children(agent) == 0);
+    eventually("the end of the children", || children(agent.pid()) == 0);
 }
 
 #[test]

@@ -50,7 +50,7 @@ fn flood_of_fds_neither_fills_the_table_nor_delays_puts() {
         let more = open.difference(&before);
         assert!(more <= (MAX_DISCARDED + MAX_CHILD_FDS) as isize, "{round}: {more}");
         assert!(!open.describe_new(&before).contains("/dev/full"), "{round}");
-        assert_eq!(threads(&agent), 1);
+        assert_eq!(threads(agent.pid()), 1);
     }
     drop(attackers);
     agent.await_fds(0, &before);

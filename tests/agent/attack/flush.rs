@@ -93,7 +93,7 @@ fn fuse_file_of_a_put_delays_neither_clients_nor_the_end() {
     done(root.put("root", map.as_fd()));
     assert_eq!(names(&Client::connect(&path).list()), ["equal", "root"]);
     assert!(!again.is_answered());
-    assert_eq!((children(&agent), threads(&agent)), (1, 1));
+    assert_eq!((children(agent.pid()), threads(agent.pid())), (1, 1));
     assert_eq!(stop(agent).status, 0);
     assert!(!path.exists());
     assert_eq!(held.closing().len(), 1);
@@ -125,7 +125,7 @@ fn slow_fds_of_64_users_stop_untrusted_puts_only() {
         done(root.ask(REMOVE, 0, &string("new"), &[]));
         assert_eq!(user.get(&["hits"], READ).fds.len(), 1);
     }
-    assert_eq!((children(&agent), threads(&agent)), (MAX_PUTS, 1));
+    assert_eq!((children(agent.pid()), threads(agent.pid())), (MAX_PUTS, 1));
     // A socket and a pidfd of each child.
     agent.await_fds(2 * MAX_PUTS as isize, &before);
     // The others are neither answered nor disconnected.

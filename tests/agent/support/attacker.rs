@@ -4,7 +4,7 @@ use super::peers::User;
 use crate::common::agent::Agent;
 use crate::common::{Run, eventually};
 use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::waitpid;
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::{ForkResult, Gid, Pid, fork};
 use std::io::{ErrorKind, Write};
 use std::net::{TcpListener, TcpStream};
@@ -38,8 +38,10 @@ impl Attacker {
         }
     }
 
-    pub fn pid(&self) -> u32 {
-        self.0.as_raw() as u32
+    /// Whether the process has not ended.
+    pub fn is_running(&self) -> bool {
+        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        waitid(Id::Pid(self.0), flags) == Ok(WaitStatus::StillAlive)
     }
 }
 
@@ -51,14 +53,14 @@ impl Drop for Attacker {
 }
 
 /// The children of an agent.
-pub fn children(agent: &Agent) -> usize {
-    let path = format!("/proc/{0}/task/{0}/children", agent.pid());
+pub fn children(agent: u32) -> usize {
+    let path = format!("/proc/{agent}/task/{agent}/children");
     std::fs::read_to_string(path).expect("a process").split_whitespace().count()
 }
 
 /// The threads of an agent.
-pub fn threads(agent: &Agent) -> usize {
-    std::fs::read_dir(format!("/proc/{}/task", agent.pid())).expect("a process").count()
+pub fn threads(agent: u32) -> usize {
+    std::fs::read_dir(format!("/proc/{agent}/task")).expect("a process").count()
 }
 
 /// Ends an agent as an operator does; fails if it does not end.
@@ -79,9 +81,9 @@ pub fn await_exit(agent: Agent) -> Run {
     agent.wait()
 }
 
-/// A TCP connection that lingers when it is closed, since its other end, which comes with it, does
+/// A TCP connection that lingers for a time when it is closed, since its other end, which comes with it, does
 /// not read. The loopback interface must be up.
-pub fn lingering_socket() -> (TcpStream, TcpStream) {
+pub fn lingering_socket(seconds: i32) -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let mut ours = TcpStream::connect(listener.local_addr().expect("a port")).expect("connected");
     let (theirs, _) = listener.accept().expect("accepted");
@@ -94,8 +96,7 @@ pub fn lingering_socket() -> (TcpStream, TcpStream) {
         }
     }
     ours.set_nonblocking(false).expect("set");
-    // Longer than any test waits; SIGKILL ends it.
-    let linger = libc::linger { l_onoff: 1, l_linger: 3600 };
+    let linger = libc::linger { l_onoff: 1, l_linger: seconds };
     nix::sys::socket::setsockopt(&ours, nix::sys::socket::sockopt::Linger, &linger).expect("set");
     (ours, theirs)
 }
