@@ -254,6 +254,10 @@ impl Client {
         Client { socket }
     }
 
+    pub fn into_socket(self) -> OwnedFd {
+        self.socket
+    }
+
     pub fn fd(&self) -> RawFd {
         self.socket.as_raw_fd()
     }
