@@ -1,7 +1,7 @@
 //! Programs from instructions, with jumps to labels, and constants in a map that the program can only
 //! read. Pure: nothing is loaded here.
 
-pub use super::instruction::{If, Instruction, Op, Operand, Register, Width};
+pub use super::instruction::{Atomic, If, Instruction, Op, Operand, Register, Width};
 
 use std::collections::HashMap;
 
@@ -18,6 +18,9 @@ pub struct Code {
     pub constants: Vec<u8>,
     /// The instructions whose immediate is to be the file descriptor of that array.
     pub references: Vec<usize>,
+    /// The instructions whose immediate is to be the file descriptor of the map that the program is
+    /// for.
+    pub map_references: Vec<usize>,
 }
 
 /// A program could not be made.
@@ -37,7 +40,8 @@ pub struct Assembler {
     known: HashMap<Vec<u8>, u32>,
 }
 
-/// BPF_PSEUDO_MAP_VALUE and BPF_PSEUDO_KFUNC_CALL.
+/// BPF_PSEUDO_MAP_FD, BPF_PSEUDO_MAP_VALUE and BPF_PSEUDO_KFUNC_CALL.
+const MAP: u8 = 1;
 const MAP_VALUE: u8 = 2;
 const KERNEL_FUNCTION: u8 = 2;
 
@@ -111,6 +115,18 @@ impl Assembler {
         self.code.references.push(self.code.instructions.len());
         self.push(0x18, to as u8, MAP_VALUE, 0, 0);
         self.push(0, 0, 0, 0, offset as i32);
+    }
+
+    /// `to` = the map that the program is for.
+    pub fn map(&mut self, to: Register) {
+        self.code.map_references.push(self.code.instructions.len());
+        self.push(0x18, to as u8, MAP, 0, 0);
+        self.push(0, 0, 0, 0, 0);
+    }
+
+    /// Changes `*(to + offset)`, which is aligned, atomically; `width` is four or eight bytes.
+    pub fn atomic(&mut self, op: Atomic, width: Width, to: Register, offset: i16, from: Register) {
+        self.push(0xc3 | width.code(), to as u8, from as u8, offset, op as i32);
     }
 
     /// Adds a constant and returns its offset; equal ones are stored once.

@@ -69,8 +69,15 @@ pub enum If {
     SignedAtLeast = 0x70,
 }
 
+/// An atomic operation on a word of 4 or 8 bytes in memory, which returns the old word.
+#[derive(Clone, Copy, Debug)]
+pub enum Atomic {
+    /// The register, if the old word is R0; R0 becomes the old word.
+    CompareExchange = 0xf1,
+}
+
 /// How much is read or written, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Width {
     One,
     Two,
@@ -88,6 +95,15 @@ impl Width {
             8 => Width::Eight,
             _ => return None,
         })
+    }
+
+    pub fn bytes(self) -> usize {
+        match self {
+            Width::One => 1,
+            Width::Two => 2,
+            Width::Four => 4,
+            Width::Eight => 8,
+        }
     }
 
     pub fn code(self) -> u8 {

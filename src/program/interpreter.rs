@@ -12,6 +12,7 @@ const STACK: u64 = 6 << 32;
 const STACK_SIZE: u64 = 512;
 
 const SEQ: u64 = 7 << 32;
+const MAP: u64 = 8 << 32;
 
 /// Where the seq_file has the number of bytes in its buffer.
 pub const BUFFERED: (i16, usize) = (24, 8);
@@ -32,20 +33,56 @@ pub fn print(code: &Code, entry: Option<(&[u8], &[u8])>, before: u64, buffered: 
         (SEQ, [0, 0, 0, buffered].map(u64::to_ne_bytes).concat()),
         (STACK, vec![0xa5; STACK_SIZE as usize]),
     ];
-    let mut machine = Machine { registers: [0xdead; 11], memory, out: Vec::new() };
-    machine.registers[1] = CONTEXT;
-    machine.registers[10] = STACK + STACK_SIZE;
-    machine.run(code);
+    let mut machine = Machine::new(memory);
+    assert_eq!(machine.run(code), 0);
     machine.out
 }
+
+/// What a program returns that changes the value of `key`, the only one of its map if there is a value,
+/// with the context as the program leaves it. `interfere` is called before each change of the value.
+pub fn change(
+    code: &Code,
+    context: &mut [u8],
+    key: &[u8],
+    value: Option<&mut [u8]>,
+    interfere: impl FnMut(&mut [u8]) + 'static,
+) -> u64 {
+    let mut memory = vec![
+        (CONTEXT, context.to_vec()),
+        (KEY, key.to_vec()),
+        (STACK, vec![0xa5; STACK_SIZE as usize]),
+    ];
+    memory.extend(value.as_deref().map(|value| (VALUE, value.to_vec())));
+    let mut machine = Machine { interfere: Box::new(interfere), ..Machine::new(memory) };
+    let returned = machine.run(code);
+    assert!(!machine.is_locked);
+    context.copy_from_slice(machine.bytes(CONTEXT, context.len()));
+    if let Some(value) = value {
+        value.copy_from_slice(machine.bytes(VALUE, value.len()));
+    }
+    returned
+}
+
+/// Changes the value as another writer would.
+type Interfere = Box<dyn FnMut(&mut [u8])>;
 
 struct Machine {
     registers: [u64; 11],
     memory: Vec<(u64, Vec<u8>)>,
     out: Vec<u8>,
+    is_locked: bool,
+    interfere: Interfere,
 }
 
 impl Machine {
+    fn new(memory: Vec<(u64, Vec<u8>)>) -> Machine {
+        let mut registers = [0xdead; 11];
+        registers[1] = CONTEXT;
+        registers[10] = STACK + STACK_SIZE;
+        let (out, interfere) = (Vec::new(), Box::new(|_: &mut [u8]| ()));
+        Machine { registers, memory, out, is_locked: false, interfere }
+    }
+
     fn bytes(&mut self, at: u64, len: usize) -> &mut [u8] {
         let found = self.memory.iter_mut().find(|(base, _)| *base >> 32 == at >> 32);
         let (base, bytes) = found.expect("an address");
@@ -63,7 +100,17 @@ impl Machine {
         }
     }
 
-    fn run(&mut self, code: &Code) {
+    fn store(&mut self, at: u64, size: usize, stored: u64) {
+        let to = self.bytes(at, size);
+        match size {
+            1 => to.copy_from_slice(&(stored as u8).to_ne_bytes()),
+            2 => to.copy_from_slice(&(stored as u16).to_ne_bytes()),
+            4 => to.copy_from_slice(&(stored as u32).to_ne_bytes()),
+            _ => to.copy_from_slice(&stored.to_ne_bytes()),
+        }
+    }
+
+    fn run(&mut self, code: &Code) -> u64 {
         let mut at = 0;
         loop {
             let i = Instruction::unpack(code.instructions[at]);
@@ -79,7 +126,11 @@ impl Machine {
                     let wide =
                         u64::from(next.immediate as u32) << 32 | u64::from(i.immediate as u32);
                     let is_constant = code.references.contains(&(at - 1));
-                    self.registers[to] = if is_constant { CONSTANTS + (wide >> 32) } else { wide };
+                    self.registers[to] = match code.map_references.contains(&(at - 1)) {
+                        true => MAP,
+                        false if is_constant => CONSTANTS + (wide >> 32),
+                        false => wide,
+                    };
                     at += 1;
                 }
                 (_, 0xdc) => {
@@ -93,21 +144,16 @@ impl Machine {
                 (1, _) => {
                     self.registers[to] = self.load(self.registers[from].wrapping_add(offset), size)
                 }
+                (_, 0xc3 | 0xdb) => self.exchange(i, a.wrapping_add(offset), size),
                 (2 | 3, _) => {
                     let stored = match i.code & 7 {
                         3 => self.registers[from],
                         _ => i64::from(i.immediate) as u64,
                     };
-                    let to = self.bytes(a.wrapping_add(offset), size);
-                    match size {
-                        1 => to.copy_from_slice(&(stored as u8).to_ne_bytes()),
-                        2 => to.copy_from_slice(&(stored as u16).to_ne_bytes()),
-                        4 => to.copy_from_slice(&(stored as u32).to_ne_bytes()),
-                        _ => to.copy_from_slice(&stored.to_ne_bytes()),
-                    }
+                    self.store(a.wrapping_add(offset), size, stored);
                 }
                 (_, 0x85) => self.call(i.immediate),
-                (_, 0x95) => return assert_eq!(self.registers[0], 0),
+                (_, 0x95) => return self.registers[0],
                 (5, op) => {
                     if compare(op & 0xf0, a, b) {
                         at = (at as i64 + i64::from(i.offset)) as usize;
@@ -118,7 +164,52 @@ impl Machine {
         }
     }
 
+    /// An atomic operation on `size` bytes at `at`.
+    fn exchange(&mut self, i: Instruction, at: u64, size: usize) {
+        assert!(at.is_multiple_of(size as u64));
+        if let Some((_, value)) = self.memory.iter_mut().find(|(base, _)| *base == VALUE) {
+            (self.interfere)(value);
+        }
+        let old = self.load(at, size);
+        let (from, expected) = (self.registers[usize::from(i.from)], self.registers[0]);
+        let (new, returned_in) = match i.immediate {
+            0x51 => (old & from, usize::from(i.from)),
+            0xe1 => (from, usize::from(i.from)),
+            0xf1 => (if old == expected { from } else { old }, 0),
+            other => panic!("atomic operation {other:#x}"),
+        };
+        self.store(at, size, new);
+        self.registers[returned_in] = old;
+    }
+
+    /// A helper for maps and locks, which returns a number.
+    fn call_for_element(&mut self, helper: i32) -> u64 {
+        let [_, first, key, ..] = self.registers;
+        match helper {
+            1 | 195 => {
+                assert_eq!(first, MAP);
+                let known = self.memory.iter().find(|(base, _)| *base == KEY).expect("a key");
+                let known = known.1.clone();
+                assert_eq!(self.bytes(key, known.len()), known);
+                let found = self.memory.iter().any(|(base, _)| *base == VALUE);
+                if found { VALUE } else { 0 }
+            }
+            93 | 94 => {
+                assert_eq!((first >> 32 << 32, self.is_locked), (VALUE, helper == 94));
+                self.is_locked = helper == 93;
+                0
+            }
+            other => panic!("helper {other}"),
+        }
+    }
+
     fn call(&mut self, helper: i32) {
+        if !matches!(helper, 126 | 127) {
+            let returned = self.call_for_element(helper);
+            self.registers[..6].fill(0xdead);
+            self.registers[0] = returned;
+            return;
+        }
         let [_, seq, data, len, arguments, size, ..] = self.registers;
         assert_eq!(seq, SEQ);
         let text = self.bytes(data, len as usize).to_vec();

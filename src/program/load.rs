@@ -21,9 +21,15 @@ const LOG: usize = 16 << 20;
 pub enum LoadError {
     /// EPERM before an instruction was verified, and without the privilege.
     #[error("CAP_BPF and CAP_PERFMON are needed")]
+    IteratorPrivilege,
+    /// Likewise, for a program that is run by a system call.
+    #[error("CAP_BPF is needed")]
     Privilege,
     /// EPERM before an instruction was verified.
     #[error("the kernel refuses to load such an iterator, as hardened kernels do")]
+    Iterator,
+    /// Likewise, for a program that is run by a system call.
+    #[error("the kernel refuses to load such a program, as hardened kernels do")]
     Type,
     /// The last message of the verifier.
     #[error("the kernel refuses the program: {0}")]
@@ -35,15 +41,11 @@ pub enum LoadError {
 
 /// Loads an iterator: a program that is attached to the kernel's function with the id `function`.
 pub fn load_iterator(function: u32, name: &str, code: Code) -> Result<OwnedFd, LoadError> {
-    let Code { mut instructions, constants, references } = code;
+    let Code { mut instructions, constants, references, .. } = code;
     // The program keeps the array.
-    let array = store(&constants).map_err(|errno| explain(errno, &[], is_privileged()))?;
-    for at in references {
-        // The immediate is in the last four bytes, whatever the byte order.
-        let mut bytes = instructions[at].to_ne_bytes();
-        bytes[4..].copy_from_slice(&array.as_fd().as_raw_fd().to_ne_bytes());
-        instructions[at] = u64::from_ne_bytes(bytes);
-    }
+    let array = store(&constants)
+        .map_err(|errno| explain(program::TRACING, errno, &[], may_load_iterators()))?;
+    refer(&mut instructions, &references, &array);
     let spec = ProgramSpec {
         program_type: program::TRACING,
         attach_type: program::TRACE_ITER,
@@ -51,25 +53,61 @@ pub fn load_iterator(function: u32, name: &str, code: Code) -> Result<OwnedFd, L
         flags: 0,
         name: name.as_bytes(),
         license: LICENSE,
-        btf: None,
         instructions: &instructions,
+        ..ProgramSpec::default()
     };
+    load(&spec, may_load_iterators)
+}
+
+/// Loads a program that `bpf_inherit::program::run` runs, and that refers to `map`.
+pub fn load_for_map(name: &str, code: Code, map: &Map) -> Result<OwnedFd, LoadError> {
+    let Code { mut instructions, map_references, .. } = code;
+    refer(&mut instructions, &map_references, map);
+    let spec = ProgramSpec {
+        program_type: program::SYSCALL,
+        flags: program::F_SLEEPABLE,
+        name: name.as_bytes(),
+        license: LICENSE,
+        instructions: &instructions,
+        ..ProgramSpec::default()
+    };
+    load(&spec, || has_any(&[CAP_SYS_ADMIN, CAP_BPF]))
+}
+
+/// Makes instructions refer to a map.
+fn refer(instructions: &mut [u64], references: &[usize], map: &Map) {
+    for &at in references {
+        // The immediate is in the last four bytes, whatever the byte order.
+        let mut bytes = instructions[at].to_ne_bytes();
+        bytes[4..].copy_from_slice(&map.as_fd().as_raw_fd().to_ne_bytes());
+        instructions[at] = u64::from_ne_bytes(bytes);
+    }
+}
+
+fn load(spec: &ProgramSpec, is_privileged: fn() -> bool) -> Result<OwnedFd, LoadError> {
     // The log takes time, and is read only after a refusal.
-    let refused = match program::load(&spec, &mut []) {
+    let refused = match program::load(spec, &mut []) {
         Ok(program) => return Ok(program),
         Err(errno) => errno,
     };
+    let privileged = is_privileged();
+    if refused == Errno::EPERM && !privileged {
+        return Err(explain(spec.program_type, refused, &[], privileged));
+    }
     let mut log = vec![0; LOG];
-    match program::load(&spec, &mut log) {
+    match program::load(spec, &mut log) {
         Ok(program) => Ok(program),
-        Err(_) => Err(explain(refused, &log, is_privileged())),
+        Err(_) => Err(explain(spec.program_type, refused, &log, privileged)),
     }
 }
 
 /// Whether this process may load iterators.
-fn is_privileged() -> bool {
-    let has = |capability| has_capability(capability) == Ok(true);
-    has(CAP_SYS_ADMIN) || has(CAP_BPF) && has(CAP_PERFMON)
+fn may_load_iterators() -> bool {
+    has_any(&[CAP_SYS_ADMIN]) || has_any(&[CAP_BPF]) && has_any(&[CAP_PERFMON])
+}
+
+fn has_any(capabilities: &[u32]) -> bool {
+    capabilities.iter().any(|capability| has_capability(*capability) == Ok(true))
 }
 
 /// A frozen array that has `constants` as its only value.
@@ -90,7 +128,7 @@ fn store(constants: &[u8]) -> Result<Map, Errno> {
 }
 
 /// Why a program was refused, by the verifier's log.
-fn explain(errno: Errno, log: &[u8], privileged: bool) -> LoadError {
+fn explain(program_type: u32, errno: Errno, log: &[u8], privileged: bool) -> LoadError {
     let log = log.split(|&byte| byte == 0).next().unwrap_or_default();
     let log = String::from_utf8_lossy(log);
     // The last line is a statistic.
@@ -100,8 +138,12 @@ fn explain(errno: Errno, log: &[u8], privileged: bool) -> LoadError {
     });
     match (messages.next(), errno) {
         (Some(message), _) => LoadError::Verifier(message.trim().to_owned()),
-        (None, Errno::EPERM) if !privileged => LoadError::Privilege,
-        (None, Errno::EPERM) => LoadError::Type,
+        (None, Errno::EPERM) => match (program_type == program::TRACING, privileged) {
+            (true, false) => LoadError::IteratorPrivilege,
+            (true, true) => LoadError::Iterator,
+            (false, false) => LoadError::Privilege,
+            (false, true) => LoadError::Type,
+        },
         (None, errno) => LoadError::Errno(errno),
     }
 }
@@ -124,7 +166,7 @@ mod tests {
                 "the kernel refuses to load such an iterator, as hardened kernels do",
             ),
         ] {
-            assert_eq!(explain(errno, log, privileged).to_string(), want);
+            assert_eq!(explain(program::TRACING, errno, log, privileged).to_string(), want);
         }
     }
 }

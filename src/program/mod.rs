@@ -1,7 +1,9 @@
 //! BPF programs that are generated here, without a compiler: a file for each, over an assembler and
 //! the kernel's own BTF. Making a program is pure; `load.rs` alone loads one.
 
+pub mod add;
 mod assembler;
+pub mod element;
 pub mod entries;
 mod instruction;
 #[cfg(test)]
@@ -10,8 +12,10 @@ mod kernel;
 mod load;
 mod maps;
 mod object;
+pub mod operation;
 mod printer;
 mod programs;
+pub mod word;
 
 use crate::object_type::PROGRAM_TYPES;
 use bpf_inherit::program::create_iterator;

@@ -76,6 +76,16 @@ impl From<u128> for Integer {
 }
 
 impl Integer {
+    /// Reports whether the number is less than zero.
+    pub fn is_negative(self) -> bool {
+        self.negative && self.magnitude > 0
+    }
+
+    /// Returns the number without its sign.
+    pub fn magnitude(self) -> u128 {
+        self.magnitude
+    }
+
     /// Parses a decimal number, or digits after 0x, 0X, 0o or 0b, with an optional minus sign.
     /// Returns None if `text` is not a whole number, and an error if the number has more than 128
     /// bits.

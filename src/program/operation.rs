@@ -1,0 +1,189 @@
+//! Programs that change values in place, so that nothing is lost that others write: whether there can be
+//! one for a map and an operation, decided once, and running it.
+
+use super::add::Addend;
+use super::assembler::{Code, TooLong};
+use super::element::{Elements, MAX_KEY, Outcome};
+use super::load::{self, LoadError};
+use bpf_inherit::affinity::PinnedThread;
+use bpf_inherit::cpus::is_online;
+use bpf_inherit::program::run;
+use bpf_inherit::{Errno, Map, MapType, describe};
+use bpf_layout::Type;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+
+/// BPF_F_RDONLY_PROG and BPF_F_WRONLY_PROG.
+const NOT_FOR_PROGRAMS: u32 = 1 << 7 | 1 << 8;
+
+/// The types of maps whose values programs change in place.
+const TYPES: [MapType; 6] = [
+    MapType::ARRAY,
+    MapType::HASH,
+    MapType::LRU_HASH,
+    MapType::PERCPU_ARRAY,
+    MapType::PERCPU_HASH,
+    MapType::LRU_PERCPU_HASH,
+];
+
+/// Why values cannot be changed without losing what others write.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotAtomic {
+    #[error("programs do not change the values of {0} in place")]
+    Type(String),
+    #[error("the map has keys of more than {MAX_KEY} bytes")]
+    Key,
+    #[error("programs may not read and write the map (RDONLY_PROG or WRONLY_PROG)")]
+    Flags,
+    #[error("the field is not inside of an aligned word of 4 or 8 bytes of the value")]
+    Field,
+    #[error("the layout does not show where the value has its spin lock")]
+    Lock,
+    #[error("{0}")]
+    Load(LoadError),
+    #[error("run program: {}", describe(*.0))]
+    Run(Errno),
+    #[error("the program would be too long")]
+    TooLong,
+    #[error("this process may not run on CPU {number}: {}", describe(*.errno))]
+    Cpu { number: u32, errno: Errno },
+}
+
+/// A change of values for which a program can be made.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    Add(Addend),
+}
+
+impl Operation {
+    fn name(&self) -> &'static str {
+        match self {
+            Operation::Add(_) => "add",
+        }
+    }
+
+    fn generate(&self, elements: &Elements) -> Result<Code, TooLong> {
+        match self {
+            Operation::Add(addend) => addend.generate(elements),
+        }
+    }
+}
+
+/// A program, or why there is none.
+type Loaded = Result<Rc<Program>, Rc<NotAtomic>>;
+
+/// The programs of one map. They are loaded once, and exist as long as this.
+#[derive(Debug, Default)]
+pub struct Programs(RefCell<HashMap<(Operation, bool), Loaded>>);
+
+impl Programs {
+    /// The program for an operation on `map`, whose values have the type `value`.
+    pub fn program(
+        &self,
+        map: &Map,
+        value: &Type,
+        operation: &Operation,
+        processor: Processor,
+    ) -> Loaded {
+        let key = (operation.clone(), matches!(processor, Processor::Offline(_)));
+        if let Some(known) = self.0.borrow().get(&key) {
+            return known.clone();
+        }
+        let loaded = Program::load(map, value, operation, key.1).map(Rc::new).map_err(Rc::new);
+        self.0.borrow_mut().insert(key, loaded.clone());
+        loaded
+    }
+}
+
+/// Where a program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Processor {
+    /// On whatever CPU this thread is: the map has one value for all.
+    Any,
+    /// On this CPU, whose value it changes: programs that run there do not run at the same time.
+    Pinned(u32),
+    /// On any CPU, for the value of this one, on which nothing runs.
+    Offline(u32),
+}
+
+impl Processor {
+    /// The place for the value of CPU `number` in a per-CPU map.
+    pub fn for_value_of(number: u32) -> Result<Processor, NotAtomic> {
+        match PinnedThread::new(number) {
+            Ok(_) => Ok(Processor::Pinned(number)),
+            Err(_) if is_online(number) == Some(false) => Ok(Processor::Offline(number)),
+            Err(errno) => Err(NotAtomic::Cpu { number, errno }),
+        }
+    }
+
+    /// What a program finds in its context at `element::CPU`.
+    pub fn argument(self) -> u32 {
+        match self {
+            Processor::Any => 0,
+            Processor::Pinned(number) | Processor::Offline(number) => number,
+        }
+    }
+}
+
+/// A program that changes values of one map.
+#[derive(Debug)]
+pub struct Program(OwnedFd);
+
+impl Program {
+    fn load(
+        map: &Map,
+        value: &Type,
+        operation: &Operation,
+        other_cpu: bool,
+    ) -> Result<Program, NotAtomic> {
+        let info = map.info();
+        if !TYPES.contains(&info.map_type) {
+            return Err(NotAtomic::Type(info.map_type.with_article()));
+        }
+        if map.key_len() > MAX_KEY {
+            return Err(NotAtomic::Key);
+        }
+        if info.flags & NOT_FOR_PROGRAMS != 0 {
+            return Err(NotAtomic::Flags);
+        }
+        let value_size = info.value_size as usize;
+        let elements = Elements { key_size: map.key_len(), value_size, lock: None, other_cpu };
+        let load = |elements: Elements| {
+            let code = operation.generate(&elements).map_err(|TooLong| NotAtomic::TooLong)?;
+            load::load_for_map(operation.name(), code, map).map(Program).map_err(NotAtomic::Load)
+        };
+        if !map.has_spin_lock().map_err(NotAtomic::Run)? {
+            return load(elements);
+        }
+        // The verifier accepts only the offset of the lock. Other fields of the kernel may have its
+        // size.
+        let mut refused = NotAtomic::Lock;
+        for bytes in value.kernel_bytes().into_iter().filter(|bytes| bytes.len() == 4) {
+            match load(Elements { lock: Some(bytes.start), ..elements }) {
+                Ok(program) => return Ok(program),
+                Err(cause) => refused = cause,
+            }
+        }
+        Err(refused)
+    }
+
+    /// Runs the program; `context` is what it reads and writes.
+    pub fn run(&self, processor: Processor, context: &mut [u8]) -> Result<Outcome, NotAtomic> {
+        let _pinned = match processor {
+            Processor::Pinned(number) => {
+                let pinned = PinnedThread::new(number);
+                Some(pinned.map_err(|errno| NotAtomic::Cpu { number, errno })?)
+            }
+            Processor::Any | Processor::Offline(_) => None,
+        };
+        loop {
+            match Outcome::new(run(self.0.as_fd(), context).map_err(NotAtomic::Run)?) {
+                // Others kept the program from exchanging a word.
+                Some(Outcome::Contended) => {}
+                outcome => return outcome.ok_or(NotAtomic::Run(Errno::EIO)),
+            }
+        }
+    }
+}
