@@ -27,6 +27,8 @@ pub enum Feature {
     Arena,
     /// Maps of type cgrp_storage (Linux 6.2).
     CgroupStorage,
+    /// SYSCALL programs that take a spin lock (Linux 6.2).
+    LockInSyscallProgram,
     /// More than one possible CPU, so that values can differ or be missing; the virtual machine has
     /// two.
     SeveralCpus,
@@ -74,6 +76,16 @@ impl Feature {
                 let words = [&ROOT_OF_A_USER_NAMESPACE[1..], &["true"]].concat();
                 let made = Command::new(ROOT_OF_A_USER_NAMESPACE[0]).args(words).output();
                 made.expect("setpriv").status.success()
+            }
+            Feature::LockInSyscallProgram => {
+                let (object, maps) = (fixture("writers.bpf.o"), format!("{BPFFS}/probed"));
+                let programs = format!("{BPFFS}/programs_probed");
+                bpftool(&["prog", "loadall", &object, &programs, "pinmaps", &maps]);
+                let map = format!("{maps}/locked");
+                stdout_of(&mut lab.map(["set", &map, "0", "wide=0 hits=0 narrow=0"]));
+                let run = run(&mut lab.map(["add", "--atomic", &map, "0", ".hits", "1"]));
+                assert!(run.status == 0 || run.stderr.contains("the kernel refuses"), "{run:?}");
+                run.status == 0
             }
             Feature::Arena => can_create(lab, "arena,entries=1"),
             Feature::CgroupStorage => can_create(lab, "cgrp_storage,value=8"),

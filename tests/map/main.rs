@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod atomic;
 mod batch;
 mod bpffs;
 mod completion;

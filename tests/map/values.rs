@@ -206,9 +206,9 @@ fn add_prints_the_new_value_and_refuses_overflow() {
     let value = "struct{a: u8, b: i16, c: be32, d: u8:3, e: i64, f: bool, g: f64, h: enum:u8{X=0}, i: u128}";
     for flags in ["", ",flags=MMAPABLE"] {
         let map = format!("m=array,value={value},entries=2{flags}");
-        let way = |atomic: bool| match atomic && !flags.is_empty() {
-            true => "bpf-map: m: added in memory, atomically\n",
-            false => "bpf-map: m: read, added to and written back: not atomically\n",
+        let way = |in_memory: bool| match in_memory {
+            true => "bpf-map: m: changed in memory, atomically\n",
+            false => "bpf-map: m: changed by a program in the kernel, atomically\n",
         };
         for (words, want) in [
             (".a 255", Ok("255")),
@@ -230,11 +230,17 @@ fn add_prints_the_new_value_and_refuses_overflow() {
             (".g 1", Err("add: expected an integer, not f64")),
             (".h 1", Err("add: expected an integer, not an enum")),
         ] {
-            let mut command = with(&lab, &[&map], &format!("bpf-map add -v m 1 {words}"));
+            let mut command = with(&lab, &[&map], &format!("bpf-map add --verbose m 1 {words}"));
             match want {
                 Ok(number) => {
                     let run = run(&mut command);
-                    let stderr = way(!words.starts_with(".i"));
+                    let stderr = match words.starts_with(".i") {
+                        true => {
+                            "bpf-map: m: read, changed and written back, not atomically: the field \
+                             is not inside of an aligned word of 4 or 8 bytes of the value\n"
+                        }
+                        false => way(!flags.is_empty()),
+                    };
                     assert_eq!(
                         (run.status, run.stdout, run.stderr.as_str()),
                         (0, format!("{number}\n"), stderr),

@@ -8,6 +8,7 @@ mod element;
 mod guess;
 pub mod inherited;
 pub mod inner;
+pub mod method;
 pub mod named;
 mod opened;
 pub mod origin;

@@ -4,6 +4,7 @@ use super::origin::LayoutOrigin;
 use super::{advice, named};
 use crate::cli::map::arguments::GivenTypes;
 use crate::map::typed::{LayoutSource, check_sizes};
+use crate::program::operation::Programs;
 use crate::text::escape;
 use anyhow::{Context, bail};
 use bpf_inherit::{AccessMode, Map, MapType, Startup};
@@ -21,6 +22,8 @@ pub struct Target {
     pub layout: Layout,
     /// Where the layout comes from.
     pub origin: LayoutOrigin,
+    /// The programs that change its values.
+    pub programs: Programs,
 }
 
 impl Target {
@@ -72,7 +75,7 @@ impl Target {
         if map.info().map_type.is_per_cpu() {
             map.cpus().context(label.clone())?;
         }
-        Ok(Target { map, label, layout, origin })
+        Ok(Target { map, label, layout, origin, programs: Programs::default() })
     }
 
     /// The field of a value that an argument such as `.a.b` names; without one, the whole value.

@@ -1,0 +1,102 @@
+//! Changes that are not possible without losing what others write, and those that are not permitted.
+
+use super::*;
+
+/// A command on a map that is created for it.
+fn with(lab: &Lab, map: &str, script: &str) -> Command {
+    lab.exec(["--create", map, "--", "sh", "-c", script])
+}
+
+/// The line of `--verbose` for a change that may lose what others write.
+fn lossy(cause: &str) -> String {
+    format!("bpf-map: m: read, changed and written back, not atomically: {cause}\n")
+}
+
+#[test]
+fn add_that_may_lose_counts_says_why_or_is_refused() {
+    let lab = Lab::new();
+    let field = "the field is not inside of an aligned word of 4 or 8 bytes of the value";
+    for (map, key, path, cause) in [
+        ("m=hash,key=u32,value=u8,entries=1", "1", ".", field),
+        ("m=hash,key=u32,value=packed struct{a: u64, b: u16},entries=1", "1", ".b", field),
+        ("m=hash,key=u32,value=packed struct{a: u8, b: u64, c: u32},entries=1", "1", ".b", field),
+        ("m=hash,key=u32,value=u128,entries=1", "1", ".", field),
+        (
+            "m=lpm_trie,key=lpm{ip4},value=u64,entries=1",
+            "10.0.0.0/8",
+            ".",
+            "programs do not change the values of an lpm_trie in place",
+        ),
+        (
+            "m=hash,key=u32,value=u64,entries=1,flags=RDONLY_PROG",
+            "1",
+            ".",
+            "programs may not read and write the map (RDONLY_PROG or WRONLY_PROG)",
+        ),
+        (
+            "m=hash,key=hex[456],value=u64,entries=1",
+            &format!("hex:{}", "01".repeat(456)),
+            ".",
+            "the map has keys of more than 448 bytes",
+        ),
+    ] {
+        let add = format!("bpf-map add --create --verbose m {key} {path} 5");
+        let want = Run { status: 0, stdout: "5\n".into(), stderr: lossy(cause) };
+        assert_eq!(run(&mut with(&lab, map, &add)), want, "{map}");
+        let refused = format!("bpf-map: m: add: not possible atomically: {cause}");
+        let add = format!("bpf-map add --create --atomic m {key} {path} 5");
+        fails(&mut with(&lab, map, &add), 2, &refused);
+    }
+}
+
+#[test]
+fn add_without_cap_bpf_works_and_says_so() {
+    let lab = Lab::new();
+    for (map, is_atomic) in [
+        ("m=hash,key=u32,value=u64,entries=1", false),
+        ("m=percpu_array,value=u64,entries=1", false),
+        ("m=array,value=u64,entries=1,flags=MMAPABLE", true),
+    ] {
+        let script = |options: &str| {
+            let add = format!("{} add --create {options} m 0 5", lab.reachable("bpf-map"));
+            let words = ["--create", map, "--"];
+            lab.exec(words.into_iter().chain(NOBODY).chain(["sh", "-c", &add]))
+        };
+        let stderr = match is_atomic {
+            true => "bpf-map: m: changed in memory, atomically\n".into(),
+            false => lossy("CAP_BPF is needed"),
+        };
+        let want = Run { status: 0, stdout: "5\n".into(), stderr };
+        assert_eq!(run(&mut script("--verbose")), want, "{map}");
+        match is_atomic {
+            true => assert_eq!(stdout_of(&mut script("--atomic")), "5\n"),
+            false => fails(
+                &mut script("--atomic"),
+                2,
+                "bpf-map: m: add: not possible atomically: CAP_BPF is needed",
+            ),
+        }
+    }
+}
+
+#[test]
+fn value_of_a_cpu_that_is_out_of_reach_is_written_back() {
+    let lab = lab();
+    let cpu = usable_cpus()[0].to_string();
+    // As if a cpuset excluded the CPU, which is online.
+    let trace = lab.path("trace");
+    let strace = ["strace", "-f", "-e", "signal=none", "-e", "trace=sched_setaffinity", "-e"];
+    let inject = ["inject=sched_setaffinity:error=EINVAL", "-o", trace.to_str().expect("UTF-8")];
+    let label = pin("cpu_hash");
+    let add = |option: &str| {
+        let words = ["add", "--cpu", &cpu, option, &label, "0", ".hits", "5"];
+        wrapped(&[&strace[..], &inject].concat(), &lab.map(words))
+    };
+    let cause = format!("this process may not run on CPU {cpu}: invalid argument");
+    let refused = format!("bpf-map: {label}: add: not possible atomically: {cause}");
+    fails(&mut add("--atomic"), 2, &refused);
+    let stderr =
+        format!("bpf-map: {label}: read, changed and written back, not atomically: {cause}\n");
+    let want = Run { status: 0, stdout: "5\n".into(), stderr };
+    assert_eq!(run(&mut add("--verbose")), want);
+}
