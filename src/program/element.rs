@@ -3,6 +3,7 @@
 
 use super::assembler::Register::{self, *};
 use super::assembler::{Assembler, If, Label, Op, Width};
+use std::ops::Range;
 
 /// BPF_FUNC_map_lookup_elem, _spin_lock, _spin_unlock and _map_lookup_percpu_elem.
 const LOOKUP: i32 = 1;
@@ -12,6 +13,8 @@ const LOOKUP_PER_CPU: i32 = 195;
 
 /// The longest key: the stack has 512 bytes.
 pub const MAX_KEY: usize = 448;
+/// The longest context that instructions can address.
+pub const MAX_CONTEXT: usize = 32_760;
 /// How often a program tries to exchange a word before it gives up: a loop that the verifier has to follow
 /// is refused without CAP_PERFMON.
 pub const TRIES: usize = 8;
@@ -63,7 +66,7 @@ impl Elements {
     /// to R5 are lost.
     pub fn find(&self, asm: &mut Assembler, key: usize, missing: Label) {
         let stack = -(self.key_size.next_multiple_of(8) as i16);
-        for (at, width) in pieces(self.key_size) {
+        for (at, width) in pieces(0..self.key_size) {
             asm.load(width, R2, R6, (key + at) as i16);
             asm.store(width, R10, stack + at as i16, R2);
         }
@@ -101,12 +104,14 @@ pub fn end(asm: &mut Assembler, status: Register) {
     asm.exit();
 }
 
-/// The widest aligned pieces of `size` bytes: where they begin.
-pub fn pieces(size: usize) -> impl Iterator<Item = (usize, Width)> {
-    let mut at = 0;
+/// The widest aligned pieces of some bytes: where they begin.
+pub fn pieces(bytes: Range<usize>) -> impl Iterator<Item = (usize, Width)> {
+    let mut at = bytes.start;
     std::iter::from_fn(move || {
         let widths = [Width::Eight, Width::Four, Width::Two, Width::One];
-        let width = widths.into_iter().find(|width| width.bytes() <= size - at)?;
+        let fits =
+            |width: &Width| at.is_multiple_of(width.bytes()) && at + width.bytes() <= bytes.end;
+        let width = widths.into_iter().find(fits)?;
         at += width.bytes();
         Some((at - width.bytes(), width))
     })

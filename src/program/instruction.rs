@@ -72,6 +72,10 @@ pub enum If {
 /// An atomic operation on a word of 4 or 8 bytes in memory, which returns the old word.
 #[derive(Clone, Copy, Debug)]
 pub enum Atomic {
+    /// `old & register`; the register becomes the old word.
+    And = 0x51,
+    /// The register, which becomes the old word.
+    Exchange = 0xe1,
     /// The register, if the old word is R0; R0 becomes the old word.
     CompareExchange = 0xf1,
 }

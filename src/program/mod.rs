@@ -15,6 +15,7 @@ mod object;
 pub mod operation;
 mod printer;
 mod programs;
+pub mod take;
 pub mod word;
 
 use crate::object_type::PROGRAM_TYPES;

@@ -5,6 +5,7 @@ use super::add::Addend;
 use super::assembler::{Code, TooLong};
 use super::element::{Elements, MAX_KEY, Outcome};
 use super::load::{self, LoadError};
+use super::take::Take;
 use bpf_inherit::affinity::PinnedThread;
 use bpf_inherit::cpus::is_online;
 use bpf_inherit::program::run;
@@ -55,18 +56,21 @@ pub enum NotAtomic {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
     Add(Addend),
+    Take(Take),
 }
 
 impl Operation {
     fn name(&self) -> &'static str {
         match self {
             Operation::Add(_) => "add",
+            Operation::Take(_) => "take",
         }
     }
 
     fn generate(&self, elements: &Elements) -> Result<Code, TooLong> {
         match self {
             Operation::Add(addend) => addend.generate(elements),
+            Operation::Take(take) => take.generate(elements),
         }
     }
 }
@@ -115,6 +119,17 @@ impl Processor {
             Ok(_) => Ok(Processor::Pinned(number)),
             Err(_) if is_online(number) == Some(false) => Ok(Processor::Offline(number)),
             Err(errno) => Err(NotAtomic::Cpu { number, errno }),
+        }
+    }
+
+    /// Moves this thread to where the program is to run, until the result is dropped.
+    pub fn enter(self) -> Result<Option<PinnedThread>, NotAtomic> {
+        match self {
+            Processor::Pinned(number) => match PinnedThread::new(number) {
+                Ok(pinned) => Ok(Some(pinned)),
+                Err(errno) => Err(NotAtomic::Cpu { number, errno }),
+            },
+            Processor::Any | Processor::Offline(_) => Ok(None),
         }
     }
 
@@ -169,15 +184,8 @@ impl Program {
         Err(refused)
     }
 
-    /// Runs the program; `context` is what it reads and writes.
-    pub fn run(&self, processor: Processor, context: &mut [u8]) -> Result<Outcome, NotAtomic> {
-        let _pinned = match processor {
-            Processor::Pinned(number) => {
-                let pinned = PinnedThread::new(number);
-                Some(pinned.map_err(|errno| NotAtomic::Cpu { number, errno })?)
-            }
-            Processor::Any | Processor::Offline(_) => None,
-        };
+    /// Runs the program, after [`Processor::enter`]; `context` is what it reads and writes.
+    pub fn run(&self, context: &mut [u8]) -> Result<Outcome, NotAtomic> {
         loop {
             match Outcome::new(run(self.0.as_fd(), context).map_err(NotAtomic::Run)?) {
                 // Others kept the program from exchanging a word.

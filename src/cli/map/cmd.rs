@@ -30,6 +30,7 @@ mod put;
 mod send;
 mod set;
 mod show;
+mod take;
 mod unpin;
 mod watch;
 
@@ -50,6 +51,7 @@ pub enum Invocation<'a> {
     Get(get::Args<'a>),
     Set(set::Args<'a>),
     Add(add::Args<'a>),
+    Take(take::Args<'a>),
     Del(del::Args<'a>),
     Clear(clear::Args<'a>),
     Count(count::Args<'a>),
@@ -86,6 +88,7 @@ impl Invocation<'_> {
             Invocation::Get(args) => get::run(args, session),
             Invocation::Set(args) => set::run(args, session),
             Invocation::Add(args) => add::run(args, session),
+            Invocation::Take(args) => take::run(args, session),
             Invocation::Del(args) => del::run(args, session),
             Invocation::Clear(args) => clear::run(args, session),
             Invocation::Count(args) => count::run(args, session),
@@ -158,7 +161,7 @@ impl Subcommand {
 
 /// In the order of the manual page.
 #[rustfmt::skip]
-static SUBCOMMANDS: [Subcommand; 30] = [
+static SUBCOMMANDS: [Subcommand; 31] = [
     Subcommand::new("list", "List what is inherited, or all maps",
         list::arguments, |m| Ok(Invocation::List(list::Args::new(m)))).prints_many(),
     Subcommand::new("show", "Print the properties of a map, a program or a link",
@@ -169,6 +172,8 @@ static SUBCOMMANDS: [Subcommand; 30] = [
         set::arguments, |m| set::Args::new(m).map(Invocation::Set)),
     Subcommand::new("add", "Add to a number, and print it",
         add::arguments, |m| add::Args::new(m).map(Invocation::Add)),
+    Subcommand::new("take", "Print values, and reset their numbers to zero",
+        take::arguments, |m| take::Args::new(m).map(Invocation::Take)).prints_many(),
     Subcommand::new("del", "Delete the elements of keys",
         del::arguments, |m| del::Args::new(m).map(Invocation::Del)),
     Subcommand::new("clear", "Delete all elements",

@@ -100,3 +100,98 @@ fn value_of_a_cpu_that_is_out_of_reach_is_written_back() {
     let want = Run { status: 0, stdout: "5\n".into(), stderr };
     assert_eq!(run(&mut add("--verbose")), want);
 }
+
+#[test]
+fn take_that_would_lose_counts_is_refused() {
+    let lab = Lab::new();
+    let loses = "not possible without losing changes of others";
+    let word = "the number is not inside of an aligned word of 4 or 8 bytes of the value";
+    for (map, options, cause) in [
+        ("m=hash,key=u32,value=u16,entries=1", "", format!("value: {word}")),
+        ("m=hash,key=u32,value=struct{a: u64, b: u128},entries=1", "", format!("b: {word}")),
+        (
+            "m=lpm_trie,key=lpm{ip4},value=u64,entries=1",
+            "",
+            format!("{loses}: programs do not change the values of an lpm_trie in place"),
+        ),
+        (
+            "m=hash,key=u32,value=u64,entries=1,flags=RDONLY_PROG",
+            "",
+            format!(
+                "{loses}: programs may not read and write the map (RDONLY_PROG or WRONLY_PROG)"
+            ),
+        ),
+        ("m=hash,key=u32,value=char[8],entries=1", "", "no number to reset in char[8]".into()),
+        (
+            "m=hash,key=u32,value=u64,entries=1",
+            "--top 1 value",
+            "--top: the numbers of other entries would be lost: use --sort".into(),
+        ),
+        (
+            "m=hash,key=u32,value=u64,entries=1",
+            "--prometheus",
+            "--prometheus: its counters must not be reset: use dump".into(),
+        ),
+    ] {
+        let label = if options.is_empty() { "m: " } else { "" };
+        let line = format!("bpf-map: {label}take: {cause}");
+        fails(&mut with(&lab, map, &format!("bpf-map take m {options}")), 2, &line);
+    }
+    let mut queue = with(&lab, "m=queue,value=u64,entries=1", "bpf-map take m");
+    let run = run(&mut queue);
+    assert_eq!((run.status, run.stdout.as_str()), (2, ""), "{}", run.stderr);
+    assert!(run.stderr.starts_with("bpf-map: m: take: "), "{}", run.stderr);
+}
+
+#[test]
+fn take_without_cap_bpf_needs_mapped_memory() {
+    let lab = Lab::new();
+    let take = |map: &'static str| {
+        let script = format!(
+            "bpf-map set m 0 5; exec {} {} take m",
+            NOBODY.join(" "),
+            lab.reachable("bpf-map")
+        );
+        lab.exec(["--create", map, "--", "sh", "-c", &script])
+    };
+    let line = "bpf-map: m: take: not possible without losing changes of others: CAP_BPF is needed";
+    fails(&mut take("m=array,value=u64,entries=1"), 2, line);
+    assert_eq!(stdout_of(&mut take("m=array,value=u64,entries=1,flags=MMAPABLE")), "0\t5\n");
+}
+
+#[test]
+fn frozen_map_and_read_only_fd_are_not_written_by_programs() {
+    let lab = lab();
+    let map = pin("hash");
+    stdout_of(&mut lab.map(["set", &map, "0", ".hits", "5"]));
+    let why = |what: &str| format!("operation not permitted (the {what})");
+    for words in [&["take", "hash"][..], &["add", "hash", "0", ".hits", "1"]] {
+        let inherited = ["-r", "--pin", &map, "--", "bpf-map"];
+        let line = format!("bpf-map: hash: {}: {}", words[0], why("descriptor is read-only"));
+        fails(&mut lab.exec([&inherited, words].concat()), 2, &line);
+    }
+    bpftool(&["map", "freeze", "pinned", &map]);
+    for words in [&["take", &map][..], &["add", &map, "0", ".hits", "1"]] {
+        let line = format!("bpf-map: {map}: {}: {}", words[0], why("map is frozen"));
+        fails(&mut lab.map(words), 2, &line);
+    }
+    assert_eq!(read(&lab, "hash", ".hits"), 5);
+}
+
+#[test]
+fn take_is_refused_if_one_cpu_is_out_of_reach() {
+    let lab = lab();
+    let map = pin("cpu_array");
+    stdout_of(&mut lab.map(["set", "--all-cpus", &map, "0", ".hits", "5"]));
+    let before = stdout_of(&mut lab.map(["get", "--per-cpu", &map, "0"]));
+    let cpu = usable_cpus()[0];
+    let (trace, take) = (lab.path("trace"), lab.map(["take", &map]));
+    let strace = ["strace", "-f", "-e", "signal=none", "-e", "trace=sched_setaffinity", "-e"];
+    let inject = ["inject=sched_setaffinity:error=EINVAL", "-o", trace.to_str().expect("UTF-8")];
+    let line = format!(
+        "bpf-map: {map}: take: not possible without losing changes of others: this process may not \
+         run on CPU {cpu}: invalid argument"
+    );
+    fails(&mut wrapped(&[&strace[..], &inject].concat(), &take), 2, &line);
+    assert_eq!(stdout_of(&mut lab.map(["get", "--per-cpu", &map, "0"])), before);
+}

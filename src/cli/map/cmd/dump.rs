@@ -1,10 +1,10 @@
 //! `bpf-map dump`: all elements, in the map's order or sorted, in one of several formats.
 
-mod dumped;
-mod format;
+pub mod dumped;
+pub mod format;
 mod metrics;
-mod order;
-mod shown;
+pub mod order;
+pub mod shown;
 
 use crate::cli::map::arguments::{self, GivenTypes, MapArguments, ReadCpus};
 use crate::cli::map::fields::{self, Fields};
@@ -32,13 +32,18 @@ pub fn arguments(command: Command) -> Command {
             ),
             arguments::per_cpu("Of a per-CPU map, show every CPU's value instead of the sum"),
             arguments::cpu("Of a per-CPU map, show this CPU's value"),
-            Arg::new("output")
-                .short('o')
-                .long("output")
-                .value_name("FILE")
-                .help("Write to this file, and replace it only after all entries have been read")
-                .value_parser(value_parser!(OsString)),
+            output_file(),
         ])
+}
+
+/// `--output FILE`.
+pub fn output_file() -> Arg {
+    Arg::new("output")
+        .short('o')
+        .long("output")
+        .value_name("FILE")
+        .help("Write to this file, and replace it only after all entries have been read")
+        .value_parser(value_parser!(OsString))
 }
 
 #[derive(Debug, PartialEq)]

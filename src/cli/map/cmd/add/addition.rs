@@ -104,8 +104,9 @@ impl<'t> Addition<'t> {
         };
         let argument = processor.argument();
         let mut context = Addend::context(argument, key, amount, self.amount.is_negative());
+        let _pinned = processor.enter().map_err(failed)?;
         loop {
-            let outcome = program.run(processor, &mut context).map_err(failed)?;
+            let outcome = program.run(&mut context).map_err(failed)?;
             addend.place.word.store(Addend::word(&context), &mut value);
             match outcome {
                 Outcome::Done if self.prints_sum => return self.sum(key),

@@ -45,6 +45,11 @@ impl Dumped {
         Ok(Dumped { target, printed, values, writable })
     }
 
+    /// A map whose entries were read by other means.
+    pub fn of_entries(target: Rc<Target>, printed: Type, values: ShownValues) -> Dumped {
+        Dumped { target, printed, values, writable: None }
+    }
+
     fn walk(&self) -> anyhow::Result<Walk<'_>> {
         Walk::new(&self.target, OPERATION, self.writable.as_ref())
     }

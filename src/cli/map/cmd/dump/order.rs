@@ -34,7 +34,8 @@ pub struct OrderArguments<'a> {
     option: &'static str,
     field: &'a str,
     descending: bool,
-    limit: Option<usize>,
+    /// How many elements are printed, if not all.
+    pub limit: Option<usize>,
 }
 
 impl<'a> OrderArguments<'a> {
@@ -97,7 +98,7 @@ impl<'t> Order<'t> {
     }
 
     /// Sorts, and drops elements past the limit.
-    fn arrange(&self, values: &ShownValues, kept: &mut Sorted) {
+    pub fn arrange(&self, values: &ShownValues, kept: &mut Sorted) {
         let mut order: Vec<usize> = (0..kept.len()).collect();
         order.sort_unstable_by(|&a, &b| self.compare(values, kept.element(a), kept.element(b)));
         if let Some(limit) = self.limit.filter(|limit| *limit < order.len()) {
@@ -165,10 +166,16 @@ pub struct Sorted {
 }
 
 impl Sorted {
-    fn push(&mut self, key: &[u8], value: &[u8]) {
+    /// Appends an element, which has no place in the order yet.
+    pub fn push(&mut self, key: &[u8], value: &[u8]) {
         (self.key_len, self.element_len) = (key.len(), key.len() + value.len());
         self.bytes.extend_from_slice(key);
         self.bytes.extend_from_slice(value);
+    }
+
+    /// Gives all elements the order in which they were appended.
+    pub fn keep_order(&mut self) {
+        self.order = (0..self.len()).collect();
     }
 
     fn len(&self) -> usize {
