@@ -3,6 +3,7 @@
 
 pub mod add;
 mod assembler;
+pub mod count;
 pub mod element;
 pub mod entries;
 mod instruction;
@@ -42,6 +43,8 @@ pub enum ProgramError {
     Load(#[from] LoadError),
     #[error("create iterator: {}", describe(*.0))]
     Create(Errno),
+    #[error("run program: {}", describe(*.0))]
+    Run(Errno),
 }
 
 /// Links that keep iterators over all maps and all programs.

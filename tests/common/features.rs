@@ -27,6 +27,8 @@ pub enum Feature {
     Arena,
     /// Maps of type cgrp_storage (Linux 6.2).
     CgroupStorage,
+    /// The kernel's counter of entries, `bpf_map_sum_elem_count` (Linux 6.6).
+    EntryCounter,
     /// SYSCALL programs that take a spin lock (Linux 6.2).
     LockInSyscallProgram,
     /// More than one possible CPU, so that values can differ or be missing; the virtual machine has
@@ -76,6 +78,10 @@ impl Feature {
                 let words = [&ROOT_OF_A_USER_NAMESPACE[1..], &["true"]].concat();
                 let made = Command::new(ROOT_OF_A_USER_NAMESPACE[0]).args(words).output();
                 made.expect("setpriv").status.success()
+            }
+            Feature::EntryCounter => {
+                let symbols = std::fs::read_to_string("/proc/kallsyms").expect("symbols");
+                symbols.contains(" bpf_map_sum_elem_count")
             }
             Feature::LockInSyscallProgram => {
                 let (object, maps) = (fixture("writers.bpf.o"), format!("{BPFFS}/probed"));

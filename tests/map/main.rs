@@ -7,6 +7,7 @@ mod atomic;
 mod batch;
 mod bpffs;
 mod completion;
+mod counts;
 mod create;
 mod dump;
 mod expose;

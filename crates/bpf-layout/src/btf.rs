@@ -71,7 +71,7 @@ pub(super) const MAGIC: u16 = 0xeb9f;
 pub(super) const LAYOUT_TAG: &str = "layout:";
 const HEADER: usize = 24;
 /// Bytes of the part that all types have: name_off, info, size or type.
-const COMMON: usize = 12;
+pub(super) const COMMON: usize = 12;
 
 /// An indexed BTF blob. The index contains offsets only; types are decoded on access.
 pub struct Btf<'a> {
@@ -100,7 +100,7 @@ pub(super) struct RawType<'a> {
     pub(super) tail: &'a [u8],
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     let word = bytes.get(at..)?.first_chunk::<4>()?;
     Some(u32::from_ne_bytes(*word))
 }
@@ -120,7 +120,7 @@ pub(super) fn entries<const N: usize>(tail: &[u8]) -> impl Iterator<Item = [u32;
 }
 
 /// Returns the number of bytes after the common part of a type; None if the kind is unknown.
-fn tail_len(kind: u8, vlen: usize) -> Option<usize> {
+pub(super) fn tail_len(kind: u8, vlen: usize) -> Option<usize> {
     Some(match kind {
         kind::INT | kind::VAR | kind::DECL_TAG => 4,
         kind::ARRAY => 12,

@@ -30,6 +30,7 @@ mod complete;
 mod core;
 mod difference;
 mod enumeration;
+mod function_id;
 mod kernel_bytes;
 mod limits;
 mod lpm;

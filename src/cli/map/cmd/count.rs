@@ -1,10 +1,16 @@
-//! `bpf-map count`: the number of elements.
+//! `bpf-map count`: the number of elements, by the kernel's counter if it has one.
 
 use crate::cli::map::arguments::{self, MapArguments};
 use crate::cli::map::session::Session;
+use crate::cli::map::target::Target;
 use crate::cli::map::target::walk::Walk;
-use bpf_inherit::AccessMode;
+use crate::program::count::count_entries;
+use bpf_inherit::{AccessMode, fd};
 use clap::{ArgMatches, Command};
+use std::os::fd::AsFd;
+
+/// Maps with room for no more elements are walked: to find the kernel's counter takes as long.
+const MAX_WALKED: u32 = 4096;
 
 pub fn arguments(command: Command) -> Command {
     arguments::map(command)
@@ -25,15 +31,32 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
     let target = session.open(&args.map, AccessMode::ReadOnly)?;
     target.walked_key("count")?;
     target.check_slots_readable("count")?;
-    let info = target.map.info();
-    let mut count = u64::from(info.max_entries);
-    if !info.map_type.is_filled() {
-        count = 0;
-        let mut walk = Walk::new(&target, "count", None)?.keys_only();
-        while let Some(chunk) = walk.next()? {
-            count += chunk.len() as u64;
-        }
-    }
+    let count = match ask_kernel(&target) {
+        Some(count) => count,
+        None => count_each(&target)?,
+    };
     session.out.data.extend_from_slice(format!("{count}\n").as_bytes());
     Ok(0)
+}
+
+/// The number by the kernel's counter, if that is possible, and faster.
+fn ask_kernel(target: &Target) -> Option<u64> {
+    let map = &target.map;
+    let is_readable = fd::access_mode(map.as_fd()) != Ok(AccessMode::WriteOnly);
+    let is_large = map.info().max_entries > MAX_WALKED;
+    (is_readable && is_large).then(|| count_entries(map).ok().flatten()).flatten()
+}
+
+/// Goes through all elements.
+fn count_each(target: &Target) -> anyhow::Result<u64> {
+    let info = target.map.info();
+    if info.map_type.is_filled() {
+        return Ok(info.max_entries.into());
+    }
+    let mut count = 0;
+    let mut walk = Walk::new(target, "count", None)?.keys_only();
+    while let Some(chunk) = walk.next()? {
+        count += chunk.len() as u64;
+    }
+    Ok(count)
 }
