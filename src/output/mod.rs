@@ -90,6 +90,9 @@ pub struct MapRow {
     pub key_size: u32,
     pub value_size: u32,
     pub max_entries: u32,
+    /// The number of entries, if they were to be counted; null if the kernel does not count them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entries: Option<Option<u64>>,
     /// The access mode of the file descriptor: `rw`, `r` or `w`.
     pub access: Option<&'static str>,
     #[serde(serialize_with = "document::optional_text")]
@@ -130,6 +133,7 @@ impl MapRow {
             key_size: info.key_size,
             value_size: info.value_size,
             max_entries: info.max_entries,
+            entries: None,
             access: Some(access.name()),
             layout: layout.0,
             layout_source: layout.1,

@@ -4,6 +4,7 @@
 //! See <https://prometheus.io/docs/instrumenting/exposition_formats/>, version 0.0.4.
 //! All samples of a metric must be consecutive, so all entries are walked once per metric.
 
+pub mod entries;
 mod labels;
 pub mod names;
 mod numbers;

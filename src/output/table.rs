@@ -4,14 +4,14 @@ use super::{MapRow, ObjectRow, Row, Whole};
 use crate::map::typed::LayoutSource;
 use crate::text::escape;
 
-const COLUMNS: usize = 12;
+const COLUMNS: usize = 13;
 const HEADER: [&str; COLUMNS] = [
-    "INDEX", "NAME", "FD", "ID", "TYPE", "KEY", "VALUE", "ENTRIES", "ACCESS", "FLAGS", "PINS",
+    "INDEX", "NAME", "FD", "ID", "TYPE", "KEY", "VALUE", "MAX", "USED", "ACCESS", "FLAGS", "PINS",
     "LAYOUT",
 ];
 /// Whether a column is aligned to the right, as columns of numbers are.
 const RIGHT: [bool; COLUMNS] =
-    [true, false, true, true, false, true, true, true, false, false, false, false];
+    [true, false, true, true, false, true, true, true, true, false, false, false, false];
 /// The characters of a layout that are printed. JSON has the whole layout.
 const MAX_LAYOUT: usize = 60;
 
@@ -62,8 +62,10 @@ fn object(row: &ObjectRow) -> [String; 5] {
 fn maps(rows: &[&MapRow]) -> String {
     let listed = rows.iter().any(|row| row.whole.is_some());
     let inherited = rows.iter().any(|row| row.index.is_some());
+    let counted = rows.iter().any(|row| row.entries.is_some());
     let shown = |column: &&str| match *column {
         "INDEX" | "FD" | "ACCESS" => inherited,
+        "USED" => counted,
         "FLAGS" | "PINS" => listed,
         _ => true,
     };
@@ -132,6 +134,7 @@ fn cells(row: &MapRow) -> [String; COLUMNS] {
         row.key_size.to_string(),
         row.value_size.to_string(),
         row.max_entries.to_string(),
+        row.entries.flatten().map_or("-".into(), |entries| entries.to_string()),
         row.access.unwrap_or("-").into(),
         or_dash(flags),
         or_dash(pins),

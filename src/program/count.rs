@@ -6,7 +6,7 @@ use super::assembler::{Assembler, Code, TooLong, Width};
 use super::kernel::{self, Unmade, Unsupported};
 use super::{ProgramError, load};
 use bpf_inherit::program::run;
-use bpf_inherit::{Map, MapType};
+use bpf_inherit::{AccessMode, Map, MapType};
 use bpf_layout::Btf;
 use std::os::fd::AsFd;
 
@@ -14,12 +14,23 @@ use std::os::fd::AsFd;
 /// returns 0.
 const FUNCTION: &str = "bpf_map_sum_elem_count";
 
+/// Maps with room for no more entries are walked: to find the kernel's counter takes as long.
+const MAX_WALKED: u32 = 4096;
+
+/// The number of entries of `map` by the kernel's counter, if that is possible, and faster than a
+/// walk. Not for write-only file descriptors, which do not permit a walk either.
+pub fn ask_kernel(map: &Map) -> Option<u64> {
+    let is_readable = map.access_mode() != Ok(AccessMode::WriteOnly);
+    let is_large = map.info().max_entries > MAX_WALKED;
+    (is_readable && is_large).then(|| count_entries(map).ok().flatten()).flatten()
+}
+
 /// The number of entries of `map`, in constant time; None for a type whose entries the kernel does not
 /// count.
 ///
 /// # Errors
 /// Without CAP_BPF, and from kernels without [`FUNCTION`].
-pub fn count_entries(map: &Map) -> Result<Option<u64>, ProgramError> {
+fn count_entries(map: &Map) -> Result<Option<u64>, ProgramError> {
     if !MapType::COUNTED.contains(&map.info().map_type) {
         return Ok(None);
     }

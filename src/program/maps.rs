@@ -7,6 +7,7 @@ use super::object::{Buffered, buffered};
 use super::printer::Printer;
 use bpf_inherit::MapType;
 use bpf_layout::Btf;
+use std::collections::HashMap;
 
 /// The function of the kernel that the program is attached to.
 const FUNCTION: &str = "bpf_iter_bpf_map";
@@ -15,6 +16,17 @@ const HEADER: &[u8] = b"    id name                current    maximum  users\n";
 /// The program for the kernel with this BTF, and the id of [`FUNCTION`] in it. Before Linux 6.6 there are no counts.
 pub fn program(btf: &Btf) -> Result<(u32, Code), Unmade> {
     Ok((kernel::function(btf, FUNCTION)?, generate(&MapOffsets::of(btf)?)?))
+}
+
+/// The counts in what the program prints, by the ids of the maps.
+pub fn counts(text: &str) -> HashMap<u32, u64> {
+    let count = |line: &str| {
+        // The kernel accepts no spaces in names.
+        let mut words = line.split_whitespace();
+        let id = words.next()?.parse().ok()?;
+        Some((id, words.nth(1)?.parse().ok()?))
+    };
+    text.lines().filter_map(count).collect()
 }
 
 /// The members that are read: offset and size.
@@ -92,6 +104,15 @@ fn row(out: &mut Printer, offsets: &MapOffsets, has_count: bool) {
 mod tests {
     use super::*;
     use crate::program::assembler::Instruction;
+
+    #[test]
+    fn counts_are_those_of_maps_that_have_them() {
+        let text = "    id name                current    maximum  users\n     \
+                    7 flows                   12       1024      3\n    \
+                    12 -                        -          4      1\n  \
+                    1234 a_long_name.1            0          9      1\n";
+        assert_eq!(counts(text), HashMap::from([(7, 12), (1234, 0)]));
+    }
 
     #[test]
     fn kernel_without_the_counter_is_not_asked_for_it() {

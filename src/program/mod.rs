@@ -20,12 +20,14 @@ pub mod take;
 pub mod word;
 
 use crate::object_type::PROGRAM_TYPES;
-use bpf_inherit::program::create_iterator;
+use bpf_inherit::program::{create_iterator, open_iterator};
 use bpf_inherit::{Errno, Map, describe};
 use bpf_layout::{Btf, BtfError};
 use entries::{Entries, Unprintable};
 use kernel::Unmade;
 use load::LoadError;
+use std::collections::HashMap;
+use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 
 /// A generated program is not there.
@@ -43,6 +45,8 @@ pub enum ProgramError {
     Load(#[from] LoadError),
     #[error("create iterator: {}", describe(*.0))]
     Create(Errno),
+    #[error("read iterator: {0}")]
+    Read(std::io::Error),
     #[error("run program: {}", describe(*.0))]
     Run(Errno),
 }
@@ -66,6 +70,17 @@ pub fn list_objects() -> Result<ObjectLists, ProgramError> {
         maps: iterate("list_maps", maps::program(&btf)?)?,
         programs: iterate("list_programs", programs::program(&btf, &PROGRAM_TYPES)?)?,
     })
+}
+
+/// The numbers of entries of all maps that the kernel counts, by the id of the map.
+pub fn count_all() -> Result<HashMap<u32, u64>, ProgramError> {
+    let blob = kernel::read_btf().map_err(ProgramError::NoBtf)?;
+    let (function, code) = maps::program(&Btf::parse(&blob)?)?;
+    let program = load::load_iterator(function, "count_maps", code)?;
+    let link = create_iterator(program.as_fd(), None).map_err(ProgramError::Create)?;
+    let walk = open_iterator(link.as_fd()).map_err(ProgramError::Create)?;
+    let text = std::io::read_to_string(File::from(walk)).map_err(ProgramError::Read)?;
+    Ok(maps::counts(&text))
 }
 
 /// Makes an iterator that prints the entries of `map`, whose layout is that of `entries`: its link.

@@ -401,8 +401,8 @@ fn dry_run_prints_the_plan_and_runs_nothing() {
     let dry = stdout_of(&mut lab.exec([&words[..], &["--dry-run"], &run_it[..]].concat()));
     let width = id.to_string().len().max(2);
     let table = format!(
-        "INDEX  NAME   FD  {:>width$}  TYPE   KEY  VALUE  ENTRIES  ACCESS  LAYOUT\n    \
-         0  hits  100  {id:>width$}  array    4      8        4  r       -\n",
+        "INDEX  NAME   FD  {:>width$}  TYPE   KEY  VALUE  MAX  ACCESS  LAYOUT\n    \
+         0  hits  100  {id:>width$}  array    4      8    4  r       -\n",
         "ID"
     );
     assert_eq!(dry, table);

@@ -3,6 +3,7 @@
 use crate::common::features::Feature;
 use crate::common::*;
 use crate::needs;
+use serde_json::Value;
 
 /// Maps that are larger than those which are walked in any case, with 300 entries. A map of maps needs
 /// another map, and an LPM trie has no counter.
@@ -81,4 +82,77 @@ fn count_of_a_small_map_walks() {
     let pin = lab.hash("small");
     let counted = walks(&lab, &["bpf-map", "count", pin.to_str().expect("UTF-8")]);
     assert_eq!(counted, ("1\n".into(), true));
+}
+
+#[test]
+fn list_and_show_have_the_counts() {
+    needs!(Feature::EntryCounter);
+    let lab = lab();
+    lab.array("array", 4);
+    let json = stdout_of(&mut lab.map(["list", "--all", "--json"]));
+    let rows: Vec<Value> = serde_json::from_str(&json).expect("JSON");
+    let pinned = |name: &str| {
+        let pins = serde_json::json!([format!("{BPFFS}/{name}")]);
+        rows.iter().find(|row| row["pins"] == pins).expect("a row")
+    };
+    let table = stdout_of(&mut lab.map(["list", "--all"]));
+    assert!(table.lines().next().is_some_and(|head| head.contains("MAX  USED  ")), "{table}");
+    for (name, _) in MAPS {
+        let known = if name == "trie" { Value::Null } else { 300.into() };
+        assert_eq!(pinned(name)["entries"], known, "{name}");
+        assert_eq!(pinned(name)["max_entries"], 10_000, "{name}");
+        let used = if name == "trie" { "-" } else { "300" };
+        let line = table.lines().find(|line| line.contains(&format!("{BPFFS}/{name} ")));
+        let words: Vec<&str> = line.expect("a line").split_whitespace().collect();
+        assert_eq!(words[5..7], ["10000", used], "{name}: {words:?}");
+        let show = stdout_of(&mut lab.map(["show", &format!("{BPFFS}/{name}")]));
+        assert!(show.contains("max_entries: 10000\n"), "{show}");
+        assert!(show.contains("entries: 300 (3 %)\n"), "{show}");
+    }
+    assert_eq!(pinned("array")["entries"], Value::Null);
+    // The list of inherited maps has them, too.
+    let lru = format!("{BPFFS}/lru");
+    let inherited = stdout_of(&mut lab.exec(["--pin", &lru, "--", "bpf-map", "list"]));
+    let words: Vec<&str> = inherited.lines().nth(1).expect("a row").split_whitespace().collect();
+    assert_eq!(words[7..9], ["10000", "300"], "{inherited}");
+}
+
+#[test]
+fn list_prints_metrics_of_entries() {
+    needs!(Feature::EntryCounter);
+    let lab = lab();
+    let metrics = stdout_of(&mut lab.map(["list", "--all", "--prometheus"]));
+    for help in [
+        "# HELP bpf_map_entries Entries of the map.\n# TYPE bpf_map_entries gauge\n",
+        "# HELP bpf_map_max_entries Entries that the map has room for.\n\
+         # TYPE bpf_map_max_entries gauge\n",
+    ] {
+        assert_eq!(metrics.matches(help).count(), 1, "{metrics}");
+    }
+    for (name, map) in MAPS {
+        let kind = map.split(',').next().expect("a type");
+        let pin = format!("{BPFFS}/{name}");
+        let id = map_id(pin.as_ref());
+        let labels = format!("{{id=\"{id}\",name=\"{name}\",type=\"{kind}\",pin=\"{pin}\"}}");
+        let entries = format!("\nbpf_map_entries{labels} 300\n");
+        assert_eq!(metrics.contains(&entries), name != "trie", "{entries}{metrics}");
+        let max = format!("\nbpf_map_max_entries{labels} 10000\n");
+        assert!(metrics.contains(&max), "{max}{metrics}");
+    }
+    fails_with_usage(&lab);
+}
+
+fn fails_with_usage(lab: &Lab) {
+    let run = run(&mut lab.map(["list", "--json", "--prometheus"]));
+    assert_eq!((run.status, run.stdout.as_str()), (2, ""), "{}", run.stderr);
+}
+
+#[test]
+fn list_without_privileges_has_no_counts() {
+    let lab = lab();
+    let (map, pin) = (lab.reachable("bpf-map"), format!("{BPFFS}/lru"));
+    let mut list = lab.exec(["--pin", &pin, "--"]);
+    list.args(NOBODY).args([&map, "list", "--json"]);
+    let rows: Value = serde_json::from_str(&stdout_of(&mut list)).expect("JSON");
+    assert_eq!((&rows[0]["entries"], &rows[0]["max_entries"]), (&Value::Null, &10_000.into()));
 }

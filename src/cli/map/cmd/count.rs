@@ -4,13 +4,9 @@ use crate::cli::map::arguments::{self, MapArguments};
 use crate::cli::map::session::Session;
 use crate::cli::map::target::Target;
 use crate::cli::map::target::walk::Walk;
-use crate::program::count::count_entries;
-use bpf_inherit::{AccessMode, fd};
+use crate::program::count::ask_kernel;
+use bpf_inherit::AccessMode;
 use clap::{ArgMatches, Command};
-use std::os::fd::AsFd;
-
-/// Maps with room for no more elements are walked: to find the kernel's counter takes as long.
-const MAX_WALKED: u32 = 4096;
 
 pub fn arguments(command: Command) -> Command {
     arguments::map(command)
@@ -31,20 +27,12 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
     let target = session.open(&args.map, AccessMode::ReadOnly)?;
     target.walked_key("count")?;
     target.check_slots_readable("count")?;
-    let count = match ask_kernel(&target) {
+    let count = match ask_kernel(&target.map) {
         Some(count) => count,
         None => count_each(&target)?,
     };
     session.out.data.extend_from_slice(format!("{count}\n").as_bytes());
     Ok(0)
-}
-
-/// The number by the kernel's counter, if that is possible, and faster.
-fn ask_kernel(target: &Target) -> Option<u64> {
-    let map = &target.map;
-    let is_readable = fd::access_mode(map.as_fd()) != Ok(AccessMode::WriteOnly);
-    let is_large = map.info().max_entries > MAX_WALKED;
-    (is_readable && is_large).then(|| count_entries(map).ok().flatten()).flatten()
 }
 
 /// Goes through all elements.

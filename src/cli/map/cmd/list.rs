@@ -6,20 +6,22 @@ use crate::cli::map::output::{warn, warn_if_incomplete};
 use crate::cli::map::session::Session;
 use crate::map::flags;
 use crate::map::typed::{LayoutSource, Layouts};
+use crate::output::prometheus::entries;
 use crate::output::{self, MapRow, Row, Whole};
+use crate::program::count_all;
 use crate::source::id;
 use crate::source::inherited;
 use crate::text::escape;
 use anyhow::bail;
 use bpf_inherit::AccessMode;
-use bpf_inherit::Errno;
 use bpf_inherit::bpf::MapInfo;
 use bpf_inherit::describe;
 use bpf_inherit::environ::Scope;
 use bpf_inherit::inherited::Inherited;
 use bpf_inherit::object::Info;
+use bpf_inherit::{Errno, MapType};
 use clap::{ArgMatches, Command};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -30,6 +32,8 @@ pub fn arguments(command: Command) -> Command {
             "List every map that may be seen, whatever the environment declares",
         ),
         arguments::flag("json", "Print JSON"),
+        arguments::flag("prometheus", "Print the numbers of entries of maps as metrics")
+            .conflicts_with("json"),
     ])
 }
 
@@ -37,15 +41,17 @@ pub fn arguments(command: Command) -> Command {
 pub struct Args {
     all: bool,
     json: bool,
+    prometheus: bool,
 }
 
 impl Args {
     pub fn new(matches: &ArgMatches) -> Args {
-        Args { all: matches.get_flag("all"), json: matches.get_flag("json") }
+        let flag = |name| matches.get_flag(name);
+        Args { all: flag("all"), json: flag("json"), prometheus: flag("prometheus") }
     }
 }
 
-pub fn run(Args { all, json }: Args, session: &mut Session) -> anyhow::Result<u8> {
+pub fn run(Args { all, json, prometheus }: Args, session: &mut Session) -> anyhow::Result<u8> {
     let Session { startup, bpffs, out, .. } = session;
     let inherited = inherited::open(startup)?;
     for warning in &inherited.warnings {
@@ -66,7 +72,7 @@ pub fn run(Args { all, json }: Args, session: &mut Session) -> anyhow::Result<u8
         out.report(format_args!("list: nothing to list: {reason} (--all lists every map)"))?;
     }
     let mut status = 0;
-    if all || json {
+    if all || json || prometheus {
         let (pinned, missing) = pins::by_id(bpffs);
         status = warn_if_incomplete(&missing);
         if all {
@@ -81,12 +87,29 @@ pub fn run(Args { all, json }: Args, session: &mut Session) -> anyhow::Result<u8
         // The table of inherited maps does without what takes a walk.
         rows.iter_mut().for_each(|row| row.whole = None);
     }
+    count(&mut rows);
+    if prometheus {
+        entries::metrics(&rows, &mut out.data);
+        return Ok(status);
+    }
     let rows: Vec<Row> = rows.into_iter().map(Row::Map).chain(others).collect();
     match json {
         true => out.data.extend(output::document::json(&rows)),
         false => out.data.extend(output::table::list(&rows).as_bytes()),
     }
     Ok(status)
+}
+
+/// Adds the numbers of entries that the kernel counts, if it may be asked.
+fn count(rows: &mut [MapRow]) {
+    let is_counted = |row: &MapRow| MapType::COUNTED.iter().any(|known| known.name() == row.kind);
+    let counts = match rows.iter().any(is_counted) {
+        true => count_all().unwrap_or_default(),
+        false => HashMap::new(),
+    };
+    for row in rows {
+        row.entries = Some(counts.get(&row.id).copied());
+    }
 }
 
 /// Adds a row for every other map, by rising id. If the kernel refuses to list maps, that is an

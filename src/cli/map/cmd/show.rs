@@ -13,6 +13,7 @@ use crate::map::state::MapState;
 use crate::map::usage;
 use crate::output::Whole;
 use crate::output::show::{self, ShownMap};
+use crate::program::count::ask_kernel;
 use bpf_inherit::{AccessMode, ObjectKind, fd};
 use clap::{ArgMatches, Command};
 use std::os::fd::AsFd;
@@ -63,7 +64,10 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
             true => Some(target.cpus()?.numbers().len()),
             false => None,
         },
-        used: usage::count_used(map).map_err(|error| fail("count", error.into()))?,
+        used: match ask_kernel(map) {
+            Some(count) => Some(count),
+            None => usage::count_used(map).map_err(|error| fail("count", error.into()))?,
+        },
     };
     match args.json {
         true => out.data.extend(show::json(&shown)),
