@@ -11,6 +11,7 @@ mod bpffs;
 mod cli;
 mod error;
 mod foreign;
+mod glob;
 mod handoff;
 mod map;
 mod name;

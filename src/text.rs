@@ -6,3 +6,9 @@ pub use bpf_layout::text::{escape, is_unsafe, quote};
 pub fn count(number: usize, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
+
+/// Untrusted bytes in double quotes, with every byte escaped that could end the quotation or the
+/// line.
+pub fn quoted(bytes: &[u8]) -> String {
+    format!("\"{}\"", escape(bytes).replace('"', "\\\""))
+}

@@ -6,7 +6,7 @@ use super::peer::Peer;
 use super::policy::{Permissions, Policy};
 use super::quota::Charge;
 use super::reply::{Packet, PendingReply};
-use super::request::{Refusal, verb};
+use super::request::verb;
 use super::service::Service;
 use super::wait::Wait;
 use crate::wire::agent::{Operation, PacketError, Request, Status, number_of};
@@ -16,8 +16,6 @@ use nix::sys::socket::{Shutdown, shutdown};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-/// Requests that are discarded when a connection ends: more than fit into a socket's buffer.
-const MAX_QUEUED: usize = 4096;
 /// Fewer bytes than any packet takes of a socket's buffer. When the kernel reports that it is about
 /// to free a packet, one byte of it still counts (sock_wfree of net/core/sock.c).
 const LEAST_UNREAD: usize = 64;
@@ -44,7 +42,7 @@ pub struct PeerConnection {
     lingers: bool,
     /// The next step needs room in flight, or a child that receives a PUT.
     pub is_starved: bool,
-    _charge: Charge,
+    charge: Charge,
 }
 
 /// How a step ended.
@@ -95,7 +93,7 @@ impl PeerConnection {
             is_closing: false,
             lingers: false,
             is_starved: false,
-            _charge: charge,
+            charge,
         }
     }
 
@@ -160,7 +158,7 @@ impl PeerConnection {
             PendingReply::Wait(mut wait) => {
                 let found = wait.found(&shared.service.store);
                 self.reply = Some(match found {
-                    Some(names) => PendingReply::Records { names, sent: 0 },
+                    Some(names) => PendingReply::Records { names },
                     None => PendingReply::Wait(wait),
                 });
                 if self.wait().is_some() { Turn::Idle } else { Turn::Again }
@@ -228,9 +226,9 @@ impl PeerConnection {
             self.is_closing = true;
             return Turn::Again;
         };
-        if let Err(refusal) = shared.service.check_attached(&self.peer, &operation) {
+        if let Err(error) = shared.service.check_attached(&self.peer, &operation) {
             self.is_closing = true;
-            return self.refuse(shared, verb(&operation), refusal);
+            return self.refuse(shared, verb(&operation), error);
         }
         if !shared.foreign.can_receive(self.peer.uid) {
             return Turn::Starved;
@@ -280,13 +278,13 @@ impl PeerConnection {
         let is_version = matches!(why, PacketError::Version(_));
         let status = if is_version { Status::Version } else { Status::Malformed };
         let error = RequestError::new(status, why.to_string());
-        self.refuse(shared, "request", Refusal { object: String::new(), error });
+        self.refuse(shared, "request", error);
         None
     }
 
-    fn refuse(&mut self, shared: &mut Shared, operation: &str, refusal: Refusal) -> Turn {
+    fn refuse(&mut self, shared: &mut Shared, operation: &str, error: RequestError) -> Turn {
         let socket = self.socket.as_fd();
-        let reply = shared.service.refuse(&self.peer, socket, operation, refusal);
+        let reply = shared.service.refuse(&self.peer, socket, operation, error);
         self.reply = Some(PendingReply::Whole(reply));
         Turn::Again
     }
@@ -319,10 +317,10 @@ impl PeerConnection {
         let Packet { reply: packet, fds, lines, next } =
             match service.packet(&self.peer, &reply, until) {
                 Ok(packet) => packet,
-                Err((operation, refusal)) => return self.refuse(shared, operation, refusal),
+                Err(error) => return self.refuse(shared, reply.operation(), error),
             };
         let Some(packet) = packet else {
-            self.reply = reply.advance(next);
+            self.reply = next;
             return Turn::Again;
         };
         let count = fds.len();
@@ -339,7 +337,7 @@ impl PeerConnection {
                 for line in lines {
                     service.log.granted(&self.peer, line);
                 }
-                self.reply = reply.advance(next);
+                self.reply = next;
                 Turn::Again
             }
             Err(Errno::EAGAIN) => {
@@ -387,36 +385,18 @@ impl PeerConnection {
         self.unread.is_empty()
     }
 
-    /// Drops the connection. Requests without fds that are queued are received, because the client
-    /// would otherwise get ECONNRESET before the replies. Others are left to a child.
-    pub fn close(self, foreign: &mut ForeignFds, buffer: &mut [u8]) {
+    /// Drops the connection. Requests that are queued are discarded, because the client would
+    /// otherwise get ECONNRESET before the replies; those with fds of other users are left to a
+    /// child.
+    pub fn close(self, foreign: &mut ForeignFds) {
+        // No more can arrive.
         let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Read);
-        let is_trusted = self.peer.is_trusted;
-        if is_trusted {
-            // A packet has credentials then, even an empty one; the end of the connection has none.
-            let _ = peer::pass_credentials(self.as_fd());
-        }
-        for _ in 0..MAX_QUEUED {
-            let is_received = match (is_trusted, self.passes_rights) {
-                (true, _) => {
-                    scm::receive(self.as_fd(), buffer).is_ok_and(|r| r.credentials.is_some())
-                }
-                (false, true) => {
-                    let peeked = scm::peek_payload(self.as_fd(), &mut buffer[..1]);
-                    peeked.is_ok_and(|peeked| peeked.length > 0 && !peeked.control_truncated)
-                        && scm::receive_at_most(self.as_fd(), &mut [], 0).is_ok()
-                }
-                (false, false) => {
-                    let received = scm::receive_at_most(self.as_fd(), &mut buffer[..1], 0);
-                    received.is_ok_and(|received| received.length > 0)
-                }
-            };
-            if !is_received {
-                break;
-            }
-        }
-        if !is_trusted && self.passes_rights && self.has_queued() {
-            foreign.discard(self);
+        while scm::peek_payload(self.as_fd(), &mut [0]).is_ok_and(|peeked| {
+            peeked.length > 0 && (self.peer.is_trusted || !peeked.control_truncated)
+        }) && scm::discard(self.as_fd()).is_ok()
+        {}
+        if !self.peer.is_trusted && self.passes_rights && self.has_queued() {
+            foreign.discard(self.socket, self.charge);
         }
     }
 

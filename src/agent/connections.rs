@@ -98,7 +98,7 @@ impl Connections {
         let connection = PeerConnection::new(socket, peer, charge);
         if let Some(why) = refusal {
             service.report(&connection.peer, format_args!("connect: refused: {why}"));
-            return connection.close(foreign, &mut self.buffer);
+            return connection.close(foreign);
         }
         let key = self.free.pop().unwrap_or_else(|| {
             self.entries.push(None);
@@ -108,7 +108,7 @@ impl Connections {
             let cause = bpf_inherit::describe(errno);
             service.report(&connection.peer, format_args!("connect: {cause}"));
             self.free.push(key);
-            return connection.close(foreign, &mut self.buffer);
+            return connection.close(foreign);
         }
         let entry = Entry { connection, is_queued: false, is_hung_up: false, is_expired: false };
         self.entries[key] = Some(entry);
@@ -216,23 +216,16 @@ impl Connections {
             self.end(key, foreign);
             return false;
         }
-        let was_waiting = connection.is_waiting();
         let mut shared = Shared { service, foreign, buffer: &mut self.buffer, ends: self.ends };
         let turn = connection.step(key, &mut shared, until);
         connection.is_starved = turn == Turn::Starved;
-        let is_waiting = connection.is_waiting();
         // Requests sent before the peer hung up are carried out, but the agent does not wait for
         // anything on its behalf.
-        let is_over = turn == Turn::Over || entry.is_hung_up && is_waiting;
-        let mut is_queued = turn == Turn::Again;
-        if !is_over && is_waiting && !was_waiting {
-            // Reports the state of the connection again, perhaps that the peer hung up before.
-            is_queued |= self.epoll.modify(&entry.connection, &mut event_of(key)).is_err();
-        }
+        let is_over = turn == Turn::Over || entry.is_hung_up && entry.connection.is_waiting();
         if is_over {
             self.end(key, foreign);
         }
-        is_queued && !is_over
+        turn == Turn::Again && !is_over
     }
 
     /// Ends a connection.
@@ -243,7 +236,7 @@ impl Connections {
             let _ = self.epoll.delete(&entry.connection);
             if let Some(entry) = self.entries[key].take() {
                 // A step that is still queued finds nothing.
-                entry.connection.close(foreign, &mut self.buffer);
+                entry.connection.close(foreign);
                 self.free.push(key);
             }
         }
@@ -318,7 +311,7 @@ impl Connections {
     /// Drops all connections, except those whose fds the end of the process drops.
     pub fn close(&mut self, foreign: &mut ForeignFds) {
         for entry in self.entries.drain(..).flatten() {
-            entry.connection.close(foreign, &mut self.buffer);
+            entry.connection.close(foreign);
         }
     }
 }

@@ -4,11 +4,11 @@
 //! A child begins with copies of all fds of the agent. Until it has closed them, the agent starts no
 //! further child and drops no connection, so that no child closes the last copy of one.
 
-use super::connection::PeerConnection;
+use super::quota::Charge;
 use bpf_inherit::Errno;
 use bpf_inherit::untrusted::{Attached, Child, Event, hold, receive};
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -25,14 +25,13 @@ const BATCH_INTERVAL: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 enum Work {
     /// To receive a PUT of the user for the connection with this key, which is reported once.
-    Put {
-        uid: u32,
-        key: Option<usize>,
-    },
+    Put { uid: u32, key: Option<usize> },
     /// To hold discarded connections while the agent closes its copies.
-    Hold(Vec<PeerConnection>),
-    Ended,
+    Hold(Vec<Discarded>),
 }
+
+/// A connection that is to be dropped, and its charge.
+type Discarded = (OwnedFd, Charge);
 
 /// A child process.
 struct Running {
@@ -48,7 +47,7 @@ pub struct ForeignFds {
     /// The data of epoll events of children.
     token: u64,
     children: Vec<Running>,
-    discarded: Vec<PeerConnection>,
+    discarded: Vec<Discarded>,
     next_batch: Instant,
 }
 
@@ -58,9 +57,9 @@ impl ForeignFds {
         ForeignFds { epoll, token, children, discarded, next_batch: Instant::now() }
     }
 
-    /// Drops a connection to which fds may be queued, later. Its charges stay until then.
-    pub fn discard(&mut self, connection: PeerConnection) {
-        self.discarded.push(connection);
+    /// Drops a connection to which fds may be queued, later. The charge stays until then.
+    pub fn discard(&mut self, connection: OwnedFd, charge: Charge) {
+        self.discarded.push((connection, charge));
     }
 
     /// Whether so many connections are to be dropped that no more should be accepted.
@@ -76,7 +75,7 @@ impl ForeignFds {
     pub fn can_receive(&self, uid: u32) -> bool {
         let puts = self.children.iter().filter_map(|running| match running.work {
             Work::Put { uid, .. } => Some(uid),
-            Work::Hold(_) | Work::Ended => None,
+            Work::Hold(_) => None,
         });
         let users: Vec<u32> = puts.collect();
         !self.is_starting() && users.len() < MAX_PUTS && !users.contains(&uid)
@@ -112,7 +111,7 @@ impl ForeignFds {
         if holding >= MAX_HOLDING {
             return;
         }
-        let fds: Vec<BorrowedFd> = self.discarded.iter().map(AsFd::as_fd).collect();
+        let fds: Vec<BorrowedFd> = self.discarded.iter().map(|(fd, _)| fd.as_fd()).collect();
         // If no process can be started, there is another attempt with the next batch.
         if let Ok(child) = hold(&fds) {
             let batch = std::mem::take(&mut self.discarded);
@@ -124,7 +123,7 @@ impl ForeignFds {
     /// whether another PUT may be received now.
     pub fn examine(&mut self) -> (Vec<(usize, Attached)>, bool) {
         let (mut received, mut is_freed) = (Vec::new(), false);
-        for running in &mut self.children {
+        self.children.retain_mut(|running| {
             // Before the last reports are read.
             let has_ended = running.child.has_ended();
             while let Some(event) = running.child.event() {
@@ -145,7 +144,7 @@ impl ForeignFds {
                 }
             }
             if !has_ended {
-                continue;
+                return true;
             }
             for fd in running.child.fds() {
                 let _ = self.epoll.delete(fd);
@@ -157,11 +156,9 @@ impl ForeignFds {
                     received.extend(key.take().map(failed));
                 }
                 Work::Hold(batch) => self.discarded.append(batch),
-                Work::Ended => {}
             }
-            running.work = Work::Ended;
-        }
-        self.children.retain(|running| !matches!(running.work, Work::Ended));
+            false
+        });
         (received, is_freed)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::peer::Peer;
 use super::quota::{Charge, Quota};
-use crate::text::{count, escape};
+use crate::text::count;
 use nix::fcntl::{OFlag, open};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{Mode, SFlag, fstat};
@@ -35,12 +35,6 @@ pub struct Log {
     begun: Instant,
     /// Lines that were omitted, by user.
     omitted: BTreeMap<u32, usize>,
-}
-
-/// Untrusted bytes in double quotes, with every byte escaped that could end the quotation or the
-/// line.
-pub fn quoted(bytes: &[u8]) -> String {
-    format!("\"{}\"", escape(bytes).replace('"', "\\\""))
 }
 
 impl Log {

@@ -8,8 +8,6 @@ mod about;
 mod connection;
 mod connections;
 mod foreign_fd;
-mod glob;
-pub mod keep;
 pub mod listener;
 pub mod log;
 mod manager;
@@ -74,15 +72,22 @@ impl Limits {
     }
 }
 
-/// Why a request is refused, as its reply reports it.
+/// Why a request is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestError {
     pub status: Status,
+    /// As the reply reports it.
     pub reason: String,
+    /// The name that is refused, for the log.
+    pub name: Option<Vec<u8>>,
 }
 
 impl RequestError {
     pub fn new(status: Status, reason: impl Into<String>) -> RequestError {
-        RequestError { status, reason: reason.into() }
+        RequestError { status, reason: reason.into(), name: None }
+    }
+
+    pub fn of(self, name: &[u8]) -> RequestError {
+        RequestError { name: Some(name.to_vec()), ..self }
     }
 }

@@ -1,7 +1,7 @@
 //! The peer of a connection: the user that connected, and the rules that apply to it.
 
-use super::log::quoted;
 use super::policy::{Granted, Policy, Rule};
+use crate::text::quoted;
 use bpf_inherit::{Result, peer, process};
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};

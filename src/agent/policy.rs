@@ -1,8 +1,7 @@
 //! The policy: which peers may do what to which names. Pure.
 
-use super::glob::matches;
-use super::log::quoted;
-use crate::text::{escape, quote};
+use crate::glob::matches;
+use crate::text::{escape, quote, quoted};
 use crate::wire::agent::Access;
 use std::fmt;
 use std::rc::Rc;

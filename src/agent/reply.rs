@@ -2,15 +2,14 @@
 //! may be, and the time to make one is limited.
 
 use super::RequestError;
-use super::glob::matches;
-use super::log::quoted;
 use super::peer::Peer;
 use super::policy::Permissions;
-use super::request::{Grant, Refusal};
 use super::service::Service;
 use super::store::absent;
 use super::stored::Handout;
 use super::wait::Wait;
+use crate::glob::matches;
+use crate::text::quoted;
 use crate::wire::agent::{Access, Record, Reply, Status};
 use bpf_inherit::scm::MAX_FDS;
 use std::time::Instant;
@@ -21,18 +20,29 @@ const PACKET: usize = 32 << 10;
 /// What is yet to be sent to a client.
 #[derive(Debug)]
 pub enum PendingReply {
-    /// The visible names after this one, or all, that match; and those found since the last packet.
-    List { glob: Vec<u8>, layouts: bool, after: Option<Vec<u8>>, found: Vec<Record> },
-    /// Those of these names that have not been sent, with file descriptors.
-    Get { names: Vec<Vec<u8>>, wanted: Access, sent: usize },
+    /// The visible names that match.
+    List(List),
+    /// Fds of these names.
+    Get { names: Vec<Vec<u8>>, wanted: Access },
     /// Nothing, until it is checked whether the client may wait for the names.
     Check { wait: Wait, checked: usize },
     /// Nothing, until the wait is over.
     Wait(Wait),
-    /// Those of these names that have not been sent.
-    Records { names: Vec<Vec<u8>>, sent: usize },
+    /// The records of these names.
+    Records { names: Vec<Vec<u8>> },
     /// One packet.
     Whole(Reply),
+}
+
+/// The progress of a LIST.
+#[derive(Clone, Debug)]
+pub struct List {
+    pub glob: Vec<u8>,
+    pub layouts: bool,
+    /// The last name that was examined.
+    pub after: Option<Vec<u8>>,
+    /// Those found since the last packet.
+    pub found: Vec<Record>,
 }
 
 /// One packet of a reply, and the rest of the reply.
@@ -42,15 +52,8 @@ pub struct Packet<'a> {
     pub fds: Vec<Handout<'a>>,
     /// Lines for the log once the packet is sent.
     pub lines: Vec<String>,
-    /// For [`PendingReply::advance`].
-    pub next: Next,
-}
-
-/// The progress of a reply once a packet is sent.
-pub enum Next {
-    Searched { after: Vec<u8>, found: Vec<Record> },
-    Sent(usize),
-    End,
+    /// The rest of the reply once the packet is sent.
+    pub next: Option<PendingReply>,
 }
 
 impl PendingReply {
@@ -59,38 +62,25 @@ impl PendingReply {
         matches!(self, PendingReply::Get { .. })
     }
 
-    /// The rest of the reply once a packet is sent.
-    pub fn advance(self, next: Next) -> Option<PendingReply> {
-        match (self, next) {
-            (PendingReply::List { glob, layouts, .. }, Next::Searched { after, found }) => {
-                Some(PendingReply::List { glob, layouts, after: Some(after), found })
-            }
-            (PendingReply::Get { names, wanted, .. }, Next::Sent(sent)) => {
-                Some(PendingReply::Get { names, wanted, sent })
-            }
-            (PendingReply::Records { names, .. }, Next::Sent(sent)) => {
-                Some(PendingReply::Records { names, sent })
-            }
-            (PendingReply::Check { wait, .. }, Next::Sent(checked)) => {
-                Some(PendingReply::Check { wait, checked })
-            }
-            (PendingReply::Check { wait, .. }, Next::End) => Some(PendingReply::Wait(wait)),
-            _ => None,
-        }
+    /// The operation of a reply that can fail.
+    pub fn operation(&self) -> &'static str {
+        if self.has_fds() { "get" } else { "wait for" }
     }
 }
 
 impl<'a> Packet<'a> {
-    fn new(reply: Option<Reply>, next: Next) -> Packet<'a> {
+    fn new(reply: Option<Reply>, next: Option<PendingReply>) -> Packet<'a> {
         Packet { reply, fds: Vec::new(), lines: Vec::new(), next }
     }
 
-    /// Records of `names`, of which `sent` were sent before.
-    fn of_names(names: &[Vec<u8>], sent: usize, records: Vec<Record>) -> Packet<'a> {
-        let sent = sent + records.len();
-        let more = sent < names.len();
-        let next = if more { Next::Sent(sent) } else { Next::End };
-        Packet::new(Some(Reply::Records { records, more }), next)
+    /// Records of names, of which `rest` are to be sent by a reply that `next` makes.
+    fn of_names(
+        records: Vec<Record>,
+        rest: &[Vec<u8>],
+        next: impl FnOnce(Vec<Vec<u8>>) -> PendingReply,
+    ) -> Packet<'a> {
+        let next = (!rest.is_empty()).then(|| next(rest.to_vec()));
+        Packet::new(Some(Reply::Records { records, more: next.is_some() }), next)
     }
 }
 
@@ -102,69 +92,52 @@ impl Service {
         Some(self.store.look(name, stored, stored.access(access)))
     }
 
-    /// The next packet of a reply, which is begun before `until`. An error ends the reply, which
-    /// is to the operation named.
+    /// The next packet of a reply, which is begun before `until`. An error ends the reply.
     pub fn packet(
         &self,
         peer: &Peer,
         reply: &PendingReply,
         until: Instant,
-    ) -> Result<Packet<'_>, (&'static str, Refusal)> {
+    ) -> Result<Packet<'_>, RequestError> {
         match reply {
-            PendingReply::Whole(reply) => Ok(Packet::new(Some(reply.clone()), Next::End)),
-            PendingReply::List { glob, layouts, after, found } => {
-                Ok(self.list(peer, glob, *layouts, after.as_deref(), found.clone(), until))
-            }
-            PendingReply::Get { names, wanted, sent } => {
-                self.get(peer, names, *wanted, *sent, until).map_err(|refusal| ("get", refusal))
-            }
-            PendingReply::Check { wait, checked } => self
-                .check(peer, wait.names(), *checked, until)
-                .map_err(|refusal| ("wait for", refusal)),
-            PendingReply::Wait(_) => Ok(Packet::new(None, Next::End)),
-            PendingReply::Records { names, sent } => {
-                self.records(peer, names, *sent, until).map_err(|refusal| ("wait for", refusal))
-            }
+            PendingReply::Whole(reply) => Ok(Packet::new(Some(reply.clone()), None)),
+            PendingReply::List(list) => Ok(self.list(peer, list.clone(), until)),
+            PendingReply::Get { names, wanted } => self.get(peer, names, *wanted, until),
+            PendingReply::Check { wait, checked } => self.check(peer, wait, *checked, until),
+            // The connection makes no packet of it.
+            PendingReply::Wait(_) => Ok(Packet::new(None, None)),
+            PendingReply::Records { names } => self.records(peer, names, until),
         }
     }
 
     /// A packet is ended by the bytes of what `peer` may see, and by the end of the list: how many
     /// names are hidden makes no difference to the packets.
-    fn list(
-        &self,
-        peer: &Peer,
-        glob: &[u8],
-        layouts: bool,
-        after: Option<&[u8]>,
-        mut found: Vec<Record>,
-        until: Instant,
-    ) -> Packet<'_> {
-        let mut bytes: usize = found.iter().map(Record::encoded_len).sum();
+    fn list(&self, peer: &Peer, mut list: List, until: Instant) -> Packet<'_> {
+        let mut bytes: usize = list.found.iter().map(Record::encoded_len).sum();
         let mut last = None;
-        for (name, stored) in self.store.after(after) {
+        let after = list.after.take();
+        for (name, stored) in self.store.after(after.as_deref()) {
             let permissions = peer.granted(name).permissions;
-            let is_seen = permissions.has(Permissions::LIST) && matches(glob, name);
+            let is_seen = permissions.has(Permissions::LIST) && matches(&list.glob, name);
             let is_full = is_seen && bytes >= PACKET;
             if is_full || last.is_some() && Instant::now() >= until {
-                let after = last.or(after).unwrap_or_default().to_vec();
-                let (reply, found) = match is_full {
-                    true => (Some(Reply::Records { records: found, more: true }), Vec::new()),
-                    false => (None, found),
-                };
-                return Packet::new(reply, Next::Searched { after, found });
+                list.after = last.or(after.as_deref()).map(<[u8]>::to_vec);
+                let records = is_full.then(|| std::mem::take(&mut list.found));
+                let reply = records.map(|records| Reply::Records { records, more: true });
+                return Packet::new(reply, Some(PendingReply::List(list)));
             }
             if is_seen {
                 let access = stored.access(permissions.access());
                 let mut record = self.store.look(name, stored, access);
-                if !layouts {
+                if !list.layouts {
                     record.layout.clear();
                 }
                 bytes += record.encoded_len();
-                found.push(record);
+                list.found.push(record);
             }
             last = Some(name.as_slice());
         }
-        Packet::new(Some(Reply::Records { records: found, more: false }), Next::End)
+        Packet::new(Some(Reply::Records { records: list.found, more: false }), None)
     }
 
     /// Each name is decided here and nowhere else, and its file descriptor is open until the packet
@@ -174,67 +147,105 @@ impl Service {
         peer: &Peer,
         names: &[Vec<u8>],
         wanted: Access,
-        sent: usize,
         until: Instant,
-    ) -> Result<Packet<'_>, Refusal> {
+    ) -> Result<Packet<'_>, RequestError> {
         let (mut records, mut fds, mut lines) = (Vec::new(), Vec::new(), Vec::new());
         let mut bytes = 0;
         let room = self.in_flight.room(peer).min(MAX_FDS);
-        for name in names[sent..].iter().take(room) {
+        for name in names.iter().take(room) {
             let is_late = bytes > 0 && !peer.is_trusted && Instant::now() >= until;
             if bytes >= PACKET || is_late {
                 break;
             }
-            let Grant { record, fd, line } =
-                self.grant(peer, name, wanted).map_err(|error| Refusal::new(name, error))?;
+            let (record, fd, line) = self.grant(peer, name, wanted).map_err(|e| e.of(name))?;
             bytes += record.encoded_len();
             records.push(record);
             fds.push(fd);
             lines.extend(line);
         }
-        Ok(Packet { fds, lines, ..Packet::of_names(names, sent, records) })
+        let rest = &names[records.len()..];
+        let packet = Packet::of_names(records, rest, |names| PendingReply::Get { names, wanted });
+        Ok(Packet { fds, lines, ..packet })
     }
 
-    /// Whether `peer` may wait for these names.
+    /// Decides whether `peer` gets `name`: the record, an fd, and the line for the log, if granted
+    /// requests are logged.
+    fn grant(
+        &self,
+        peer: &Peer,
+        name: &[u8],
+        wanted: Access,
+    ) -> Result<(Record, Handout<'_>, Option<String>), RequestError> {
+        let granted = peer.granted(name);
+        let allowed = wanted.and(granted.permissions.access());
+        let refused = |reason: String| RequestError::new(Status::Refused, reason);
+        // A client without any permission on the name does not learn whether the name exists.
+        if allowed == Access::NONE {
+            let missing =
+                if wanted == Access::WRITE { Permissions::WRITE } else { Permissions::READ };
+            return Err(refused(granted.refusal(peer.uid, missing, name)));
+        }
+        let stored = self.store.get(name).ok_or_else(|| absent(name))?;
+        let access = stored.access(allowed);
+        if access == Access::NONE {
+            let (asked, bound) = (allowed.name(), stored.about.bound.name());
+            let kind = stored.about.kind.short_name();
+            let name = quoted(name);
+            return Err(refused(match kind {
+                "map" => format!("{name} was put with access {bound}, not {asked}"),
+                _ => format!(
+                    "{name} is a {kind}, which has no file descriptor with access {asked} alone"
+                ),
+            }));
+        }
+        let fd = self.store.hand_out(name, access)?;
+        let record = self.store.record(name, stored, access);
+        let line = self
+            .log
+            .logs_granted()
+            .then(|| format!("get {}: granted {} by {granted}", quoted(name), access.name()));
+        Ok((record, fd, line))
+    }
+
+    /// Whether `peer` may wait for these names, of which the first ones were `checked` before.
     fn check(
         &self,
         peer: &Peer,
-        names: &[Vec<u8>],
+        wait: &Wait,
         checked: usize,
         until: Instant,
-    ) -> Result<Packet<'_>, Refusal> {
-        for (at, name) in names.iter().enumerate().skip(checked) {
+    ) -> Result<Packet<'_>, RequestError> {
+        for (at, name) in wait.names().iter().enumerate().skip(checked) {
             if at > checked && Instant::now() >= until {
-                return Ok(Packet::new(None, Next::Sent(at)));
+                let next = PendingReply::Check { wait: wait.clone(), checked: at };
+                return Ok(Packet::new(None, Some(next)));
             }
-            let checked = self.demand(peer, name, Permissions::LIST);
-            checked.map_err(|error| Refusal::new(name, error))?;
+            self.demand(peer, name, Permissions::LIST)?;
         }
-        Ok(Packet::new(None, Next::End))
+        Ok(Packet::new(None, Some(PendingReply::Wait(wait.clone()))))
     }
 
     fn records(
         &self,
         peer: &Peer,
         names: &[Vec<u8>],
-        sent: usize,
         until: Instant,
-    ) -> Result<Packet<'_>, Refusal> {
+    ) -> Result<Packet<'_>, RequestError> {
         let (mut records, mut bytes) = (Vec::new(), 0);
-        for name in &names[sent..] {
+        for name in names {
             if bytes >= PACKET || bytes > 0 && Instant::now() >= until {
                 break;
             }
             // The rules may have changed since the request arrived.
             if !peer.granted(name).permissions.has(Permissions::LIST) {
                 let reason = format!("{}: not allowed any more", quoted(name));
-                return Err(Refusal::new(name, RequestError::new(Status::Refused, reason)));
+                return Err(RequestError::new(Status::Refused, reason).of(name));
             }
-            let record = self.record(peer, name);
-            let record = record.ok_or_else(|| Refusal::new(name, absent(name)))?;
+            let record = self.record(peer, name).ok_or_else(|| absent(name))?;
             bytes += record.encoded_len();
             records.push(record);
         }
-        Ok(Packet::of_names(names, sent, records))
+        let rest = &names[records.len()..];
+        Ok(Packet::of_names(records, rest, |names| PendingReply::Records { names }))
     }
 }

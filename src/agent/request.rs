@@ -1,16 +1,14 @@
 //! A request is decided: it is refused, carried out, or becomes a reply of several packets.
 
 use super::RequestError;
-use super::log::quoted;
 use super::peer::Peer;
 use super::policy::Permissions;
-use super::reply::PendingReply;
+use super::reply::{List, PendingReply};
 use super::service::Service;
 use super::store::{Incoming, absent};
-use super::stored::Handout;
 use super::wait::Wait;
-use crate::text::count;
-use crate::wire::agent::{Access, MAX_NAME, Operation, Record, Reply, Status};
+use crate::text::{count, quoted};
+use crate::wire::agent::{MAX_NAME, Operation, Record, Reply, Status};
 use bpf_inherit::describe;
 use bpf_inherit::object::Object;
 use bpf_inherit::untrusted::Attached;
@@ -18,26 +16,6 @@ use std::os::fd::BorrowedFd;
 
 /// Bytes of the longest glob that makes sense: a star before each byte of a name, and one after it.
 const MAX_GLOB: usize = 2 * MAX_NAME + 1;
-
-/// A request that is refused: the quoted name that it is about, after a space, and the reason.
-pub struct Refusal {
-    pub object: String,
-    pub error: RequestError,
-}
-
-impl Refusal {
-    pub fn new(name: &[u8], error: RequestError) -> Refusal {
-        Refusal { object: format!(" {}", quoted(name)), error }
-    }
-}
-
-/// A file descriptor for a client.
-pub struct Grant<'a> {
-    pub record: Record,
-    pub fd: Handout<'a>,
-    /// The line for the log once the file descriptor is sent, unless such lines are left out.
-    pub line: Option<String>,
-}
 
 impl Service {
     /// Decides a request. `attached` are the file descriptors that came with it.
@@ -56,11 +34,11 @@ impl Service {
     }
 
     /// Decides whether the file descriptor of a request is to be received at all.
-    pub fn check_attached(&self, peer: &Peer, operation: &Operation) -> Result<(), Refusal> {
+    pub fn check_attached(&self, peer: &Peer, operation: &Operation) -> Result<(), RequestError> {
         match operation {
-            Operation::Put { name, replace, .. } => self
-                .demand(peer, name, put_permissions(*replace))
-                .map_err(|error| Refusal::new(name, error)),
+            Operation::Put { name, replace, .. } => {
+                self.demand(peer, name, put_permissions(*replace))
+            }
             _ => Err(unexpected_fd()),
         }
     }
@@ -70,7 +48,7 @@ impl Service {
         peer: &Peer,
         operation: Operation,
         attached: Attached,
-    ) -> Result<PendingReply, Refusal> {
+    ) -> Result<PendingReply, RequestError> {
         if !matches!((&operation, &attached), (Operation::Put { .. }, _) | (_, Attached::None)) {
             return Err(unexpected_fd());
         }
@@ -78,17 +56,16 @@ impl Service {
             Operation::List { glob, .. } if glob.len() > MAX_GLOB => {
                 let length = count(glob.len(), "byte");
                 let reason = format!("a glob of {length}, longer than {MAX_GLOB}");
-                let error = RequestError::new(Status::Malformed, reason);
-                Err(Refusal { object: String::new(), error })
+                Err(RequestError::new(Status::Malformed, reason))
             }
             Operation::List { glob, layouts } => {
                 let glob = if glob.is_empty() { b"*".to_vec() } else { glob };
                 let line = format_args!("list {}: granted what it may see", quoted(&glob));
                 self.log.granted(peer, line);
-                Ok(PendingReply::List { glob, layouts, after: None, found: Vec::new() })
+                Ok(PendingReply::List(List { glob, layouts, after: None, found: Vec::new() }))
             }
             // Decided packet by packet, when a packet can be sent.
-            Operation::Get { names, wanted } => Ok(PendingReply::Get { names, wanted, sent: 0 }),
+            Operation::Get { names, wanted } => Ok(PendingReply::Get { names, wanted }),
             Operation::Wait { names, milliseconds } => {
                 Ok(PendingReply::Check { wait: Wait::new(names, milliseconds), checked: 0 })
             }
@@ -97,19 +74,16 @@ impl Service {
                 Ok(PendingReply::Check { wait, checked: 0 })
             }
             Operation::Info { name } => self.info(peer, &name),
-            Operation::Remove { ref name } => {
-                self.remove(peer, name).map_err(|error| Refusal::new(name, error))
+            Operation::Remove { ref name } => self.remove(peer, name).map_err(|e| e.of(name)),
+            Operation::Put { ref name, layout, replace } => {
+                self.put(peer, name, layout, replace, attached).map_err(|e| e.of(name))
             }
-            Operation::Put { ref name, layout, replace } => self
-                .put(peer, name, layout, replace, attached)
-                .map_err(|error| Refusal::new(name, error)),
         }
     }
 
-    fn info(&mut self, peer: &Peer, name: &[u8]) -> Result<PendingReply, Refusal> {
-        let refusal = |error| Refusal::new(name, error);
-        self.demand(peer, name, Permissions::LIST).map_err(refusal)?;
-        let record = self.record(peer, name).ok_or_else(|| absent(name)).map_err(refusal)?;
+    fn info(&mut self, peer: &Peer, name: &[u8]) -> Result<PendingReply, RequestError> {
+        self.demand(peer, name, Permissions::LIST)?;
+        let record = self.record(peer, name).ok_or_else(|| absent(name))?;
         self.log.granted(peer, format_args!("info {}: granted", quoted(name)));
         Ok(whole(vec![record]))
     }
@@ -145,44 +119,6 @@ impl Service {
         }
         Ok(whole(record))
     }
-
-    /// Decides whether `peer` gets `name`, and opens the file descriptor that it gets.
-    pub fn grant(
-        &self,
-        peer: &Peer,
-        name: &[u8],
-        wanted: Access,
-    ) -> Result<Grant<'_>, RequestError> {
-        let granted = peer.granted(name);
-        let allowed = wanted.and(granted.permissions.access());
-        let refused = |reason: String| RequestError::new(Status::Refused, reason);
-        // A client without any permission on the name does not learn whether the name exists.
-        if allowed == Access::NONE {
-            let missing =
-                if wanted == Access::WRITE { Permissions::WRITE } else { Permissions::READ };
-            return Err(refused(granted.refusal(peer.uid, missing, name)));
-        }
-        let stored = self.store.get(name).ok_or_else(|| absent(name))?;
-        let access = stored.access(allowed);
-        if access == Access::NONE {
-            let (asked, bound) = (allowed.name(), stored.about.bound.name());
-            let kind = stored.about.kind.short_name();
-            let name = quoted(name);
-            return Err(refused(match kind {
-                "map" => format!("{name} was put with access {bound}, not {asked}"),
-                _ => format!(
-                    "{name} is a {kind}, which has no file descriptor with access {asked} alone"
-                ),
-            }));
-        }
-        let fd = self.store.hand_out(name, access)?;
-        let record = self.store.record(name, stored, access);
-        let line = self
-            .log
-            .logs_granted()
-            .then(|| format!("get {}: granted {} by {granted}", quoted(name), access.name()));
-        Ok(Grant { record, fd, line })
-    }
 }
 
 fn put_permissions(replace: bool) -> Permissions {
@@ -193,9 +129,9 @@ fn whole(records: Vec<Record>) -> PendingReply {
     PendingReply::Whole(Reply::Records { records, more: false })
 }
 
-fn unexpected_fd() -> Refusal {
+fn unexpected_fd() -> RequestError {
     let reason = "this operation takes no file descriptor, and one was attached";
-    Refusal { object: String::new(), error: RequestError::new(Status::Malformed, reason) }
+    RequestError::new(Status::Malformed, reason)
 }
 
 /// The object of a PUT.

@@ -6,8 +6,8 @@ use super::log::Log;
 use super::peer::Peer;
 use super::policy::{Permissions, Policy};
 use super::quota::Quota;
-use super::request::Refusal;
 use super::store::Store;
+use crate::text::quoted;
 use crate::wire::agent::{Reply, Status};
 use std::fmt::Display;
 use std::os::fd::BorrowedFd;
@@ -41,7 +41,7 @@ impl Service {
             return Ok(());
         }
         let reason = granted.refusal(peer.uid, needed, name);
-        Err(RequestError::new(Status::Refused, reason))
+        Err(RequestError::new(Status::Refused, reason).of(name))
     }
 
     /// Logs a refusal, and returns the reply that reports it.
@@ -50,9 +50,11 @@ impl Service {
         peer: &Peer,
         socket: BorrowedFd,
         operation: &str,
-        Refusal { object, error }: Refusal,
+        error: RequestError,
     ) -> Reply {
-        let message = format!("{operation}{object}: refused: {}", error.reason);
+        let name = error.name.as_ref().map(|name| format!(" {}", quoted(name)));
+        let (name, reason) = (name.unwrap_or_default(), &error.reason);
+        let message = format!("{operation}{name}: refused: {reason}");
         self.log.about(peer, || peer.describe(socket), message);
         error.into()
     }

@@ -2,18 +2,17 @@
 
 use super::RequestError;
 use super::about::About;
-use super::keep::Keeper;
-use super::log::quoted;
 use super::peer::Peer;
 use super::policy::Policy;
 use super::quota::Quota;
-use super::state::{Change, New, Saved};
+use super::state::{Change, New, Saved, StateDir};
 use super::stored::{Handout, Stored, by_id, canonical_layout, trouble};
 use crate::error::Cause;
+use crate::text::quoted;
 use crate::wire::agent::{Access, Record, State, Status};
-use bpf_inherit::MapType;
 use bpf_inherit::fd;
 use bpf_inherit::object::Object;
+use bpf_inherit::{AccessMode, MapType};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::os::fd::AsFd;
@@ -41,21 +40,17 @@ pub struct Incoming<'a> {
 #[derive(Debug)]
 pub struct Store {
     objects: BTreeMap<Vec<u8>, Stored>,
-    keeper: Keeper,
+    /// Where pins keep the objects when the agent ends; None to hold them in memory only.
+    state: Option<StateDir>,
     names: Quota,
     layouts: Quota,
 }
 
 impl Store {
     /// An empty store for `limit` names, of which an eighth is reserved for trusted users.
-    pub fn new(keeper: Keeper, limit: usize) -> Store {
+    pub fn new(state: Option<StateDir>, limit: usize) -> Store {
         let quota = |limit| Quota::new(limit - limit / 8, limit / 8);
-        Store {
-            objects: BTreeMap::new(),
-            keeper,
-            names: quota(limit),
-            layouts: quota(LAYOUT_BYTES),
-        }
+        Store { objects: BTreeMap::new(), state, names: quota(limit), layouts: quota(LAYOUT_BYTES) }
     }
 
     /// Restores the objects that an earlier agent stored. Returns a warning for each that changed.
@@ -64,7 +59,7 @@ impl Store {
         for Saved { name, about, layout, object } in saved {
             let lost = match object {
                 Some(_) => (State::Gone, 0),
-                None => self.keeper.look(&name, &about),
+                None => self.find(&name, &about),
             };
             let uid = Some(about.uid).filter(|uid| !policy.is_trusted(*uid));
             let charges =
@@ -98,7 +93,7 @@ impl Store {
         let old = self.objects.get(name).map(|stored| &stored.about);
         let object = stored.object.as_ref().map(AsFd::as_fd);
         let new = object.map(|object| New { about: &stored.about, layout: &stored.layout, object });
-        self.keeper.apply(&Change { name, old, new }).map_err(failed)?;
+        self.apply(&Change { name, old, new })?;
         self.objects.insert(name.to_vec(), stored);
         Ok(true)
     }
@@ -135,7 +130,7 @@ impl Store {
                 && old.layout == layout;
             // A client that got no reply repeats its put. An object that is not kept any more as it
             // was stored is stored again.
-            let is_kept = || self.keeper.look(name, &old.about).0 == self.keeper.state();
+            let is_kept = || self.find(name, &old.about).0 == self.intact();
             if is_same && old.object.is_some() && is_kept() {
                 return Ok(None);
             }
@@ -163,18 +158,41 @@ impl Store {
         Ok(Some(Stored { about, layout, object, lost, charges }))
     }
 
-    /// Forgets a name.
+    fn apply(&self, change: &Change) -> Result<(), RequestError> {
+        self.state.as_ref().map_or(Ok(()), |state| state.apply(change)).map_err(failed)
+    }
+
+    /// How an object is kept as long as nothing else changes its pin.
+    fn intact(&self) -> State {
+        if self.state.is_some() { State::Pinned } else { State::Memory }
+    }
+
+    /// How an object is kept, and the id of the object that its pin refers to now, or 0.
+    fn find(&self, name: &[u8], about: &About) -> (State, u32) {
+        let Some(state) = &self.state else { return (State::Memory, 0) };
+        // If the directory was unmounted or replaced, its pins are removed when the agent ends.
+        if !state.is_reachable() {
+            return (State::Gone, 0);
+        }
+        // The pin of a link can be opened for reading and writing only.
+        match state.open_pin(name, about.kind, AccessMode::ReadWrite) {
+            Ok(object) if Saved::is(&object, about) => (State::Pinned, object.id()),
+            Ok(object) => (State::Changed, object.id()),
+            Err(_) => (State::Gone, 0),
+        }
+    }
+
+    /// Removes a name.
     pub fn remove(&mut self, name: &[u8]) -> Result<(), RequestError> {
         let stored = self.objects.get(name).ok_or_else(|| absent(name))?;
-        let change = Change { name, old: Some(&stored.about), new: None };
-        self.keeper.apply(&change).map_err(failed)?;
+        self.apply(&Change { name, old: Some(&stored.about), new: None })?;
         self.objects.remove(name);
         Ok(())
     }
 
     /// The record of an object, for a peer that gets it with `access`, without a look at its pin.
     pub fn record(&self, name: &[u8], stored: &Stored, access: Access) -> Record {
-        stored.record(name, access, (self.keeper.state(), 0))
+        stored.record(name, access, (self.intact(), 0))
     }
 
     /// The record of an object, for a peer that could get it with `access`: if it can be handed
@@ -182,7 +200,7 @@ impl Store {
     pub fn look(&self, name: &[u8], stored: &Stored, access: Access) -> Record {
         let can = access != Access::NONE && self.hand_out(name, access).is_ok();
         let access = if can { access } else { Access::NONE };
-        stored.record(name, access, self.keeper.look(name, &stored.about))
+        stored.record(name, access, self.find(name, &stored.about))
     }
 
     /// A descriptor of an object with this access, which is within its bound.
@@ -193,16 +211,16 @@ impl Store {
             return Ok(Handout::Held(object.as_fd()));
         }
         let access = mode.mode();
-        let pinned = self.keeper.reopen(name, stored.about.kind, access);
-        let pinned = pinned.and_then(Result::ok).filter(|o| Saved::is(o, &stored.about));
-        match (pinned, &self.keeper) {
-            (Some(object), _) => Ok(Handout::Opened(object.into())),
-            (None, Keeper::Pins(_)) => {
-                let lost = trouble(name, &stored.about, self.keeper.look(name, &stored.about));
+        let Some(state) = &self.state else {
+            return by_id(name, stored.about.id, access).map(Handout::Opened);
+        };
+        match state.open_pin(name, stored.about.kind, access) {
+            Ok(object) if Saved::is(&object, &stored.about) => Ok(Handout::Opened(object.into())),
+            _ => {
+                let lost = trouble(name, &stored.about, self.find(name, &stored.about));
                 let why = "no descriptor with less access can be made of it";
                 Err(RequestError::new(lost.status, format!("{}: {why}", lost.reason)))
             }
-            (None, _) => by_id(name, stored.about.id, access).map(Handout::Opened),
         }
     }
 }
@@ -213,5 +231,5 @@ fn failed(cause: Cause) -> RequestError {
 
 /// That no object has a name.
 pub fn absent(name: &[u8]) -> RequestError {
-    RequestError::new(Status::Absent, format!("nothing is stored as {}", quoted(name)))
+    RequestError::new(Status::Absent, format!("nothing is stored as {}", quoted(name))).of(name)
 }

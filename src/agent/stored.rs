@@ -2,9 +2,9 @@
 
 use super::RequestError;
 use super::about::About;
-use super::log::quoted;
 use super::quota::Charge;
 use crate::map::typed::parse_layout_for;
+use crate::text::quoted;
 use crate::wire::agent::{Access, Record, State, Status};
 use bpf_inherit::Errno;
 use bpf_inherit::bpf::{MapInfo, map_by_id};

@@ -4,7 +4,7 @@ use super::store::Store;
 use std::time::{Duration, Instant};
 
 /// A WAIT that is not answered yet.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Wait {
     names: Vec<Vec<u8>>,
     /// The index of a name that was missing when the names were last looked up.

@@ -3,7 +3,6 @@
 mod arguments;
 
 use super::exit;
-use crate::agent::keep::Keeper;
 use crate::agent::listener::Listener;
 use crate::agent::log::Log;
 use crate::agent::policy::{Policy, Rule, parse_file};
@@ -96,10 +95,9 @@ fn run(mut plan: Plan, policy: Policy, listed: Vec<(OwnedFd, String)>) -> anyhow
     if listeners.iter().all(|listener| listener.is_private) && plan.socket.is_none() {
         bail!("nothing to serve: --socket is needed, or a socket from systemd");
     }
-    let (keeper, saved) = keeper(plan.state.as_deref(), &mut log)?;
-    let has_pins = matches!(keeper, Keeper::Pins(_));
-    let forgets = matches!(keeper, Keeper::Memory);
-    let mut store = Store::new(keeper, plan.limits.objects);
+    let (state, saved) = open_state(plan.state.as_deref(), &mut log)?;
+    let has_pins = state.is_some();
+    let mut store = Store::new(state, plan.limits.objects);
     for warning in store.restore(saved, &policy) {
         log.line(warning);
     }
@@ -115,7 +113,7 @@ fn run(mut plan: Plan, policy: Policy, listed: Vec<(OwnedFd, String)>) -> anyhow
     }
     // Not before: an agent that does not start reports the reason only.
     reduced.into_iter().for_each(|warning| log.line(warning));
-    if forgets {
+    if !has_pins {
         log.line("warning: without --state what is stored goes with the agent");
     }
     give_up_privileges(has_pins, &mut log)?;
@@ -135,9 +133,12 @@ fn run(mut plan: Plan, policy: Policy, listed: Vec<(OwnedFd, String)>) -> anyhow
     Ok(server.run().map_err(|e| Error::new("sockets", "watch", e))?)
 }
 
-/// Opens the state, if there is one, and reads what an earlier agent stored in it.
-fn keeper(state: Option<&Path>, log: &mut Log) -> anyhow::Result<(Keeper, Vec<Saved>)> {
-    let Some(path) = state else { return Ok((Keeper::Memory, Vec::new())) };
+/// Opens the state, if there is one, and reads the objects that an earlier agent stored in it.
+fn open_state(
+    path: Option<&Path>,
+    log: &mut Log,
+) -> anyhow::Result<(Option<StateDir>, Vec<Saved>)> {
+    let Some(path) = path else { return Ok((None, Vec::new())) };
     let mut warnings = Vec::new();
     let state = StateDir::open(path, &mut warnings)?;
     let (saved, more) = state.load()?;
@@ -145,7 +146,7 @@ fn keeper(state: Option<&Path>, log: &mut Log) -> anyhow::Result<(Keeper, Vec<Sa
     for warning in warnings {
         log.line(warning);
     }
-    Ok((Keeper::Pins(state), saved))
+    Ok((Some(state), saved))
 }
 
 /// An inherited socket, which must be one that accepts connections of the protocol.
