@@ -5,9 +5,9 @@ use crate::error::Error;
 use crate::text::quote;
 
 /// Lines `NAME:PASSWORD:ID:…` (passwd(5), group(5)), and what they describe.
-type File = (&'static str, &'static str);
-const PASSWD: File = ("/etc/passwd", "user");
-const GROUP: File = ("/etc/group", "group");
+type Accounts = (&'static str, &'static str);
+const PASSWD: Accounts = ("/etc/passwd", "user");
+const GROUP: Accounts = ("/etc/group", "group");
 
 /// The uid that `text` is, in decimal, or as a user name. The error does not name the option.
 pub fn parse_user(text: &[u8]) -> anyhow::Result<u32> {
@@ -19,7 +19,7 @@ pub fn parse_group(text: &[u8]) -> anyhow::Result<u32> {
     parse(GROUP, text)
 }
 
-fn parse(file: File, text: &[u8]) -> anyhow::Result<u32> {
+fn parse(file: Accounts, text: &[u8]) -> anyhow::Result<u32> {
     let (path, noun) = file;
     if !text.is_empty() && text.iter().all(u8::is_ascii_digit) {
         return parse_id(text).ok_or_else(|| anyhow::anyhow!("not a {noun} id: out of range"));
@@ -32,7 +32,7 @@ fn parse(file: File, text: &[u8]) -> anyhow::Result<u32> {
 }
 
 /// The id of `name` in the file's content. The first line of a name wins.
-fn find((path, noun): File, lines: &[u8], name: &[u8]) -> Result<u32, String> {
+fn find((path, noun): Accounts, lines: &[u8], name: &[u8]) -> Result<u32, String> {
     for (at, line) in lines.split(|&b| b == b'\n').enumerate() {
         let mut fields = line.split(|&b| b == b':');
         if fields.next() == Some(name) {

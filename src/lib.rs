@@ -13,6 +13,7 @@ mod error;
 mod foreign;
 mod glob;
 mod handoff;
+mod manager;
 mod map;
 mod name;
 pub mod object;

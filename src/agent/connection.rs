@@ -3,13 +3,13 @@
 use super::RequestError;
 use super::foreign_fd::ForeignFds;
 use super::peer::Peer;
-use super::policy::{Permissions, Policy};
+use super::policy::{PermissionSet, Policy};
 use super::quota::Charge;
 use super::reply::{Packet, PendingReply};
 use super::request::verb;
 use super::service::Service;
 use super::wait::Wait;
-use crate::wire::agent::{Operation, PacketError, Request, Status, number_of};
+use crate::wire::agent::{AgentRequest, Operation, PacketError, Status, number_of};
 use bpf_inherit::untrusted::Attached;
 use bpf_inherit::{Errno, peer, scm};
 use nix::sys::socket::{Shutdown, shutdown};
@@ -266,7 +266,7 @@ impl PeerConnection {
         self.active = Instant::now();
         let bytes = &shared.buffer[..length.min(shared.buffer.len())];
         self.number = number_of(bytes);
-        let request = match Request::decode(bytes) {
+        let request = match AgentRequest::decode(bytes) {
             Err(PacketError::Version(version)) => Err(PacketError::Version(version)),
             _ if is_truncated => Err(PacketError::TooLong(shared.buffer.len())),
             request => request,
@@ -292,7 +292,7 @@ impl PeerConnection {
     fn begin(&mut self, shared: &mut Shared, operation: Operation, attached: Attached) -> Turn {
         if let Operation::Info { name } = &operation
             && !self.passes_rights
-            && self.peer.granted(name).permissions.has(Permissions::PUT)
+            && self.peer.granted(name).permissions.has(PermissionSet::PUT)
         {
             self.passes_rights = peer::pass_rights(self.as_fd(), true).is_ok();
         }

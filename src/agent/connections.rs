@@ -25,9 +25,9 @@ const TRUSTED_TURN: Duration = Duration::from_millis(5);
 const TURN: Duration = Duration::from_millis(5);
 const STEP: Duration = Duration::from_millis(1);
 
-/// A connection and its place in the schedule.
+/// A connection and its state in the schedule.
 #[derive(Debug)]
-struct Entry {
+struct Scheduled {
     connection: PeerConnection,
     /// It is in a queue of the schedule.
     is_queued: bool,
@@ -45,7 +45,7 @@ struct Entry {
 pub struct Connections {
     epoll: Rc<Epoll>,
     quota: Quota,
-    entries: Vec<Option<Entry>>,
+    entries: Vec<Option<Scheduled>>,
     free: Vec<usize>,
     trusted: VecDeque<usize>,
     /// By user; none of the queues is empty.
@@ -110,7 +110,8 @@ impl Connections {
             self.free.push(key);
             return connection.close(foreign);
         }
-        let entry = Entry { connection, is_queued: false, is_hung_up: false, is_expired: false };
+        let entry =
+            Scheduled { connection, is_queued: false, is_hung_up: false, is_expired: false };
         self.entries[key] = Some(entry);
     }
 
@@ -165,7 +166,7 @@ impl Connections {
             self.is_freed = true;
         }
         if std::mem::take(&mut service.has_news) {
-            let is_over = |entry: &&Entry| {
+            let is_over = |entry: &&Scheduled| {
                 entry.connection.wait().is_some_and(|wait| wait.may_be_over(&service.store))
             };
             self.enqueue_if(|entry| is_over(&entry));
@@ -180,7 +181,7 @@ impl Connections {
         self.is_freed = true;
     }
 
-    fn enqueue_if(&mut self, is_ready: impl Fn(&Entry) -> bool) {
+    fn enqueue_if(&mut self, is_ready: impl Fn(&Scheduled) -> bool) {
         for key in 0..self.entries.len() {
             if self.entries[key].as_ref().is_some_and(&is_ready) {
                 self.enqueue(key);

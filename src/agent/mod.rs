@@ -6,11 +6,10 @@
 
 mod about;
 mod connection;
-mod connections;
+pub mod connections;
 mod foreign_fd;
 pub mod listener;
 pub mod log;
-mod manager;
 mod peer;
 pub mod policy;
 mod quota;
@@ -24,7 +23,6 @@ mod stored;
 mod wait;
 
 use crate::wire::agent::Status;
-use bpf_inherit::scm::MAX_FDS;
 use std::time::Duration;
 
 /// The limits of the agent.
@@ -40,36 +38,6 @@ pub struct Limits {
     pub request: usize,
     /// How long a client may be idle, or leave its reply unread.
     pub idle_timeout: Duration,
-}
-
-/// Fds that are not connections or objects: those of one packet and of discarded connections, two
-/// for each child process, sockets and files.
-const OTHER_FDS: usize = 512;
-
-impl Limits {
-    /// Reduces the limits to what a limit on open files allows. Returns a warning for each that is
-    /// reduced. Objects may have a quarter of the fds at least, since clients are in use for a time
-    /// only.
-    pub fn clamp(&mut self, open_files: usize) -> Vec<String> {
-        let free = open_files - OTHER_FDS.min(open_files / 2);
-        let clients = (free - free / 4).saturating_sub(connections::RESERVE).max(1);
-        let objects = free.saturating_sub(self.clients.min(clients) + connections::RESERVE).max(1);
-        // The kernel compares those of each sender with the limit on open files (unix(7)).
-        let in_flight = open_files.saturating_sub(MAX_FDS).max(open_files / 2);
-        let mut warnings = Vec::new();
-        for (limit, most, option) in [
-            (&mut self.clients, clients, "--max-clients"),
-            (&mut self.objects, objects, "--max-objects"),
-            (&mut self.in_flight, in_flight, "--max-in-flight"),
-        ] {
-            if *limit > most {
-                let reason = format!("{open_files} files may be open");
-                warnings.push(format!("warning: {option} {limit} is reduced to {most}: {reason}"));
-                *limit = most;
-            }
-        }
-        warnings
-    }
 }
 
 /// Why a request is refused.

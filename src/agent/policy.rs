@@ -8,48 +8,48 @@ use std::rc::Rc;
 
 /// The permissions that a rule can give, as bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Permissions(u8);
+pub struct PermissionSet(u8);
 
-impl Permissions {
-    pub const NONE: Permissions = Permissions(0);
-    pub const LIST: Permissions = Permissions(1);
-    pub const READ: Permissions = Permissions(2);
-    pub const WRITE: Permissions = Permissions(4);
-    pub const PUT: Permissions = Permissions(8);
-    pub const REMOVE: Permissions = Permissions(16);
-    pub const ALL: Permissions = Permissions(31);
+impl PermissionSet {
+    pub const NONE: PermissionSet = PermissionSet(0);
+    pub const LIST: PermissionSet = PermissionSet(1);
+    pub const READ: PermissionSet = PermissionSet(2);
+    pub const WRITE: PermissionSet = PermissionSet(4);
+    pub const PUT: PermissionSet = PermissionSet(8);
+    pub const REMOVE: PermissionSet = PermissionSet(16);
+    pub const ALL: PermissionSet = PermissionSet(31);
 
-    const WORDS: [(&'static str, Permissions); 5] = [
-        ("list", Permissions::LIST),
-        ("read", Permissions::READ),
-        ("write", Permissions::WRITE),
-        ("put", Permissions::PUT),
-        ("remove", Permissions::REMOVE),
+    const WORDS: [(&'static str, PermissionSet); 5] = [
+        ("list", PermissionSet::LIST),
+        ("read", PermissionSet::READ),
+        ("write", PermissionSet::WRITE),
+        ("put", PermissionSet::PUT),
+        ("remove", PermissionSet::REMOVE),
     ];
 
-    pub fn or(self, other: Permissions) -> Permissions {
-        Permissions(self.0 | other.0)
+    pub fn or(self, other: PermissionSet) -> PermissionSet {
+        PermissionSet(self.0 | other.0)
     }
 
     /// Whether all of `other` are included.
-    pub fn has(self, other: Permissions) -> bool {
+    pub fn has(self, other: PermissionSet) -> bool {
         self.0 & other.0 == other.0
     }
 
     /// The access to the entries of a map that they allow.
     pub fn access(self) -> Access {
-        let read = if self.has(Permissions::READ) { Access::READ } else { Access::NONE };
-        let write = if self.has(Permissions::WRITE) { Access::WRITE } else { Access::NONE };
+        let read = if self.has(PermissionSet::READ) { Access::READ } else { Access::NONE };
+        let write = if self.has(PermissionSet::WRITE) { Access::WRITE } else { Access::NONE };
         read.or(write)
     }
 
-    fn parse(text: &[u8]) -> Result<Permissions, String> {
-        let mut permissions = Permissions::NONE;
+    fn parse(text: &[u8]) -> Result<PermissionSet, String> {
+        let mut permissions = PermissionSet::NONE;
         for word in text.split(|&b| b == b',') {
-            let known = Permissions::WORDS.iter().find(|(name, _)| name.as_bytes() == word);
+            let known = PermissionSet::WORDS.iter().find(|(name, _)| name.as_bytes() == word);
             permissions = permissions.or(match known {
                 Some((_, permission)) => *permission,
-                None if word == b"all" => Permissions::ALL,
+                None if word == b"all" => PermissionSet::ALL,
                 None => {
                     let word = quote(word);
                     return Err(format!("{word}: not one of list, read, write, put, remove, all"));
@@ -60,17 +60,17 @@ impl Permissions {
     }
 }
 
-impl fmt::Display for Permissions {
+impl fmt::Display for PermissionSet {
     /// The words of a rule: `list,read`.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let words = Permissions::WORDS.iter().filter(|(_, permission)| self.has(*permission));
+        let words = PermissionSet::WORDS.iter().filter(|(_, permission)| self.has(*permission));
         f.write_str(&words.map(|(name, _)| *name).collect::<Vec<_>>().join(","))
     }
 }
 
 /// The peers to which a rule applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Subject {
+enum RuleSubject {
     User(u32),
     /// Peers with this primary or supplementary group.
     Group(u32),
@@ -80,8 +80,8 @@ enum Subject {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     glob: Vec<u8>,
-    subject: Subject,
-    permissions: Permissions,
+    subject: RuleSubject,
+    permissions: PermissionSet,
 }
 
 impl Rule {
@@ -98,17 +98,17 @@ impl Rule {
         }
         let subject = parse_subject(subject)
             .ok_or_else(|| format!("{}: not uid=N or gid=N with a number N", quote(subject)))?;
-        Ok(Rule { glob: glob.to_vec(), subject, permissions: Permissions::parse(permissions)? })
+        Ok(Rule { glob: glob.to_vec(), subject, permissions: PermissionSet::parse(permissions)? })
     }
 }
 
-fn parse_subject(text: &[u8]) -> Option<Subject> {
+fn parse_subject(text: &[u8]) -> Option<RuleSubject> {
     let (kind, number) = std::str::from_utf8(text).ok()?.split_once('=')?;
     let number = Some(number).filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))?;
     let number = number.parse().ok()?;
     match kind {
-        "uid" => Some(Subject::User(number)),
-        "gid" => Some(Subject::Group(number)),
+        "uid" => Some(RuleSubject::User(number)),
+        "gid" => Some(RuleSubject::Group(number)),
         _ => None,
     }
 }
@@ -116,8 +116,8 @@ fn parse_subject(text: &[u8]) -> Option<Subject> {
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let subject = match self.subject {
-            Subject::User(uid) => format!("uid={uid}"),
-            Subject::Group(gid) => format!("gid={gid}"),
+            RuleSubject::User(uid) => format!("uid={uid}"),
+            RuleSubject::Group(gid) => format!("gid={gid}"),
         };
         write!(f, "{}:{subject}:{}", escape(&self.glob), self.permissions)
     }
@@ -151,15 +151,15 @@ impl Policy {
 
     /// Whether a supplementary group can matter.
     pub fn has_groups(&self) -> bool {
-        self.rules.iter().any(|rule| matches!(rule.subject, Subject::Group(_)))
+        self.rules.iter().any(|rule| matches!(rule.subject, RuleSubject::Group(_)))
     }
 
     /// The rules that apply to a user with this primary group and these supplementary groups, which
     /// are sorted.
     pub fn rules_for(&self, uid: u32, gid: u32, groups: &[u32]) -> Vec<Rc<Rule>> {
         let applies = |rule: &&Rc<Rule>| match rule.subject {
-            Subject::User(user) => user == uid,
-            Subject::Group(group) => group == gid || groups.binary_search(&group).is_ok(),
+            RuleSubject::User(user) => user == uid,
+            RuleSubject::Group(group) => group == gid || groups.binary_search(&group).is_ok(),
         };
         self.rules.iter().filter(applies).cloned().collect()
     }
@@ -171,7 +171,7 @@ const MAX_SHOWN: usize = 4;
 /// The permissions of a peer on a name, and the rules that give them.
 #[derive(Debug)]
 pub struct Granted<'a> {
-    pub permissions: Permissions,
+    pub permissions: PermissionSet,
     rules: Vec<&'a Rule>,
     is_trusted: bool,
 }
@@ -179,7 +179,7 @@ pub struct Granted<'a> {
 impl<'a> Granted<'a> {
     /// Everything, for a trusted peer.
     pub fn all() -> Granted<'a> {
-        Granted { permissions: Permissions::ALL, rules: Vec::new(), is_trusted: true }
+        Granted { permissions: PermissionSet::ALL, rules: Vec::new(), is_trusted: true }
     }
 
     /// The permissions that those of `rules` give whose glob matches `name`.
@@ -187,12 +187,12 @@ impl<'a> Granted<'a> {
         let rules = rules.iter().map(Rc::as_ref);
         let rules: Vec<&Rule> = rules.filter(|rule| matches(&rule.glob, name)).collect();
         let permissions =
-            rules.iter().fold(Permissions::NONE, |all, rule| all.or(rule.permissions));
+            rules.iter().fold(PermissionSet::NONE, |all, rule| all.or(rule.permissions));
         Granted { permissions, rules, is_trusted: false }
     }
 
     /// The reason for a refusal: the rules that lack `missing`, or that there is none.
-    pub fn refusal(&self, uid: u32, missing: Permissions, name: &[u8]) -> String {
+    pub fn refusal(&self, uid: u32, missing: PermissionSet, name: &[u8]) -> String {
         let name = quoted(name);
         match &self.rules[..] {
             [] => format!("{missing} of {name}: no rule for uid {uid} matches"),

@@ -3,7 +3,7 @@
 
 use super::RequestError;
 use super::peer::Peer;
-use super::policy::Permissions;
+use super::policy::PermissionSet;
 use super::service::Service;
 use super::store::absent;
 use super::stored::Handout;
@@ -118,7 +118,7 @@ impl Service {
         let after = list.after.take();
         for (name, stored) in self.store.after(after.as_deref()) {
             let permissions = peer.granted(name).permissions;
-            let is_seen = permissions.has(Permissions::LIST) && matches(&list.glob, name);
+            let is_seen = permissions.has(PermissionSet::LIST) && matches(&list.glob, name);
             let is_full = is_seen && bytes >= PACKET;
             if is_full || last.is_some() && Instant::now() >= until {
                 list.after = last.or(after.as_deref()).map(<[u8]>::to_vec);
@@ -182,7 +182,7 @@ impl Service {
         // A client without any permission on the name does not learn whether the name exists.
         if allowed == Access::NONE {
             let missing =
-                if wanted == Access::WRITE { Permissions::WRITE } else { Permissions::READ };
+                if wanted == Access::WRITE { PermissionSet::WRITE } else { PermissionSet::READ };
             return Err(refused(granted.refusal(peer.uid, missing, name)));
         }
         let stored = self.store.get(name).ok_or_else(|| absent(name))?;
@@ -220,7 +220,7 @@ impl Service {
                 let next = PendingReply::Check { wait: wait.clone(), checked: at };
                 return Ok(Packet::new(None, Some(next)));
             }
-            self.demand(peer, name, Permissions::LIST)?;
+            self.demand(peer, name, PermissionSet::LIST)?;
         }
         Ok(Packet::new(None, Some(PendingReply::Wait(wait.clone()))))
     }
@@ -237,7 +237,7 @@ impl Service {
                 break;
             }
             // The rules may have changed since the request arrived.
-            if !peer.granted(name).permissions.has(Permissions::LIST) {
+            if !peer.granted(name).permissions.has(PermissionSet::LIST) {
                 let reason = format!("{}: not allowed any more", quoted(name));
                 return Err(RequestError::new(Status::Refused, reason).of(name));
             }

@@ -2,7 +2,7 @@
 
 use super::RequestError;
 use super::peer::Peer;
-use super::policy::Permissions;
+use super::policy::PermissionSet;
 use super::reply::{List, PendingReply};
 use super::service::Service;
 use super::store::{Incoming, absent};
@@ -82,14 +82,14 @@ impl Service {
     }
 
     fn info(&mut self, peer: &Peer, name: &[u8]) -> Result<PendingReply, RequestError> {
-        self.demand(peer, name, Permissions::LIST)?;
+        self.demand(peer, name, PermissionSet::LIST)?;
         let record = self.record(peer, name).ok_or_else(|| absent(name))?;
         self.log.granted(peer, format_args!("info {}: granted", quoted(name)));
         Ok(whole(vec![record]))
     }
 
     fn remove(&mut self, peer: &Peer, name: &[u8]) -> Result<PendingReply, RequestError> {
-        self.demand(peer, name, Permissions::REMOVE)?;
+        self.demand(peer, name, PermissionSet::REMOVE)?;
         self.store.remove(name)?;
         self.has_news = true;
         self.report(peer, format_args!("remove {}: removed", quoted(name)));
@@ -107,7 +107,7 @@ impl Service {
         // Again: the rules may have changed since the message was received.
         self.demand(peer, name, put_permissions(replace))?;
         let object = identify(attached)?;
-        let may_list = peer.granted(name).permissions.has(Permissions::LIST);
+        let may_list = peer.granted(name).permissions.has(PermissionSet::LIST);
         let incoming = Incoming { object, layout, replace, peer, may_list };
         let is_new = self.store.put(name, incoming)?;
         self.has_news |= is_new;
@@ -121,8 +121,8 @@ impl Service {
     }
 }
 
-fn put_permissions(replace: bool) -> Permissions {
-    if replace { Permissions::PUT.or(Permissions::REMOVE) } else { Permissions::PUT }
+fn put_permissions(replace: bool) -> PermissionSet {
+    if replace { PermissionSet::PUT.or(PermissionSet::REMOVE) } else { PermissionSet::PUT }
 }
 
 fn whole(records: Vec<Record>) -> PendingReply {

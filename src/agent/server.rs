@@ -3,11 +3,11 @@
 use super::connections::{Connections, FIRST_CONNECTION};
 use super::foreign_fd::ForeignFds;
 use super::listener::{FIRST_LISTENER, Listener, Listeners};
-use super::manager::{Manager, watchdog_interval};
 use super::policy::Policy;
 use super::service::Service;
 use super::{Limits, log::Log};
 use crate::error::Error;
+use crate::manager::{Manager, watchdog_interval};
 use crate::text::count;
 use bpf_inherit::Errno;
 use nix::poll::PollTimeout;

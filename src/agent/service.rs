@@ -4,7 +4,7 @@
 use super::RequestError;
 use super::log::Log;
 use super::peer::Peer;
-use super::policy::{Permissions, Policy};
+use super::policy::{PermissionSet, Policy};
 use super::quota::Quota;
 use super::store::Store;
 use crate::text::quoted;
@@ -34,7 +34,7 @@ impl Service {
         &self,
         peer: &Peer,
         name: &[u8],
-        needed: Permissions,
+        needed: PermissionSet,
     ) -> Result<(), RequestError> {
         let granted = peer.granted(name);
         if granted.permissions.has(needed) {

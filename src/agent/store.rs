@@ -9,7 +9,7 @@ use super::state::{Change, New, Saved, StateDir};
 use super::stored::{Handout, Stored, by_id, canonical_layout, trouble};
 use crate::error::Cause;
 use crate::text::quoted;
-use crate::wire::agent::{Access, Record, State, Status};
+use crate::wire::agent::{Access, PinState, Record, Status};
 use bpf_inherit::fd;
 use bpf_inherit::object::Object;
 use bpf_inherit::{AccessMode, MapType};
@@ -58,7 +58,7 @@ impl Store {
         let mut warnings = Vec::new();
         for Saved { name, about, layout, object } in saved {
             let lost = match object {
-                Some(_) => (State::Gone, 0),
+                Some(_) => (PinState::Gone, 0),
                 None => self.find(&name, &about),
             };
             let uid = Some(about.uid).filter(|uid| !policy.is_trusted(*uid));
@@ -154,7 +154,7 @@ impl Store {
             names.map_err(|exceeded| full(exceeded.reason("names")))?,
             bytes.map_err(|exceeded| full(exceeded.reason("bytes of layouts")))?,
         ];
-        let (object, lost) = (Some(object), (State::Gone, 0));
+        let (object, lost) = (Some(object), (PinState::Gone, 0));
         Ok(Some(Stored { about, layout, object, lost, charges }))
     }
 
@@ -163,22 +163,22 @@ impl Store {
     }
 
     /// How an object is kept as long as nothing else changes its pin.
-    fn intact(&self) -> State {
-        if self.state.is_some() { State::Pinned } else { State::Memory }
+    fn intact(&self) -> PinState {
+        if self.state.is_some() { PinState::Pinned } else { PinState::Memory }
     }
 
     /// How an object is kept, and the id of the object that its pin refers to now, or 0.
-    fn find(&self, name: &[u8], about: &About) -> (State, u32) {
-        let Some(state) = &self.state else { return (State::Memory, 0) };
+    fn find(&self, name: &[u8], about: &About) -> (PinState, u32) {
+        let Some(state) = &self.state else { return (PinState::Memory, 0) };
         // If the directory was unmounted or replaced, its pins are removed when the agent ends.
         if !state.is_reachable() {
-            return (State::Gone, 0);
+            return (PinState::Gone, 0);
         }
         // The pin of a link can be opened for reading and writing only.
         match state.open_pin(name, about.kind, AccessMode::ReadWrite) {
-            Ok(object) if Saved::is(&object, about) => (State::Pinned, object.id()),
-            Ok(object) => (State::Changed, object.id()),
-            Err(_) => (State::Gone, 0),
+            Ok(object) if Saved::is(&object, about) => (PinState::Pinned, object.id()),
+            Ok(object) => (PinState::Changed, object.id()),
+            Err(_) => (PinState::Gone, 0),
         }
     }
 

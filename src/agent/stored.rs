@@ -5,7 +5,7 @@ use super::about::About;
 use super::quota::Charge;
 use crate::map::typed::parse_layout_for;
 use crate::text::quoted;
-use crate::wire::agent::{Access, Record, State, Status};
+use crate::wire::agent::{Access, PinState, Record, Status};
 use bpf_inherit::Errno;
 use bpf_inherit::bpf::{MapInfo, map_by_id};
 use bpf_inherit::describe;
@@ -21,7 +21,7 @@ pub struct Stored {
     /// Its access is the bound. None where its pin led to something else at the start.
     pub object: Option<Object>,
     /// What its pin refers to instead, in that case.
-    pub lost: (State, u32),
+    pub lost: (PinState, u32),
     /// The name, and the bytes of the layout.
     pub charges: [Charge; 2],
 }
@@ -55,7 +55,7 @@ impl Stored {
 
     /// What a reply tells of it, to a peer that gets it with `access`. `found` is whether it is
     /// kept as it was stored, and the id that its pin leads to, 0 for none.
-    pub fn record(&self, name: &[u8], access: Access, found: (State, u32)) -> Record {
+    pub fn record(&self, name: &[u8], access: Access, found: (PinState, u32)) -> Record {
         let about = &self.about;
         let (state, pin_id) = found;
         let (object_type, details) = match &self.object {
@@ -89,10 +89,10 @@ impl Stored {
 }
 
 /// What a name's pin leads to, where that is not what was stored.
-pub fn trouble(name: &[u8], about: &About, lost: (State, u32)) -> RequestError {
+pub fn trouble(name: &[u8], about: &About, lost: (PinState, u32)) -> RequestError {
     let (kind, id) = (about.kind.short_name(), about.id);
     let reason = match lost {
-        (State::Changed, now) => {
+        (PinState::Changed, now) => {
             format!("its pin leads to id {now}, where {kind} {id} was stored")
         }
         _ => format!("the pin of {kind} {id} is gone, or cannot be opened"),

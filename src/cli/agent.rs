@@ -87,7 +87,7 @@ fn run(mut plan: Plan, policy: Policy, listed: Vec<(OwnedFd, String)>) -> anyhow
     restrict_process().map_err(|errno| Error::new("privileges", "give up", errno))?;
     // Stays raised: descriptors are what the agent is there to hold.
     let open_files = OpenFiles::raise();
-    let reduced = plan.limits.clamp(open_files.hard());
+    let reduced = plan.reduce_limits(open_files.hard());
     let signals = block_signals()?;
     let mut log = Log::new(plan.quiet);
     let listeners = listed.into_iter().map(|(fd, name)| listener(fd, &name));

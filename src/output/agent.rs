@@ -5,7 +5,7 @@ use super::table::{align, cut};
 use crate::map::flags;
 use crate::object_type;
 use crate::text::escape;
-use crate::wire::agent::{Record, State};
+use crate::wire::agent::{PinState, Record};
 use bpf_inherit::MapType;
 use bpf_inherit::ObjectKind;
 use serde::Serialize;
@@ -26,7 +26,7 @@ pub fn table(records: &[Record]) -> String {
 
 fn cells(record: &Record) -> [String; 10] {
     let id = match record.state {
-        State::Changed => format!("{}->{}", record.id, record.pin_id),
+        PinState::Changed => format!("{}->{}", record.id, record.pin_id),
         _ => record.id.to_string(),
     };
     [

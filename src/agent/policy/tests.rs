@@ -6,8 +6,8 @@ use proptest::prelude::*;
 proptest! {
     #[test]
     fn rules_are_parsed_as_printed(glob in "[a-z*?:=]{1,8}", id: u32, user: bool, bits in 1u8..32) {
-        let subject = if user { Subject::User(id) } else { Subject::Group(id) };
-        let rule = Rule { glob: glob.into_bytes(), subject, permissions: Permissions(bits) };
+        let subject = if user { RuleSubject::User(id) } else { RuleSubject::Group(id) };
+        let rule = Rule { glob: glob.into_bytes(), subject, permissions: PermissionSet(bits) };
         prop_assert_eq!(Rule::parse(rule.to_string().as_bytes()), Ok(rule));
     }
 }
@@ -64,7 +64,7 @@ fn refusals_name_the_rules_that_lack_a_permission() {
     let rule = |text: &str| Rule::parse(text.as_bytes()).unwrap();
     let policy = Policy::new(0, vec![rule("h*:uid=5:list"), rule("*s:uid=5:read")]);
     let refusal = |uid, name: &[u8]| {
-        Granted::by(&policy.rules_for(uid, 9, &[]), name).refusal(uid, Permissions::PUT, name)
+        Granted::by(&policy.rules_for(uid, 9, &[]), name).refusal(uid, PermissionSet::PUT, name)
     };
     let want = "put of \"hits\": not allowed by rule h*:uid=5:list and rule *s:uid=5:read";
     assert_eq!(refusal(5, b"hits"), want);

@@ -4,7 +4,7 @@
 //! A new object is built as `%new-N` and renamed into place; an old one is renamed to `%old-N`
 //! before it is taken apart. The next start removes what a crash left.
 
-use super::{ABOUT, StateDir};
+use super::dir::{ABOUT, StateDir};
 use crate::agent::about::{About, encode_name};
 use crate::error::Cause;
 use crate::text::escape;

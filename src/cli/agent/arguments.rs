@@ -2,11 +2,13 @@
 
 use crate::account::parse_group;
 use crate::agent::Limits;
+use crate::agent::connections::RESERVE;
 use crate::agent::policy::Rule;
 use crate::cli::exec::socket_mode;
 use crate::text::escape;
 use crate::wire::agent::MAX_PACKET;
 use anyhow::{Context, anyhow, bail};
+use bpf_inherit::scm::MAX_FDS;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -24,6 +26,36 @@ pub struct Plan {
     pub rules_file: Option<PathBuf>,
     pub limits: Limits,
     pub quiet: bool,
+}
+
+/// Fds that are not connections or objects: those of one packet and of discarded connections, two
+/// for each child process, sockets and files.
+const OTHER_FDS: usize = 512;
+
+impl Plan {
+    /// Reduces the limits to what a limit on open files allows. Returns a warning for each that is
+    /// reduced. Objects may have a quarter of the fds at least, since clients are in use for a time
+    /// only.
+    pub fn reduce_limits(&mut self, open_files: usize) -> Vec<String> {
+        let free = open_files - OTHER_FDS.min(open_files / 2);
+        let clients = (free - free / 4).saturating_sub(RESERVE).max(1);
+        let objects = free.saturating_sub(self.limits.clients.min(clients) + RESERVE).max(1);
+        // The kernel compares those of each sender with the limit on open files (unix(7)).
+        let in_flight = open_files.saturating_sub(MAX_FDS).max(open_files / 2);
+        let mut warnings = Vec::new();
+        for (limit, most, option) in [
+            (&mut self.limits.clients, clients, "--max-clients"),
+            (&mut self.limits.objects, objects, "--max-objects"),
+            (&mut self.limits.in_flight, in_flight, "--max-in-flight"),
+        ] {
+            if *limit > most {
+                let reason = format!("{open_files} files may be open");
+                warnings.push(format!("warning: {option} {limit} is reduced to {most}: {reason}"));
+                *limit = most;
+            }
+        }
+        warnings
+    }
 }
 
 /// The option parser.

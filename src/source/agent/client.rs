@@ -7,7 +7,7 @@ use super::reply::{Budget, Held, Part, check_names, check_object, packet};
 use super::socket::Socket;
 use crate::error::Cause;
 use crate::text::{escape, quote};
-use crate::wire::agent::{Access, MAX_PACKET, Operation, Record, Request, Status};
+use crate::wire::agent::{Access, AgentRequest, MAX_PACKET, Operation, Record, Status};
 use bpf_inherit::Errno;
 use bpf_inherit::object::Object;
 use bpf_inherit::scm::MAX_FDS;
@@ -169,7 +169,7 @@ impl<'s> Client<'s> {
                 *milliseconds = self.milliseconds();
             }
             self.number = self.number.wrapping_add(1);
-            let request = Request { number: self.number, operation };
+            let request = AgentRequest { number: self.number, operation };
             let connection = self.connection.take().map_or_else(|| self.reconnect(), Ok);
             let mut connection = connection.map_err(|cause| match sent && changes {
                 true => {
@@ -201,7 +201,7 @@ impl<'s> Client<'s> {
     fn exchange(
         &self,
         connection: &mut Connection,
-        request: &Request,
+        request: &AgentRequest,
         fd: Option<BorrowedFd>,
         budget: &mut Budget,
         sent: &mut bool,
@@ -243,14 +243,16 @@ impl<'s> Client<'s> {
     fn send_after_info(
         &self,
         connection: &mut Connection,
-        request: &Request,
+        request: &AgentRequest,
         fd: Option<BorrowedFd>,
     ) -> Result<(), ConnectionError> {
         let Operation::Put { name, .. } = &request.operation else {
             return Err(ConnectionError::FdRefused);
         };
-        let info =
-            Request { number: request.number, operation: Operation::Info { name: name.clone() } };
+        let info = AgentRequest {
+            number: request.number,
+            operation: Operation::Info { name: name.clone() },
+        };
         connection.send(&info.encode(), &[], self.bounds)?;
         let (bytes, fds) = connection.receive(0, self.bounds)?;
         packet(bytes, fds, info.number, false).map_err(|why| ConnectionError::Other(why.into()))?;

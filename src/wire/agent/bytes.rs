@@ -1,11 +1,11 @@
 //! Numbers and strings in a packet, in host byte order, without padding.
 
-use super::PacketError;
+use super::packet::PacketError;
 
 /// What is left of a packet that is being read.
-pub struct Reader<'a>(pub &'a [u8]);
+pub struct PacketReader<'a>(pub &'a [u8]);
 
-impl<'a> Reader<'a> {
+impl<'a> PacketReader<'a> {
     fn array<const N: usize>(&mut self) -> Result<[u8; N], PacketError> {
         let (first, rest) = self.0.split_first_chunk().ok_or(PacketError::Short)?;
         self.0 = rest;
@@ -42,7 +42,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Appends a string as [`Reader::string`] reads it.
+/// Appends a string as [`PacketReader::string`] reads it.
 pub fn push_string(out: &mut Vec<u8>, string: &[u8]) {
     out.extend((string.len() as u32).to_ne_bytes());
     out.extend(string);

@@ -1,7 +1,7 @@
 //! What a reply tells of one stored object.
 
-use super::bytes::{Reader, push_string};
-use super::{Access, PacketError};
+use super::bytes::{PacketReader, push_string};
+use super::packet::{Access, PacketError, check_name};
 use bpf_inherit::ObjectKind;
 
 /// The kinds of objects, at the number that a packet has for each.
@@ -19,7 +19,7 @@ fn kind_to_byte(kind: ObjectKind) -> u8 {
 /// How an object is kept, and whether its pin still leads to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum State {
+pub enum PinState {
     /// By the agent's own descriptor alone: it goes with the agent.
     Memory = 0,
     /// By a pin too.
@@ -30,18 +30,18 @@ pub enum State {
     Gone = 4,
 }
 
-impl State {
-    fn from_byte(byte: u8) -> Option<State> {
-        use State::*;
+impl PinState {
+    fn from_byte(byte: u8) -> Option<PinState> {
+        use PinState::*;
         [Memory, Pinned, Changed, Gone].into_iter().find(|state| *state as u8 == byte)
     }
 
     pub fn name(self) -> &'static str {
         match self {
-            State::Memory => "memory",
-            State::Pinned => "pinned",
-            State::Changed => "changed",
-            State::Gone => "gone",
+            PinState::Memory => "memory",
+            PinState::Pinned => "pinned",
+            PinState::Changed => "changed",
+            PinState::Gone => "gone",
         }
     }
 }
@@ -54,7 +54,7 @@ pub struct Record {
     pub access: Access,
     /// The access of the descriptor that was put: more is never handed out.
     pub bound: Access,
-    pub state: State,
+    pub state: PinState,
     /// The kernel's id.
     pub id: u32,
     /// The id of what its pin leads to now; 0 for none.
@@ -99,17 +99,17 @@ impl Record {
         push_string(out, &self.layout);
     }
 
-    pub(super) fn decode(rest: &mut Reader) -> Result<Record, PacketError> {
+    pub(super) fn decode(rest: &mut PacketReader) -> Result<Record, PacketError> {
         let strange = PacketError::Reply;
         let kind = kind_from_byte(rest.u8()?).ok_or(strange("a kind of object"))?;
         let access = Access::from_bits(rest.u8()?).ok_or(strange("an access"))?;
         let bound = Access::from_bits(rest.u8()?).ok_or(strange("an access"))?;
-        let state = State::from_byte(rest.u8()?).ok_or(strange("a state"))?;
+        let state = PinState::from_byte(rest.u8()?).ok_or(strange("a state"))?;
         let (id, pin_id, object_type) = (rest.u32()?, rest.u32()?, rest.u32()?);
         let details = [rest.u32()?, rest.u32()?, rest.u32()?, rest.u32()?];
         let (uid, gid, pid, time) = (rest.u32()?, rest.u32()?, rest.u32()?, rest.u64()?);
         let (name, layout) = (rest.string()?.to_vec(), rest.string()?.to_vec());
-        super::check_name(&name)?;
+        check_name(&name)?;
         Ok(Record {
             kind,
             access,

@@ -1,7 +1,8 @@
 //! A packet that answers a request: records, or why there are none.
 
-use super::bytes::{Reader, push_string};
-use super::{PacketError, Record, VERSION, header};
+use super::bytes::{PacketReader, push_string};
+use super::packet::{PacketError, VERSION, header};
+use super::record::Record;
 
 /// Flag of a reply: another packet follows for the same request.
 const MORE: u16 = 1;
@@ -72,7 +73,7 @@ impl Reply {
 
     /// Reads a packet that an agent sent: the number of its request, and the reply.
     pub fn decode(packet: &[u8]) -> Result<(u32, Reply), PacketError> {
-        let mut rest = Reader(packet);
+        let mut rest = PacketReader(packet);
         let version = rest.u8()?;
         if version != VERSION {
             return Err(PacketError::Version(version));

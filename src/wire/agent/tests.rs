@@ -38,7 +38,7 @@ fn a_record() -> impl Strategy<Value = Record> {
     (head, numbers, a_name(), vec(any::<u8>(), 0..40)).prop_map(|(head, numbers, name, layout)| {
         let (kind, access, bound, state) = head;
         let ([id, pin_id, object_type], details, [uid, gid, pid], time) = numbers;
-        use State::*;
+        use PinState::*;
         Record {
             kind: ObjectKind::ALL[kind],
             access: Access::from_bits(access).unwrap(),
@@ -61,10 +61,10 @@ fn a_record() -> impl Strategy<Value = Record> {
 proptest! {
     #[test]
     fn a_request_is_read_as_it_was_written(number: u32, operation in an_operation()) {
-        let request = Request { number, operation };
+        let request = AgentRequest { number, operation };
         let packet = request.encode();
         prop_assert_eq!(number_of(&packet), number);
-        prop_assert_eq!(Request::decode(&packet), Ok(request));
+        prop_assert_eq!(AgentRequest::decode(&packet), Ok(request));
     }
 
     #[test]
@@ -91,7 +91,7 @@ proptest! {
             packet[1] = operation;
             packet[2..4].fill(0);
         }
-        if let Ok(request) = Request::decode(&packet) {
+        if let Ok(request) = AgentRequest::decode(&packet) {
             let again = request.encode();
             prop_assert_eq!(&again[4..], &packet[4..]);
         }
@@ -100,9 +100,9 @@ proptest! {
 
     #[test]
     fn a_packet_cut_or_prolonged_is_refused(operation in an_operation(), cut in 0usize..200) {
-        let packet = Request { number: 1, operation: operation.clone() }.encode();
+        let packet = AgentRequest { number: 1, operation: operation.clone() }.encode();
         let short = &packet[..cut.min(packet.len() - 1)];
-        if let Ok(request) = Request::decode(short) {
+        if let Ok(request) = AgentRequest::decode(short) {
             // Of several names the last ones may be cut off whole.
             let several = matches!(
                 request.operation,
@@ -111,7 +111,7 @@ proptest! {
             prop_assert!(several);
         }
         let long = [packet.as_slice(), b"\0"].concat();
-        prop_assert!(Request::decode(&long).is_err());
+        prop_assert!(AgentRequest::decode(&long).is_err());
     }
 }
 
@@ -119,7 +119,7 @@ proptest! {
 fn what_is_not_understood_is_said() {
     use PacketError::{Flags, Layout, Long, Name, NoName, Short, Version};
     let info =
-        Request { number: 9, operation: Operation::Info { name: b"hits".to_vec() } }.encode();
+        AgentRequest { number: 9, operation: Operation::Info { name: b"hits".to_vec() } }.encode();
     let with = |at: usize, byte: u8| {
         let mut packet = info.clone();
         packet[at] = byte;
@@ -144,7 +144,7 @@ fn what_is_not_understood_is_said() {
             Layout(MAX_LAYOUT + 1),
         ),
     ] {
-        assert_eq!(Request::decode(&packet), Err(want));
+        assert_eq!(AgentRequest::decode(&packet), Err(want));
     }
 }
 
@@ -171,12 +171,13 @@ fn dumped(packet: &[u8]) -> String {
 #[cfg(target_endian = "little")]
 fn the_page_shows_what_is_sent() {
     let names = vec![b"hits".to_vec()];
-    let request = Request { number: 7, operation: Operation::Get { names, wanted: Access::READ } };
+    let request =
+        AgentRequest { number: 7, operation: Operation::Get { names, wanted: Access::READ } };
     let record = Record {
         kind: ObjectKind::Map,
         access: Access::READ,
         bound: Access::BOTH,
-        state: State::Pinned,
+        state: PinState::Pinned,
         id: 57,
         pin_id: 0,
         object_type: 2,
@@ -192,7 +193,7 @@ fn the_page_shows_what_is_sent() {
     let reason = "nothing is stored as \"hits\"".to_owned();
     let refusal = Reply::Failure { status: Status::Absent, reason };
     let operation = Operation::WaitChange { name: b"hits".to_vec(), id: 57, milliseconds: 0 };
-    let wait = Request { number: 8, operation };
+    let wait = AgentRequest { number: 8, operation };
     let page = include_str!("../../../man/bpf-agent.7");
     for packet in [request.encode(), wait.encode(), reply.encode(7), refusal.encode(7)] {
         let block = format!(".EX\n{}.EE\n", dumped(&packet));
