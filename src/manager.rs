@@ -23,7 +23,7 @@ pub fn watchdog_interval() -> Option<Duration> {
 /// replaces an earlier one, so that at most these two are pending.
 pub struct Manager {
     epoll: Rc<Epoll>,
-    /// What events of `socket` carry.
+    /// The data of epoll events of `socket`.
     token: u64,
     pending: VecDeque<String>,
     /// Connected to the manager, and watched until it can be written, while anything is pending.

@@ -165,7 +165,7 @@ fn longest_request_is_accepted() {
     assert_eq!(client.list(), []);
 }
 
-/// The limits of an agent that may open so many files, as it reports them.
+/// The limits of an agent that may open `files` files, as it reports them.
 fn reduced(lab: &Lab, files: u64, options: &[&str]) -> (Agent, Vec<String>) {
     let start = Start { open_files: Some((64, files)), ..Start::default() };
     let words = ["--socket", "agent", "--state", "/sys/fs/bpf/agent"];

@@ -38,7 +38,7 @@ fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A socket that lingers when it is closed, and its other end, in a network namespace of its own.
+/// A socket that lingers when it is closed, and its peer, in a network namespace of its own.
 fn lingering() -> (TcpStream, TcpStream) {
     unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace");
     let up = run(std::process::Command::new("ip").args(["link", "set", "lo", "up"]));
@@ -58,7 +58,7 @@ fn listening(path: &std::path::Path) -> OwnedFd {
     listener
 }
 
-/// Waits until the agent has no child and the other end of a lingering connection is closed
+/// Waits until the agent has no child and the peer of a lingering connection is closed
 /// although it does not read: no process waits for it.
 fn await_end(agent: &Agent) {
     eventually("the end of the children", || children(agent.pid()) == 0);
@@ -72,7 +72,7 @@ fn lingering_fds_of_refused_connections_delay_no_client() {
     let path = lab.path("agent");
     let listener = listening(&path);
     let request = packet(LIST, 0, 3, &string(""));
-    // No rule names the first user. The second attaches an fd where none is allowed, and the third
+    // No rule names the first user. The second attaches an fd although it may not, and the third
     // sends an empty packet before it.
     let mut held = Vec::new();
     for uid in [65534, 1001, 1002] {

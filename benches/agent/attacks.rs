@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-/// What is attacked, and with what.
+/// The target of the attacks, and their means.
 pub struct Scene {
     /// The socket of an agent with [`rules`].
     pub agent: PathBuf,
@@ -111,7 +111,7 @@ fn putter(scene: &Scene) -> Option<Client> {
     Some(client)
 }
 
-/// A socket that lingers for 2 s if the state has its other end when it is closed. The attacker
+/// A socket that lingers for 2 s if the state has its peer when it is closed. The attacker
 /// itself may be the last to close it.
 fn linger(state: &mut State) -> TcpStream {
     if state.streams.len() >= 64 {

@@ -10,7 +10,7 @@ use crate::support::played::*;
 use nix::sys::signal::Signal;
 use std::os::fd::AsFd;
 
-/// The body of a WAIT for a change; 0 milliseconds are for ever.
+/// The body of a WAIT for a change; 0 milliseconds are without a limit.
 fn change(milliseconds: u32, name: &str, id: u32) -> Vec<u8> {
     [&milliseconds.to_ne_bytes()[..], &id.to_ne_bytes(), &string(name)].concat()
 }

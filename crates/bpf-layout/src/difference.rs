@@ -1,5 +1,5 @@
 //! The first difference between an expected layout and that of a map: other sizes, fields, offsets
-//! or types. What does not change how bytes are read is ignored: padding, `packed`, structs without
+//! or types. Properties that do not change how bytes are read are ignored: padding, `packed`, structs without
 //! a name, and the names of an enum.
 
 use super::types::Field;
@@ -92,8 +92,8 @@ impl Pair<'_> {
     }
 }
 
-/// Whether types without fields are read in the same way. Of a bitfield, only the sign of its
-/// declared type matters.
+/// Whether types without fields are read in the same way. A bitfield matters only by the sign of its
+/// declared type.
 fn is_read_alike(expected: &Type, found: &Type, width: Option<u8>) -> bool {
     let integer = |ty: &Type| match ty {
         Type::Atom(atom) => Some(*atom),

@@ -37,7 +37,7 @@ fn fields(fdinfo: &str) -> impl Iterator<Item = (&str, &str)> {
     split.map(|(name, value)| (name.trim(), value.trim()))
 }
 
-/// What only links of this type have: where and how the program is attached.
+/// The fields of this link type alone: where and how the program is attached.
 fn attachment(fdinfo: &str) -> Vec<(&str, &str)> {
     fields(fdinfo).filter(|(name, _)| !COMMON.contains(name)).collect()
 }

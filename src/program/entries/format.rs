@@ -1,4 +1,4 @@
-//! What is printed of a map, and in which format.
+//! The columns that are printed of a map, and their format.
 
 use bpf_layout::Type;
 

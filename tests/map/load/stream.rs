@@ -100,7 +100,7 @@ fn progress_is_removed_before_an_error_is_printed() {
     assert_eq!(held(&pin), []);
 }
 
-/// What has been written to a terminal by now.
+/// The text that has been written to a terminal by now.
 fn screen(master: OwnedFd) -> impl FnMut() -> String {
     use nix::fcntl::{FcntlArg, OFlag, fcntl};
     fcntl(&master, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();

@@ -1,11 +1,11 @@
-//! Whether a type of the kernel can stand in for one of a program.
+//! Whether a type of the kernel is compatible with one of a program.
 
 use super::essential;
 use crate::btf::{Btf, BtfError, RawType, entries, kind};
 
 /// As libbpf has it.
 const MAX_DEPTH: usize = 32;
-/// Prototypes that refer to prototypes could be compared for ever.
+/// Prototypes that refer to prototypes could be compared without end.
 const MAX_COMPARED: usize = 10_000;
 
 /// Whether two types are of the same kind: enums of any size are.

@@ -1,4 +1,4 @@
-//! What instructions contain that depend on types of a kernel.
+//! The parts of instructions that depend on types of a kernel.
 
 use super::hostile::{blob, info};
 use crate::{Btf, CoreError, CoreRelocation, CoreResolver, CoreValue, FieldSize};
