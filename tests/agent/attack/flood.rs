@@ -1,7 +1,6 @@
 //! More fds than an agent could close, from users without any permission.
 
 use crate::common::agent::*;
-use crate::common::child::Start;
 use crate::common::fds::new_map;
 use crate::common::*;
 use crate::support::attacker::*;
@@ -63,10 +62,13 @@ fn lingering_fds_with_a_full_fd_table_delay_no_client() {
     let _alone = alone();
     let lab = Lab::new();
     let path = lab.path("agent");
-    let start = Start { open_files: Some((40, 40)), ..Start::default() };
     let words = ["--socket", "agent", "--socket-mode", "0666", "--allow", "*:uid=1002:put"];
-    let mut agent = Agent::spawn_with(&start, &mut lab.agent(words));
+    let mut agent = Agent::spawn(&mut lab.agent(words));
     agent.line("serves on");
+    // Lowered after the start, because the agent reduces its own limits to this one.
+    let id = format!("--pid={}", agent.pid());
+    let lowered = run(std::process::Command::new("prlimit").args([&id, "--nofile=40:40"]));
+    assert_eq!((lowered.status, lowered.stderr.as_str()), (0, ""));
     let client = Client::connect_as(&path, &User::new(1002));
     client.ask(INFO, 0, &string("x"), &[]);
     let root = Client::connect(&path);
