@@ -1,10 +1,11 @@
 //! Users that take all they can of connections, names and fds in flight leave a part for others.
 
 use crate::common::agent::*;
+use crate::common::child::Start;
 use crate::common::fds::new_map;
 use crate::common::*;
 use crate::support::peers::*;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 #[test]
 fn two_users_leave_fds_in_flight_past_the_timeout() {
@@ -61,4 +62,35 @@ fn two_users_leave_connections_past_the_timeout() {
     third.iter().for_each(|client| assert_eq!(client.list(), []));
     let roots: Vec<Client> = (0..18).map(|_| Client::connect(&path)).collect();
     roots.iter().for_each(|client| assert_eq!(client.list(), []));
+}
+
+#[test]
+fn users_that_put_leave_fds_for_root() {
+    let lab = Lab::new();
+    let start = Start { open_files: Some((128, 128)), ..Start::default() };
+    let words = ["-q", "--socket", "agent", "--socket-mode", "0666", "--allow", "*:gid=50:put"];
+    let mut agent = Agent::spawn_with(&start, &mut lab.agent(words));
+    agent.line("serves on");
+    let path = lab.path("agent");
+    let maps: Vec<OwnedFd> = (0..128).map(|_| new_map("full")).collect();
+    let mut held = Vec::new();
+    for uid in [1001, 1002, 1003] {
+        let client = Client::connect_as(&path, &User { gid: 50, ..User::new(uid) });
+        let names = (0..maps.len()).map(|at| format!("{uid}-{at}"));
+        let mut answers = names.zip(&maps).map(|(name, map)| client.put(&name, map.as_fd()));
+        let refused = answers.find(|answer| answer.status != 0);
+        assert_eq!(refused.expect("an end").status, 6);
+        held.push(client);
+        // As many connections as the user gets.
+        for _ in 0..128 {
+            held.push(Client::connect_as(&path, &User { gid: 50, ..User::new(uid) }));
+        }
+    }
+    // The limits are those of 128 fds, and an eighth of the names is reserved for root.
+    let root = Client::connect(&path);
+    for (at, map) in maps[..2].iter().enumerate() {
+        done(root.put(&format!("root-{at}"), map.as_fd()));
+        assert_eq!(Client::connect(&path).get(&[&format!("root-{at}")], 0).fds.len(), 1);
+    }
+    assert!(agent.fds().count() < 128);
 }
