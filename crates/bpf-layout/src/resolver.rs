@@ -54,7 +54,8 @@ impl Btf<'_> {
 
 struct Resolver<'b, 'a> {
     btf: &'b Btf<'a>,
-    /// Cost of the members resolved so far, at most [`MAX_COST`].
+    /// Cost of the members, arrays and names resolved so far: beyond [`MAX_COST`], types become raw
+    /// bytes.
     spent: usize,
 }
 
@@ -101,6 +102,7 @@ impl Resolver<'_, '_> {
         word: Option<Word>,
         depth: u32,
     ) -> Result<Option<Type>, BtfError> {
+        self.spent += 16;
         let [elem, _, len] = array_words(raw);
         let bare = self.btf.strip_aliases(elem)?;
         if bare.raw.kind == kind::INT

@@ -11,6 +11,7 @@ mod refusals;
 mod round_trip;
 mod sums;
 mod values;
+mod work;
 
 /// Parses the notation of a test.
 pub(super) fn ty(text: &str) -> super::Type {

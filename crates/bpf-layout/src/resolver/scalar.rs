@@ -6,8 +6,9 @@ use crate::{Atom, Type, placement};
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// Resolves an enum of 32 or 64 bits and adds the cost of its names to `spent`.
+/// Resolves an enum of 32 or 64 bits and adds the cost of its names, used or not, to `spent`.
 pub(super) fn resolve_enum(btf: &Btf<'_>, raw: &RawType<'_>, spent: &mut usize) -> Option<Type> {
+    *spent += raw.vlen as usize * 24;
     let wide = raw.kind == kind::ENUM64;
     let size = raw.size_or_type as usize;
     let word = |low: u32, high: u32| {
@@ -41,8 +42,8 @@ pub(super) fn resolve_enum(btf: &Btf<'_>, raw: &RawType<'_>, spent: &mut usize) 
         // Names with truncated values and duplicate names are omitted; their values print as
         // numbers.
         let name = placement::to_identifier(btf.string(name));
+        *spent += name.len();
         if (min..=max).contains(&value) && taken.insert(Arc::clone(&name)) {
-            *spent += name.len() + 24;
             names.push((name, value));
         }
     }
