@@ -3,6 +3,7 @@
 //! The format is described in the kernel's Documentation/bpf/btf.rst. `resolver` converts BTF types
 //! to layouts.
 
+use super::limits::MAX_COST;
 use super::text::quote_excerpt;
 
 /// The reason why a blob is not valid BTF, or why one of its types has no layout.
@@ -72,6 +73,9 @@ pub(super) const LAYOUT_TAG: &str = "layout:";
 const HEADER: usize = 24;
 /// Bytes of the part that all types have: name_off, info, size or type.
 pub(super) const COMMON: usize = 12;
+/// The longest name, in bytes; the kernel's limit is lower. Many types can refer to one string, so
+/// the time to read it is limited.
+const MAX_NAME: usize = 1 << 10;
 
 /// An indexed BTF blob. The index contains offsets only; types are decoded on access.
 pub struct Btf<'a> {
@@ -105,12 +109,11 @@ pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(*word))
 }
 
-/// The string at `offset`; an empty one if it is missing, not terminated, or not UTF-8. Names serve
-/// as labels only.
-fn string(strings: &[u8], offset: u32) -> &str {
+/// The bytes of the string at `offset`; none if it is missing, not terminated, or longer than `max`.
+fn string_bytes(strings: &[u8], offset: u32, max: usize) -> &[u8] {
     let from = strings.get(offset as usize..).unwrap_or_default();
-    let end = from.iter().position(|byte| *byte == 0).unwrap_or(0);
-    std::str::from_utf8(&from[..end]).unwrap_or_default()
+    let end = from.iter().take(max.saturating_add(1)).position(|byte| *byte == 0).unwrap_or(0);
+    &from[..end]
 }
 
 /// Splits a tail into entries of `N` 32-bit words.
@@ -163,6 +166,8 @@ impl<'a> Btf<'a> {
         let strings = section(word(16), word(20)).ok_or(short)?;
         let mut index = Vec::with_capacity(types.len() / 24);
         let mut tags = Vec::new();
+        // Many tags can refer to one string.
+        let mut left = MAX_COST + strings.len();
         let mut at = 0;
         while at < types.len() {
             let info = u32_at(types, at + 4).ok_or(BtfError::Short(at))?;
@@ -174,9 +179,13 @@ impl<'a> Btf<'a> {
             }
             if kind == kind::DECL_TAG
                 && let (Some(name), Some(target)) = (u32_at(types, at), u32_at(types, at + 8))
-                && let Some(notation) = string(strings, name).strip_prefix(LAYOUT_TAG)
+                && let Some(text) = strings.get(name as usize..)
+                && text.starts_with(LAYOUT_TAG.as_bytes())
             {
-                tags.push((target, notation));
+                let text = string_bytes(strings, name, left);
+                left = if text.is_empty() { 0 } else { left - text.len() };
+                let text = std::str::from_utf8(text).unwrap_or_default();
+                tags.extend(text.strip_prefix(LAYOUT_TAG).map(|notation| (target, notation)));
             }
             index.push(at as u32);
             at += COMMON + tail;
@@ -255,13 +264,14 @@ impl<'a> Btf<'a> {
     }
 
     /// Returns the string at an offset, which other sections of an object file refer to; empty if it
-    /// is missing, not ended, or not UTF-8.
+    /// is missing, not terminated, longer than 1024 bytes, or not UTF-8.
     pub fn string_at(&self, offset: u32) -> &'a str {
         self.string(offset)
     }
 
+    /// The name at an offset, which serves as a label only; see [`Btf::string_at`].
     pub(super) fn string(&self, offset: u32) -> &'a str {
-        string(self.strings, offset)
+        std::str::from_utf8(string_bytes(self.strings, offset, MAX_NAME)).unwrap_or_default()
     }
 
     /// The layout that a declaration tag states for struct or union `id`, in notation.

@@ -1,7 +1,7 @@
 //! Blobs that refer to one part many times. Without limits, reading them takes minutes.
 
 use super::hostile::{blob, info};
-use crate::Btf;
+use crate::{Btf, Type};
 
 const MEMBERS: u32 = 60_000;
 
@@ -59,4 +59,18 @@ fn enum_of_many_members_resolves_quickly() {
     (0..60_000).for_each(|value| types.extend([1, value]));
     types.extend(structure(1, 1, 4));
     assert_eq!(size_of(&blob(&types, b"\0a\0"), 2), Some(240_000));
+}
+
+#[test]
+fn long_string_of_many_types_is_read_in_part() {
+    let strings = [b"\0layout:hex[4] ", &[b' '; 1 << 21][..], b"\0"].concat();
+    // Pointers to a type tag, and a struct with declaration tags.
+    let mut types = [&INT[..], &[1, info(18, 0), 1, 0, info(2, 0), 2]].concat();
+    types.extend(structure(0, 3, 8));
+    types.extend([0, info(4, 1), 4, 0, 1, 0]);
+    (0..MEMBERS).for_each(|_| types.extend([1, info(17, 0), 5, u32::MAX]));
+    let blob = blob(&types, &strings);
+    assert_eq!(size_of(&blob, 4), Some(480_000));
+    let btf = Btf::parse(&blob).expect("valid BTF");
+    assert_eq!((btf.name(2), btf.layout(5)), (None, Ok(Type::Hex(4))));
 }
