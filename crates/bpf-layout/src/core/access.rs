@@ -84,10 +84,13 @@ impl<'a> Access<'a> {
         Ok(access)
     }
 
-    /// Adds the place of an element with this index.
+    /// Adds the place of an element with this index. An instruction has room for an offset of 32
+    /// bits.
     pub fn advance(&mut self, btf: &Btf, type_id: u32, index: u32) -> Result<(), BtfError> {
         if index > 0 {
-            self.bit += u64::from(index) * u64::from(btf.byte_size(type_id)?) * 8;
+            let offset = u64::from(index) * u64::from(btf.byte_size(type_id)?);
+            let offset = u32::try_from(offset).map_err(|_| BtfError::TooLarge(type_id))?;
+            self.bit += u64::from(offset) * 8;
         }
         Ok(())
     }

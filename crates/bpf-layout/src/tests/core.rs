@@ -1,7 +1,7 @@
 //! The parts of instructions that depend on types of a kernel.
 
 use super::hostile::{blob, info};
-use crate::{Btf, CoreError, CoreRelocation, CoreResolver, CoreValue, FieldSize};
+use crate::{Btf, BtfError, CoreError, CoreRelocation, CoreResolver, CoreValue, FieldSize};
 
 const STRINGS: &[u8] = b"\0int\0task___old\0a\0b\0task\0e\0X\0Y\0long\0";
 /// Where the names are in the strings.
@@ -24,6 +24,7 @@ fn program() -> Vec<u8> {
         &[TASK, info(4, 1), 4, X, 1, 0],               // 4: struct task {int X;}
         &[B, info(4, 1), 4, A, 1, 0],                  // 5: struct b {int a;}
         &[0, info(4, 1), 4, A, 1, 0],                  // 6: without a name
+        &[A, info(4, 1), 1 << 30, A, 1, 0],            // 7: as large as possible
     ];
     blob(&types.concat(), STRINGS)
 }
@@ -76,6 +77,8 @@ fn values_are_those_of_the_kernel() {
         ("no index", 0, 2, "", Err(CoreError::Access("".into()))),
         ("no such member", 0, 2, "0:7", Err(CoreError::Access("0:7".into()))),
         ("a member of a number", 0, 2, "0:0:0", Err(CoreError::Access("0:0:0".into()))),
+        ("an offset over 32 bits", 0, 7, "4:0", Err(BtfError::TooLarge(7).into())),
+        ("an offset over 64 bits", 0, 7, "4294967295:0", Err(BtfError::TooLarge(7).into())),
         ("no such enumerator", 11, 3, "2", Err(CoreError::Access("2".into()))),
         ("a type without a name", 0, 6, "0:0", Err(CoreError::Access("0:0".into()))),
         ("an unknown kind", 12, 2, "0", Err(CoreError::Kind(12))),
