@@ -98,6 +98,13 @@ pub fn is_secure_execution() -> bool {
     (unsafe { libc::getauxval(libc::AT_SECURE) }) != 0
 }
 
+/// The exit status that reports an error. An error without a number of its own, such as ENOTSUPP of
+/// the kernel, has the number 0 in [`Errno`], which would report success.
+fn exit_status(errno: Errno) -> i32 {
+    const UNKNOWN: i32 = 255;
+    if errno == Errno::UnknownErrno { UNKNOWN } else { errno as i32 }
+}
+
 /// Runs `work` in a child process, which continues if this process is killed, and waits for it. The
 /// child ignores SIGTERM and the signals of a terminal. Only for a process with one thread: locks
 /// held by other threads would stay locked in the child.
@@ -115,7 +122,7 @@ pub fn run_in_child(work: impl FnOnce() -> Result<()>) -> Result<()> {
                 // SAFETY: ignoring a signal calls nothing.
                 unsafe { libc::signal(signal, libc::SIG_IGN) };
             }
-            let status = work().err().map_or(0, |errno| errno as i32);
+            let status = work().err().map_or(0, exit_status);
             // SAFETY: ends the process.
             unsafe { libc::_exit(status) }
         }
@@ -135,6 +142,21 @@ pub fn run_in_child(work: impl FnOnce() -> Result<()>) -> Result<()> {
                 (true, errno) => Err(Errno::from_raw(errno)),
                 (false, _) => Err(Errno::EINTR),
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_has_an_exit_status_that_reports_it() {
+        // 524 is ENOTSUPP.
+        for number in [libc::EPERM, libc::EHWPOISON, 524] {
+            let (errno, status) = (Errno::from_raw(number), exit_status(Errno::from_raw(number)));
+            assert!((1..=255).contains(&status), "{number}");
+            assert_eq!(Errno::from_raw(status), errno, "{number}");
         }
     }
 }
