@@ -4,6 +4,7 @@
 //! another CPU asks this CPU to run.
 
 use crate::{Errno, Result, check};
+use std::marker::PhantomData;
 
 /// Words of the first mask; the kernel needs a bit for each CPU that it supports (`nr_cpu_ids`).
 const WORDS: usize = 16;
@@ -15,6 +16,8 @@ const MAX_WORDS: usize = 1 << 10;
 #[derive(Debug)]
 pub struct PinnedThread {
     before: Vec<u64>,
+    /// Not [`Send`]: another thread that drops it would get these CPUs.
+    _thread: PhantomData<*const ()>,
 }
 
 impl PinnedThread {
@@ -28,7 +31,7 @@ impl PinnedThread {
         let mut only = vec![0; before.len().max(word + 1)];
         only[word] = 1 << bit;
         set(&only)?;
-        Ok(PinnedThread { before })
+        Ok(PinnedThread { before, _thread: PhantomData })
     }
 }
 
