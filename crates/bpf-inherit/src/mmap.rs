@@ -76,8 +76,11 @@ impl Mapped {
         }
         for (word, at) in into.chunks_exact_mut(8).zip((offset..end).step_by(8)) {
             // SAFETY: inside the mapping, and aligned: it begins on a page, and all that is
-            // added is a multiple of 8.
-            let value = unsafe { self.pages.add(self.skip + at).cast::<u64>().read_volatile() };
+            // added is a multiple of 8. Other users access it atomically.
+            let value = unsafe {
+                AtomicU64::from_ptr(self.pages.add(self.skip + at).cast().as_ptr())
+                    .load(Ordering::Relaxed)
+            };
             word.copy_from_slice(&value.to_ne_bytes());
         }
         Ok(())

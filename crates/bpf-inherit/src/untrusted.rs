@@ -111,8 +111,8 @@ fn start(mut keep: Vec<RawFd>, work: impl FnOnce(RawFd)) -> Result<Child> {
         // SAFETY: no pointers; nothing of the parent is run.
         unsafe { libc::_exit(0) }
     }
-    // The child is not reaped before the Child is dropped, so the number is its own. Without a
-    // pidfd its end is noticed later.
+    // The child has not been reaped yet, so the number is its own. Without a pidfd its end is
+    // noticed later.
     Ok(Child { pid, pidfd: pidfd_open(pid).ok(), socket })
 }
 
