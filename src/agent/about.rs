@@ -10,13 +10,13 @@ pub struct About {
     pub kind: ObjectKind,
     /// The kernel's id, by which another object in its place is noticed.
     pub id: u32,
-    /// The access of the descriptor that was put.
+    /// The access of the fd that was put.
     pub bound: Access,
-    /// Who put it.
+    /// The peer that put it.
     pub uid: u32,
     pub gid: u32,
     pub pid: u32,
-    /// When, in seconds since 1970.
+    /// The time of the PUT, in seconds since 1970.
     pub time: u64,
 }
 
@@ -46,9 +46,9 @@ impl About {
     }
 }
 
-/// A name as one of a file: `%bpf_inherit::process;` for what a bpf file system or a line of text does not take.
-/// No file of another kind in the state has such a name: those have `%` before a letter that
-/// is no digit of a number to the base 16.
+/// The file name of an object: `%XX` replaces bytes that a bpf file system or a line of text does
+/// not accept. No other file in the state has such a name: those have `%` before a letter that is
+/// not a hexadecimal digit.
 pub fn encode_name(name: &[u8]) -> String {
     let mut out = String::with_capacity(name.len());
     for &byte in name {
@@ -63,8 +63,8 @@ pub fn encode_name(name: &[u8]) -> String {
     out
 }
 
-/// The name that [`encode_name`] made this of; None for any other text, and for a name that
-/// no object may have.
+/// The name that [`encode_name`] made this text of; None for any other text, and for a name that
+/// an object may not have.
 pub fn decode_name(text: &[u8]) -> Option<Vec<u8>> {
     let mut name = Vec::new();
     let mut rest = text;
@@ -79,7 +79,7 @@ pub fn decode_name(text: &[u8]) -> Option<Vec<u8>> {
             byte => byte,
         });
     }
-    // One name, one file: no other spelling of it is taken.
+    // One name, one file: other spellings are refused.
     (name.len() <= MAX_NAME && check_name(&name).is_ok() && encode_name(&name).as_bytes() == text)
         .then_some(name)
 }
@@ -99,7 +99,7 @@ mod tests {
         }
 
         #[test]
-        fn what_was_written_is_read_and_nothing_else_panics(
+        fn encoded_properties_are_decoded_and_others_refused(
             bits in 1u8..=3, numbers: [u32; 4], time: u64, cut in 0usize..90, junk in ".{0,60}",
         ) {
             let [id, uid, gid, pid] = numbers;

@@ -58,7 +58,7 @@ pub enum Turn {
     Over,
 }
 
-/// What steps of connections share.
+/// State that the steps of all connections share.
 pub struct Shared<'a> {
     pub service: &'a mut Service,
     pub foreign: &'a mut ForeignFds,

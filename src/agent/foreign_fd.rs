@@ -62,7 +62,7 @@ impl ForeignFds {
         self.discarded.push((connection, charge));
     }
 
-    /// Whether so many connections are to be dropped that no more should be accepted.
+    /// Whether too many connections are to be dropped to accept more.
     pub fn is_full(&self) -> bool {
         self.discarded.len() >= MAX_DISCARDED
     }

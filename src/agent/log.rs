@@ -70,7 +70,7 @@ impl Log {
             match self.quota.charge(peer, 1) {
                 Ok(charge) => self.charges.push(charge),
                 Err(_) => {
-                    // A key that is no user's once there are too many users.
+                    // A key that no user has, once there are too many users.
                     let full = self.omitted.len() >= USERS && !self.omitted.contains_key(&peer.uid);
                     let uid = if full { u32::MAX } else { peer.uid };
                     *self.omitted.entry(uid).or_default() += 1;

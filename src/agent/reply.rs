@@ -17,7 +17,7 @@ use std::time::Instant;
 /// Bytes after which a packet is sent; one record more fits in any case.
 const PACKET: usize = 32 << 10;
 
-/// What is yet to be sent to a client.
+/// The rest of a reply.
 #[derive(Debug)]
 pub enum PendingReply {
     /// The visible names that match.
@@ -110,8 +110,7 @@ impl Service {
         }
     }
 
-    /// A packet is ended by the bytes of what `peer` may see, and by the end of the list: how many
-    /// names are hidden makes no difference to the packets.
+    /// The visible records alone determine the packets, which reveal nothing of hidden names.
     fn list(&self, peer: &Peer, mut list: List, until: Instant) -> Packet<'_> {
         let mut bytes: usize = list.found.iter().map(Record::encoded_len).sum();
         let mut last = None;

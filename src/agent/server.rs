@@ -22,9 +22,9 @@ pub type Reload = Box<dyn Fn() -> Result<Policy, Vec<anyhow::Error>>>;
 
 /// The agent with its sockets.
 ///
-/// Signals, listeners, children and the service manager are watched level-triggered: they are
-/// reported as long as there is something to read, or, for the manager, room to write. Connections
-/// are not, see [`Connections`].
+/// Signals, listeners, children and the service manager are watched level-triggered: epoll reports
+/// them as long as they are readable, or, for the manager, writable. Connections are watched
+/// edge-triggered, see [`Connections`].
 pub struct Server {
     epoll: Rc<Epoll>,
     signals: SignalFd,

@@ -1,9 +1,9 @@
-//! The state: a directory of a bpf file system that holds a pin of each object, and what a
-//! pin cannot say beside it.
+//! The state: a directory of a bpf file system with a pin of each object, and beside it the
+//! properties that a pin does not have.
 //!
 //! `DIR/NAME/map` (or `prog`, `link`) is the pin, the target of the symbolic link
 //! `DIR/NAME/about` is [`About`], and those of `layout-0` and its followers are the layout in
-//! pieces. How it is changed is [`change`]'s.
+//! pieces. [`change`] changes it.
 
 mod change;
 mod dir;
@@ -20,13 +20,13 @@ use dir::{ABOUT, OPEN};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-/// An object as the state has it.
+/// An object in the state.
 #[derive(Debug)]
 pub struct Saved {
     pub name: Vec<u8>,
     pub about: About,
     pub layout: Vec<u8>,
-    /// What is pinned: None where it is not what was stored, or cannot be opened.
+    /// The pinned object; None if it is another object than was stored, or cannot be opened.
     pub object: Option<Object>,
 }
 
@@ -38,7 +38,7 @@ impl Saved {
 }
 
 impl StateDir {
-    /// Everything that is stored, by rising name, and a line for each thing that is strange.
+    /// All stored objects, sorted by name, and a warning for each unexpected file.
     /// Changes that a crash left unfinished are removed.
     pub fn load(&self) -> Result<(Vec<Saved>, Vec<String>), Error> {
         let fail = |errno: Errno| Error::new(self.path.as_os_str().as_bytes(), OPEN, errno);
@@ -47,7 +47,7 @@ impl StateDir {
         for file in self.files("".as_ref()).map_err(fail)? {
             match self.read(&file) {
                 Ok(one) => saved.push(one),
-                // It has been told of already.
+                // A warning reports it already.
                 Err(_) if change::is_temporary(&file) => {}
                 Err(reason) => warnings.push(format!("{}: {reason}, left alone", self.show(&file))),
             }
@@ -58,8 +58,8 @@ impl StateDir {
 
     fn read(&self, file: &OsStr) -> Result<Saved, &'static str> {
         let name = decode_name(file.as_bytes()).ok_or("not the name of an object")?;
-        let text = self.target(file, ABOUT).map_err(|_| "it does not say what it is")?;
-        let about = About::decode(&text).ok_or("what it says of itself is not understood")?;
+        let text = self.target(file, ABOUT).map_err(|_| "it has no description")?;
+        let about = About::decode(&text).ok_or("its description is malformed")?;
         let mut layout = Vec::new();
         for n in 0.. {
             match self.target(file, &format!("layout-{n}")) {

@@ -1,4 +1,4 @@
-//! What the agent holds: objects by name, and how they come in and go out.
+//! The stored objects, by name.
 
 use super::RequestError;
 use super::about::About;
@@ -81,7 +81,7 @@ impl Store {
         self.objects.get(name)
     }
 
-    /// Names and objects, rising, behind `name`, or all.
+    /// Names and objects after `name`, or all, in ascending order.
     pub fn after(&self, name: Option<&[u8]>) -> impl Iterator<Item = (&Vec<u8>, &Stored)> {
         let from = name.map_or(Bound::Unbounded, Bound::Excluded);
         self.objects.range::<[u8], _>((from, Bound::Unbounded))
@@ -195,15 +195,15 @@ impl Store {
         stored.record(name, access, (self.intact(), 0))
     }
 
-    /// The record of an object, for a peer that could get it with `access`: if it can be handed
-    /// out so at this moment. With what its pin leads to now.
+    /// The record of an object, for a peer that could get it with `access`, if it can be handed out
+    /// so now; with the id that its pin refers to now.
     pub fn look(&self, name: &[u8], stored: &Stored, access: Access) -> Record {
         let can = access != Access::NONE && self.hand_out(name, access).is_ok();
         let access = if can { access } else { Access::NONE };
         stored.record(name, access, self.find(name, &stored.about))
     }
 
-    /// A descriptor of an object with this access, which is within its bound.
+    /// An fd of an object with this access, which is within its bound.
     pub fn hand_out(&self, name: &[u8], mode: Access) -> Result<Handout<'_>, RequestError> {
         let stored = self.objects.get(name).ok_or_else(|| absent(name))?;
         let object = stored.object.as_ref().ok_or_else(|| stored.trouble(name))?;
@@ -218,7 +218,7 @@ impl Store {
             Ok(object) if Saved::is(&object, &stored.about) => Ok(Handout::Opened(object.into())),
             _ => {
                 let lost = trouble(name, &stored.about, self.find(name, &stored.about));
-                let why = "no descriptor with less access can be made of it";
+                let why = "no fd with less access can be opened";
                 Err(RequestError::new(lost.status, format!("{}: {why}", lost.reason)))
             }
         }
@@ -229,7 +229,7 @@ fn failed(cause: Cause) -> RequestError {
     RequestError::new(Status::Failed, cause.to_string())
 }
 
-/// That no object has a name.
+/// The error for a name that no object has.
 pub fn absent(name: &[u8]) -> RequestError {
     RequestError::new(Status::Absent, format!("nothing is stored as {}", quoted(name))).of(name)
 }

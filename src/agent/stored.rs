@@ -1,4 +1,4 @@
-//! One object that is held: what is told of it, and descriptors of it.
+//! One stored object: its record in replies, and its fds.
 
 use super::RequestError;
 use super::about::About;
@@ -18,15 +18,15 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 pub struct Stored {
     pub about: About,
     pub layout: Vec<u8>,
-    /// Its access is the bound. None where its pin led to something else at the start.
+    /// Its access is the bound. None if its pin referred to another object at the start.
     pub object: Option<Object>,
-    /// What its pin refers to instead, in that case.
+    /// The state and id of its pin in that case.
     pub lost: (PinState, u32),
     /// The name, and the bytes of the layout.
     pub charges: [Charge; 2],
 }
 
-/// A descriptor on its way out.
+/// An fd that is handed out.
 #[derive(Debug)]
 pub enum Handout<'a> {
     Held(BorrowedFd<'a>),
@@ -43,8 +43,8 @@ impl AsFd for Handout<'_> {
 }
 
 impl Stored {
-    /// The access that a peer with these rights to the elements gets: programs and links have
-    /// no lesser one than both.
+    /// The access that a peer with these permissions gets: programs and links are handed out only
+    /// with both.
     pub fn access(&self, allowed: Access) -> Access {
         match self.about.kind {
             ObjectKind::Map => allowed.and(self.about.bound),
@@ -53,8 +53,8 @@ impl Stored {
         }
     }
 
-    /// What a reply tells of it, to a peer that gets it with `access`. `found` is whether it is
-    /// kept as it was stored, and the id that its pin leads to, 0 for none.
+    /// The record for a peer that gets the object with `access`. `found` is the state of its pin,
+    /// and the id that the pin refers to, or 0.
     pub fn record(&self, name: &[u8], access: Access, found: (PinState, u32)) -> Record {
         let about = &self.about;
         let (state, pin_id) = found;
@@ -82,18 +82,18 @@ impl Stored {
         }
     }
 
-    /// Why nothing is held as `name`, where nothing is.
+    /// Why the object of `name` is not held, if it is not.
     pub fn trouble(&self, name: &[u8]) -> RequestError {
         trouble(name, &self.about, self.lost)
     }
 }
 
-/// What a name's pin leads to, where that is not what was stored.
+/// The error for a pin that does not refer to the stored object.
 pub fn trouble(name: &[u8], about: &About, lost: (PinState, u32)) -> RequestError {
     let (kind, id) = (about.kind.short_name(), about.id);
     let reason = match lost {
         (PinState::Changed, now) => {
-            format!("its pin leads to id {now}, where {kind} {id} was stored")
+            format!("its pin refers to id {now}, but {kind} {id} was stored")
         }
         _ => format!("the pin of {kind} {id} is gone, or cannot be opened"),
     };
@@ -104,10 +104,9 @@ fn details(info: &MapInfo) -> [u32; 4] {
     [info.key_size, info.value_size, info.max_entries, info.flags]
 }
 
-/// A descriptor of a map, stored as `name`, of which there are no pins.
+/// An fd of a map that is stored as `name` and has no pin.
 pub fn by_id(name: &[u8], id: u32, access: AccessMode) -> Result<OwnedFd, RequestError> {
-    let why = "a descriptor with less access cannot be made: \
-               that needs a pin (--state), or CAP_SYS_ADMIN";
+    let why = "an fd with less access needs a pin (--state), or CAP_SYS_ADMIN";
     map_by_id(id, access).map_err(|errno| match errno {
         Errno::EPERM => RequestError::new(Status::Failed, format!("{}: {why}", quoted(name))),
         errno => RequestError::new(Status::Failed, describe(errno)),

@@ -16,7 +16,7 @@ pub struct Wait {
 }
 
 impl Wait {
-    /// Waits until all of `names` are stored; 0 milliseconds are no time limit.
+    /// Waits until all of `names` are stored; 0 milliseconds mean no time limit.
     pub fn new(names: Vec<Vec<u8>>, milliseconds: u32) -> Wait {
         let time = Duration::from_millis(milliseconds.into());
         let until = (milliseconds > 0).then(|| Instant::now().checked_add(time)).flatten();

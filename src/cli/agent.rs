@@ -82,10 +82,10 @@ fn close_inherited(startup: &Startup) {
 }
 
 fn run(mut plan: Plan, policy: Policy, listed: Vec<(OwnedFd, String)>) -> anyhow::Result<()> {
-    // What it makes is its own user's, and it needs all rights to that itself.
+    // The files that it creates are private.
     umask(Mode::from_bits_truncate(0o077));
-    restrict_process().map_err(|errno| Error::new("privileges", "give up", errno))?;
-    // Stays raised: descriptors are what the agent is there to hold.
+    restrict_process().map_err(|errno| Error::new("privileges", "drop", errno))?;
+    // Stays raised: the agent holds fds.
     let open_files = OpenFiles::raise();
     let reduced = plan.reduce_limits(open_files.hard());
     let signals = block_signals()?;
@@ -114,9 +114,9 @@ fn run(mut plan: Plan, policy: Policy, listed: Vec<(OwnedFd, String)>) -> anyhow
     // Not before: an agent that does not start reports the reason only.
     reduced.into_iter().for_each(|warning| log.line(warning));
     if !has_pins {
-        log.line("warning: without --state what is stored goes with the agent");
+        log.line("warning: without --state, the objects are released when the agent ends");
     }
-    give_up_privileges(has_pins, &mut log)?;
+    drop_privileges(has_pins, &mut log)?;
     let sockets = listeners.iter().filter(|listener| !listener.is_private).count();
     let objects = store.len();
     let limits = plan.limits;
@@ -152,7 +152,7 @@ fn open_state(
 /// An inherited socket, which must be one that accepts connections of the protocol.
 fn listener(fd: OwnedFd, name: &str) -> Result<Listener, Error> {
     let name = if name.is_empty() { "inherited" } else { name };
-    let fail = |cause: Cause| Error::new(name, "serve inherited descriptor", cause);
+    let fail = |cause: Cause| Error::new(name, "serve inherited fd", cause);
     let kind = getsockopt(&fd, sockopt::SockType).map_err(|errno| match errno {
         Errno::ENOTSOCK => fail("not a socket".into()),
         errno => fail(errno.into()),
@@ -191,11 +191,11 @@ fn read_policy(rules: &[Rule], file: Option<&Path>) -> Result<Policy, Vec<anyhow
     if errors.is_empty() { Ok(Policy::new(geteuid().as_raw(), rules)) } else { Err(errors) }
 }
 
-/// The text of a file that nobody but root and the agent's own user can have written.
+/// The text of a file that only root and the agent's own user can have written.
 fn read_rules(path: &Path) -> Result<Vec<u8>, Error> {
     const MAX: u64 = 1 << 20;
     let fail = |cause: Cause| Error::new(path.as_os_str().as_bytes(), "read rules", cause);
-    // Opening a FIFO would wait for who writes to it, and reading a device might not end.
+    // Opening a FIFO would wait for a writer, and reading a device might not end.
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path);
     let file = file.map_err(|e| fail(e.into()))?;
@@ -219,16 +219,13 @@ fn read_rules(path: &Path) -> Result<Vec<u8>, Error> {
     Ok(text)
 }
 
-/// With pins nothing is needed that wants privileges; without, a map's id wants CAP_SYS_ADMIN
-/// to be opened with less access than its descriptor has.
-fn give_up_privileges(has_pins: bool, log: &mut Log) -> anyhow::Result<()> {
+/// With pins, no privileges are needed; without, opening a map by its id with less access than its
+/// fd has requires CAP_SYS_ADMIN.
+fn drop_privileges(has_pins: bool, log: &mut Log) -> anyhow::Result<()> {
     let keep: &[u32] = if has_pins { &[] } else { &[CAP_SYS_ADMIN] };
-    let has =
-        drop_capabilities(keep).map_err(|errno| Error::new("privileges", "give up", errno))?;
+    let has = drop_capabilities(keep).map_err(|errno| Error::new("privileges", "drop", errno))?;
     if !has {
-        log.line(
-            "warning: neither pins nor CAP_SYS_ADMIN: no descriptor can be made with less access",
-        );
+        log.line("warning: neither pins nor CAP_SYS_ADMIN: no fd can be opened with less access");
     }
     Ok(())
 }

@@ -46,13 +46,13 @@ fn cells(record: &Record) -> [String; 10] {
     ]
 }
 
-/// One array, an object for each record, a line each. What is not known is null; bytes that
+/// One array, an object for each record, a line each. Unknown values are null; bytes that
 /// are not UTF-8 become U+FFFD.
 pub fn json(records: &[Record]) -> Vec<u8> {
     document::json(&records.iter().map(Entry::from).collect::<Vec<_>>())
 }
 
-/// A record as it is in JSON.
+/// A record in JSON.
 #[derive(Serialize)]
 struct Entry<'a> {
     kind: &'static str,
@@ -74,7 +74,7 @@ struct Entry<'a> {
     layout: Option<&'a [u8]>,
 }
 
-/// What only a map has, or only a link.
+/// The members that only maps have, or only links.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Details {

@@ -1,4 +1,4 @@
-//! Objects that an agent holds (bpf-agent), asked for by name over its socket.
+//! Objects that an agent holds (bpf-agent), requested by name over its socket.
 
 mod client;
 mod connect;
@@ -27,7 +27,7 @@ use std::path::PathBuf;
 #[derive(Debug, PartialEq, Eq)]
 pub struct Spec {
     pub path: PathBuf,
-    /// None at all stand for all that may be had.
+    /// None means all that are available.
     pub names: Vec<Vec<u8>>,
 }
 
@@ -47,14 +47,14 @@ impl Spec {
         Ok(Spec { path: OsStr::from_bytes(path).into(), names })
     }
 
-    /// A name of it, as messages have it.
+    /// A name with the path, for messages.
     fn with(&self, name: &[u8]) -> Vec<u8> {
         [self.path.as_os_str().as_bytes(), b"#", name].concat()
     }
 }
 
 impl fmt::Display for Spec {
-    /// As its user would know it again, escaped.
+    /// As on the command line, escaped.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str(&escape(self.path.as_os_str().as_bytes()))?;
         let names = self.names.join(&b','.to_owned());
@@ -62,7 +62,7 @@ impl fmt::Display for Spec {
     }
 }
 
-/// Gets the objects of these names, in their order, or all that may be had, sorted bytewise.
+/// Gets the objects of these names, in their order, or all available ones, sorted bytewise.
 pub fn open(spec: &Spec, read_only: bool, wait: bool, bounds: Bounds) -> Result<Vec<Named>, Error> {
     let wanted = if read_only { Access::READ } else { Access::BOTH };
     let socket = Socket::given(&spec.path);
@@ -76,10 +76,10 @@ pub fn open(spec: &Spec, read_only: bool, wait: bool, bounds: Bounds) -> Result<
     Ok(got.into_iter().map(|got| opened(got, spec)).collect())
 }
 
-/// All that may be had as it is wanted, whatever else there is.
+/// All objects that are available with the wanted access.
 fn all(client: &mut Client, wanted: Access) -> Result<Vec<Got>, Error> {
     let mut records = client.list_without_layouts()?;
-    // Only maps can be had for reading alone: a directory's other pins are passed over, too.
+    // Only maps can be opened read-only: programs and links are skipped, as pins of them are.
     let fits = |kind| kind == ObjectKind::Map || wanted == Access::BOTH;
     records.retain(|record| record.access.and(wanted) != Access::NONE && fits(record.kind));
     let mut names: Vec<Vec<u8>> = records.into_iter().map(|record| record.name).collect();
@@ -88,8 +88,8 @@ fn all(client: &mut Client, wanted: Access) -> Result<Vec<Got>, Error> {
         Err(failure) if failure.is_lost() => {}
         got => return Ok(got?),
     }
-    // Some went after they were listed, or can be had with more access alone: those are passed
-    // over, as pins are.
+    // Objects that were removed after they were listed, or that need more access, are skipped, as
+    // pins are.
     let mut found = Vec::new();
     for name in &names {
         match client.get(std::slice::from_ref(name), wanted) {
@@ -100,7 +100,7 @@ fn all(client: &mut Client, wanted: Access) -> Result<Vec<Got>, Error> {
     Ok(found)
 }
 
-/// What was got, with what the agent says of it.
+/// The object, with the name and layout that the agent declares.
 fn opened(got: Got, spec: &Spec) -> Named {
     let Got { record, object } = got;
     let label = escape(&spec.with(&record.name));

@@ -1,6 +1,6 @@
 //! The agent's protocol, in packets (SOCK_SEQPACKET): requests, and replies to them.
 //!
-//! bpf-agent(7) describes it for those who speak it from elsewhere. A packet begins with
+//! bpf-agent(7) describes it. A packet begins with
 //! 8 bytes: u8 version, u8 operation or status, u16 flags, u32 number of the request, all
 //! in host byte order.
 
@@ -33,15 +33,15 @@ pub enum Operation {
     /// The records of all names that match a glob, or of all names if it is empty. The layouts
     /// in them are empty unless they are asked for.
     List { glob: Vec<u8>, layouts: bool },
-    /// The descriptors of these names, in their order.
+    /// The fds of these names, in their order.
     Get { names: Vec<Vec<u8>>, wanted: Access },
-    /// Store the descriptor that comes along.
+    /// Store the attached fd.
     Put { name: Vec<u8>, layout: Vec<u8>, replace: bool },
-    /// Forget a name.
+    /// Remove a name.
     Remove { name: Vec<u8> },
     /// The record of a name, with the id of the object that its pin refers to now.
     Info { name: Vec<u8> },
-    /// The records of these names, as soon as all are there; 0 milliseconds are for ever.
+    /// The records of these names, as soon as all are there; 0 milliseconds mean no time limit.
     Wait { names: Vec<Vec<u8>>, milliseconds: u32 },
     /// The record of a name, as soon as its object has another id than this; likewise.
     WaitChange { name: Vec<u8>, id: u32, milliseconds: u32 },

@@ -84,7 +84,7 @@ fn unusable_inherited_fd_is_an_error() {
     for (fd, cause) in table {
         let supervisor = Supervisor::new(&lab);
         let mut agent = supervisor.spawn(&lab, &["--socket", "agent"], &[("it's\u{1b}", &fd)]);
-        let line = format!("bpf-agent: it's\\x1b: serve inherited descriptor: {cause}");
+        let line = format!("bpf-agent: it's\\x1b: serve inherited fd: {cause}");
         agent.line(&line);
         assert_eq!(agent.log, [line]);
         assert_eq!(agent.wait(), Run { status: 2, stdout: String::new(), stderr: String::new() });

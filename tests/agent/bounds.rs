@@ -125,8 +125,7 @@ fn reduced_access_needs_a_pin_or_a_privilege() {
         &lab.program(binary("bpf-agent").to_str().unwrap(), words),
     ));
     let warning = agent.line("CAP_SYS_ADMIN");
-    let want =
-        "warning: neither pins nor CAP_SYS_ADMIN: no descriptor can be made with less access";
+    let want = "warning: neither pins nor CAP_SYS_ADMIN: no fd can be opened with less access";
     assert_eq!(warning, format!("bpf-agent: {want}"));
     agent.line("serves on");
     let path = lab.path("agent");
@@ -135,7 +134,7 @@ fn reduced_access_needs_a_pin_or_a_privilege() {
     done(root.put("both", open_pin(&pin).as_fd()));
     done(root.put("ro", open_pin_with(&pin, 8).as_fd()));
     let before = agent.fds();
-    let reason = "\"both\": a descriptor with less access cannot be made: that needs a pin (--state), or CAP_SYS_ADMIN";
+    let reason = "\"both\": an fd with less access needs a pin (--state), or CAP_SYS_ADMIN";
     assert_eq!(refusal(user.get(&["both"], 0)), (9, reason.into()));
     assert_eq!(refusal(root.get(&["both"], READ)), (9, reason.into()));
     assert_eq!(refusal(user.get(&["ro", "both"], 0)), (9, reason.into()));

@@ -65,7 +65,7 @@ fn still_hands_out(agent: &mut Agent, client: &Client, map: &OwnedFd, why: &str)
     }
     for flags in [READ, WRITE] {
         let got = client.get(&["hits"], flags);
-        let why = format!("{why}: no descriptor with less access can be made of it");
+        let why = format!("{why}: no fd with less access can be opened");
         assert_eq!((got.status, got.reason.as_str(), got.fds.len()), (MISTAKEN, &*why, 0));
         agent.line(&format!("refused: {why}"));
     }
@@ -86,13 +86,13 @@ fn swapped_pin_is_logged_and_the_stored_object_returned() {
     let other_id = map_id(&other);
     rename(&other, PIN).unwrap();
     check_record(&client, id, CHANGED, other_id);
-    let why = format!("\"hits\": its pin leads to id {other_id}, where map {id} was stored");
+    let why = format!("\"hits\": its pin refers to id {other_id}, but map {id} was stored");
     still_hands_out(&mut agent, &client, &map, &why);
     // An object of another kind, too.
     rename(pin_program("program"), PIN).unwrap();
     let program = what_is(open_pin(PIN.as_ref())).1;
     check_record(&client, id, CHANGED, program);
-    let why = format!("\"hits\": its pin leads to id {program}, where map {id} was stored");
+    let why = format!("\"hits\": its pin refers to id {program}, but map {id} was stored");
     still_hands_out(&mut agent, &client, &map, &why);
     // Putting the same map again restores the pin.
     is_done(&client.put("hits", map.as_fd()));
@@ -146,7 +146,7 @@ fn mistaken(lab: &Lab, state: u8, meddle: impl Fn() -> u32) -> Mistaken {
     let (id, pin_id) = (id_of(&map), meddle());
     let why = match pin_id {
         0 => format!("\"hits\": the pin of map {id} is gone, or cannot be opened"),
-        _ => format!("\"hits\": its pin leads to id {pin_id}, where map {id} was stored"),
+        _ => format!("\"hits\": its pin refers to id {pin_id}, but map {id} was stored"),
     };
     let agent = start(lab);
     let warning = format!("bpf-agent: {why}");
@@ -267,8 +267,8 @@ fn unavailable_objects_are_skipped_without_names() {
     let client = Client::connect_as(&lab.path("agent"), &nobody);
     let accesses = |client: &Client| client.list().iter().map(|r| r.access).collect::<Vec<_>>();
     assert_eq!(accesses(&client), [NONE, READ_ONLY, NONE]);
-    let why = format!("\"hits\": its pin leads to id {other}, where map {id} was stored");
-    let less = format!("{why}: no descriptor with less access can be made of it");
+    let why = format!("\"hits\": its pin refers to id {other}, but map {id} was stored");
+    let less = format!("{why}: no fd with less access can be opened");
     let words = ["-r", "--agent", "agent#kept,hits", "--", "echo", "ran"];
     fails(&mut lab.exec(words), 125, &format!("bpf-exec: agent: get: {less}"));
     // After a restart, the agent does not hold the changed object.

@@ -158,8 +158,8 @@ fn failed_start_is_one_line_without_warnings() {
     }
     let agent = Agent::start(&mut wrapped(&NOBODY, &lab.program(&program, ["--socket", "agent"])));
     let want = [
-        "warning: without --state what is stored goes with the agent",
-        "warning: neither pins nor CAP_SYS_ADMIN: no descriptor can be made with less access",
+        "warning: without --state, the objects are released when the agent ends",
+        "warning: neither pins nor CAP_SYS_ADMIN: no fd can be opened with less access",
         "serves on 1 socket, holds 0 objects",
     ];
     assert_eq!(agent.log, want.map(|line| format!("bpf-agent: {line}")));

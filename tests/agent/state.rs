@@ -228,8 +228,8 @@ fn unknown_files_are_kept_and_logged() {
     let mut log = agent.log.clone();
     log.sort();
     let line = |name: &str, why: &str| format!("bpf-agent: {STATE}/{name}: {why}, left alone");
-    let (name, silent) = ("not the name of an object", "it does not say what it is");
-    let strange = "what it says of itself is not understood";
+    let (name, silent) = ("not the name of an object", "it has no description");
+    let strange = "its description is malformed";
     assert_eq!(
         log,
         [

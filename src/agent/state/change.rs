@@ -1,8 +1,8 @@
-//! Changes of the state, each of one name and made in one step: after a crash the name is as it
-//! was before, or as it was to be.
+//! Changes of the state, each of one name and atomic: after a crash, the name is as it was before
+//! the change or as it was meant to be.
 //!
 //! A new object is built as `%new-N` and renamed into place; an old one is renamed to `%old-N`
-//! before it is taken apart. The next start removes what a crash left.
+//! before it is taken apart. The next start removes the rest.
 
 use super::dir::{ABOUT, StateDir};
 use crate::agent::about::{About, encode_name};
@@ -25,16 +25,16 @@ const MAX_FILE: usize = 255;
 /// The prefixes of directories that are being built or taken apart.
 const TEMPORARY: [&str; 2] = ["%new-", "%old-"];
 
-/// What becomes of one name.
+/// The change of one name.
 #[derive(Clone, Copy, Debug)]
 pub struct Change<'a> {
     pub name: &'a [u8],
-    /// What has the name, and is given up.
+    /// The object that has the name, which is replaced or removed.
     pub old: Option<&'a About>,
     pub new: Option<New<'a>>,
 }
 
-/// What gets a name.
+/// The object that gets the name.
 #[derive(Clone, Copy, Debug)]
 pub struct New<'a> {
     pub about: &'a About,
@@ -42,19 +42,19 @@ pub struct New<'a> {
     pub object: BorrowedFd<'a>,
 }
 
-/// Whether a file has the name of such a directory.
+/// Whether a file has the name of a temporary directory.
 pub fn is_temporary(file: &OsStr) -> bool {
     number_of(file).is_some()
 }
 
-/// The N of such a name.
+/// The N of the name of a temporary directory.
 fn number_of(file: &OsStr) -> Option<u32> {
     let file = file.to_str()?;
     TEMPORARY.iter().find_map(|prefix| file.strip_prefix(prefix))?.parse().ok()
 }
 
 impl StateDir {
-    /// Makes a change, in one step.
+    /// Makes a change.
     pub fn apply(&self, change: &Change) -> Result<(), Cause> {
         let file = encode_name(change.name);
         let Some(new) = &change.new else { return Ok(self.remove(file.as_ref())?) };
@@ -79,7 +79,7 @@ impl StateDir {
                 true => rename(RenameFlags::RENAME_EXCHANGE),
                 false => Err(Errno::ENOENT),
             };
-            // What is to be replaced may have been removed by hand.
+            // The old object may have been removed by another process.
             let renamed = match renamed {
                 Err(Errno::ENOENT) => rename(RenameFlags::RENAME_NOREPLACE),
                 renamed => renamed,
@@ -89,28 +89,28 @@ impl StateDir {
                 errno => errno.into(),
             })
         });
-        // What was replaced, or what was not finished. A crash here is for the next start.
+        // The old object, or the unfinished new one. The next start does this after a crash.
         if done.is_err() || replace {
             let _ = self.take_apart(new.as_ref());
         }
         done
     }
 
-    /// Removes a directory of the state. That it is gone already is no error.
+    /// Removes a directory of the state. A missing one is not an error.
     fn remove(&self, file: &OsStr) -> Result<(), Errno> {
         let old = self.temporary("%old-");
         match self.rename(file, old.as_ref(), RenameFlags::RENAME_NOREPLACE) {
             Err(Errno::ENOENT) => Ok(()),
             Err(errno) => Err(errno),
             Ok(()) => {
-                // It is removed by now; what is left of it is for the next start.
+                // The name is removed by now; the next start removes what remains.
                 let _ = self.take_apart(old.as_ref());
                 Ok(())
             }
         }
     }
 
-    /// Removes what a crash left. A line for each directory that cannot be removed.
+    /// Removes the directories that a crash left. A warning for each that cannot be removed.
     pub fn clear_up(&self) -> Result<Vec<String>, Errno> {
         let mut left: Vec<OsString> = self.files("".as_ref())?;
         left.retain(|file| is_temporary(file));
@@ -126,7 +126,7 @@ impl StateDir {
         Ok(kept.map(warning).collect())
     }
 
-    /// Makes a directory of the state that says all of an object.
+    /// Creates a directory of the state for an object.
     fn build(&self, path: &str, new: &New) -> Result<(), Cause> {
         mkdirat(&self.dir, path, Mode::S_IRWXU)?;
         let link = |target: &[u8], name: &str| {

@@ -57,7 +57,7 @@ impl StateDir {
         readlinkat(&self.dir, &Path::new(file).join(link)).map(OsStringExt::into_vec)
     }
 
-    /// Opens the pin of a name: whatever is pinned there now.
+    /// Opens the object that the pin of a name refers to now.
     pub fn open_pin(
         &self,
         name: &[u8],
@@ -67,13 +67,13 @@ impl StateDir {
         let path = format!("{}/{}", encode_name(name), kind.short_name());
         let path =
             CString::new(self.in_proc(&path).as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)?;
-        // A program's descriptor has no modes, and a link has no other than both.
+        // The fds of programs have no access modes, and links are opened read-write only.
         let access = if kind == ObjectKind::Map { access } else { AccessMode::ReadWrite };
         Object::identify(obj_get(&path, access)?)?.map_err(|kind| kind.with_article().into())
     }
 
-    /// Whether the directory is what its path leads to still: else what is stored in it goes
-    /// with the agent.
+    /// Whether the path still refers to the directory: otherwise the objects in it are released
+    /// when the agent ends.
     pub fn is_reachable(&self) -> bool {
         match (fstat(&self.dir), stat(&self.path)) {
             (Ok(own), Ok(there)) => (there.st_dev, there.st_ino) == (own.st_dev, own.st_ino),
@@ -81,7 +81,7 @@ impl StateDir {
         }
     }
 
-    /// By way of /proc: bpf(2) wants a path, and this one stays with the directory.
+    /// Through /proc: bpf(2) requires a path, and this one always refers to the directory.
     pub(super) fn in_proc(&self, below: &str) -> PathBuf {
         format!("/proc/self/fd/{}/{below}", self.dir.as_fd().as_raw_fd()).into()
     }

@@ -1,4 +1,4 @@
-//! A client of bpf-agent: one request at a time, and nothing of the reply believed unchecked.
+//! A client of bpf-agent: one request at a time, and every reply is checked.
 
 use super::connect::connect_to;
 use super::connection::{Bounds, Connection, ConnectionError};
@@ -18,31 +18,31 @@ const RETRIES: u32 = 5;
 /// Names of one GET: as many as descriptors fit into one packet.
 const NAMES: usize = MAX_FDS;
 
-/// An object that the agent handed out, with what it says of it.
+/// An object that the agent handed out, and its record.
 #[derive(Debug)]
 pub struct Got {
     pub record: Record,
     pub object: Object,
 }
 
-/// A connection to the agent at a path, made anew where it is lost.
+/// A connection to the agent at a path, which is made again if it is lost.
 pub struct Client<'s> {
     socket: Socket,
     bounds: Bounds<'s>,
-    /// Whether an agent that is not there, or goes, is waited for.
+    /// Whether to wait for an agent that does not run.
     patient: bool,
     connection: Option<Connection>,
-    /// Of the last request.
+    /// The number of the last request.
     number: u32,
 }
 
 impl<'s> Client<'s> {
-    /// Connects to the agent that listens at `socket`. `bounds` hold for all that is asked.
+    /// Connects to the agent that listens at `socket`. `bounds` apply to all requests.
     pub fn connect(socket: Socket, bounds: Bounds<'s>) -> Result<Client<'s>, Failure> {
         Client::new(socket, bounds, false)
     }
 
-    /// Likewise, as soon as somebody listens there, now and whenever the agent goes.
+    /// Likewise, as soon as an agent listens there, now and after the agent has ended.
     pub fn connect_when_there(socket: Socket, bounds: Bounds<'s>) -> Result<Client<'s>, Failure> {
         Client::new(socket, bounds, true)
     }
@@ -92,7 +92,7 @@ impl<'s> Client<'s> {
         Ok(all)
     }
 
-    /// Stores what `fd` leads to.
+    /// Stores the object of `fd`.
     pub fn put(
         &mut self,
         name: &[u8],
@@ -150,8 +150,8 @@ impl<'s> Client<'s> {
         Ok(reply.into_iter().map(|(record, _)| record).collect())
     }
 
-    /// Asks, and asks again where the connection ends without a reply: to do the same again
-    /// changes nothing.
+    /// Sends a request, and sends it again if the connection ends without a reply: repeating a
+    /// request changes nothing.
     fn ask(
         &mut self,
         mut operation: Operation,
@@ -197,7 +197,7 @@ impl<'s> Client<'s> {
         }
     }
 
-    /// Sends a request, of which `sent` tells from then on, and receives the whole reply to it.
+    /// Sends a request, sets `sent`, and receives the whole reply.
     fn exchange(
         &self,
         connection: &mut Connection,
@@ -263,7 +263,7 @@ impl<'s> Client<'s> {
         }
     }
 
-    /// A new connection, waited for if there is nobody and that is wanted; else why there is none.
+    /// A new connection. Waits for an agent if the client does.
     fn reconnect(&self) -> Result<Connection, Cause> {
         loop {
             let why = match connect_to(self.socket.path(), self.bounds) {
@@ -284,13 +284,13 @@ impl<'s> Client<'s> {
         subject.fail(format!("{cause}{}", self.socket.hint()))
     }
 
-    /// What is left of the time, as a WAIT tells it: 0 for ever, or for longer than it can tell.
+    /// The remaining time for a WAIT; 0 if there is no limit, or if it does not fit.
     fn milliseconds(&self) -> u32 {
         let Some(left) = self.bounds.limit.left() else { return 0 };
         u32::try_from(left.as_millis() + 1).unwrap_or(0)
     }
 
-    /// Why there is no answer; `unsure` if it may have been done all the same.
+    /// Why there is no answer; `unsure` if the request may have been carried out.
     fn unanswered(&self, subject: &Subject, trouble: ConnectionError, unsure: bool) -> Failure {
         match trouble {
             ConnectionError::Late if unsure => {
@@ -314,7 +314,7 @@ impl<'s> Client<'s> {
 
     fn refusal(&self, subject: &Subject, status: Status, reason: &str) -> Failure {
         let failure = match (status, reason) {
-            // The agent's clock, or ours: whichever was first.
+            // The clock of the agent, or of this process.
             (Status::Late, _) => subject.fail(self.cause(ConnectionError::Late)),
             (_, "") => subject.fail("refused without a reason"),
             (_, reason) => subject.fail(escape(reason.as_bytes())),

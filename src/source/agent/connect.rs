@@ -44,8 +44,8 @@ fn connect_file(
     let flags = SockFlag::SOCK_CLOEXEC;
     let socket = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)?;
     loop {
-        // While its queue is full, connecting waits in the kernel; only there it can be
-        // bounded, since nothing tells poll(2) of a queue with room.
+        // While the backlog is full, connect(2) waits in the kernel, and only SO_SNDTIMEO limits that:
+        // poll(2) does not report a backlog with room.
         setsockopt(&socket, SendTimeout, &slice(bounds))?;
         match connect(&socket, file) {
             Ok(()) => break,
@@ -77,8 +77,8 @@ impl ConnectionError {
     }
 }
 
-/// How long connecting may wait before it is looked whether it should go on: for ever where
-/// nothing can end it but a signal that ends the process.
+/// How long connecting may wait before the limits are checked again: without a limit if only a
+/// signal that ends the process can end it.
 fn slice(bounds: Bounds) -> TimeVal {
     const LOOK: Duration = Duration::from_millis(100);
     let left = match (bounds.limit.left(), bounds.signals) {
@@ -86,7 +86,7 @@ fn slice(bounds: Bounds) -> TimeVal {
         (left, Some(_)) => left.unwrap_or(LOOK).min(LOOK),
         (Some(left), None) => left,
     };
-    // Zero would be for ever; a day is as good as more.
+    // Zero means no limit, and a day is long enough.
     let left = left.clamp(Duration::from_micros(1), Duration::from_secs(86_400));
     TimeVal::microseconds(left.as_micros() as i64)
 }
@@ -113,11 +113,11 @@ fn check_agent(socket: BorrowedFd) -> Result<u32, ConnectionError> {
     Err(ConnectionError::Other(cause.into()))
 }
 
-/// Why nobody could be reached, as far as the kernel's answer tells it.
+/// Why no agent could be connected to, as far as the kernel reports it.
 fn explain(errno: Errno) -> ConnectionError {
     match errno {
         Errno::ENOENT => ConnectionError::Nobody(errno.into()),
-        // Also of a file that is no socket.
+        // Also for a file that is not a socket.
         Errno::ECONNREFUSED => ConnectionError::Nobody("no process listens there".into()),
         Errno::EPROTOTYPE => ConnectionError::Other("not an agent's socket".into()),
         errno => ConnectionError::Other(errno.into()),
@@ -131,7 +131,7 @@ mod tests {
     use nix::sys::socket::{Backlog, UnixAddr, bind, listen};
     use std::os::fd::AsRawFd;
 
-    /// What cannot be had from outside without a race: nobody accepts, and the queue is full.
+    /// No process accepts, and the backlog is full. From outside, a test of this has a race.
     #[test]
     fn a_full_queue_is_waited_for_until_the_time_is_over() {
         let directory = tempfile::tempdir().unwrap();

@@ -13,11 +13,11 @@ use std::time::Duration;
 /// How long it is waited before an agent that is not there is looked for again.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// What bounds every wait for an agent.
+/// The limits of every wait for an agent.
 #[derive(Clone, Copy)]
 pub struct Bounds<'s> {
     pub limit: Limit,
-    /// Signals that are held back, and are to end the wait: others end the process anyway.
+    /// Blocked signals that end the wait: others end the process anyway.
     pub signals: Option<&'s Signals>,
 }
 
@@ -26,7 +26,7 @@ pub struct Bounds<'s> {
 pub enum ConnectionError {
     /// The agent ended the connection, perhaps in the middle of a reply.
     Ended,
-    /// There is nobody to connect to: perhaps not yet.
+    /// No agent listens, perhaps not yet.
     Nobody(Cause),
     /// The agent does not accept fds from this client now.
     FdRefused,
@@ -86,7 +86,7 @@ impl Connection {
                 Err(Errno::EINTR) => {}
                 received => break received?,
             }
-            // Also where packets never cease.
+            // Also if packets never cease.
             bounds.check()?;
         };
         let Received { length, fds, payload_truncated, control_truncated, .. } = received;
@@ -97,7 +97,7 @@ impl Connection {
         }
         if control_truncated && room == 0 {
             return Err(ConnectionError::Other(
-                "a reply with descriptors, where none was asked for".into(),
+                "a reply with file descriptors that were not requested".into(),
             ));
         }
         if control_truncated {
@@ -108,7 +108,7 @@ impl Connection {
         if length == 0 { Err(ConnectionError::Ended) } else { Ok((&self.packet[..length], fds)) }
     }
 
-    /// Waits until the socket is ready, or tells why it is not.
+    /// Waits until the socket is ready, or returns the reason why it is not.
     fn wait(&self, events: PollFlags, bounds: Bounds) -> Result<(), ConnectionError> {
         let mut fds = vec![PollFd::new(self.socket.as_fd(), events)];
         fds.extend(bounds.signals.map(|signals| PollFd::new(signals.as_fd(), PollFlags::POLLIN)));

@@ -1,4 +1,4 @@
-//! Why a request to an agent came to nothing, in a line that tells what was asked.
+//! Why a request to an agent failed, in a line that contains the request.
 
 use crate::error::{Cause, Error};
 use crate::wire::agent::{Operation, Status};
@@ -7,11 +7,11 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// Why a request came to nothing.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
 pub struct Failure {
-    /// The agent's own answer, where it gave one.
+    /// The agent's answer, if there is one.
     status: Option<Status>,
     error: Error,
 }
@@ -23,13 +23,13 @@ impl From<Failure> for Error {
 }
 
 impl Failure {
-    /// Whether the agent says that no object has the name.
+    /// Whether the agent reports that no object has the name.
     pub fn is_absent(&self) -> bool {
         self.status == Some(Status::Absent)
     }
 
-    /// Whether it says that there is nothing that it could hand out: no object has the name, or
-    /// its pin does not lead to it any more.
+    /// Whether the agent reports that no object has the name, or that its pin does not refer to it
+    /// any more.
     pub fn is_lost(&self) -> bool {
         matches!(self.status, Some(Status::Absent | Status::Changed))
     }
@@ -45,8 +45,7 @@ impl Failure {
     }
 }
 
-/// What a message is about: the agent's path, with the name where there is one, and the
-/// operation.
+/// The subject of a message: the agent's path, with the name if there is one, and the operation.
 pub struct Subject {
     object: OsString,
     what: &'static str,
@@ -79,7 +78,7 @@ impl Subject {
         Failure { status: None, error: Error::new(self.object.as_bytes(), self.what, cause) }
     }
 
-    /// The failure of a change that was sent, and of which no answer tells.
+    /// The failure of a change that was sent, and was not answered.
     pub fn unsure(&self, cause: impl fmt::Display) -> Failure {
         self.fail(format!("{cause}: whether it was done is not known"))
     }

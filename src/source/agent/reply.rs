@@ -1,4 +1,4 @@
-//! An agent's reply, held against what was asked: an agent may be hostile, or wrong.
+//! Checks of a reply: an agent may be hostile, or wrong.
 
 use crate::text::{count, quote};
 use crate::wire::agent::{Access, Operation, Record, Reply, Status};
@@ -6,12 +6,12 @@ use bpf_inherit::fd;
 use bpf_inherit::object::Object;
 use std::os::fd::{AsFd, OwnedFd};
 
-/// Bytes of all packets of a reply; more records than an agent stores have room in them.
+/// Bytes of all packets of a reply: more than all records of an agent.
 const MAX_REPLY: usize = 64 << 20;
-/// What a packet counts for at least, so that empty ones come to an end, too.
+/// The bytes that a packet counts for at least, so that empty ones are limited, too.
 const MIN_PACKET: usize = 1024;
 
-/// How much more of a reply is taken.
+/// How much more of a reply is accepted.
 pub struct Budget(usize);
 
 impl Default for Budget {
@@ -21,7 +21,7 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// Takes one packet of so many bytes; an error where that is too much.
+    /// Counts a packet of this length; an error if the reply is too long.
     pub fn take(&mut self, length: usize) -> Result<(), String> {
         let left = self.0.checked_sub(length.max(MIN_PACKET));
         self.0 = left.ok_or("a reply without an end")?;
@@ -40,7 +40,8 @@ pub enum Part {
     Refusal(Status, String),
 }
 
-/// Reads one packet of the reply to the request with this number. The error says what is wrong with the packet itself.
+/// Reads one packet of the reply to the request with this number. The error is that
+/// of the packet itself.
 pub fn packet(
     bytes: &[u8],
     fds: Vec<OwnedFd>,
@@ -67,21 +68,21 @@ pub fn packet(
     Ok(Part::Records(records.into_iter().zip(fds).collect(), more))
 }
 
-/// An error unless `names` are those that `operation` asks for, in their order: all of them,
-/// or, where `more` are to follow, the first.
+/// An error unless `names` are those that `operation` requests, in their order: all of them, or, if
+/// `more` follow, the first ones.
 pub fn check_names<'a>(
     operation: &Operation,
     names: impl ExactSizeIterator<Item = &'a [u8]>,
     more: bool,
 ) -> Result<(), String> {
     let asked: &[Vec<u8>] = match operation {
-        // It is the agent that knows what is there.
+        // The agent chooses the names.
         Operation::List { .. } => return Ok(()),
         Operation::Get { names, .. } | Operation::Wait { names, .. } => names,
         Operation::Put { name, .. }
         | Operation::Info { name }
         | Operation::WaitChange { name, .. } => std::slice::from_ref(name),
-        // What is gone has no record.
+        // A removed object has no record.
         Operation::Remove { .. } => &[],
     };
     let number = names.len();
@@ -95,8 +96,8 @@ pub fn check_names<'a>(
     }
 }
 
-/// The object behind a descriptor, if it is the one that its record describes, and if its
-/// access is within what the record says and what was wanted.
+/// The object of an fd, if it is the one that its record describes, and if its access is within
+/// that of the record and the wanted one.
 pub fn check_object(
     record: &Record,
     fd: Option<OwnedFd>,
@@ -107,23 +108,22 @@ pub fn check_object(
     let fd = fd.ok_or_else(|| format!("{name} without a descriptor"))?;
     let object = Object::identify(fd).map_err(failed)?;
     let object = object.map_err(|other| format!("{name} is {}", other.with_article()))?;
-    let kind = record.kind;
-    if object.kind() != kind {
-        let (real, told) = (object.kind().with_article(), kind.with_article());
-        return Err(format!("{name} is {real}, and was said to be {told}"));
+    if object.kind() != record.kind {
+        let (real, declared) = (object.kind().with_article(), record.kind.with_article());
+        return Err(format!("{name} is {real}, not {declared} as declared"));
     }
     if object.id() != record.id {
-        let (real, told) = (object.id(), record.id);
-        return Err(format!("{name} has id {real}, and was said to have {told}"));
+        let (real, declared) = (object.id(), record.id);
+        return Err(format!("{name} has id {real}, not {declared} as declared"));
     }
     // Programs and links have no modes.
     if let Object::Map(map) = &object {
         let access = fd::access_mode(map.as_fd()).map_err(failed)?;
         let mode = Access::from(access);
-        for (bound, why) in [(record.access, "was said to have"), (wanted, "was asked with")] {
+        for (bound, why) in [(record.access, "declared"), (wanted, "requested")] {
             if !bound.has(mode) {
                 let (real, bound) = (mode.name(), bound.name());
-                return Err(format!("{name} has access {real}, and {why} {bound}"));
+                return Err(format!("{name} has access {real}, not {bound} as {why}"));
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::packet::PacketError;
 
-/// What is left of a packet that is being read.
+/// The rest of a packet that is being decoded.
 pub struct PacketReader<'a>(pub &'a [u8]);
 
 impl<'a> PacketReader<'a> {

@@ -15,7 +15,7 @@ pub const MAX_NAMES: usize = 1024;
 /// Bytes of the longest layout, as in the environment.
 pub const MAX_LAYOUT: usize = 64 << 10;
 
-/// Ways to use a map: bits of a descriptor's access.
+/// The access of an fd of a map, as bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Access(u8);
 
@@ -25,7 +25,7 @@ impl Access {
     pub const WRITE: Access = Access(2);
     pub const BOTH: Access = Access(3);
 
-    /// The bits of a byte; None where it has others.
+    /// The bits of a byte; None if it has others.
     pub fn from_bits(bits: u8) -> Option<Access> {
         (bits <= 3).then_some(Access(bits))
     }
@@ -34,12 +34,12 @@ impl Access {
         self.0
     }
 
-    /// What is in both.
+    /// The bits in both.
     pub fn and(self, other: Access) -> Access {
         Access(self.0 & other.0)
     }
 
-    /// What is in either.
+    /// The bits in either.
     pub fn or(self, other: Access) -> Access {
         Access(self.0 | other.0)
     }
@@ -73,7 +73,7 @@ impl From<AccessMode> for Access {
     }
 }
 
-/// What another kind of reference begins with, to a map or a program.
+/// The prefixes of other references to objects.
 const REFERENCES: [&[u8]; 6] = [b"id:", b"name:", b"fd:", b"env:", b"prog:", b"link:"];
 
 /// Why a packet is refused.
@@ -99,12 +99,12 @@ pub enum PacketError {
     Name(&'static str),
     #[error("a layout of {}, where at most {MAX_LAYOUT} are taken", count(*.0, "byte"))]
     Layout(usize),
-    #[error("a reply that holds what is not known: {0}")]
+    #[error("a reply with an unknown value: {0}")]
     Reply(&'static str),
 }
 
-/// An error unless an object may be stored under `name`: it can be asked for by
-/// `PATH#NAME,…`, becomes a variable's value, and is told from a path and a number.
+/// An error unless an object may be stored under `name`: it can be requested by `PATH#NAME,…`,
+/// becomes the value of a variable, and is distinguished from a path and a number.
 pub fn check_name(name: &[u8]) -> Result<(), PacketError> {
     Err(PacketError::Name(if name.is_empty() {
         "is empty"
@@ -121,7 +121,7 @@ pub fn check_name(name: &[u8]) -> Result<(), PacketError> {
     }))
 }
 
-/// The number that a packet has, however wrong the rest of it is; 0 where it has none.
+/// The number of a packet, even if the rest is malformed; 0 if it has none.
 pub fn number_of(packet: &[u8]) -> u32 {
     let number = packet.get(4..8).and_then(|bytes| bytes.try_into().ok());
     number.map_or(0, u32::from_ne_bytes)

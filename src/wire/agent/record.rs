@@ -1,4 +1,4 @@
-//! What a reply tells of one stored object.
+//! The record of one stored object in a reply.
 
 use super::bytes::{PacketReader, push_string};
 use super::packet::{Access, PacketError, check_name};
@@ -16,17 +16,17 @@ fn kind_to_byte(kind: ObjectKind) -> u8 {
     KINDS.iter().find(|(_, known)| *known == kind).map_or(0, |(number, _)| *number)
 }
 
-/// How an object is kept, and whether its pin still leads to it.
+/// How an object is kept, and whether its pin still refers to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum PinState {
-    /// By the agent's own descriptor alone: it goes with the agent.
+    /// By the agent's fd alone: it is released when the agent ends.
     Memory = 0,
     /// By a pin too.
     Pinned = 1,
-    /// Its pin leads to another object.
+    /// Its pin refers to another object.
     Changed = 3,
-    /// Its pin is gone, or cannot be opened.
+    /// Its pin is missing, or cannot be opened.
     Gone = 4,
 }
 
@@ -50,28 +50,28 @@ impl PinState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     pub kind: ObjectKind,
-    /// The access of the descriptor that comes along, or that the client could have.
+    /// The access of the attached fd, or of one that the client could get.
     pub access: Access,
-    /// The access of the descriptor that was put: more is never handed out.
+    /// The access of the fd that was put: more is never handed out.
     pub bound: Access,
     pub state: PinState,
     /// The kernel's id.
     pub id: u32,
-    /// The id of what its pin leads to now; 0 for none.
+    /// The id that its pin refers to now; 0 for none.
     pub pin_id: u32,
     /// `enum bpf_map_type`, `bpf_prog_type` or `bpf_link_type`.
     pub object_type: u32,
-    /// Of a map: bytes of a key, bytes of a value, entries and flags. Of a link: first the
-    /// id of its program.
+    /// For a map: bytes of a key, bytes of a value, entries and flags. For a link: first the id of
+    /// its program.
     pub details: [u32; 4],
-    /// Who put it, as the kernel told it.
+    /// The peer that put it, as the kernel reported it.
     pub uid: u32,
     pub gid: u32,
     pub pid: u32,
-    /// When, in seconds since 1970.
+    /// The time of the PUT, in seconds since 1970.
     pub time: u64,
     pub name: Vec<u8>,
-    /// `KEY -> VALUE` as whoever put it told it; empty where nothing was told.
+    /// `KEY -> VALUE`, as the client that put it declared; empty if it declared none.
     pub layout: Vec<u8>,
 }
 

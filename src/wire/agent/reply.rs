@@ -20,13 +20,13 @@ pub enum Status {
     Absent = 3,
     /// Another object has the name.
     Exists = 4,
-    /// What came along is not what can be stored.
+    /// The attached fd or the layout cannot be stored.
     Unfit = 5,
     /// A limit is reached.
     Full = 6,
     /// The time to wait is over.
     Late = 7,
-    /// The pin leads to another object than was stored.
+    /// The pin refers to another object than was stored.
     Changed = 8,
     /// The system refused.
     Failed = 9,
@@ -46,7 +46,7 @@ impl Status {
 /// One packet of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// With `more`, another packet follows. Of a GET, descriptor i belongs to record i.
+    /// With `more`, another packet follows. In a reply to GET, fd i belongs to record i.
     Records { records: Vec<Record>, more: bool },
     /// The reason, in one line.
     Failure { status: Status, reason: String },
@@ -86,7 +86,7 @@ impl Reply {
         }
         let reply = if status == Status::Done {
             let count = rest.u32()?;
-            // Grows with what is there, not with what is said to be.
+            // Allocates for the records that exist, not for the declared number.
             let records =
                 (0..count).map(|_| Record::decode(&mut rest)).collect::<Result<_, _>>()?;
             Reply::Records { records, more: flags & MORE != 0 }

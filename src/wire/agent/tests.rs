@@ -80,8 +80,8 @@ proptest! {
         prop_assert_eq!(Reply::decode(&reply.encode(number)), Ok((number, reply)));
     }
 
-    /// And what is read is what it says: written again it is the same packet, apart from a GET
-    /// that asks for no access, which stands for both.
+    /// A decoded packet is encoded to the same bytes, except a GET without access bits, which means
+    /// both.
     #[test]
     fn no_packet_is_too_strange_to_be_refused(
         mut packet in vec(any::<u8>(), 0..120), plausible: bool, operation in 0u8..9,
@@ -103,7 +103,7 @@ proptest! {
         let packet = AgentRequest { number: 1, operation: operation.clone() }.encode();
         let short = &packet[..cut.min(packet.len() - 1)];
         if let Ok(request) = AgentRequest::decode(short) {
-            // Of several names the last ones may be cut off whole.
+            // The last of several names may be missing as a whole.
             let several = matches!(
                 request.operation,
                 Operation::Get { .. } | Operation::Wait { .. }
@@ -116,7 +116,7 @@ proptest! {
 }
 
 #[test]
-fn what_is_not_understood_is_said() {
+fn malformed_packets_are_refused_with_a_reason() {
     use PacketError::{Flags, Layout, Long, Name, NoName, Short, Version};
     let info =
         AgentRequest { number: 9, operation: Operation::Info { name: b"hits".to_vec() } }.encode();

@@ -34,7 +34,7 @@ fn malformed_reply_is_refused_and_no_command_runs() {
         bytes[at] = byte;
         bytes
     };
-    let strange = "a reply not understood: a reply that holds what is not known: ";
+    let strange = "a reply not understood: a reply with an unknown value: ";
     let not_understood = |what: &str| format!("{strange}{what}");
     let other_id = id_of(&other);
     let cases: Vec<(&str, Vec<Sent>, String)> = vec![
@@ -93,33 +93,33 @@ fn malformed_reply_is_refused_and_no_command_runs() {
         (
             "another class",
             vec![(with(|r| r.class = 2), vec![0])],
-            "\"hits\" is a BPF map, and was said to be a BPF program".into(),
+            "\"hits\" is a BPF map, not a BPF program as declared".into(),
         ),
         (
             "a program for a map",
             vec![(right.clone(), vec![2])],
-            "\"hits\" is a BPF program, and was said to be a BPF map".into(),
+            "\"hits\" is a BPF program, not a BPF map as declared".into(),
         ),
         (
             "a link for a program",
             vec![(with(|r| r.class = 2), vec![3])],
-            "\"hits\" is a BPF link, and was said to be a BPF program".into(),
+            "\"hits\" is a BPF link, not a BPF program as declared".into(),
         ),
         ("a pipe", vec![(right.clone(), vec![4])], "\"hits\" is a pipe".into()),
         (
             "another map",
             vec![(right.clone(), vec![1])],
-            format!("\"hits\" has id {other_id}, and was said to have {id}"),
+            format!("\"hits\" has id {other_id}, not {id} as declared"),
         ),
         (
             "more access than in the record",
             vec![(with(|r| r.access = 1), vec![0])],
-            "\"hits\" has access rw, and was said to have r".into(),
+            "\"hits\" has access rw, not r as declared".into(),
         ),
         (
             "no access in the record",
             vec![(with(|r| r.access = 0), vec![0])],
-            "\"hits\" has access rw, and was said to have -".into(),
+            "\"hits\" has access rw, not - as declared".into(),
         ),
         (
             "another name",
@@ -168,7 +168,7 @@ fn read_only_refuses_writable_maps() {
         let hits = reply(0, 1, &[record("hits", id_of(&map))]);
         answer(played, &request, &[map.as_fd()], &[(hits, vec![0])]);
     });
-    let message = "agent#hits: get: \"hits\" has access rw, and was asked with r";
+    let message = "agent#hits: get: \"hits\" has access rw, not r as requested";
     assert_eq!(run, failed("bpf-exec", message));
     let id = id_of(&read_only);
     let run = play(&path, &mut exec(&lab, &["-r", "--agent", "agent#hits"]), |played| {
@@ -250,7 +250,7 @@ fn malformed_reply_to_bpf_map_is_refused() {
     let fds = [map.as_fd()];
     let hits = record("hits", id_of(&map));
     let one = |name: &str| reply(0, 1, &[Record { name: name.into(), ..hits.clone() }]);
-    let with_fd = "a reply with descriptors, where none was asked for";
+    let with_fd = "a reply with file descriptors that were not requested";
     let id = packet(INFO, 0, 1, &string("hits"));
     let list = packet(LIST, LAYOUTS, 1, &string(""));
     let cases: [(&[&str], &[u8], Sent, &str); 6] = [
