@@ -1,16 +1,16 @@
 //! One connection: a request at a time, and its reply, as the client receives it.
 
+mod receive;
+
 use super::RequestError;
 use super::foreign_fd::ForeignFds;
 use super::peer::Peer;
-use super::policy::{PermissionSet, Policy};
+use super::policy::Policy;
 use super::quota::Charge;
 use super::reply::{Packet, PendingReply};
-use super::request::verb;
 use super::service::Service;
 use super::wait::Wait;
-use crate::wire::agent::{AgentRequest, Operation, PacketError, Status, number_of};
-use bpf_inherit::untrusted::Attached;
+use crate::wire::agent::{Operation, Status};
 use bpf_inherit::{Errno, peer, scm};
 use nix::sys::socket::{Shutdown, shutdown};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -149,10 +149,7 @@ impl PeerConnection {
             if self.is_closing {
                 return self.linger();
             }
-            return match self.peer.is_trusted {
-                true => self.receive_trusted(shared),
-                false => self.receive(key, shared),
-            };
+            return self.receive(key, shared);
         };
         match reply {
             PendingReply::Wait(mut wait) => {
@@ -165,140 +162,6 @@ impl PeerConnection {
             }
             reply => self.send(shared, reply, until),
         }
-    }
-
-    /// Receives a request of a trusted peer, with all fds: those that do not fit, the kernel drops
-    /// here.
-    fn receive_trusted(&mut self, shared: &mut Shared) -> Turn {
-        let mut received = match scm::receive(self.as_fd(), shared.buffer) {
-            Err(errno) => return turn_of(errno),
-            Ok(received) if received.length == 0 => return Turn::Over,
-            Ok(received) => received,
-        };
-        let attached = match (received.fds.pop(), received.fds.len()) {
-            (None, _) if received.control_truncated => Attached::NotSent(Errno::EMFILE),
-            (None, _) => Attached::None,
-            (Some(fd), 0) if !received.control_truncated => Attached::Object(fd),
-            _ => Attached::Several,
-        };
-        match self.decode(shared, received.length, received.payload_truncated) {
-            Some(operation) => self.begin(shared, operation, attached),
-            None => Turn::Again,
-        }
-    }
-
-    /// Receives a request of a peer whose fds must not be received here.
-    fn receive(&mut self, key: usize, shared: &mut Shared) -> Turn {
-        let received = match self.passes_rights {
-            true => scm::peek_payload(self.as_fd(), shared.buffer),
-            false => scm::receive_at_most(self.as_fd(), shared.buffer, 0),
-        };
-        let (length, has_fds, is_truncated) = match received {
-            Err(errno) => return turn_of(errno),
-            // The end, or an empty packet, which is not a request either.
-            Ok(received) if received.length == 0 => return Turn::Over,
-            Ok(received) => {
-                (received.length, received.control_truncated, received.payload_truncated)
-            }
-        };
-        if has_fds {
-            return self.receive_fds(key, shared, length, is_truncated);
-        }
-        if self.passes_rights && scm::receive_at_most(self.as_fd(), &mut [], 0).is_err() {
-            return Turn::Over;
-        }
-        match self.decode(shared, length, is_truncated) {
-            Some(operation) => self.begin(shared, operation, Attached::None),
-            None => Turn::Again,
-        }
-    }
-
-    /// Has a child receive the request that was peeked at, if its fd may be stored. Otherwise the
-    /// request stays queued, and the connection is closed once the client has the reason.
-    fn receive_fds(
-        &mut self,
-        key: usize,
-        shared: &mut Shared,
-        length: usize,
-        is_truncated: bool,
-    ) -> Turn {
-        let Some(operation) = self.decode(shared, length, is_truncated) else {
-            self.is_closing = true;
-            return Turn::Again;
-        };
-        if let Err(error) = shared.service.check_attached(&self.peer, &operation) {
-            self.is_closing = true;
-            return self.refuse(shared, verb(&operation), error);
-        }
-        if !shared.foreign.can_receive(self.peer.uid) {
-            return Turn::Starved;
-        }
-        match shared.foreign.receive(self.socket.as_fd(), self.peer.uid, key) {
-            Ok(()) => {
-                self.receiving = Some(operation);
-                Turn::Idle
-            }
-            Err(errno) => {
-                self.is_closing = true;
-                self.begin(shared, operation, Attached::NotSent(errno))
-            }
-        }
-    }
-
-    /// Carries out the PUT that a child has received.
-    pub fn finish_put(&mut self, service: &mut Service, attached: Attached) {
-        // The child may have left the message in the queue.
-        self.is_closing |= matches!(attached, Attached::NotSent(_) | Attached::None);
-        self.active = Instant::now();
-        if let Some(operation) = self.receiving.take() {
-            let socket = self.socket.as_fd();
-            self.reply = Some(service.begin(&self.peer, socket, operation, attached));
-        }
-    }
-
-    /// The operation of a request. If it is malformed, the reply is the reason.
-    fn decode(
-        &mut self,
-        shared: &mut Shared,
-        length: usize,
-        is_truncated: bool,
-    ) -> Option<Operation> {
-        self.active = Instant::now();
-        let bytes = &shared.buffer[..length.min(shared.buffer.len())];
-        self.number = number_of(bytes);
-        let request = match AgentRequest::decode(bytes) {
-            Err(PacketError::Version(version)) => Err(PacketError::Version(version)),
-            _ if is_truncated => Err(PacketError::TooLong(shared.buffer.len())),
-            request => request,
-        };
-        let why = match request {
-            Ok(request) => return Some(request.operation),
-            Err(why) => why,
-        };
-        let is_version = matches!(why, PacketError::Version(_));
-        let status = if is_version { Status::Version } else { Status::Malformed };
-        let error = RequestError::new(status, why.to_string());
-        self.refuse(shared, "request", error);
-        None
-    }
-
-    fn refuse(&mut self, shared: &mut Shared, operation: &str, error: RequestError) -> Turn {
-        let socket = self.socket.as_fd();
-        let reply = shared.service.refuse(&self.peer, socket, operation, error);
-        self.reply = Some(PendingReply::Whole(reply));
-        Turn::Again
-    }
-
-    fn begin(&mut self, shared: &mut Shared, operation: Operation, attached: Attached) -> Turn {
-        if let Operation::Info { name } = &operation
-            && !self.passes_rights
-            && self.peer.granted(name).permissions.has(PermissionSet::PUT)
-        {
-            self.passes_rights = peer::pass_rights(self.as_fd(), true).is_ok();
-        }
-        let socket = self.socket.as_fd();
-        self.reply = Some(shared.service.begin(&self.peer, socket, operation, attached));
-        Turn::Again
     }
 
     /// Sends the next packet of a reply, and keeps the rest.
@@ -425,13 +288,5 @@ impl PeerConnection {
         let may_be_idle = self.is_waiting() || self.is_receiving();
         let keeps_fds = self.lingers && !self.unread.is_empty();
         !may_be_idle && !keeps_fds && now.duration_since(self.active) >= limit
-    }
-}
-
-fn turn_of(errno: Errno) -> Turn {
-    match errno {
-        Errno::EAGAIN => Turn::Idle,
-        Errno::EINTR => Turn::Again,
-        _ => Turn::Over,
     }
 }

@@ -87,12 +87,12 @@ impl Connections {
     /// Admits a connection, unless the policy has no rule for its peer or there are too many.
     pub fn admit(&mut self, socket: OwnedFd, service: &mut Service, foreign: &mut ForeignFds) {
         let Ok(peer) = Peer::identify(socket.as_fd(), &service.policy) else { return };
-        let refusal = match peer.is_admitted() {
-            false => Some("no rule matches".into()),
-            true => None,
-        };
         let charge = self.quota.charge(&peer, 1);
-        let refusal = refusal.or_else(|| charge.as_ref().err().map(|e| e.reason("connections")));
+        let refusal = match &charge {
+            _ if !peer.is_admitted() => Some("no rule matches".to_owned()),
+            Err(exceeded) => Some(exceeded.reason("connections")),
+            Ok(_) => None,
+        };
         let uid = (!peer.is_trusted).then_some(peer.uid);
         let charge = charge.unwrap_or_else(|_| self.quota.charge_always(uid, 0));
         let connection = PeerConnection::new(socket, peer, charge);

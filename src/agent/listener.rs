@@ -61,10 +61,10 @@ impl Listeners {
             }
             for accepted in 0..MAX_ACCEPTED {
                 if connections.is_full() {
-                    return self.pause();
+                    return self.pause(true);
                 }
                 if !listener.is_private && foreign.is_full() {
-                    return self.pause_public();
+                    return self.pause(false);
                 }
                 match accept(listener.endpoint.as_fd()) {
                     Ok(socket) => {
@@ -80,25 +80,18 @@ impl Listeners {
                             let cause = bpf_inherit::describe(errno);
                             service.log.line(format_args!("accept: {cause}"));
                         }
-                        return self.pause();
+                        return self.pause(true);
                     }
                 }
             }
         }
     }
 
-    /// Stops watching the listeners.
-    pub fn pause(&mut self) {
-        self.pause_public();
-        for listener in &self.listeners {
-            // ENOENT for one that is not watched.
-            let _ = self.epoll.delete(&listener.endpoint);
-        }
-    }
-
-    fn pause_public(&mut self) {
+    /// Stops watching the public listeners, and the private one, too, if `all`.
+    pub fn pause(&mut self, all: bool) {
         self.is_paused = true;
-        for listener in self.listeners.iter().filter(|listener| !listener.is_private) {
+        for listener in self.listeners.iter().filter(|listener| all || !listener.is_private) {
+            // ENOENT for one that is not watched.
             let _ = self.epoll.delete(&listener.endpoint);
         }
     }
@@ -112,7 +105,7 @@ impl Listeners {
                 // It was not paused.
                 Ok(()) | Err(Errno::EEXIST) => {}
                 Err(errno) => {
-                    self.pause();
+                    self.pause(true);
                     return Err(errno);
                 }
             }

@@ -212,7 +212,7 @@ impl Server {
     /// Answers the requests that are queued, for [`DRAIN`] at most, and accepts nothing more.
     fn drain(mut self) -> Result<(), Errno> {
         self.manager.notify_stopping();
-        self.listeners.pause();
+        self.listeners.pause(true);
         self.epoll.delete(&self.signals)?;
         self.connections.shut_down();
         let end = Instant::now() + DRAIN;
