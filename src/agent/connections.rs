@@ -22,7 +22,7 @@ pub const FIRST_CONNECTION: u64 = 1 << 32;
 const TRUSTED_TURN: Duration = Duration::from_millis(5);
 /// How long all other peers are served before trusted peers are served again, and how long a step
 /// of one of them may take.
-const TURN: Duration = Duration::from_millis(5);
+const TURN: Duration = Duration::from_millis(1);
 const STEP: Duration = Duration::from_millis(1);
 
 /// A connection and its state in the schedule.

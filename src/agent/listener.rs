@@ -10,11 +10,14 @@ use bpf_inherit::fd::accept;
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 use std::os::fd::AsFd;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 /// The data of epoll events of listeners: this and the index of the listener.
 pub const FIRST_LISTENER: u64 = 16;
 /// Connections of one listener that are accepted at a time.
 const MAX_ACCEPTED: usize = 16;
+/// How long connections of a public listener are accepted at a time: a peer may be in 65,536 groups.
+const ACCEPT_TIME: Duration = Duration::from_millis(1);
 
 /// A listening socket.
 #[derive(Debug)]
@@ -59,7 +62,11 @@ impl Listeners {
             if !tokens.contains(&token) {
                 continue;
             }
+            let end = Instant::now() + ACCEPT_TIME;
             for accepted in 0..MAX_ACCEPTED {
+                if !listener.is_private && accepted > 0 && Instant::now() >= end {
+                    break;
+                }
                 if connections.is_full() {
                     return self.pause(true);
                 }
