@@ -7,7 +7,7 @@ use crate::support::peers::*;
 use std::os::fd::AsFd;
 
 const LAYOUT: &str = "u32 -> u64";
-/// The limit for all users together; trusted peers have 2 MiB more.
+/// The limit of all users; trusted peers have 2 MiB more.
 const MAX_BYTES: usize = 14 << 20;
 
 #[test]

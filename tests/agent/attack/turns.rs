@@ -104,9 +104,9 @@ fn user_in_65536_groups_is_admitted_by_any_of_them() {
     std::fs::write(lab.path("rules"), rules).unwrap();
     let (agent, path) = serve_all(&lab, &["-q", "--rules", "rules"], &[]);
     let root = Client::connect(&path);
-    let in_all_groups =
+    let member_of =
         |last| User { groups: (1..=65535).rev().chain([last]).collect(), ..User::new(2001) };
-    let (none, some) = (in_all_groups(70_000), in_all_groups(100_000 + RULES as u32 - 1));
+    let (none, some) = (member_of(70_000), member_of(100_000 + RULES as u32 - 1));
     assert_eq!((none.groups.len(), some.groups.len()), (65536, 65536));
     let refused: Vec<Client> = (0..16).map(|_| Client::connect_as(&path, &none)).collect();
     let all: Vec<Client> = (0..16).map(|_| Client::connect_as(&path, &some)).collect();
