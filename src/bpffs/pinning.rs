@@ -9,9 +9,9 @@ use bpf_inherit::ObjectKind;
 use bpf_inherit::bpf::obj_pin;
 use bpf_inherit::fd::{self, FdType};
 use bpf_inherit::process::run_in_child;
-use nix::fcntl::{AtFlags, OFlag, RenameFlags, open, renameat2};
-use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmodat, fstatat, umask};
-use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, unlinkat};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, RenameFlags, open, openat, renameat2};
+use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmodat, fstat, fstatat, umask};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, geteuid, unlinkat};
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
@@ -56,16 +56,10 @@ pub fn publish(object: impl AsFd, path: &Path, permissions: Permissions) -> Resu
     let published = run_in_child(|| {
         umask(Mode::all());
         obj_pin(object.as_fd(), &place)?;
-        let Permissions { mode, owner, group } = permissions;
-        let renamed = fchownat(&directory, temporary, owner, group, AtFlags::empty())
-            .and_then(|()| {
-                let mode = Mode::from_bits_truncate(mode);
-                fchmodat(&directory, temporary, mode, FchmodatFlags::FollowSymlink)
-            })
-            .and_then(|()| {
-                let flags = RenameFlags::RENAME_NOREPLACE;
-                renameat2(&directory, temporary, &directory, name, flags)
-            });
+        let renamed = set_permissions(&directory, temporary, permissions).and_then(|()| {
+            let flags = RenameFlags::RENAME_NOREPLACE;
+            renameat2(&directory, temporary, &directory, name, flags)
+        });
         if renamed.is_err() {
             // The error above is reported, not an error of this removal.
             let _ = remove();
@@ -76,6 +70,27 @@ pub fn publish(object: impl AsFd, path: &Path, permissions: Permissions) -> Resu
         let _ = remove();
     }
     published.map_err(|errno| fail(explain(path, errno)))
+}
+
+/// Sets the permissions of a new pin, which has mode 0000 because of the umask.
+///
+/// The owner of the directory can replace the pin at any time, also by a symbolic link. Therefore
+/// the file is opened first, and ESTALE is returned unless it is a new file of this process.
+fn set_permissions(
+    directory: impl AsFd,
+    name: &Path,
+    Permissions { mode, owner, group }: Permissions,
+) -> Result<(), Errno> {
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let pin = openat(directory, name, flags, Mode::empty())?;
+    let stat = fstat(&pin)?;
+    if stat.st_mode != SFlag::S_IFREG.bits() || stat.st_uid != geteuid().as_raw() {
+        return Err(Errno::ESTALE);
+    }
+    fchownat(&pin, "", owner, group, AtFlags::AT_EMPTY_PATH)?;
+    let path = format!("/proc/self/fd/{}", pin.as_raw_fd());
+    let mode = Mode::from_bits_truncate(mode);
+    fchmodat(AT_FDCWD, path.as_str(), mode, FchmodatFlags::FollowSymlink)
 }
 
 /// The cause of the failure to pin an object at `path`, derived from `errno`.
@@ -91,6 +106,7 @@ fn explain(path: &Path, errno: Errno) -> Cause {
         Errno::EPERM if dotted => "the name of a pin cannot contain a dot".into(),
         Errno::ENOENT if !directory.exists() => "no such directory".into(),
         Errno::EEXIST => "already exists".into(),
+        Errno::ESTALE => "another process has replaced the new pin".into(),
         errno => errno.into(),
     }
 }
@@ -148,5 +164,36 @@ fn check_kind(path: &Path, kind: ObjectKind) -> Result<(), Cause> {
     match fd::fd_type(fd.as_fd()).map_err(Cause::from)? {
         FdType::Object(found) if found == kind => Ok(()),
         other => Err(format!("{}, not a {} ({HINT})", other.with_article(), kind.noun()).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{File, OpenOptions, Permissions as FileMode, set_permissions as set_mode};
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
+
+    #[test]
+    fn only_a_new_file_gets_permissions() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = |name: &str| directory.path().join(name);
+        let create =
+            |name| OpenOptions::new().write(true).create_new(true).mode(0o000).open(path(name));
+        create("new").expect("a file");
+        create("old").expect("a file");
+        set_mode(path("old"), FileMode::from_mode(0o600)).expect("the owner's");
+        create("target").expect("a file");
+        symlink(path("target"), path("link")).expect("a link");
+        let opened = File::open(directory.path()).expect("a directory");
+        let permissions = Permissions { mode: 0o444, owner: None, group: None };
+        for (name, file, want, mode) in [
+            ("new", "new", Ok(()), 0o444),
+            ("old", "old", Err(Errno::ESTALE), 0o600),
+            ("link", "target", Err(Errno::ESTALE), 0),
+        ] {
+            assert_eq!(set_permissions(&opened, Path::new(name), permissions), want, "{name}");
+            let found = path(file).metadata().expect("it exists").permissions().mode();
+            assert_eq!(found & 0o7777, mode, "{name}");
+        }
     }
 }
