@@ -3,13 +3,13 @@
 
 use super::walk::MAX_DEPTH;
 use bpf_inherit::bpf::obj_get;
-use bpf_inherit::object::{Info, Object, describe};
+use bpf_inherit::object::{Info, Object};
 use bpf_inherit::{AccessMode, Errno, errno};
 use nix::dir::Dir;
 use nix::fcntl::{AtFlags, OFlag, open, openat, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 use std::ffi::{CStr, CString, OsStr};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -94,8 +94,7 @@ fn open_pin(directory: &OwnedFd, name: &CStr) -> Result<Info, Errno> {
         Err(Errno::EINVAL) => obj_get(&path, AccessMode::ReadWrite)?,
         opened => opened?,
     };
-    let object = Object::identify(fd)?.map_err(|_| Errno::EINVAL)?;
-    describe(object.as_fd(), object.kind())
+    Object::identify(fd)?.map_err(|_| Errno::EINVAL)?.info()
 }
 
 fn list(directory: &OwnedFd) -> Result<Vec<CString>, Errno> {
