@@ -1,6 +1,7 @@
 //! A seccomp filter that restricts bpf(2) to map element operations.
 
 use crate::error::Error;
+use bpf_inherit::privilege::CAP_SYS_ADMIN;
 use nix::unistd::getresuid;
 
 const LOCK: &str = "install seccomp filter";
@@ -50,7 +51,6 @@ fn filter() -> Result<seccompiler::BpfProgram, seccompiler::BackendError> {
 /// The reason why the filter does not restrict the command; None if it does. Root and processes
 /// with CAP_SYS_ADMIN can bypass the filter.
 pub fn find_bypass() -> Option<&'static str> {
-    const CAP_SYS_ADMIN: u32 = 21;
     let uids = getresuid().ok()?;
     if uids.real.is_root() || uids.effective.is_root() || uids.saved.is_root() {
         return Some("the command runs as root, which the filter does not restrict");
