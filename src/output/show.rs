@@ -38,7 +38,7 @@ impl ShownMap<'_> {
     }
 }
 
-/// Prints `FIELD: VALUE` lines, with the names that JSON has. MapMembers without a value are omitted.
+/// Prints `FIELD: VALUE` lines, with the names that JSON has. Members without a value are omitted.
 /// The layout is last, with one line per member.
 pub fn text(shown: &ShownMap) -> String {
     let ShownMap { info, state, whole, .. } = shown;
@@ -91,7 +91,7 @@ pub fn text(shown: &ShownMap) -> String {
     out
 }
 
-/// Prints a JSON object, one line per field. MapMembers without a value are null.
+/// Prints a JSON object, one line per field. Members without a value are null.
 pub fn json(shown: &ShownMap) -> Vec<u8> {
     let ShownMap { info, state, whole, layout, .. } = shown;
     document::json(&MapMembers {

@@ -1,5 +1,5 @@
-//! Input line by line, with numbers: of a file, or of standard input. It refuses lines
-//! without an end in sight, and says when it is about to wait.
+//! The numbered lines of a file or of standard input. Lines over a limit are refused, so that input
+//! without line ends does not fill the memory.
 
 use crate::error::Error;
 use crate::text::escape;
@@ -53,7 +53,7 @@ impl Lines {
         self.total
     }
 
-    /// Whether the next line is there without waiting for it, or reading.
+    /// Whether the next line has been read already, so that [`Lines::next`] does not wait.
     pub fn is_ready(&self) -> bool {
         self.buffer[self.start..self.end].contains(&b'\n')
     }

@@ -57,8 +57,8 @@ fn parse_id(text: &str) -> anyhow::Result<u32> {
     id.ok_or_else(|| anyhow!("not UID or UID:GID, in decimal"))
 }
 
-/// A warning for the first directory above the pin at `path` that users cannot search whom its mode
-/// admits.
+/// A warning for the first directory above the pin at `path` that cannot be searched by users who
+/// may read the pin according to its mode.
 pub fn warn_of_directories(path: &Path) -> Option<String> {
     let pin = path.metadata().ok()?;
     let path = path.parent()?.canonicalize().ok()?;

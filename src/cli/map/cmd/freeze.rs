@@ -33,13 +33,17 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
     target.map.freeze().map_err(|error| {
         let read_only = fd::access_mode(target.map.as_fd()) == Ok(AccessMode::ReadOnly);
         fail(match error {
-            MapError::Denied if read_only => Cause::Hint(error.into(), "the descriptor is read-only"),
+            MapError::Denied if read_only => {
+                Cause::Hint(error.into(), "the descriptor is read-only")
+            }
             MapError::Denied => Cause::Hint(error.into(), "CAP_BPF is needed"),
-            MapError::Other(errno @ Errno::EBUSY) => Cause::Hint(errno, "it is mapped for writing, or being written"),
-            // That is for these and for struct_ops maps, whose values have no BTF of the map's own.
+            MapError::Other(errno @ Errno::EBUSY) => {
+                Cause::Hint(errno, "it is mapped for writing, or being written")
+            }
+            // The kernel also refuses struct_ops maps, which have no btf_value_type_id.
             MapError::Unsupported(_) if target.map.info().btf_value_type_id != 0 => {
-                "the kernel refuses to freeze a map whose values contain a lock, a timer or another \
-                 kernel field"
+                "the kernel refuses to freeze a map whose values contain a lock, a timer or \
+                 another kernel field"
                     .into()
             }
             _ => error.into(),
