@@ -2,7 +2,8 @@
 //! storage, whose number of entries is 0, is loaded like any other map.
 
 use crate::common::child::Start;
-use crate::common::{BPFFS, Lab, bpftool, fails, fixture, open_pin_with, run, stdout_of};
+use crate::common::{BPFFS, Lab, bpftool, fails, fixture, open_pin, open_pin_with, run, stdout_of};
+use bpf_inherit::Map;
 use nix::mount::{MsFlags, mount};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
@@ -129,6 +130,9 @@ fn cgroup_storage_is_replaced_as_a_whole() {
     assert!(Path::new(&cgroup.0).exists());
     let dump = stdout_of(&mut lab.map(["dump", "--jsonl", &pin]));
     assert_eq!(dump.lines().count(), 1, "{dump}");
+    let map = Map::new(open_pin(pin.as_ref())).expect("a map");
+    let values = map.entries().map(|entry| entry.expect("an entry").1);
+    assert_eq!(values.collect::<Vec<_>>(), [vec![0; map.value_len()]]);
     std::fs::write(lab.path("new"), dump.replace("\"value\":0", "\"value\":77")).expect("a file");
     assert_eq!(stdout_of(&mut lab.map(["load", "--replace", &pin, "new"])), "");
     let want = dump.replace("\"value\":0", "\"value\":77");

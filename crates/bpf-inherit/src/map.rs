@@ -188,7 +188,9 @@ impl Map {
     /// start of a hash, so that entries are returned again. The iterator ends after `max_entries`
     /// entries in any case.
     pub fn entries(&self) -> Entries<'_> {
-        Entries { map: self, key: None, left: self.info.max_entries }
+        // For cgroup storage, max_entries is 0. The kernel does not restart a walk over it.
+        let left = if self.info.max_entries == 0 { u32::MAX } else { self.info.max_entries };
+        Entries { map: self, key: None, left }
     }
 
     /// An error if the sizes of the map's entries are uncertain: the kernel reads and writes as
