@@ -39,8 +39,11 @@ pub fn programs() -> Result<Programs, Errno> {
     let mut last = 0;
     while let Some(id) = next_program_id(last)? {
         last = id;
-        // Unloaded in the meantime.
-        let Ok(program) = program_by_id(id) else { continue };
+        let program = match program_by_id(id) {
+            // Unloaded in the meantime.
+            Err(Errno::ENOENT) => continue,
+            program => program?,
+        };
         let mut maps = Vec::new();
         for map in program_maps(program.as_fd())? {
             let name = names.entry(map).or_insert_with(|| {

@@ -60,7 +60,7 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
             warn("pins: which maps programs use is unknown: CAP_SYS_ADMIN is needed");
             None
         }
-        programs => Some(programs.map_err(fail)?),
+        programs => Some(programs.map_err(|errno| Error::new("pins", "list programs", errno))?),
     };
     let found = findings::all(&files, programs.as_ref());
     for (file, finding) in &found {
