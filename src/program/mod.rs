@@ -16,6 +16,7 @@ mod object;
 pub mod operation;
 mod printer;
 mod programs;
+pub mod store;
 pub mod take;
 pub mod word;
 

@@ -5,6 +5,7 @@ use super::add::Addend;
 use super::assembler::{Code, TooLong};
 use super::element::{Elements, MAX_KEY, Outcome};
 use super::load::{self, LoadError};
+use super::store::Store;
 use super::take::Take;
 use bpf_inherit::affinity::PinnedThread;
 use bpf_inherit::cpus::is_online;
@@ -40,6 +41,10 @@ pub enum NotAtomic {
     Flags,
     #[error("the field is not inside of an aligned word of 4 or 8 bytes of the value")]
     Field,
+    #[error(
+        "the fields are not inside of one aligned word of 4 or 8 bytes of the value, and it has no lock"
+    )]
+    Fields,
     #[error("the layout does not show where the value has its spin lock")]
     Lock,
     #[error("{0}")]
@@ -57,6 +62,7 @@ pub enum NotAtomic {
 pub enum Operation {
     Add(Addend),
     Take(Take),
+    Store(Store),
 }
 
 impl Operation {
@@ -64,6 +70,7 @@ impl Operation {
         match self {
             Operation::Add(_) => "add",
             Operation::Take(_) => "take",
+            Operation::Store(_) => "store",
         }
     }
 
@@ -71,6 +78,7 @@ impl Operation {
         match self {
             Operation::Add(addend) => addend.generate(elements),
             Operation::Take(take) => take.generate(elements),
+            Operation::Store(store) => store.generate(elements),
         }
     }
 }

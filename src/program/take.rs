@@ -7,6 +7,7 @@ mod tests;
 use super::assembler::Register::*;
 use super::assembler::{Assembler, Atomic, Code, If, TooLong, Width};
 use super::element::{self, ARGUMENTS, Elements, MAX_CONTEXT, Outcome, pieces};
+use super::word::mark;
 use bpf_layout::print::{self, Piece, has_sums, template};
 use bpf_layout::{Slot, Type};
 use std::ops::Range;
@@ -96,19 +97,6 @@ pub fn parts(
         part.reset = u64::from_ne_bytes(word);
     }
     Ok(parts)
-}
-
-/// Sets the bits of a number.
-fn mark(slot: Slot, bits: &mut [u8]) {
-    let Some(width) = slot.width() else {
-        return bits[slot.offset()..][..slot.len()].fill(0xff);
-    };
-    for bit in slot.bit()..slot.bit() + u64::from(width) {
-        // As C numbers the bits of a byte.
-        let in_byte = (bit % 8) as u8;
-        let in_byte = if cfg!(target_endian = "big") { 7 - in_byte } else { in_byte };
-        bits[(bit / 8) as usize] |= 1 << in_byte;
-    }
 }
 
 /// The column that a number is part of.

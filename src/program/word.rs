@@ -31,7 +31,6 @@ impl Word {
     }
 
     /// Reads it from a value.
-    #[cfg(test)]
     pub fn load(self, value: &[u8]) -> u64 {
         let mut word = 0u64.to_ne_bytes();
         word[self.lowest()].copy_from_slice(&value[self.range()]);
@@ -85,6 +84,19 @@ impl Place {
     /// The bits of the field in the word.
     pub fn mask(self) -> u64 {
         self.max() << self.shift
+    }
+}
+
+/// Sets the bits of a field in a value of zeros.
+pub fn mark(slot: Slot, bits: &mut [u8]) {
+    let Some(width) = slot.width() else {
+        return bits[slot.offset()..][..slot.len()].fill(0xff);
+    };
+    for bit in slot.bit()..slot.bit() + u64::from(width) {
+        // As C numbers the bits of a byte.
+        let in_byte = (bit % 8) as u8;
+        let in_byte = if cfg!(target_endian = "big") { 7 - in_byte } else { in_byte };
+        bits[(bit / 8) as usize] |= 1 << in_byte;
     }
 }
 

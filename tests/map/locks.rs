@@ -71,7 +71,6 @@ fn every_read_and_write_takes_the_lock() {
         (&slots, &["get", &slots, "0"][..], "LOOKUP_ELEM"),
         (&slots, &["get", &slots, "0", ".words[3]"], "LOOKUP_ELEM"),
         (&slots, &["set", &slots, "0", &value], "UPDATE_ELEM"),
-        (&slots, &["set", &slots, "0", ".id", "5"], "UPDATE_ELEM"),
         (&table, &["set", "--if-absent", &table, "5", &value], "UPDATE_ELEM"),
         (&table, &["set", "--if-present", &table, "5", &value], "UPDATE_ELEM"),
         (&slots, &["dump", &slots], "LOOKUP_BATCH"),

@@ -2,6 +2,7 @@
 
 mod add;
 mod refusals;
+mod set;
 mod take;
 
 use crate::common::features::Feature;

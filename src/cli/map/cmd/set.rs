@@ -1,30 +1,37 @@
 //! `bpf-map set`: writes the value of a key, or one field of it.
 
+mod change;
 mod descriptor;
 
 use crate::cli::exit;
 use crate::cli::map::arguments::{self, MapArguments, WrittenCpus};
 use crate::cli::map::output::Output;
 use crate::cli::map::session::Session;
-use crate::cli::map::target::cpus::Placement;
 use crate::cli::map::target::inner::Reached;
-use crate::cli::map::target::origin::LayoutPart;
-use crate::cli::map::target::values::Values;
 use crate::cli::map::target::{Condition, Target};
+use crate::program::element::Outcome;
 use crate::text::escape;
-use anyhow::{Context, anyhow, bail};
+use anyhow::bail;
 use bpf_inherit::AccessMode;
-use bpf_layout::{Layout, Slot, parse};
-use clap::{ArgMatches, Command};
+use bpf_layout::Layout;
+use change::Change;
+use clap::{Arg, ArgMatches, Command, value_parser};
 use descriptor::set_descriptor;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 pub fn arguments(command: Command) -> Command {
     let command = arguments::map(command).args([
         arguments::positional("KEY", "The key"),
-        arguments::positional("VALUE", "The value, or a field as .NAME and its value")
-            .num_args(1..=2),
+        arguments::positional("VALUE", "The value, or fields as .NAME, each before its value")
+            .num_args(1..),
+        Arg::new("if")
+            .long("if")
+            .value_name(".FIELD=OLD")
+            .help("Write only if a field has this value")
+            .value_parser(value_parser!(OsString)),
+        arguments::flag("atomic", "Fail if an update of a concurrent writer could be lost"),
+        arguments::flag("verbose", "Report the method by which fields are written"),
         arguments::flag("if-absent", "Write only if the key is missing")
             .conflicts_with("if-present"),
         arguments::flag("if-present", "Write only if the key exists"),
@@ -37,11 +44,14 @@ pub fn arguments(command: Command) -> Command {
 pub struct Args<'a> {
     map: MapArguments<'a>,
     key: &'a OsStr,
-    field: Option<&'a OsStr>,
-    value: &'a OsStr,
+    values: Vec<Given<'a>>,
+    /// The field that must have some content, and the content.
+    expected: Option<Given<'a>>,
     condition: Condition,
     inner: Option<Layout>,
     cpus: WrittenCpus,
+    atomic: bool,
+    verbose: bool,
 }
 
 impl<'a> Args<'a> {
@@ -51,53 +61,89 @@ impl<'a> Args<'a> {
             (false, true) => Condition::Present,
             (false, false) => Condition::Any,
         };
-        let (field, value) = split_field(&arguments::all(matches, "VALUE"))?;
+        let (key, values) =
+            split_fields(arguments::required(matches, "KEY"), &arguments::all(matches, "VALUE"))?;
         Ok(Args {
             map: MapArguments::new(matches)?,
-            key: arguments::required(matches, "KEY"),
-            field,
-            value,
+            key,
+            values,
+            expected: arguments::optional(matches, "if").map(split_expected).transpose()?,
             condition,
             inner: arguments::inner_layout(matches)?,
             cpus: WrittenCpus::new(matches),
+            atomic: matches.get_flag("atomic"),
+            verbose: matches.get_flag("verbose"),
         })
     }
 
-    /// The arguments of a line without options: `MAP KEY [.FIELD] VALUE`.
+    /// The arguments of a line without options: `MAP KEY VALUE`, `MAP KEY .FIELD VALUE...`.
     pub fn short(words: &[&'a OsStr]) -> Option<Args<'a>> {
-        let [map, key, value @ ..] = words else { return None };
-        if !matches!(value.len(), 1 | 2) {
+        let [map, key, values @ ..] = words else { return None };
+        if values.is_empty() {
             return None;
         }
-        let (field, value) = split_field(value).ok()?;
+        let (key, values) = split_fields(key, values).ok()?;
         Some(Args {
             map: MapArguments::of(map),
             key,
-            field,
-            value,
+            values,
+            expected: None,
             condition: Condition::Any,
             inner: None,
             cpus: WrittenCpus::Unspecified,
+            atomic: false,
+            verbose: false,
         })
     }
 }
 
-/// `[.FIELD] VALUE`.
-fn split_field<'a>(given: &[&'a OsStr]) -> anyhow::Result<(Option<&'a OsStr>, &'a OsStr)> {
-    match *given {
-        [path, value] if arguments::is_field(path) => Ok((Some(path), value)),
-        [path, _] => bail!(
+/// A value as it was given, of a field or of the whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Given<'a> {
+    pub field: Option<&'a OsStr>,
+    pub text: &'a OsStr,
+}
+
+/// `KEY VALUE` or `KEY .FIELD VALUE...`, in which the key of an array with one entry can be omitted if
+/// there are several fields.
+fn split_fields<'a>(
+    key: &'a OsStr,
+    words: &[&'a OsStr],
+) -> anyhow::Result<(&'a OsStr, Vec<Given<'a>>)> {
+    let all = [&[key], words].concat();
+    let (key, pairs) = match words {
+        [text] => return Ok((key, vec![Given { field: None, text }])),
+        _ if words.len() % 2 == 1 && arguments::is_field(key) => (OsStr::new("0"), &all[..]),
+        _ => (key, words),
+    };
+    let (pairs, rest) = pairs.as_chunks::<2>();
+    let wrong = pairs.iter().map(|[path, _]| path).find(|path| !arguments::is_field(path));
+    if let Some(path) = wrong.or(rest.first()) {
+        bail!(
             "{}: a field such as .NAME goes before the value (see bpf-map set --help)",
             escape(path.as_bytes())
-        ),
-        [value] => Ok((None, value)),
-        _ => unreachable!("the option parser takes one or two"),
+        );
+    }
+    Ok((key, pairs.iter().map(|[path, text]| Given { field: Some(path), text }).collect()))
+}
+
+/// `.FIELD=OLD`.
+fn split_expected(text: &OsStr) -> anyhow::Result<Given<'_>> {
+    let bytes = text.as_bytes();
+    match bytes.iter().position(|byte| *byte == b'=') {
+        Some(at) if arguments::is_field(text) => Ok(Given {
+            field: Some(OsStr::from_bytes(&bytes[..at])),
+            text: OsStr::from_bytes(&bytes[at + 1..]),
+        }),
+        _ => bail!("--if {}: expected .FIELD=OLD", escape(bytes)),
     }
 }
 
 pub fn run(mut args: Args, session: &mut Session) -> anyhow::Result<u8> {
     let target = session.open(&args.map, AccessMode::ReadWrite)?;
-    (args.key, args.field) = target.key_and_field(args.key, args.field);
+    if let [only] = &mut args.values[..] {
+        (args.key, only.field) = target.key_and_field(args.key, only.field);
+    }
     match target.reach(args.key, args.inner.as_ref())? {
         Reached::Entry(target, text, key) => set(session, &target, text, &key, &args),
         Reached::Missing(outer) => {
@@ -113,86 +159,54 @@ fn set(
     key: &[u8],
     args: &Args,
 ) -> anyhow::Result<u8> {
-    let Args { field, value: text, .. } = *args;
+    let first = args.values[0];
     let condition = match args.condition {
-        Condition::Absent if field.is_some() => {
+        Condition::Absent if first.field.is_some() => {
             bail!("{}: --if-absent: a field can be set only if the key exists", target.label)
         }
         // A field is a part of an existing value.
-        Condition::Any if field.is_some() => Condition::Present,
+        Condition::Any if first.field.is_some() => Condition::Present,
         condition => condition,
     };
+    if first.field.is_none() && args.expected.is_some() {
+        bail!("{}: --if: only fields can be written on this condition", target.label);
+    }
     let placement = target.place_value(args.cpus)?;
     let kind = target.map.info().map_type;
-    let done = if kind.takes_descriptors() {
-        if let Some(field) = field {
+    let outcome = if kind.takes_descriptors() {
+        if let Some(field) = first.field {
             let (kind, field) = (kind.with_article(), escape(field.as_bytes()));
             bail!("{}: {kind} has no field {field}", target.label);
         }
-        set_descriptor(session, target, (args.map.reference, key), args.value, condition)?
-    } else {
-        let wrong = || format!("{}: value {}", target.label, escape(text.as_bytes()));
-        let slot = target.field(field)?;
-        let given = text.to_str().filter(|text| has_all_values(target, slot, text));
-        if !given.is_some_and(Values::are_hex) {
-            target.refuse_guess(LayoutPart::Value, text)?;
+        let map = (args.map.reference, key);
+        match set_descriptor(session, target, map, first.text, condition)? {
+            true => Outcome::Done,
+            false => Outcome::Missing,
         }
-        let text = text.to_str().ok_or_else(|| anyhow!("not UTF-8")).with_context(wrong)?;
-        let new = NewValue { target, slot, text, placement };
-        // An error in the value is reported before anything is read.
-        let mut element = vec![0; target.map.value_len()];
-        new.write_to(&mut element).with_context(wrong)?;
-        if field.is_none() && !placement.keeps_others() {
-            target.write("set", key, &element, condition)?
+    } else {
+        let change = Change::new(target, &args.values, args.expected, placement)?;
+        if first.field.is_none() && !placement.keeps_others() {
+            change.write_all(key, condition)?
         } else {
-            let change = |element: &mut [u8]| new.write_to(element).with_context(wrong);
-            target.change("set", key, condition, change)?
+            let method = change.choose_method(key)?;
+            if args.atomic {
+                target.require_atomic("set", &method)?;
+            }
+            let outcome = change.write(key, condition, &method)?;
+            if args.verbose && outcome == Outcome::Done {
+                session.out.report(format_args!("{}: {}", target.label, method.describe()))?;
+            }
+            outcome
         }
     };
-    match done {
-        true => Ok(0),
-        false => report_unmet(&target.label, key_text, condition, &mut session.out),
-    }
-}
-
-/// The new content of a field, or of a whole value.
-struct NewValue<'a> {
-    target: &'a Target,
-    slot: Slot<'a>,
-    text: &'a str,
-    placement: Placement,
-}
-
-impl NewValue<'_> {
-    /// Writes it into an element, for the CPUs that get it.
-    fn write_to(&self, element: &mut [u8]) -> anyhow::Result<()> {
-        let map = &self.target.map;
-        if has_all_values(self.target, self.slot, self.text) {
-            self.placement.check_each()?;
-            return Values::new(map, self.slot, element).parse(self.text);
-        }
-        self.placement.each(map, element, |value, given| {
-            if !given {
-                return Ok(clear_field(self.slot, value)?);
-            }
-            parse::slot(self.slot, self.text, value)?;
-            self.placement.check(self.slot.is_zero(value))
-        })
-    }
-}
-
-/// Whether a value is an array with a value for every CPU.
-fn has_all_values(target: &Target, slot: Slot, text: &str) -> bool {
-    target.is_per_cpu() && Values::are_given(slot, text)
-}
-
-fn clear_field(field: Slot, value: &mut [u8]) -> Result<(), parse::ValueError> {
-    match field.width() {
-        // The bytes of a bit-field belong to its neighbours, too.
-        Some(_) => parse::store_number(field, 0u128, value),
-        None => {
-            value[field.offset()..][..field.len()].fill(0);
-            Ok(())
+    match outcome {
+        Outcome::Done => Ok(0),
+        Outcome::Missing => report_unmet(&target.label, key_text, condition, &mut session.out),
+        Outcome::Refused | Outcome::Contended => {
+            let field = args.expected.and_then(|expected| expected.field).unwrap_or_default();
+            let field = escape(field.as_bytes());
+            session.out.report(format_args!("{}: {field} has another value", target.label))?;
+            Ok(exit::ABSENT)
         }
     }
 }

@@ -2,11 +2,12 @@
 //! and writing it back.
 
 use crate::cli::map::target::cpus::CpuSelection;
-use crate::cli::map::target::method::Method;
+use crate::cli::map::target::method::{Method, Run};
 use crate::cli::map::target::{Condition, Target};
 use crate::program::add::Addend;
 use crate::program::element::Outcome;
-use crate::program::operation::{NotAtomic, Operation, Processor, Program};
+use crate::program::operation::{NotAtomic, Operation};
+use crate::program::word::Word;
 use anyhow::{anyhow, bail};
 use bpf_layout::parse;
 use bpf_layout::print::{self, PerCpu, Values};
@@ -44,10 +45,24 @@ impl<'t> Addition<'t> {
 
     /// Chooses how to add to the value of `key`.
     pub fn choose_method(&self, key: &[u8]) -> Method {
+        let size = self.target.map.info().value_size as usize;
+        if self.word_in_memory().is_some()
+            && let Some(mapped) = self.target.map_value(key)
+        {
+            return Method::Memory(mapped);
+        }
+        let Some(addend) = Addend::new(self.slot, size) else {
+            return Method::ReadAndWrite(NotAtomic::Field.into());
+        };
+        let cpu = self.cpu.map(|(number, place)| (place, number));
+        self.target.find_programs(&Operation::Add(addend), cpu.as_slice())
+    }
+
+    /// The word of the number in memory, where there is room after the value.
+    fn word_in_memory(&self) -> Option<Word> {
         let bytes = self.slot.offset()..self.slot.offset() + self.slot.len();
         let size = self.target.map.info().value_size as usize;
-        let change = Addend::new(self.slot, size).map(Operation::Add);
-        self.target.choose_method(key, &bytes, change, self.cpu.map(|(number, _)| number))
+        Word::around(&bytes, size.next_multiple_of(8))
     }
 
     /// Adds; the new number as text. None if the key is missing, unless `create`.
@@ -58,9 +73,8 @@ impl<'t> Addition<'t> {
         create: bool,
     ) -> anyhow::Result<Option<Vec<u8>>> {
         match method {
-            Method::Memory(mapped, word) => {
-                let mut value = vec![0; self.target.map.info().value_size as usize];
-                value.resize(mapped.stride(), 0);
+            Method::Memory(mapped) if let Some(word) = self.word_in_memory() => {
+                let mut value = vec![0; mapped.stride()];
                 let changed = mapped.change(word.offset, word.width.bytes(), |bytes| {
                     value[word.range()].copy_from_slice(bytes);
                     self.apply(&mut value)?;
@@ -70,13 +84,14 @@ impl<'t> Addition<'t> {
                 changed.map_err(|errno| self.target.cannot_write("add", errno.into()))??;
                 Ok(Some(self.text(&value[..])))
             }
-            Method::Program(program, processor)
-                if let Ok(amount) = u64::try_from(self.amount.magnitude()) =>
+            Method::Program(runs)
+                if let Ok(amount) = u64::try_from(self.amount.magnitude())
+                    && let [run] = &runs[..] =>
             {
-                self.run(key, (program, *processor), amount, create)
+                self.run(key, run, amount, create)
             }
             // No word can hold a larger amount: it is refused, and nothing is written.
-            Method::Program(..) | Method::ReadAndWrite(_) => {
+            _ => {
                 let condition = if create { Condition::Any } else { Condition::Present };
                 let mut text = Vec::new();
                 let changed = self.target.change("add", key, condition, |element| {
@@ -91,7 +106,7 @@ impl<'t> Addition<'t> {
     fn run(
         &self,
         key: &[u8],
-        (program, processor): (&Program, Processor),
+        Run { program, processor, .. }: &Run,
         amount: u64,
         create: bool,
     ) -> anyhow::Result<Option<Vec<u8>>> {

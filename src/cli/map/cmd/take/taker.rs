@@ -3,14 +3,14 @@
 use crate::cli::map::cmd::dump::order::Sorted;
 use crate::cli::map::target::Target;
 use crate::cli::map::target::cpus::CpuSelection;
-use crate::program::operation::{Operation, Processor, Program};
+use crate::cli::map::target::method::{self, Run};
+use crate::program::operation::Operation;
 use crate::program::take::{Part, Take, Untakable, parts};
-use anyhow::anyhow;
+use anyhow::{anyhow, bail};
 use bpf_inherit::Errno;
 use bpf_inherit::mmap::Mapped;
 use bpf_layout::Type;
 use std::convert::Infallible;
-use std::rc::Rc;
 
 /// How the values of a map are taken.
 pub struct Taker<'t> {
@@ -20,8 +20,8 @@ pub struct Taker<'t> {
 
 enum Method {
     Memory(Vec<Part>),
-    /// For each CPU whose value is taken: its position among the values, and the program.
-    Programs(Take, Vec<(usize, Processor, Rc<Program>)>),
+    /// For each CPU whose value is taken.
+    Programs(Take, Vec<Run>),
 }
 
 impl<'t> Taker<'t> {
@@ -45,24 +45,20 @@ impl<'t> Taker<'t> {
         let parts = parts(&target.layout.value, printed, size, is_locked).map_err(refused)?;
         let wanted = if wanted == 0 { info.max_entries as usize } else { wanted };
         let take = Take::new(parts, size, target.map.key_len(), wanted).map_err(refused)?;
-        let processors: Vec<(usize, Processor)> = match cpus {
-            _ if !target.is_per_cpu() => vec![(0, Processor::Any)],
-            CpuSelection::One { number, place } => vec![(*place, processor(target, *number)?)],
+        let cpus: Vec<(usize, u32)> = match cpus {
+            _ if !target.is_per_cpu() => Vec::new(),
+            CpuSelection::One { number, place } => vec![(*place, *number)],
             CpuSelection::Sum | CpuSelection::Each(_) => {
-                let numbers = target.cpus()?.numbers().iter().enumerate();
-                let each = numbers.map(|(place, number)| Ok((place, processor(target, *number)?)));
-                each.collect::<anyhow::Result<_>>()?
+                target.cpus()?.numbers().iter().copied().enumerate().collect()
             }
         };
-        let operation = Operation::Take(take.clone());
-        let programs = processors.into_iter().map(|(place, processor)| {
-            let value = &target.layout.value;
-            let program = target.programs.program(&target.map, value, &operation, processor);
-            let program = program.map_err(|cause| not_atomic(target, &cause))?;
-            Ok((place, processor, program))
-        });
-        let programs = programs.collect::<anyhow::Result<_>>()?;
-        Ok(Taker { target, method: Method::Programs(take, programs) })
+        match target.find_programs(&Operation::Take(take.clone()), &cpus) {
+            method::Method::Program(runs) => {
+                Ok(Taker { target, method: Method::Programs(take, runs) })
+            }
+            method::Method::ReadAndWrite(cause) => Err(not_atomic(target, &cause)),
+            method::Method::Memory(_) => bail!("{}: take: no program", target.label), // not returned
+        }
     }
 
     /// Takes the values of `keys`, one after the other, into `taken`; returns which keys were there.
@@ -81,8 +77,8 @@ impl<'t> Taker<'t> {
                     *found = self.take_from_memory(parts, key, value)?;
                 }
             }
-            Method::Programs(take, programs) => {
-                for (place, processor, program) in programs {
+            Method::Programs(take, runs) => {
+                for Run { program, processor, place } in runs {
                     let failed = |cause| not_atomic(self.target, &cause);
                     let _pinned = processor.enter().map_err(failed)?;
                     let slot = map.slot(*place);
@@ -133,11 +129,6 @@ impl<'t> Taker<'t> {
         value.copy_from_slice(&whole[..value.len()]);
         Ok(true)
     }
-}
-
-/// Where the value of CPU `number` is taken.
-fn processor(target: &Target, number: u32) -> anyhow::Result<Processor> {
-    Processor::for_value_of(number).map_err(|cause| not_atomic(target, &cause))
 }
 
 fn not_atomic(target: &Target, cause: &impl std::fmt::Display) -> anyhow::Error {
