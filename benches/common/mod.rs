@@ -11,7 +11,8 @@ pub type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// The option that says how often, of each bench or of a part of them: all get the same
 /// arguments, and take their own.
-const ROUNDS: [&str; 4] = ["--rounds", "--bulk-rounds", "--agent-rounds", "--object-rounds"];
+const ROUNDS: [&str; 5] =
+    ["--rounds", "--bulk-rounds", "--agent-rounds", "--object-rounds", "--atomic-rounds"];
 
 pub struct Options {
     pub bin_dir: PathBuf,
