@@ -26,6 +26,8 @@ pub enum Cause {
     Hint(Errno, &'static str),
     /// A map is full.
     NoRoom(String),
+    /// The verifier refused a program: the last message of its log, and the log, both escaped.
+    Verifier { message: String, log: String },
     /// Any other cause.
     Text(Cow<'static, str>),
 }
@@ -34,6 +36,14 @@ impl Error {
     /// Whether the error is that a map is full.
     pub fn is_no_room(error: &anyhow::Error) -> bool {
         matches!(error.downcast_ref(), Some(Error { cause: Cause::NoRoom(_), .. }))
+    }
+
+    /// The log of the verifier, if the verifier refused a program.
+    pub fn verifier_log(error: &anyhow::Error) -> Option<&str> {
+        match error.downcast_ref() {
+            Some(Error { cause: Cause::Verifier { log, .. }, .. }) => Some(log),
+            _ => None,
+        }
     }
 
     /// `object` is as the user wrote it, unescaped.
@@ -56,6 +66,7 @@ impl fmt::Display for Cause {
             Cause::Errno(errno) => f.write_str(&describe(*errno)),
             Cause::Hint(errno, hint) => write!(f, "{} ({hint})", describe(*errno)),
             Cause::NoRoom(text) => f.write_str(text),
+            Cause::Verifier { message, .. } => f.write_str(message),
             Cause::Text(text) => f.write_str(text),
         }
     }

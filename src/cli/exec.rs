@@ -10,6 +10,7 @@ pub use arguments::mode as socket_mode;
 pub use requests::decimal;
 
 use super::exit::{self, warn};
+use crate::error::Error;
 use crate::handoff::launch::{self, HandedObject, Handover, LaunchError};
 use crate::handoff::lock;
 use crate::handoff::place::OpenFiles;
@@ -23,7 +24,7 @@ use arguments::{CommandLine, Show};
 use assemble::{assemble, keep_inherited, restrict_strays};
 use bpf_inherit::environ::{self, Scope};
 use bpf_inherit::inherited::Inheritance;
-use bpf_inherit::{ObjectKind, Startup};
+use bpf_inherit::{Map, ObjectKind, Startup};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
@@ -51,6 +52,9 @@ pub fn main(startup: Startup, arguments: Vec<OsString>) -> u8 {
         Ok(()) => 0,
         Err(error) => {
             exit::fail(PROGRAM, &error);
+            if matches.get_flag("verbose") {
+                exit::print_log(&error);
+            }
             match error.downcast_ref::<LaunchError>() {
                 Some(LaunchError::NotFound(_)) => exit::NOT_FOUND,
                 Some(LaunchError::CannotExecute(_)) => exit::CANNOT_EXECUTE,
@@ -103,9 +107,10 @@ fn run(
         warn(PROGRAM, format_args!("nothing is handed over: {} ({hint})", scope.why_nothing()));
     }
     let mut report = |line| warn(PROGRAM, line);
+    let find = |name: &str| find_kept(startup, &kept, name);
     // Pins are removed with their owner, which the command's execution leaves no time for.
     let OpenedSources { groups, warnings: doubts, pins: _pins } =
-        open_all(&requests, &command_line.settings, startup, &mut report)?;
+        open_all(&requests, &command_line.settings, startup, &find, &mut report)?;
     for (request, _) in requests.iter().zip(&groups).filter(|(_, group)| group.is_empty()) {
         warn(PROGRAM, request.source.describe_empty());
     }
@@ -135,6 +140,23 @@ fn run(
     let used = requests.iter().filter_map(|request| request.source.used_fd()).collect();
     let handover = Handover { objects, dropped, replaced, used, lock: command_line.lock };
     Err(launch::launch(startup, handover, command_line.command, limit).into())
+}
+
+/// The inherited map of this name.
+fn find_kept(startup: &Startup, kept: &[HandedObject], name: &str) -> Result<Option<Map>, Error> {
+    let named = |handed: &&HandedObject| {
+        let claim = &handed.claim;
+        claim.kind == ObjectKind::Map && claim.name.as_deref() == Some(name.as_bytes())
+    };
+    let found: Vec<&HandedObject> = kept.iter().filter(named).collect();
+    let claim = match found[..] {
+        [] => return Ok(None),
+        [one] => &one.claim,
+        _ => return Err(Error::new(name, "find map", "several inherited maps have this name")),
+    };
+    let fail = |errno| Error::new(name, "duplicate descriptor", errno);
+    let fd = startup.fd(claim.fd).and_then(|fd| fd.duplicate()).map_err(fail)?;
+    Map::new(fd).map(Some).map_err(fail)
 }
 
 /// The request if no source and no scope is given: all maps pinned below the root.

@@ -65,6 +65,13 @@ pub fn warn(program: &str, message: impl Display) {
     report(program, format_args!("warning: {message}"));
 }
 
+/// Prints the log of the verifier, if the verifier refused a program.
+pub fn print_log(error: &anyhow::Error) {
+    if let Some(log) = Error::verifier_log(error) {
+        print_to_stderr(&format!("{log}\n"));
+    }
+}
+
 /// Prints text that is not a message to stderr.
 pub fn print_to_stderr(text: &str) {
     let _ = std::io::stderr().write_all(text.as_bytes());

@@ -6,5 +6,6 @@ pub mod exec;
 mod exit;
 pub mod map;
 mod name;
+mod program_type;
 mod replace;
 mod timeout;

@@ -30,6 +30,8 @@ pub struct Symbol<'a> {
     pub symbol_type: u8,
     /// Whether other files can refer to it.
     pub is_global: bool,
+    /// Whether a linker hides a global symbol from other programs.
+    pub is_hidden: bool,
 }
 
 /// A reference in a section to a symbol.
@@ -84,6 +86,7 @@ impl<'a> Elf<'a> {
                 size: symbol.st_size(e),
                 symbol_type: symbol.st_type(),
                 is_global: symbol.st_bind() != elf::STB_LOCAL,
+                is_hidden: matches!(symbol.st_visibility(), elf::STV_HIDDEN | elf::STV_INTERNAL),
             });
         }
         let mut relocations = Vec::new();

@@ -22,7 +22,10 @@ pub enum ObjectError {
     Btf(#[from] BtfError),
     #[error("maps in .maps, but no BTF that declares them")]
     NoBtf,
-    /// The section or map, quoted, and the reason why it is refused.
+    /// The reason why a program is not selected.
+    #[error("{0}")]
+    Program(String),
+    /// The section, map or function, quoted, and the reason why it is refused.
     #[error("{0}: {1}")]
     Refused(String, String),
 }

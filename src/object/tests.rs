@@ -1,6 +1,6 @@
 //! Real objects, and real objects with damage.
 
-use super::{Declaration, InnerMap, Object, Pinning, Slot};
+use super::{Declaration, InnerMap, Linked, Object, Pinning, Slot, link, select};
 use bpf_layout::Btf;
 
 macro_rules! fixture {
@@ -12,6 +12,8 @@ macro_rules! fixture {
 const DECLARED: &[u8] = fixture!("declared");
 const LEGACY: &[u8] = fixture!("legacy");
 const SECTIONS: &[u8] = fixture!("sections");
+const PROGRAMS: &[u8] = fixture!("programs");
+const REFUSED: &[u8] = fixture!("refused");
 
 /// A map in a line: name, type, sizes, entries, flags, layout.
 fn line(map: &Declaration, btf: &Btf) -> String {
@@ -226,7 +228,9 @@ fn damaged_objects_are_refused_with_one_line() {
 
 #[test]
 fn objects_of_any_damage_are_read_or_refused() {
-    for file in [DECLARED, LEGACY, SECTIONS] {
+    let kernel = Object::parse(PROGRAMS, "kernel").expect("clang's own").btf.expect("types");
+    let kernel = Btf::parse(&kernel).expect("completed");
+    for file in [DECLARED, LEGACY, SECTIONS, PROGRAMS, REFUSED] {
         for len in (0..file.len()).step_by(64) {
             // The section headers are at the end.
             Object::parse(&file[..len], "x").expect_err("truncated");
@@ -242,7 +246,14 @@ fn objects_of_any_damage_are_read_or_refused() {
                 let at = next(damaged.len());
                 damaged[at] = [0, 1, 0x7f, 0xff, next(256) as u8][next(5)];
             }
-            if let Err(error) = Object::parse(&damaged, "x") {
+            let linked = Object::parse(&damaged, "x").and_then(|object| {
+                object.programs.iter().try_for_each(|program| {
+                    let mut linked = link(&damaged, &object, program)?;
+                    let own = object.btf.as_deref().map(Btf::parse).transpose()?;
+                    own.map_or(Ok(()), |own| linked.relocate(&own, &kernel))
+                })
+            });
+            if let Err(error) = linked {
                 assert!(!error.to_string().contains('\n'), "{error}");
             }
         }
@@ -264,4 +275,58 @@ fn functions_without_a_type_are_programs_if_they_are_global() {
     let object = Object::parse(&file, "legacy").expect("as of an old compiler");
     let programs: Vec<_> = object.programs.iter().map(|p| (&*p.name, p.size)).collect();
     assert_eq!(programs, [("counted", 104)]);
+}
+
+/// A program of a fixture, linked.
+fn linked(file: &[u8], name: &str) -> Result<Linked, String> {
+    let object = Object::parse(file, "x").expect("clang's own");
+    let program = select(&object.programs, Some(name)).map_err(|error| error.to_string())?;
+    link(file, &object, program).map_err(|error| error.to_string())
+}
+
+#[test]
+fn program_is_linked_with_the_functions_that_it_calls() {
+    let object = Object::parse(PROGRAMS, "programs").expect("clang's own");
+    let uses = linked(PROGRAMS, "uses").expect("linked");
+    let mut maps: Vec<_> =
+        uses.maps.iter().map(|(_, map)| object.maps[*map].name.as_str()).collect();
+    maps.sort_unstable();
+    maps.dedup();
+    let want = ["filled", "marks", "programs.bss", "programs.data", "programs.rodata"];
+    assert_eq!(maps, want);
+    // The program, add, twice, hidden and each, with types and lines for all.
+    assert_eq!(
+        (uses.functions.len(), uses.functions[0][0], uses.license.to_str()),
+        (5, 0, Ok("GPL"))
+    );
+    assert!(uses.functions.iter().all(|[at, _]| uses.lines.iter().any(|line| line[0] == *at)));
+    assert!(uses.core.is_empty());
+    let chosen = linked(PROGRAMS, "chosen").expect("linked");
+    assert!(chosen.instructions.len() < uses.instructions.len() && chosen.functions.len() == 1);
+    assert!(linked(PROGRAMS, "reads").expect("linked").core.len() >= 10);
+}
+
+#[test]
+fn programs_are_chosen_by_function_else_by_section() {
+    for (name, want) in [
+        ("reads", Ok("reads")),
+        ("raw_tp/sys_enter", Ok("reads")),
+        ("tc", Err("several programs are \"tc\": \"chosen\", \"uses\"")),
+        ("no\n", Err("it has no program \"no\\n\"; programs: \"chosen\", \"uses\", \"reads\"")),
+    ] {
+        let object = Object::parse(PROGRAMS, "programs").expect("clang's own");
+        let found = select(&object.programs, Some(name)).map(|program| program.name.as_str());
+        assert_eq!(found.map_err(|error| error.to_string()), want.map_err(String::from), "{name}");
+    }
+    let object = Object::parse(LEGACY, "legacy").expect("clang's own");
+    assert_eq!(select(&object.programs, None).expect("the only one").name, "counted");
+}
+
+#[test]
+fn external_declarations_are_refused_by_name() {
+    let error = linked(fixture!("awkward"), "known").expect_err("a kfunc");
+    let want = "\"known\": refers to the external \"bpf_rcu_read_lock\" \
+                (load it with bpftool prog load, and use its pin)";
+    assert_eq!(error, want);
+    linked(fixture!("awkward"), "unknown").expect("it refers to none");
 }

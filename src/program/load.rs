@@ -1,8 +1,10 @@
-//! Loads generated programs: the only place that does.
+//! Loads programs, generated ones and those of object files: the only place that loads.
 
 use super::assembler::Code;
+use crate::object::POISON;
+use crate::text::escape;
 use bpf_inherit::map::Map;
-use bpf_inherit::privilege::{CAP_BPF, CAP_PERFMON, CAP_SYS_ADMIN, has_capability};
+use bpf_inherit::privilege::{CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON, CAP_SYS_ADMIN, has_capability};
 use bpf_inherit::program::{self, ProgramSpec};
 use bpf_inherit::{Errno, MapType, bpf, describe};
 use std::ffi::CStr;
@@ -19,21 +21,15 @@ const LOG: usize = 16 << 20;
 /// Why a program is not loaded, in one line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LoadError {
-    /// EPERM before an instruction was verified, and without the privilege.
-    #[error("CAP_BPF and CAP_PERFMON are needed")]
-    IteratorPrivilege,
-    /// Likewise, for a program that is run by a system call.
-    #[error("CAP_BPF is needed")]
-    Privilege,
+    /// EPERM before an instruction was verified, and without the privilege, which the text names.
+    #[error("{0}")]
+    Privilege(&'static str),
     /// EPERM before an instruction was verified.
-    #[error("the kernel refuses to load such an iterator, as hardened kernels do")]
-    Iterator,
-    /// Likewise, for a program that is run by a system call.
-    #[error("the kernel refuses to load such a program, as hardened kernels do")]
-    Type,
-    /// The last message of the verifier.
-    #[error("the kernel refuses the program: {0}")]
-    Verifier(String),
+    #[error("the kernel refuses to load {0}, as hardened kernels do")]
+    Type(String),
+    /// The last message of the verifier, escaped, and its whole log.
+    #[error("the kernel refuses the program: {message}")]
+    Verifier { message: String, log: String },
     /// Another call, or no message.
     #[error("load program: {}", describe(*.0))]
     Errno(Errno),
@@ -43,8 +39,7 @@ pub enum LoadError {
 pub fn load_iterator(function: u32, name: &str, code: Code) -> Result<OwnedFd, LoadError> {
     let Code { mut instructions, constants, references, .. } = code;
     // The program keeps the array.
-    let array = store(&constants)
-        .map_err(|errno| explain(program::TRACING, errno, &[], may_load_iterators()))?;
+    let array = store(&constants).map_err(|errno| ITERATOR.explain(errno, &[]))?;
     refer(&mut instructions, &references, &array);
     let spec = ProgramSpec {
         program_type: program::TRACING,
@@ -56,7 +51,7 @@ pub fn load_iterator(function: u32, name: &str, code: Code) -> Result<OwnedFd, L
         instructions: &instructions,
         ..ProgramSpec::default()
     };
-    load(&spec, may_load_iterators)
+    load(&spec, &ITERATOR)
 }
 
 /// Loads a program that `bpf_inherit::program::run` runs, and that refers to `map`.
@@ -71,7 +66,17 @@ pub fn load_for_map(name: &str, code: Code, map: &Map) -> Result<OwnedFd, LoadEr
         instructions: &instructions,
         ..ProgramSpec::default()
     };
-    load(&spec, || has_any(&[CAP_SYS_ADMIN, CAP_BPF]))
+    load(&spec, &SYSTEM_CALL)
+}
+
+/// Loads a program of an object file. `program_type` is the name of its type.
+pub fn load_program(spec: &ProgramSpec, program_type: &str) -> Result<OwnedFd, LoadError> {
+    let purpose = Purpose {
+        what: &format!("a program of the type {program_type}"),
+        privilege: "CAP_BPF is needed, and CAP_NET_ADMIN or CAP_PERFMON for most types",
+        capabilities: &[CAP_NET_ADMIN, CAP_PERFMON],
+    };
+    load(spec, &purpose)
 }
 
 /// Makes instructions refer to a map.
@@ -84,30 +89,52 @@ fn refer(instructions: &mut [u64], references: &[usize], map: &Map) {
     }
 }
 
-fn load(spec: &ProgramSpec, is_privileged: fn() -> bool) -> Result<OwnedFd, LoadError> {
+fn load(spec: &ProgramSpec, purpose: &Purpose) -> Result<OwnedFd, LoadError> {
     // The log takes time, and is read only after a refusal.
     let refused = match program::load(spec, &mut []) {
         Ok(program) => return Ok(program),
         Err(errno) => errno,
     };
-    let privileged = is_privileged();
-    if refused == Errno::EPERM && !privileged {
-        return Err(explain(spec.program_type, refused, &[], privileged));
+    if refused == Errno::EPERM && !purpose.is_privileged() {
+        return Err(purpose.explain(refused, &[]));
     }
     let mut log = vec![0; LOG];
     match program::load(spec, &mut log) {
         Ok(program) => Ok(program),
-        Err(_) => Err(explain(spec.program_type, refused, &log, privileged)),
+        Err(_) => Err(purpose.explain(refused, &log)),
     }
 }
 
-/// Whether this process may load iterators.
-fn may_load_iterators() -> bool {
-    has_any(&[CAP_SYS_ADMIN]) || has_any(&[CAP_BPF]) && has_any(&[CAP_PERFMON])
+/// A kind of program, and the privilege that loading it needs.
+struct Purpose<'a> {
+    what: &'a str,
+    /// The message if this process does not have the privilege.
+    privilege: &'static str,
+    /// One of these is needed in addition to CAP_BPF; none is if it is empty.
+    capabilities: &'static [u32],
 }
 
-fn has_any(capabilities: &[u32]) -> bool {
-    capabilities.iter().any(|capability| has_capability(*capability) == Ok(true))
+const ITERATOR: Purpose = Purpose {
+    what: "such an iterator",
+    privilege: "CAP_BPF and CAP_PERFMON are needed",
+    capabilities: &[CAP_PERFMON],
+};
+
+/// A program that is run by a system call.
+const SYSTEM_CALL: Purpose =
+    Purpose { what: "such a program", privilege: "CAP_BPF is needed", capabilities: &[] };
+
+impl Purpose<'_> {
+    fn is_privileged(&self) -> bool {
+        let has = |capability| has_capability(capability) == Ok(true);
+        let capabilities = self.capabilities;
+        has(CAP_SYS_ADMIN)
+            || has(CAP_BPF) && (capabilities.is_empty() || capabilities.iter().any(|one| has(*one)))
+    }
+
+    fn explain(&self, errno: Errno, log: &[u8]) -> LoadError {
+        explain(errno, log, self, || self.is_privileged())
+    }
 }
 
 /// A frozen array that has `constants` as its only value.
@@ -128,22 +155,36 @@ fn store(constants: &[u8]) -> Result<Map, Errno> {
 }
 
 /// Why a program was refused, by the verifier's log.
-fn explain(program_type: u32, errno: Errno, log: &[u8], privileged: bool) -> LoadError {
+fn explain(
+    errno: Errno,
+    log: &[u8],
+    purpose: &Purpose,
+    is_privileged: impl Fn() -> bool,
+) -> LoadError {
     let log = log.split(|&byte| byte == 0).next().unwrap_or_default();
-    let log = String::from_utf8_lossy(log);
+    // The log may contain lines of the program's source.
+    let log: String = log.split(|&byte| byte == b'\n').fold(String::new(), |mut all, line| {
+        all.push_str(&escape(line));
+        all.push('\n');
+        all
+    });
     // The last line is a statistic.
     let mut messages = log.lines().rev().filter(|line| {
         let line = line.trim();
         !line.is_empty() && !line.starts_with("processed ")
     });
     match (messages.next(), errno) {
-        (Some(message), _) => LoadError::Verifier(message.trim().to_owned()),
-        (None, Errno::EPERM) => match (program_type == program::TRACING, privileged) {
-            (true, false) => LoadError::IteratorPrivilege,
-            (true, true) => LoadError::Iterator,
-            (false, false) => LoadError::Privilege,
-            (false, true) => LoadError::Type,
-        },
+        (Some(message), _) => {
+            let message = match message.trim() {
+                message if message.ends_with(&format!("unknown#{POISON}")) => {
+                    "it reaches a type, field or enumerator that this kernel does not have".into()
+                }
+                message => message.to_owned(),
+            };
+            LoadError::Verifier { message, log: log.trim_end().to_owned() }
+        }
+        (None, Errno::EPERM) if !is_privileged() => LoadError::Privilege(purpose.privilege),
+        (None, Errno::EPERM) => LoadError::Type(purpose.what.into()),
         (None, errno) => LoadError::Errno(errno),
     }
 }
@@ -166,7 +207,7 @@ mod tests {
                 "the kernel refuses to load such an iterator, as hardened kernels do",
             ),
         ] {
-            assert_eq!(explain(program::TRACING, errno, log, privileged).to_string(), want);
+            assert_eq!(explain(errno, log, &ITERATOR, || privileged).to_string(), want);
         }
     }
 }

@@ -10,7 +10,7 @@ mod instruction;
 #[cfg(test)]
 mod interpreter;
 mod kernel;
-mod load;
+pub mod load;
 mod maps;
 mod object;
 pub mod operation;
@@ -57,6 +57,11 @@ pub enum ProgramError {
 pub struct ObjectLists {
     pub maps: OwnedFd,
     pub programs: OwnedFd,
+}
+
+/// The kernel's own BTF.
+pub fn kernel_btf() -> Result<Vec<u8>, ProgramError> {
+    kernel::read_btf().map_err(ProgramError::NoBtf)
 }
 
 /// Makes iterators that print a line for each map and for each program of the kernel.

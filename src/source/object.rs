@@ -1,60 +1,28 @@
-//! The maps that an object file declares. They are created, filled, and pinned if they are declared
-//! as pinned; a map that an earlier run has pinned is opened from its pin.
+//! The maps that an object file declares, and its programs. Maps are created, filled, and pinned if they
+//! are declared as pinned; a map that an earlier run has pinned is opened from its pin.
 
 mod create;
 pub mod entries;
+pub mod file;
 pub mod new_pins;
 pub mod pins;
+pub mod program;
 mod spec;
 mod variables;
 
-pub use spec::ObjectSpec;
+pub use spec::{ObjectProgramSpec, ObjectSpec};
 
 use crate::error::Error;
 use crate::foreign::{ForeignLayout, Named};
-use crate::object::Object;
+use crate::object::{Declaration, Object};
 use crate::text::quote;
 use bpf_layout::Btf;
-use create::Maps;
+use file::{READ, read};
 use new_pins::Unpinned;
 use pins::PinPlaces;
-use std::fs::OpenOptions;
-use std::io::Read;
+use program::Loader;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-
-const READ: &str = "read object";
-/// The maximum size of an object file: larger than any real one, but limited, so that a wrong path
-/// cannot fill the memory.
-const MAX_FILE: u64 = 256 << 20;
-
-/// A file's bytes, and what they declare.
-pub fn read(path: &Path) -> Result<(Vec<u8>, Object), Error> {
-    let label = path.as_os_str().as_bytes();
-    let fail = |error: std::io::Error| Error::new(label, READ, error);
-    // A FIFO without a writer must not block.
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path);
-    let file = file.map_err(fail)?;
-    if !file.metadata().map_err(fail)?.is_file() {
-        return Err(Error::new(label, READ, "not a regular file"));
-    }
-    let mut bytes = Vec::new();
-    file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(fail)?;
-    if bytes.len() as u64 > MAX_FILE {
-        return Err(Error::new(label, READ, "larger than 256 MiB"));
-    }
-    let object = Object::parse(&bytes, &object_name(path))
-        .map_err(|error| Error::new(label, READ, error.to_string()))?;
-    Ok((bytes, object))
-}
-
-/// The name of an object, with which the names of its data sections begin: the name of the file up
-/// to the first dot.
-fn object_name(path: &Path) -> String {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    name.split('.').next().unwrap_or_default().to_owned()
-}
 
 /// The maps of a file, each with the id that the file declares for it. Maps that are to be pinned
 /// after all other steps have succeeded are added to `unpinned`.
@@ -72,7 +40,16 @@ pub fn open(
     }
     variables::set(spec, &mut object)?;
     let places = PinPlaces::new(bpffs, &bytes);
-    let mut maps = Maps::create(&spec.path, &object, &selected, &places, warnings)?;
+    let mut loader = Loader::new(&spec.path, &bytes, &object);
+    let none = |_: &Declaration| Ok(None);
+    loader.maps.require(&selected, &places, &none, warnings)?;
+    let created = loader.maps.unpinned.len();
+    if let Err(error) = loader.fill_slots(&places, &none, warnings) {
+        // The maps are useful without the programs.
+        loader.maps.unpinned.truncate(created);
+        warnings.push(format!("{error}: slots for programs remain empty"));
+    }
+    let mut maps = loader.maps;
     let btf = object.btf.as_deref().map(Btf::parse).and_then(Result::ok);
     let mut group = Vec::new();
     for index in selected {
@@ -95,7 +72,7 @@ fn select(spec: &ObjectSpec, object: &Object) -> Result<Vec<usize>, Error> {
     let mut selected = Vec::new();
     for name in &spec.names {
         let before = selected.len();
-        let named = |map: &crate::object::Declaration| {
+        let named = |map: &Declaration| {
             let kernel = map.data.as_ref().map(|data| &data.kernel_name);
             map.name == *name || kernel == Some(name) || map.data.is_some() && map.section == *name
         };

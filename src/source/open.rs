@@ -1,16 +1,18 @@
 //! Opening all sources. All or nothing: if one source fails, the objects of the others are closed.
 
 use super::object::new_pins::NewPins;
+use super::object::program;
 use super::request::{Request, Settings, Source};
 use super::tc::senders::Senders;
 use super::{agent, create, id, object, pin, process, tc};
 use crate::error::Error;
 use crate::foreign::Named;
+use crate::object::Declaration;
 use crate::readonly;
 use crate::text::count;
 use crate::wait::{Limit, Signals};
 use bpf_inherit::object::Object;
-use bpf_inherit::{ObjectKind, Startup};
+use bpf_inherit::{Map, ObjectKind, Startup};
 
 /// The objects of one source, each with the id that the sender declared for it.
 pub type Group = Vec<(Named, Option<u32>)>;
@@ -25,14 +27,16 @@ pub struct OpenedSources {
 }
 
 /// Opens the sources of all `requests`. Events during the wait are reported to
-/// `warn`.
+/// `warn`. `inherited` finds an inherited map by its name.
 ///
 /// Sockets are bound first, so that senders may connect in any order, and received from last, so
-/// that a missing pin is reported at once.
+/// that a missing pin is reported at once. Then programs are loaded, which may refer to maps of all
+/// other sources.
 pub fn open_all(
     requests: &[Request],
     settings: &Settings,
     startup: &Startup,
+    inherited: &dyn Fn(&str) -> Result<Option<Map>, Error>,
     warn: &mut dyn FnMut(String),
 ) -> Result<OpenedSources, Error> {
     let limit = Limit::new(settings.timeout);
@@ -42,7 +46,7 @@ pub fn open_all(
     let signals = waiting.then(Signals::hold).transpose()?;
     let bounds = agent::Bounds { limit, signals: signals.as_ref() };
     let mut warnings = Vec::new();
-    let (mut imports, mut agents) = (Vec::new(), Vec::new());
+    let (mut imports, mut agents, mut programs) = (Vec::new(), Vec::new(), Vec::new());
     let mut groups: Vec<Group> = Vec::new();
     let mut unpinned = Vec::new();
     for request in requests {
@@ -70,6 +74,13 @@ pub fn open_all(
                 groups.push(object::open(spec, bpffs, &mut unpinned, &mut warnings)?);
                 continue;
             }
+            Source::Program(spec) => {
+                if read_only {
+                    readonly::check_kind(ObjectKind::Program, spec.to_string())?;
+                }
+                programs.push((groups.len(), spec));
+                Vec::new()
+            }
         };
         // Reported before the program waits.
         groups.push(undeclared(check_access(request, opened, settings)?));
@@ -86,6 +97,15 @@ pub fn open_all(
             groups[place] = maps.into_iter().map(named).collect();
         }
     }
+    for (place, spec) in programs {
+        let given = |map: &Declaration| match find_opened(requests, &groups, &map.name)? {
+            Some(found) => Ok(Some(found)),
+            None => inherited(&map.name),
+        };
+        let loaded = program::open(spec, None, &settings.bpffs, &given, &mut warnings)?;
+        unpinned.extend(loaded.unpinned);
+        groups[place] = undeclared(vec![loaded.program]);
+    }
     for (request, group) in requests.iter().zip(&mut groups) {
         check_name(request, group)?;
         if settings.read_only {
@@ -95,6 +115,29 @@ pub fn open_all(
     // Pins are made last, so that none is left if a source fails, or if a signal ends a wait.
     let pins = NewPins::make(unpinned, &settings.bpffs)?;
     Ok(OpenedSources { groups, warnings, pins })
+}
+
+/// The map of this name that a source provided.
+fn find_opened(requests: &[Request], groups: &[Group], name: &str) -> Result<Option<Map>, Error> {
+    let mut found = Vec::new();
+    for (request, group) in requests.iter().zip(groups) {
+        for (named, _) in group {
+            let own = named.name.as_ref().map(|name| name.label());
+            if let Object::Map(map) = &named.object
+                && request.name.as_deref().or(own) == Some(name.as_bytes())
+            {
+                found.push(map);
+            }
+        }
+    }
+    match found[..] {
+        [] => Ok(None),
+        [map] => map
+            .duplicate()
+            .map(Some)
+            .map_err(|errno| Error::new(name, "duplicate descriptor", errno)),
+        _ => Err(Error::new(name, "find map", "several maps have this name")),
+    }
 }
 
 fn undeclared(objects: Vec<Named>) -> Group {

@@ -35,6 +35,8 @@ pub enum Source {
     Create(create::NewMap),
     /// The maps that an object file declares.
     Object(object::ObjectSpec),
+    /// A program of an object file.
+    Program(object::ObjectProgramSpec),
     /// An agent that holds objects.
     Agent(agent::Spec),
 }
@@ -50,6 +52,7 @@ impl fmt::Display for Source {
             Source::Process(pid) => write!(f, "process {pid}"),
             Source::Create(spec) => f.write_str(&escape(spec.name().as_bytes())),
             Source::Object(spec) => spec.fmt(f),
+            Source::Program(spec) => spec.fmt(f),
             Source::Agent(spec) => spec.fmt(f),
         }
     }
@@ -60,6 +63,7 @@ impl Source {
     pub fn kind(&self) -> Option<ObjectKind> {
         match self {
             Source::Pin(kind, _) | Source::Id(kind, _) => Some(*kind),
+            Source::Program(_) => Some(ObjectKind::Program),
             Source::KernelName(_)
             | Source::Import(_)
             | Source::Process(_)
@@ -79,6 +83,7 @@ impl Source {
             | Source::Import(_)
             | Source::Process(_)
             | Source::Object(_)
+            | Source::Program(_)
             | Source::Agent(_) => None,
         }
     }
@@ -94,6 +99,7 @@ impl Source {
             | Source::Process(_)
             | Source::Create(_)
             | Source::Object(_)
+            | Source::Program(_)
             | Source::Agent(_) => None,
         }
     }

@@ -12,6 +12,7 @@ mod import;
 mod object;
 mod object_pins;
 mod objects;
+mod programs;
 mod reuse;
 mod scope;
 mod secure_execution;

@@ -62,7 +62,7 @@ pub fn command() -> Command {
              environment. See bpf-exec(1).",
         )
         .args(requests::arguments())
-        .arg(requests::variable_argument())
+        .args([requests::variable_argument(), requests::program_type_argument()])
         .args([
             flag("read-only", "Hand over read-only file descriptors, or fail").short('r'),
             option(

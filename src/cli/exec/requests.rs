@@ -2,6 +2,7 @@
 
 use super::source_option::SourceOption;
 use crate::cli::name::{check_name, split_name};
+use crate::cli::program_type;
 use crate::source::request::{Request, Settings, Source};
 use crate::source::{agent, create, object, tc};
 use crate::text::escape;
@@ -34,6 +35,7 @@ pub fn parse_requests(matches: &ArgMatches) -> anyhow::Result<Vec<Request>> {
     };
     let mut requests: Vec<_> = found.into_iter().map(request).collect::<anyhow::Result<_>>()?;
     add_variables(matches, &mut requests)?;
+    add_program_types(matches, &mut requests)?;
     Ok(requests.into_iter().map(|(_, request)| request).collect())
 }
 
@@ -59,7 +61,10 @@ fn parse_source(
     };
     match option {
         SourceOption::Pin => Ok(Source::Pin(ObjectKind::Map, path())),
-        SourceOption::Prog => pin_or_id(ObjectKind::Program),
+        SourceOption::Prog => match object::ObjectProgramSpec::parse(rest) {
+            Some(spec) => Ok(Source::Program(spec.map_err(anyhow::Error::msg)?)),
+            None => pin_or_id(ObjectKind::Program),
+        },
         SourceOption::Link => pin_or_id(ObjectKind::Link),
         SourceOption::Id => Ok(Source::Id(ObjectKind::Map, decimal(rest, id_of(ObjectKind::Map))?)),
         SourceOption::Name => Ok(Source::KernelName(rest.to_vec())),
@@ -121,6 +126,35 @@ fn add_variables(matches: &ArgMatches, requests: &mut [(usize, Request)]) -> any
             });
         let object = object.context("no --object before it").with_context(wrong)?;
         object.variables.push((name.into(), value.into()));
+    }
+    Ok(())
+}
+
+/// The option that sets the type of the program before it.
+pub fn program_type_argument() -> Arg {
+    program_type::argument("Set the type of the preceding --prog FILE#NAME; repeatable")
+        .action(ArgAction::Append)
+        .requires(SourceOption::Prog.name())
+}
+
+/// Gives each type to the last program of an object file before it.
+fn add_program_types(
+    matches: &ArgMatches,
+    requests: &mut [(usize, Request)],
+) -> anyhow::Result<()> {
+    let values = matches.get_many::<u32>(program_type::OPTION).into_iter().flatten();
+    let places = matches.indices_of(program_type::OPTION).into_iter().flatten();
+    for (place, value) in places.zip(values) {
+        let before = requests.iter_mut().filter(|(at, _)| *at < place).rev();
+        let program =
+            before.map(|(_, request)| &mut request.source).find_map(|source| match source {
+                Source::Program(spec) => Some(spec),
+                _ => None,
+            });
+        let program = program.with_context(|| {
+            format!("--{}: no --prog FILE#NAME before it", program_type::OPTION)
+        })?;
+        program.program_type = Some(*value);
     }
     Ok(())
 }

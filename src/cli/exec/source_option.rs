@@ -40,7 +40,7 @@ impl SourceOption {
                 ("pin", "[NAME=]PATH", "A pinned map, or all maps pinned below a directory")
             }
             SourceOption::Prog => {
-                ("prog", "[NAME=]PROG", "A pinned program, all below a directory, or id:ID")
+                ("prog", "[NAME=]PROG", "Pinned programs, id:ID, or FILE#NAME of an object file")
             }
             SourceOption::Link => {
                 ("link", "[NAME=]LINK", "A pinned link, all below a directory, or id:ID")

@@ -2,7 +2,7 @@
 
 use super::entries::max_entries;
 use super::new_pins::Unpinned;
-use super::pins::PinPlaces;
+use super::pins::{PinPlaces, differences};
 use crate::error::{Cause, Error};
 use crate::map::create::create;
 use crate::object::{Declaration, InnerMap, Object, Slot};
@@ -11,48 +11,70 @@ use crate::text::escape;
 use bpf_inherit::bpf::{MapSpec, btf_load};
 use bpf_inherit::{Errno, Map, describe};
 use std::collections::BTreeSet;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 const CREATE: &str = "create map";
+
+/// Finds the existing map that a declaration of an object refers to, by its name.
+pub type GivenMaps<'g> = dyn Fn(&Declaration) -> Result<Option<Map>, Error> + 'g;
 
 /// The existing maps of an object, by their positions in it.
 pub struct Maps<'o> {
     file: &'o Path,
     object: &'o Object,
     maps: Vec<Option<Map>>,
-    btf: Option<OwnedFd>,
+    btf: LoadedBtf,
     /// New maps that are declared as pinned.
     pub unpinned: Vec<Unpinned>,
+    /// New program arrays whose declared programs are not stored yet.
+    pub unfilled: Vec<usize>,
+}
+
+/// The BTF of an object in the kernel; it is loaded once.
+enum LoadedBtf {
+    Untried,
+    Refused,
+    Loaded(OwnedFd),
 }
 
 impl<'o> Maps<'o> {
-    /// Creates the selected maps, and the maps that they refer to.
-    pub fn create(
-        file: &'o Path,
-        object: &'o Object,
+    pub fn new(file: &'o Path, object: &'o Object) -> Maps<'o> {
+        let maps = object.maps.iter().map(|_| None).collect();
+        let (btf, unpinned, unfilled) = (LoadedBtf::Untried, Vec::new(), Vec::new());
+        Maps { file, object, maps, btf, unpinned, unfilled }
+    }
+
+    /// Opens or creates the selected maps, and the maps that they refer to.
+    pub fn require(
+        &mut self,
         selected: &[usize],
         places: &PinPlaces,
+        given: &GivenMaps,
         warnings: &mut Vec<String>,
-    ) -> Result<Maps<'o>, Error> {
-        let maps = object.maps.iter().map(|_| None).collect();
-        let mut this = Maps { file, object, maps, btf: None, unpinned: Vec::new() };
+    ) -> Result<(), Error> {
         let mut needed = BTreeSet::new();
         let mut todo = selected.to_vec();
         while let Some(index) = todo.pop() {
-            if needed.insert(index) {
-                todo.extend(references(&object.maps[index]));
+            if self.maps[index].is_none() && needed.insert(index) {
+                todo.extend(references(&self.object.maps[index]));
             }
         }
-        this.load_btf(needed.iter().map(|index| &object.maps[*index]), warnings);
+        if needed.iter().any(|index| is_typed(&self.object.maps[*index])) {
+            self.load_types(warnings);
+        }
         // An inner map has to exist before the map that holds it.
         let (outer, plain): (Vec<usize>, Vec<usize>) =
-            needed.into_iter().partition(|index| object.maps[*index].map_type.holds_maps());
+            needed.into_iter().partition(|index| self.object.maps[*index].map_type.holds_maps());
         for index in plain.into_iter().chain(outer) {
-            this.open(index, places, warnings)?;
+            self.open(index, places, given)?;
         }
-        Ok(this)
+        Ok(())
+    }
+
+    pub fn get(&self, index: usize) -> Option<&Map> {
+        self.maps.get(index)?.as_ref()
     }
 
     /// Creates or opens the map at a position of the object, unless that is done already.
@@ -60,7 +82,15 @@ impl<'o> Maps<'o> {
         self.maps.get_mut(index)?.take()
     }
 
-    fn fail(
+    /// The BTF of the object, if it is loaded.
+    pub fn btf(&self) -> Option<BorrowedFd<'_>> {
+        match &self.btf {
+            LoadedBtf::Loaded(fd) => Some(fd.as_fd()),
+            LoadedBtf::Untried | LoadedBtf::Refused => None,
+        }
+    }
+
+    pub fn fail(
         &self,
         declared: &Declaration,
         operation: &'static str,
@@ -70,23 +100,15 @@ impl<'o> Maps<'o> {
         Error::new([file, b": ", declared.name.as_bytes()].concat(), operation, cause)
     }
 
-    /// Loads the BTF, if one of the maps has types that the kernel accepts. Without BTF, maps are
-    /// created without types, except local storage, which requires types.
-    fn load_btf<'d>(
-        &mut self,
-        mut needed: impl Iterator<Item = &'d Declaration>,
-        warnings: &mut Vec<String>,
-    ) {
-        let typed =
-            |map: &Declaration| (map.key_type | map.value_type) != 0 && map.map_type.takes_btf();
-        let wanted = needed.any(|map| match &map.inner {
-            Some(InnerMap::Definition(inner)) => typed(inner) || typed(map),
-            _ => typed(map),
-        });
-        let Some(blob) = self.object.btf.as_deref().filter(|_| wanted) else { return };
+    /// Loads the BTF of the object. Without BTF, programs are loaded and maps are created without
+    /// types, except local storage, which requires types.
+    pub fn load_types(&mut self, warnings: &mut Vec<String>) {
+        let LoadedBtf::Untried = self.btf else { return };
+        self.btf = LoadedBtf::Refused;
+        let Some(blob) = self.object.btf.as_deref() else { return };
         match btf_load(blob) {
-            Ok(fd) => self.btf = Some(fd),
-            // The caller may not create maps either, and that error is reported.
+            Ok(fd) => self.btf = LoadedBtf::Loaded(fd),
+            // The caller may not create maps or load programs either, and that error is reported.
             Err(Errno::EPERM) => {}
             Err(errno) => {
                 let file = escape(self.file.as_os_str().as_bytes());
@@ -98,14 +120,20 @@ impl<'o> Maps<'o> {
         }
     }
 
-    /// Opens the pin that a map declares, or creates it.
-    fn open(
-        &mut self,
-        index: usize,
-        places: &PinPlaces,
-        warnings: &mut Vec<String>,
-    ) -> Result<(), Error> {
+    /// Takes the given map, else opens the declared pin, else creates the map.
+    fn open(&mut self, index: usize, places: &PinPlaces, given: &GivenMaps) -> Result<(), Error> {
         let declared = &self.object.maps[index];
+        if let Some(map) = given(declared)? {
+            let differences = differences(declared, self.object, &map, "given");
+            let differences =
+                differences.map_err(|cause| self.fail(declared, "compare map", cause))?;
+            if !differences.is_empty() {
+                let cause = format!("a different map has this name: {}", differences.join(", "));
+                return Err(self.fail(declared, "reuse map", cause));
+            }
+            self.maps[index] = Some(map);
+            return Ok(());
+        }
         let path = places.path(declared).map_err(|cause| self.fail(declared, "find pin", cause))?;
         if let Some(path) = &path
             && let Some(map) = places.open(path, declared, self.object)?
@@ -117,9 +145,7 @@ impl<'o> Maps<'o> {
         self.fill(&map, declared)?;
         for (slot, content) in &declared.slots {
             let Slot::Map(inner) = content else {
-                let name = escape(declared.name.as_bytes());
-                let file = escape(self.file.as_os_str().as_bytes());
-                warnings.push(format!("{file}: {name}: its programs are not loaded"));
+                self.unfilled.push(index);
                 break;
             };
             let Some(inner) = &self.maps[*inner] else { continue };
@@ -150,7 +176,7 @@ impl<'o> Maps<'o> {
             return Err(fail("it does not declare the properties of its inner maps".into()));
         }
         let types = (declared.key_type, declared.value_type);
-        let btf = self.btf.as_ref().filter(|_| types != (0, 0));
+        let btf = self.btf().filter(|_| types != (0, 0));
         let kernel_name = match &declared.data {
             Some(data) => data.kernel_name.as_bytes().to_vec(),
             None => kernel_name(&declared.name),
@@ -165,7 +191,7 @@ impl<'o> Maps<'o> {
             numa_node: declared.numa_node,
             name: &kernel_name,
             inner: inner.map(|map| map.as_fd()),
-            btf: btf.map(|fd| (fd.as_fd(), types.0, types.1)),
+            btf: btf.map(|fd| (fd, types.0, types.1)),
         };
         create(&spec).map_err(|errno| fail(explain(errno)))
     }
@@ -182,6 +208,15 @@ impl<'o> Maps<'o> {
             false => Ok(()),
         }
     }
+}
+
+/// Whether a map, or the definition of its inner maps, has types that the kernel accepts.
+fn is_typed(map: &Declaration) -> bool {
+    let inner = match &map.inner {
+        Some(InnerMap::Definition(inner)) => is_typed(inner),
+        Some(InnerMap::Map(_)) | None => false,
+    };
+    inner || (map.key_type | map.value_type) != 0 && map.map_type.takes_btf()
 }
 
 /// The maps that a map refers to.

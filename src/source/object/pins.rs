@@ -1,5 +1,4 @@
-//! Where maps of an object ask to be pinned, and whether a pin that is there is the map that the object
-//! declares.
+//! The pin paths that an object declares for its maps, and the comparison of declared with existing maps.
 
 use super::entries::max_entries;
 use crate::bpffs::pin;
@@ -99,7 +98,7 @@ impl<'a> PinPlaces<'a> {
             _ => {}
         }
         let pinned = pin::open_map(path, mode, self.root)?;
-        let differences = differences(map, object, &pinned)
+        let differences = differences(map, object, &pinned, "pinned")
             .map_err(|cause| Error::new(path.as_os_str().as_bytes(), "compare pin", cause))?;
         Ok(if differences.is_empty() { AtPin::Same(pinned) } else { AtPin::Other(differences) })
     }
@@ -128,14 +127,20 @@ fn directory_of(text: &str, number: u32) -> Option<&str> {
     })
 }
 
-/// The differences between a declared and a pinned map: `ATTRIBUTE VALUE declared, VALUE pinned`.
-fn differences(map: &Declaration, object: &Object, pinned: &Map) -> Result<Vec<String>, Cause> {
-    let info = pinned.info();
+/// The differences between a declared and an existing map, as `ATTRIBUTE VALUE declared, VALUE pinned`;
+/// `how` replaces `pinned`.
+pub fn differences(
+    map: &Declaration,
+    object: &Object,
+    existing: &Map,
+    how: &str,
+) -> Result<Vec<String>, Cause> {
+    let info = existing.info();
     let mut found = Vec::new();
-    let mut compare = |what: &str, declared: &dyn Display, pinned: &dyn Display| {
-        let (declared, pinned) = (declared.to_string(), pinned.to_string());
-        if declared != pinned {
-            found.push(format!("{what} {declared} declared, {pinned} pinned"));
+    let mut compare = |what: &str, declared: &dyn Display, existing: &dyn Display| {
+        let (declared, existing) = (declared.to_string(), existing.to_string());
+        if declared != existing {
+            found.push(format!("{what} {declared} declared, {existing} {how}"));
         }
     };
     compare("type", &map.map_type, &info.map_type);
@@ -152,14 +157,14 @@ fn differences(map: &Declaration, object: &Object, pinned: &Map) -> Result<Vec<S
         names => names.join("|"),
     };
     compare("flags", &names(map.flags), &names(info.flags & !added | map.flags & added));
-    compare("map_extra", &map.extra, &MapState::read(pinned)?.extra);
+    compare("map_extra", &map.extra, &MapState::read(existing)?.extra);
     let btf = object.btf.as_deref().map(Btf::parse).and_then(Result::ok);
     let declared = btf.as_ref().and_then(|btf| map.layout(btf));
     if let Some(declared) = declared {
         // The types of a map without BTF are unknown, so they do not differ.
-        let pinned = Layouts::default().read(info).map_err(|error| error.to_string())?;
-        if let Some(pinned) = pinned {
-            compare("layout", &declared, &pinned);
+        let existing = Layouts::default().read(info).map_err(|error| error.to_string())?;
+        if let Some(existing) = existing {
+            compare("layout", &declared, &existing);
         }
     }
     Ok(found)

@@ -1,4 +1,4 @@
-//! `FILE[#NAME,…]`: an object file, and what to take from it.
+//! `FILE[#NAME,…]` and `FILE#PROGRAM`: an object file, and what to take from it.
 
 use crate::text::escape;
 use std::ffi::OsStr;
@@ -44,6 +44,43 @@ impl fmt::Display for ObjectSpec {
     }
 }
 
+/// A program of an object file.
+#[derive(Debug)]
+pub struct ObjectProgramSpec {
+    pub path: PathBuf,
+    /// A function or a section; None for the only program of the file.
+    pub name: Option<String>,
+    /// `enum bpf_prog_type`; None for the type that the section determines.
+    pub program_type: Option<u32>,
+}
+
+impl ObjectProgramSpec {
+    /// Reads `FILE#NAME`, which is split at the last `#`; None if there is no `#`.
+    pub fn parse(text: &[u8]) -> Option<Result<ObjectProgramSpec, &'static str>> {
+        let at = text.iter().rposition(|byte| *byte == b'#')?;
+        Some(ObjectProgramSpec::new(&text[..at], Some(&text[at + 1..])))
+    }
+
+    fn new(path: &[u8], name: Option<&[u8]>) -> Result<ObjectProgramSpec, &'static str> {
+        if path.is_empty() {
+            return Err("the path of a file is missing");
+        }
+        let name = name.map(std::str::from_utf8).transpose().map_err(|_| "not UTF-8")?;
+        if name == Some("") {
+            return Err("the name of a program is missing after #");
+        }
+        let path = PathBuf::from(OsStr::from_bytes(path));
+        Ok(ObjectProgramSpec { path, name: name.map(String::from), program_type: None })
+    }
+}
+
+impl fmt::Display for ObjectProgramSpec {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(&escape(self.path.as_os_str().as_bytes()))?;
+        self.name.iter().try_for_each(|name| write!(f, "#{}", escape(name.as_bytes())))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,6 +105,23 @@ mod tests {
             ("x.o#a,", "an empty name after #"),
         ] {
             assert_eq!(ObjectSpec::parse(text.as_bytes()).expect_err(text), error);
+        }
+    }
+
+    #[test]
+    fn program_is_named_after_the_last_hash() {
+        let parse = |text: &str| ObjectProgramSpec::parse(text.as_bytes());
+        assert!(parse("x.o").is_none());
+        for (text, path, name) in [("x.o#f", "x.o", "f"), ("d#1/x.o#tc/2", "d#1/x.o", "tc/2")] {
+            let spec = parse(text).and_then(Result::ok).expect(text);
+            assert_eq!((spec.path.to_str(), spec.name.as_deref()), (Some(path), Some(name)));
+            assert_eq!(spec.to_string(), text);
+        }
+        for (text, error) in [
+            ("#f", "the path of a file is missing"),
+            ("x.o#", "the name of a program is missing after #"),
+        ] {
+            assert_eq!(parse(text).and_then(Result::err), Some(error));
         }
     }
 }
