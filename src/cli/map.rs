@@ -40,6 +40,9 @@ pub fn main(startup: Startup, mut arguments: Vec<OsString>) -> u8 {
         Err(error) if error.is::<ReaderGone>() => 0,
         Err(error) => {
             exit::fail(PROGRAM, &error);
+            if session.verbose {
+                exit::print_log(&error);
+            }
             exit::FAILED
         }
     }

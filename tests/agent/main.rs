@@ -23,6 +23,7 @@ mod pins;
 mod private_socket;
 mod protocol;
 mod put_inherited;
+mod put_program;
 mod python;
 mod reach;
 mod reattach;

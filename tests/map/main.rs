@@ -11,6 +11,7 @@ mod counts;
 mod create;
 mod dump;
 mod expose;
+mod graft;
 mod iteration;
 mod json_strings;
 mod kinds;

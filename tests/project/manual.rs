@@ -66,8 +66,8 @@ fn examples(page: &str) -> Vec<Example> {
     examples
 }
 
-/// What the examples use: a pinned counter with the value 42, a daemon that holds it, and a
-/// pinned program.
+/// What the examples use: a pinned counter with the value 42, a daemon that holds it, a pinned
+/// program, and an object file.
 fn surroundings(lab: &Lab) -> Daemon {
     let pin = Path::new(BPFFS).join("hits");
     // All processes of the machine share the kernel's names, so this one must be unusual.
@@ -75,6 +75,7 @@ fn surroundings(lab: &Lab) -> Daemon {
     stdout_of(&mut lab.map(["create", spec, "--pin", pin.to_str().unwrap()]));
     stdout_of(&mut lab.map(["set", pin.to_str().unwrap(), "0", "42"]));
     pin_program("filter");
+    std::fs::copy(fixture("tail.bpf.o"), lab.path("tail.bpf.o")).unwrap();
     mount(Some("run"), "/run", Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
     let mut command = lab.exec(["--pin", pin.to_str().unwrap(), "sleep", "600"]);
     let daemon = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();

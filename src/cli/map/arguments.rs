@@ -1,5 +1,6 @@
 //! Arguments that several commands have, and what each of them is once it is parsed.
 
+use crate::cli::program_type;
 use crate::cli::timeout;
 use crate::output::element::Integers;
 use crate::source::agent::{Bounds, Client, DEFAULT_SOCKET, Socket};
@@ -120,6 +121,28 @@ impl GivenTypes {
 
 fn parse_type(text: &OsStr) -> anyhow::Result<Type> {
     Ok(text.to_str().ok_or_else(|| anyhow!("not UTF-8"))?.parse()?)
+}
+
+/// `--prog-type` and `--verbose`, of commands that accept `prog:FILE#NAME`.
+pub fn program_load() -> [Arg; 2] {
+    [
+        program_type::argument("The type of prog:FILE#NAME [default: the type of its section]"),
+        flag("verbose", "Print the log of the verifier if it refuses the program"),
+    ]
+}
+
+/// The options for loading a program of an object file.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ProgramLoad {
+    pub program_type: Option<u32>,
+    pub verbose: bool,
+}
+
+impl ProgramLoad {
+    pub fn new(matches: &ArgMatches) -> ProgramLoad {
+        let program_type = matches.get_one(program_type::OPTION).copied();
+        ProgramLoad { program_type, verbose: matches.get_flag("verbose") }
+    }
 }
 
 /// `--inner`.

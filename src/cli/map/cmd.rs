@@ -15,6 +15,7 @@ mod examples;
 mod expose;
 mod freeze;
 mod get;
+mod graft;
 mod has;
 mod keys;
 mod list;
@@ -65,6 +66,7 @@ pub enum Invocation<'a> {
     Has(has::Args<'a>),
     Pin(pin::Args<'a>),
     Unpin(unpin::Args<'a>),
+    Graft(graft::Args<'a>),
     Freeze(freeze::Args<'a>),
     Create(create::Args<'a>),
     Object(object::Args<'a>),
@@ -102,6 +104,7 @@ impl Invocation<'_> {
             Invocation::Has(args) => has::run(args, session),
             Invocation::Pin(args) => pin::run(args, session),
             Invocation::Unpin(args) => unpin::run(args, session),
+            Invocation::Graft(args) => graft::run(args, session),
             Invocation::Freeze(args) => freeze::run(args, session),
             Invocation::Create(args) => create::run(args, session),
             Invocation::Object(args) => object::run(args, session),
@@ -161,7 +164,7 @@ impl Subcommand {
 
 /// In the order of the manual page.
 #[rustfmt::skip]
-static SUBCOMMANDS: [Subcommand; 31] = [
+static SUBCOMMANDS: [Subcommand; 32] = [
     Subcommand::new("list", "List what is inherited, or all maps",
         list::arguments, |m| Ok(Invocation::List(list::Args::new(m)))).prints_many(),
     Subcommand::new("show", "Print the properties of a map, a program or a link",
@@ -196,6 +199,8 @@ static SUBCOMMANDS: [Subcommand; 31] = [
         peek::arguments, |m| peek::Args::new(m).map(Invocation::Peek)),
     Subcommand::new("has", "Ask whether a bloom filter may contain a value",
         has::arguments, |m| has::Args::new(m).map(Invocation::Has)),
+    Subcommand::new("graft", "Load a program of an object file into a program array",
+        graft::arguments, |m| Ok(Invocation::Graft(graft::Args::new(m)))),
     Subcommand::new("pin", "Pin a map, a program or a link",
         pin::arguments, |m| Ok(Invocation::Pin(pin::Args::new(m)))).renames(),
     Subcommand::new("unpin", "Remove a pin",

@@ -22,6 +22,8 @@ pub struct Session {
     pub bpffs: PathBuf,
     /// The output, data and messages.
     pub out: Output,
+    /// Whether the log of the verifier is printed if the verifier refuses a program.
+    pub verbose: bool,
     /// The maps that stay open from one command to the next; only in a batch, since to notice that a
     /// pin was replaced costs a system call.
     kept: Option<KeptMaps>,
@@ -43,7 +45,7 @@ struct KeptMap {
 
 impl Session {
     pub fn new(startup: Startup, bpffs: PathBuf) -> Session {
-        Session { startup, bpffs, out: Output::default(), kept: None }
+        Session { startup, bpffs, out: Output::default(), verbose: false, kept: None }
     }
 
     /// Keeps the maps open that commands open from here on.

@@ -12,6 +12,7 @@ pub mod method;
 pub mod named;
 mod opened;
 pub mod origin;
+pub mod program;
 pub mod reference;
 pub mod values;
 pub mod walk;

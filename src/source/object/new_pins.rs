@@ -37,6 +37,12 @@ impl NewPins {
         Ok(made)
     }
 
+    /// Keeps the pins.
+    pub fn keep(mut self) {
+        self.pins.clear();
+        self.directories.clear();
+    }
+
     /// Makes the directories below the root that are missing, for their owner alone, as tc does.
     fn make_directories(&mut self, directory: &Path, root: &Path) -> Result<(), Error> {
         let mut missing: Vec<&Path> =

@@ -26,6 +26,7 @@ const LOAD: &str = "load program";
 pub struct LoadedProgram {
     /// Its name is that of its function.
     pub program: Named,
+    pub section: String,
     /// New maps of the program that are declared as pinned.
     pub unpinned: Vec<Unpinned>,
 }
@@ -52,7 +53,7 @@ pub fn open(
     let loaded =
         bpf_inherit::object::Object::program(fd).map_err(|errno| Error::new(label, LOAD, errno))?;
     let loaded = Named::new(loaded).with_name(program.name.as_str());
-    Ok(LoadedProgram { program: loaded, unpinned })
+    Ok(LoadedProgram { program: loaded, section: program.section.clone(), unpinned })
 }
 
 /// The type of a program that is loaded: the type on the command line, else that of its section, else

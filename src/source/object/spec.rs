@@ -61,6 +61,11 @@ impl ObjectProgramSpec {
         Some(ObjectProgramSpec::new(&text[..at], Some(&text[at + 1..])))
     }
 
+    /// Reads `FILE[#NAME]`.
+    pub fn parse_file(text: &[u8]) -> Result<ObjectProgramSpec, &'static str> {
+        ObjectProgramSpec::parse(text).unwrap_or_else(|| ObjectProgramSpec::new(text, None))
+    }
+
     fn new(path: &[u8], name: Option<&[u8]>) -> Result<ObjectProgramSpec, &'static str> {
         if path.is_empty() {
             return Err("the path of a file is missing");
@@ -123,5 +128,7 @@ mod tests {
         ] {
             assert_eq!(parse(text).and_then(Result::err), Some(error));
         }
+        let whole = ObjectProgramSpec::parse_file(b"x.o").expect("a file");
+        assert_eq!((whole.path.to_str(), whole.name), (Some("x.o"), None));
     }
 }

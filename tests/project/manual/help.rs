@@ -16,6 +16,7 @@ fn every_help_ends_with_examples_that_work() {
     let lab = Lab::new();
     pin_program("filter");
     std::fs::copy(fixture("types.bpf.o"), lab.path("tool.bpf.o")).unwrap();
+    std::fs::copy(fixture("noop.bpf.o"), lab.path("noop.bpf.o")).unwrap();
     let entry = "{\"key\":\"10.0.0.2\",\"value\":{\"packets\":1,\"bytes\":64}}\n";
     std::fs::write(lab.path("saved.jsonl"), entry).unwrap();
     let flows = "bpf-map set flows 10.0.0.1 'packets=1 bytes=64'";
@@ -41,6 +42,7 @@ fn every_help_ends_with_examples_that_work() {
     let sources = [
         "hits=array,key=u32,value=u64,entries=4",
         "flows=hash,key=ip4,value=struct{packets: u64, bytes: u64},entries=8",
+        "calls=prog_array,entries=4",
         "jobs=queue,value=u32,entries=8",
         "seen=bloom_filter,value=ip4,entries=8",
     ];

@@ -19,6 +19,7 @@ pub fn help(command: &str) -> &'static str {
         "pop" => "Example:\n  bpf-map pop jobs",
         "peek" => "Example:\n  bpf-map peek jobs",
         "has" => "Example:\n  bpf-map has seen 10.0.0.1 && echo maybe",
+        "graft" => "Example:\n  bpf-map graft calls 0 noop.bpf.o#noop_tc",
         "pin" => "Example:\n  bpf-map pin flows /sys/fs/bpf/saved",
         "unpin" => "Example:\n  bpf-map unpin /sys/fs/bpf/saved",
         "freeze" => "Example:\n  bpf-map freeze hits",

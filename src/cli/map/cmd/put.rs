@@ -3,15 +3,16 @@
 mod inherited;
 mod outgoing;
 
-use crate::cli::map::arguments::{self, AgentArguments};
+use crate::cli::map::arguments::{self, AgentArguments, ProgramLoad};
 use crate::cli::map::output::warn;
 use crate::cli::map::session::Session;
-use crate::cli::map::target::named;
-use crate::cli::map::target::reference;
+use crate::cli::map::target::program::{self, LoadOptions};
+use crate::cli::map::target::{named, reference};
 use crate::cli::name::split_name;
 use crate::foreign::{ForeignName, Named};
 use crate::map::typed::Layouts;
 use crate::readonly;
+use crate::source::object::new_pins::NewPins;
 use crate::text::escape;
 use crate::wire::agent::check_name;
 use anyhow::Context;
@@ -30,19 +31,21 @@ pub fn arguments(command: Command) -> Command {
         "The maps, or prog:PROGRAM, or link:LINK; NAME= before an object names it",
     );
     let [socket, timeout] = arguments::agent();
-    command.args([
-        objects
-            .value_name("[NAME=]OBJECT")
-            .num_args(1..)
-            .required(false)
-            .required_unless_present("inherited"),
-        socket,
-        arguments::flag("inherited", "Put every inherited map, program and link")
-            .conflicts_with_all(["MAP", "read-only"]),
-        arguments::flag("replace", "Replace existing objects"),
-        arguments::flag("read-only", "Store read-only file descriptors, or fail").short('r'),
-        timeout,
-    ])
+    command
+        .args([
+            objects
+                .value_name("[NAME=]OBJECT")
+                .num_args(1..)
+                .required(false)
+                .required_unless_present("inherited"),
+            socket,
+            arguments::flag("inherited", "Put every inherited map, program and link")
+                .conflicts_with_all(["MAP", "read-only"]),
+            arguments::flag("replace", "Replace existing objects"),
+            arguments::flag("read-only", "Store read-only file descriptors, or fail").short('r'),
+            timeout,
+        ])
+        .args(arguments::program_load())
 }
 
 #[derive(Debug, PartialEq)]
@@ -53,6 +56,7 @@ pub struct Args<'a> {
     replace: bool,
     read_only: bool,
     agent: AgentArguments<'a>,
+    load: ProgramLoad,
 }
 
 impl<'a> Args<'a> {
@@ -63,18 +67,20 @@ impl<'a> Args<'a> {
             replace: matches.get_flag("replace"),
             read_only: matches.get_flag("read-only"),
             agent: AgentArguments::new(matches)?,
+            load: ProgramLoad::new(matches),
         })
     }
 }
 
 pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
     let Session { startup, bpffs, out, .. } = session;
-    let destination = Destination { agent: &args.agent, replace: args.replace };
+    let (replace, verbose) = (args.replace, args.load.verbose);
+    let destination = Destination { agent: &args.agent, replace, verbose };
     if args.inherited {
         return inherited::put(startup, &destination, out);
     }
     let objects = args.objects.iter().map(|text| (escape(text.as_bytes()), text)).collect();
-    put_each(objects, |text| open_named(startup, bpffs, text, args.read_only), &destination, out)
+    put_each(objects, |text| open_named(startup, bpffs, text, &args), &destination, out)
 }
 
 /// Opens the object that `[NAME=]OBJECT` names, and decides its name.
@@ -82,14 +88,14 @@ fn open_named(
     startup: &Startup,
     bpffs: &Path,
     text: &OsStr,
-    read_only: bool,
+    args: &Args,
 ) -> anyhow::Result<Outgoing> {
     let (given, reference) = split_name(text);
     if let Some(name) = given {
         check_name(name).with_context(|| escape(text.as_bytes()))?;
     }
     let label = escape(reference);
-    let (named, layout) = open(startup, bpffs, OsStr::from_bytes(reference), read_only)?;
+    let Opened { named, layout, pins } = open(startup, bpffs, OsStr::from_bytes(reference), args)?;
     let Named { object, name, .. } = named;
     let given = given.map(<[u8]>::to_vec);
     let (name, warning) = ForeignName::choose(given, name, object.kind(), None, object.name());
@@ -97,26 +103,38 @@ fn open_named(
     let name = name.with_context(|| format!("{label}: it has no name: put NAME= before it"))?;
     check_name(&name)
         .with_context(|| format!("{label}: {}: put another NAME= before it", escape(&name)))?;
-    Ok(Outgoing { name, object, layout })
+    Ok(Outgoing { name, object, layout, pins })
+}
+
+/// An opened object, its layout, and the new pins of its maps.
+struct Opened {
+    named: Named<Object>,
+    layout: Option<Vec<u8>>,
+    pins: NewPins,
 }
 
 /// Opens the object that `text` names. Its layout is from the environment, else from BTF.
-fn open(
-    startup: &Startup,
-    bpffs: &Path,
-    text: &OsStr,
-    read_only: bool,
-) -> anyhow::Result<(Named<Object>, Option<Vec<u8>>)> {
+fn open(startup: &Startup, bpffs: &Path, text: &OsStr, args: &Args) -> anyhow::Result<Opened> {
     let (kind, _) = reference::split_kind(text);
-    if kind != ObjectKind::Map {
-        if read_only {
-            readonly::check_kind(kind, text.as_bytes())?;
-        }
-        return Ok((named::open(startup, bpffs, text, AccessMode::ReadWrite)?, None));
+    if args.read_only && kind != ObjectKind::Map {
+        readonly::check_kind(kind, text.as_bytes())?;
     }
-    let mut named = named::open_map_to_send(startup, bpffs, text, read_only)?;
-    let own = named.take_layout().map(|layout| layout.to_string().into_bytes());
-    let layout = own.or_else(|| Layouts::default().read_text(named.object.info()).0);
-    let Named { object, name, .. } = named;
-    Ok((Named { object: object.into(), name, layout: None }, layout))
+    let (mut layout, mut pins) = (None, NewPins::default());
+    let named = match kind {
+        ObjectKind::Map => {
+            let mut named = named::open_map_to_send(startup, bpffs, text, args.read_only)?;
+            let own = named.take_layout().map(|layout| layout.to_string().into_bytes());
+            layout = own.or_else(|| Layouts::default().read_text(named.object.info()).0);
+            let Named { object, name, .. } = named;
+            Named { object: object.into(), name, layout: None }
+        }
+        ObjectKind::Program => {
+            let options = LoadOptions { program_type: args.load.program_type, owner: None };
+            let opened = program::open(startup, bpffs, text, options)?;
+            pins = opened.pins;
+            opened.program
+        }
+        ObjectKind::Link => named::open(startup, bpffs, text, AccessMode::ReadWrite)?,
+    };
+    Ok(Opened { named, layout, pins })
 }

@@ -1,10 +1,10 @@
 //! `bpf-map set`: writes the value of a key, or one field of it.
 
 mod change;
-mod descriptor;
+pub mod descriptor;
 
 use crate::cli::exit;
-use crate::cli::map::arguments::{self, MapArguments, WrittenCpus};
+use crate::cli::map::arguments::{self, MapArguments, ProgramLoad, WrittenCpus};
 use crate::cli::map::output::Output;
 use crate::cli::map::session::Session;
 use crate::cli::map::target::inner::Reached;
@@ -31,13 +31,14 @@ pub fn arguments(command: Command) -> Command {
             .help("Write only if a field has this value")
             .value_parser(value_parser!(OsString)),
         arguments::flag("atomic", "Fail if an update of a concurrent writer could be lost"),
-        arguments::flag("verbose", "Report the method by which fields are written"),
         arguments::flag("if-absent", "Write only if the key is missing")
             .conflicts_with("if-present"),
         arguments::flag("if-present", "Write only if the key exists"),
         arguments::inner(),
     ]);
-    command.args(arguments::written_cpus())
+    let help = "Report the method by which fields are written, or the log of the verifier";
+    let program = arguments::program_load();
+    command.args(arguments::written_cpus()).args(program).mut_arg("verbose", |arg| arg.help(help))
 }
 
 #[derive(Debug, PartialEq)]
@@ -51,7 +52,7 @@ pub struct Args<'a> {
     inner: Option<Layout>,
     cpus: WrittenCpus,
     atomic: bool,
-    verbose: bool,
+    program: ProgramLoad,
 }
 
 impl<'a> Args<'a> {
@@ -72,7 +73,7 @@ impl<'a> Args<'a> {
             inner: arguments::inner_layout(matches)?,
             cpus: WrittenCpus::new(matches),
             atomic: matches.get_flag("atomic"),
-            verbose: matches.get_flag("verbose"),
+            program: ProgramLoad::new(matches),
         })
     }
 
@@ -92,7 +93,7 @@ impl<'a> Args<'a> {
             inner: None,
             cpus: WrittenCpus::Unspecified,
             atomic: false,
-            verbose: false,
+            program: ProgramLoad::default(),
         })
     }
 }
@@ -179,7 +180,7 @@ fn set(
             bail!("{}: {kind} has no field {field}", target.label);
         }
         let map = (args.map.reference, key);
-        match set_descriptor(session, target, map, first.text, condition)? {
+        match set_descriptor(session, target, map, first.text, (condition, args.program))? {
             true => Outcome::Done,
             false => Outcome::Missing,
         }
@@ -193,7 +194,7 @@ fn set(
                 target.require_atomic("set", &method)?;
             }
             let outcome = change.write(key, condition, &method)?;
-            if args.verbose && outcome == Outcome::Done {
+            if args.program.verbose && outcome == Outcome::Done {
                 session.out.report(format_args!("{}: {}", target.label, method.describe()))?;
             }
             outcome

@@ -6,7 +6,7 @@ use anyhow::{Context, anyhow, bail};
 use bpf_inherit::environ::{self, Claim};
 use bpf_inherit::inherited::{Mismatch, check};
 use bpf_inherit::object::Object;
-use bpf_inherit::{InheritedFd, ObjectKind, Startup, describe};
+use bpf_inherit::{InheritedFd, Map, ObjectKind, Startup, describe};
 use std::os::fd::AsFd;
 
 /// The object that an fd refers to, with its claim in the environment.
@@ -41,6 +41,18 @@ pub fn open_name(
             let fds: Vec<String> = found.iter().map(|claim| claim.fd.to_string()).collect();
             bail!("{several} inherited {noun}s have this name: descriptors {}", fds.join(", "))
         }
+    }
+}
+
+/// The inherited map of this name, if there is one.
+pub fn find_map(startup: &Startup, name: &[u8]) -> anyhow::Result<Option<Map>> {
+    let named = |claim: &Claim| claim.name.as_deref() == Some(name);
+    if declared(startup, ObjectKind::Map, named)?.is_empty() {
+        return Ok(None);
+    }
+    match open_name(startup, ObjectKind::Map, name)?.0 {
+        Object::Map(map) => Ok(Some(map)),
+        _ => Ok(None),
     }
 }
 

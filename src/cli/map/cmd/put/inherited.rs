@@ -6,6 +6,7 @@ use crate::cli::map::output::Output;
 use crate::cli::map::target::inherited::open_fd;
 use crate::map::typed::Layouts;
 use crate::source::inherited;
+use crate::source::object::new_pins::NewPins;
 use crate::text::{escape, quote};
 use crate::wire::agent::check_name;
 use anyhow::{Context, bail};
@@ -65,5 +66,5 @@ fn open(name: &[u8], Inherited { claim, fd, .. }: &Inherited) -> anyhow::Result<
         }
         _ => None,
     };
-    Ok(Outgoing { name: name.to_vec(), object, layout })
+    Ok(Outgoing { name: name.to_vec(), object, layout, pins: NewPins::default() })
 }

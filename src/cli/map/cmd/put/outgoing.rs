@@ -1,9 +1,10 @@
 //! Objects that are sent to an agent, one after the other.
 
-use crate::cli::exit::FAILED;
+use crate::cli::exit::{self, FAILED};
 use crate::cli::map::arguments::AgentArguments;
 use crate::cli::map::output::Output;
 use crate::source::agent::Client;
+use crate::source::object::new_pins::NewPins;
 use crate::text::quote;
 use anyhow::{anyhow, bail};
 use bpf_inherit::environ::MAX_LAYOUT;
@@ -17,12 +18,17 @@ pub struct Outgoing {
     pub object: Object,
     /// If it is known.
     pub layout: Option<Vec<u8>>,
+    /// The new pins of its maps, which remain if it is stored.
+    pub pins: NewPins,
 }
 
-/// The agent that stores objects, and whether one of the same name is replaced.
+/// The agent that stores objects.
 pub struct Destination<'a> {
     pub agent: &'a AgentArguments<'a>,
+    /// Whether an object of the same name is replaced.
     pub replace: bool,
+    /// Whether the log of the verifier is printed if the verifier refuses a program.
+    pub verbose: bool,
 }
 
 /// Opens and puts each of `objects`, which have labels for messages. Each object that is not
@@ -48,10 +54,13 @@ pub fn put_each<T>(
                 None => Ok(outgoing),
             }
         });
-        let Outgoing { name, object, layout } = match opened {
+        let Outgoing { name, object, layout, pins } = match opened {
             Ok(outgoing) => outgoing,
             Err(error) => {
                 out.report(format_args!("{error:#}"))?;
+                if destination.verbose {
+                    exit::print_log(&error);
+                }
                 status = FAILED;
                 continue;
             }
@@ -63,12 +72,15 @@ pub fn put_each<T>(
             // is reported even if there is no agent.
             None => client.insert(connect(destination.agent, total)?),
         };
-        if let Err(failure) = client.put(&name, object.as_fd(), &layout, destination.replace) {
-            let answered = failure.is_refusal();
-            out.report(failure)?;
-            status = FAILED;
-            if !answered {
-                break;
+        match client.put(&name, object.as_fd(), &layout, destination.replace) {
+            Ok(()) => pins.keep(),
+            Err(failure) => {
+                let answered = failure.is_refusal();
+                out.report(failure)?;
+                status = FAILED;
+                if !answered {
+                    break;
+                }
             }
         }
     }

@@ -1,18 +1,20 @@
 //! Entries that the kernel takes as file descriptors, and whether they last.
 
 use crate::bpffs::holders;
+use crate::cli::map::arguments::ProgramLoad;
 use crate::cli::map::output::Output;
 use crate::cli::map::session::Session;
-use crate::cli::map::target::{Condition, Target, check_inherited, named, reference};
+use crate::cli::map::target::program::{self, LoadOptions, OpenedProgram};
+use crate::cli::map::target::{Condition, Target, check_inherited, reference};
+use crate::error::Error;
 use crate::map::flags;
+use crate::map::state::MapState;
 use crate::text::escape;
 use anyhow::{Context, bail};
-use bpf_inherit::object::Object;
-use bpf_inherit::{AccessMode, MapType, ObjectKind, Startup};
+use bpf_inherit::{AccessMode, MapType, ObjectKind};
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
 /// Stores an object that the kernel takes as a file descriptor: a program, a map, or an inherited
 /// file descriptor. `map` is the reference of the map, `value` that of the object.
@@ -21,26 +23,27 @@ pub fn set_descriptor(
     target: &Target,
     (map, key): (&OsStr, &[u8]),
     value: &OsStr,
-    condition: Condition,
+    (condition, load): (Condition, ProgramLoad),
 ) -> anyhow::Result<bool> {
-    let Session { startup, bpffs, out, .. } = session;
     let kind = target.map.info().map_type;
-    let store = |fd: BorrowedFd| {
-        let mut bytes = (fd.as_raw_fd() as u32).to_ne_bytes().to_vec();
-        bytes.resize(target.map.value_len(), 0);
-        target.write("set", key, &bytes, condition)
-    };
     if kind.holds_maps() {
+        let Session { startup, bpffs, .. } = session;
         let inner = Target::open(startup, bpffs, value, AccessMode::ReadOnly, &Default::default())?;
-        return store(inner.map.as_fd());
+        return store(target, key, inner.map.as_fd(), condition);
     }
     if kind == MapType::PROG_ARRAY {
-        let program = open_program(startup, bpffs, value).with_context(|| target.label.clone())?;
-        let done = store(program.as_fd())?;
-        if done {
-            warn_unless_held(target, map, out)?;
+        if !matches!(reference::split_kind(value), (ObjectKind::Program, rest) if !rest.is_empty())
+        {
+            bail!(
+                "{}: {}: expected prog:PATH, prog:NAME, prog:id:N, prog:fd:N or prog:FILE#NAME",
+                target.label,
+                escape(value.as_bytes())
+            );
         }
-        return Ok(done);
+        let options = load_options(session, target, load)?;
+        let opened = program::open(&session.startup, &session.bpffs, value, options)
+            .with_context(|| target.label.clone())?;
+        return store_program(session, target, (map, key), opened, condition);
     }
     let bytes = target.value(value)?;
     let wrong = || format!("{}: value {}", target.label, escape(value.as_bytes()));
@@ -49,17 +52,45 @@ pub fn set_descriptor(
     target.write("set", key, &bytes, condition)
 }
 
-/// Opens the program that `prog:` and a reference name.
-fn open_program(startup: &Startup, bpffs: &Path, text: &OsStr) -> anyhow::Result<Object> {
-    match reference::split_kind(text) {
-        (ObjectKind::Program, rest) if !rest.is_empty() => {
-            Ok(named::open(startup, bpffs, text, AccessMode::ReadWrite)?.object)
-        }
-        _ => bail!(
-            "{}: expected prog:PATH, prog:NAME, prog:id:N or prog:fd:N",
-            escape(text.as_bytes())
-        ),
+/// Stores a file descriptor.
+fn store(
+    target: &Target,
+    key: &[u8],
+    fd: BorrowedFd,
+    condition: Condition,
+) -> anyhow::Result<bool> {
+    let mut bytes = (fd.as_raw_fd() as u32).to_ne_bytes().to_vec();
+    bytes.resize(target.map.value_len(), 0);
+    target.write("set", key, &bytes, condition)
+}
+
+/// The type of a program for a program array: the given one, and the type of the programs in the array.
+pub fn load_options(
+    session: &mut Session,
+    target: &Target,
+    load: ProgramLoad,
+) -> anyhow::Result<LoadOptions> {
+    session.verbose |= load.verbose;
+    let state = MapState::read(&target.map)
+        .map_err(|errno| Error::new(&target.label, "read state", errno))?;
+    Ok(LoadOptions { program_type: load.program_type, owner: state.owner })
+}
+
+/// Stores a program in a program array, whose reference is `map`. The new pins of its maps remain if it
+/// is stored.
+pub fn store_program(
+    session: &mut Session,
+    target: &Target,
+    (map, key): (&OsStr, &[u8]),
+    opened: OpenedProgram,
+    condition: Condition,
+) -> anyhow::Result<bool> {
+    let done = store(target, key, opened.program.object.as_fd(), condition)?;
+    if done {
+        opened.pins.keep();
+        warn_unless_held(target, map, &mut session.out)?;
     }
+    Ok(done)
 }
 
 /// Warns if nothing was found that holds the program array when this process ends: the kernel clears
