@@ -6,8 +6,12 @@ pub fn help(command: &str) -> &'static str {
         "list" => "Example:\n  bpf-map list --all --json",
         "show" => "Examples:\n  bpf-map show hits\n  bpf-map show prog:/sys/fs/bpf/filter",
         "get" => "Examples:\n  bpf-map get hits 0\n  bpf-map get flows 10.0.0.1 .bytes --default 0",
-        "set" => "Example:\n  bpf-map set flows 10.0.0.1 'packets=2 bytes=128'",
+        "set" => {
+            "Examples:\n  bpf-map set flows 10.0.0.1 'packets=2 bytes=128'\n  \
+             bpf-map set flows 10.0.0.1 .packets 3 --if .packets=2"
+        }
         "add" => "Example:\n  bpf-map add flows 10.0.0.1 .packets 1",
+        "take" => "Example:\n  bpf-map take flows --fields packets",
         "del" => "Example:\n  bpf-map del flows 10.0.0.1",
         "clear" => "Example:\n  bpf-map clear flows",
         "count" => "Example:\n  bpf-map count flows",
