@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-/// The target of the attacks, and their means.
+/// The agent that is attacked, and the objects that attackers send.
 pub struct Scene {
     /// The socket of an agent with [`rules`].
     pub agent: PathBuf,

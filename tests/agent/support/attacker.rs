@@ -81,8 +81,8 @@ pub fn await_exit(agent: Agent) -> Run {
     agent.wait()
 }
 
-/// A TCP connection that lingers for a time when it is closed, since its peer, which is returned too, does
-/// not read. The loopback interface must be up.
+/// A TCP connection that lingers for a time when it is closed, since its peer, which is returned too,
+/// does not read. The loopback interface must be up.
 pub fn lingering_socket(seconds: i32) -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let mut ours = TcpStream::connect(listener.local_addr().expect("a port")).expect("connected");
