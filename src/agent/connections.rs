@@ -166,10 +166,8 @@ impl Connections {
             self.is_freed = true;
         }
         if std::mem::take(&mut service.has_news) {
-            let is_over = |entry: &&Scheduled| {
-                entry.connection.wait().is_some_and(|wait| wait.may_be_over(&service.store))
-            };
-            self.enqueue_if(|entry| is_over(&entry));
+            let store = &service.store;
+            self.enqueue_if(|entry| entry.connection.wait().is_some_and(|w| w.may_be_over(store)));
         }
         if std::mem::take(&mut self.is_freed) {
             self.enqueue_if(|entry| entry.connection.is_starved);

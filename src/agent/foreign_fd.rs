@@ -73,11 +73,11 @@ impl ForeignFds {
 
     /// Whether a PUT of a user can be received now: one at a time.
     pub fn can_receive(&self, uid: u32) -> bool {
-        let puts = self.children.iter().filter_map(|running| match running.work {
+        let user = |running: &Running| match running.work {
             Work::Put { uid, .. } => Some(uid),
             Work::Hold(_) => None,
-        });
-        let users: Vec<u32> = puts.collect();
+        };
+        let users: Vec<u32> = self.children.iter().filter_map(user).collect();
         !self.is_starting() && users.len() < MAX_PUTS && !users.contains(&uid)
     }
 

@@ -26,7 +26,7 @@ pub struct Log {
     /// other processes' descriptors are unchanged.
     own: Option<OwnedFd>,
     /// Granted requests are not logged.
-    quiet: bool,
+    pub quiet: bool,
     /// Lines that could not be written.
     lost: usize,
     quota: Quota,
@@ -51,14 +51,9 @@ impl Log {
         Log { own, quiet, lost: 0, quota, charges, begun, omitted }
     }
 
-    /// Whether granted requests are logged.
-    pub fn logs_granted(&self) -> bool {
-        !self.quiet
-    }
-
     /// Logs a granted request.
     pub fn granted(&mut self, peer: &Peer, message: impl Display) {
-        if self.logs_granted() {
+        if !self.quiet {
             self.about(peer, || peer.to_string(), message);
         }
     }

@@ -199,10 +199,8 @@ impl Service {
         }
         let fd = self.store.hand_out(name, access)?;
         let record = self.store.record(name, stored, access);
-        let line = self
-            .log
-            .logs_granted()
-            .then(|| format!("get {}: granted {} by {granted}", quoted(name), access.name()));
+        let line = || format!("get {}: granted {} by {granted}", quoted(name), access.name());
+        let line = (!self.log.quiet).then(line);
         Ok((record, fd, line))
     }
 

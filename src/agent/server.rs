@@ -2,7 +2,7 @@
 
 use super::connections::{Connections, FIRST_CONNECTION};
 use super::foreign_fd::ForeignFds;
-use super::listener::{FIRST_LISTENER, Listener, Listeners};
+use super::listener::{Listener, Listeners};
 use super::policy::Policy;
 use super::service::Service;
 use super::{Limits, log::Log};
@@ -38,8 +38,7 @@ pub struct Server {
     swept: Instant,
 }
 
-/// The data of epoll events. Listeners have [`FIRST_LISTENER`] and up, connections
-/// [`FIRST_CONNECTION`] and up.
+/// The data of epoll events, lower than those of listeners and of connections.
 const SIGNALS: u64 = 0;
 const MANAGER: u64 = 1;
 const CHILDREN: u64 = 2;
@@ -142,14 +141,13 @@ impl Server {
                 _ => self.connections.note(event),
             }
         }
-        debug_assert!(pending.iter().all(|token| *token >= FIRST_LISTENER));
         self.connections.serve(&mut self.service, &mut self.foreign);
         // Last: an event of a connection that has ended must not count for one that got its index.
-        let (service, foreign) = (&mut self.service, &mut self.foreign);
         if ends {
             // Connections in the backlog are left to the next agent.
             return Ok(true);
         }
+        let (service, foreign) = (&mut self.service, &mut self.foreign);
         self.listeners.accept(&pending, &mut self.connections, service, foreign);
         self.foreign.start_batch(Instant::now());
         Ok(false)

@@ -59,7 +59,10 @@ impl Stored {
         let about = &self.about;
         let (state, pin_id) = found;
         let (object_type, details) = match &self.object {
-            Some(Object::Map(map)) => (map.info().map_type.0, details(map.info())),
+            Some(Object::Map(map)) => {
+                let MapInfo { map_type, key_size, value_size, max_entries, flags, .. } = map.info();
+                (map_type.0, [*key_size, *value_size, *max_entries, *flags])
+            }
             Some(Object::Program(_, info)) => (info.program_type, [0; 4]),
             Some(Object::Link(_, info)) => (info.link_type, [info.program_id, 0, 0, 0]),
             None => (0, [0; 4]),
@@ -98,10 +101,6 @@ pub fn trouble(name: &[u8], about: &About, lost: (PinState, u32)) -> RequestErro
         _ => format!("the pin of {kind} {id} is gone, or cannot be opened"),
     };
     RequestError::new(Status::Changed, format!("{}: {reason}", quoted(name)))
-}
-
-fn details(info: &MapInfo) -> [u32; 4] {
-    [info.key_size, info.value_size, info.max_entries, info.flags]
 }
 
 /// An fd of a map that is stored as `name` and has no pin.
