@@ -110,7 +110,7 @@ impl Store {
         ends.chain(test).chain([context]).all(is_near).then_some(self)
     }
 
-    /// What is written, one after the other.
+    /// The writes, in their order.
     pub fn writes(&self) -> &[Write] {
         &self.writes
     }

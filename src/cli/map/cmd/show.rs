@@ -39,7 +39,7 @@ impl<'a> Args<'a> {
 pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
     let (kind, _) = reference::split_kind(args.map.reference);
     if kind != ObjectKind::Map {
-        return object::show(&args, session);
+        return object::show(&args.map, args.json, session);
     }
     // The best access mode that the caller can get is part of the output.
     let target = match session.open(&args.map, AccessMode::ReadWrite) {

@@ -58,7 +58,7 @@ impl<'t> Addition<'t> {
         self.target.find_programs(&Operation::Add(addend), cpu.as_slice())
     }
 
-    /// The word of the number in memory, where there is room after the value.
+    /// The word of the number in memory, where values are padded to 8 bytes.
     fn word_in_memory(&self) -> Option<Word> {
         let bytes = self.slot.offset()..self.slot.offset() + self.slot.len();
         let size = self.target.map.info().value_size as usize;

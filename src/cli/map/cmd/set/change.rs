@@ -15,7 +15,7 @@ use bpf_inherit::mmap::Mapped;
 use bpf_layout::{Slot, parse};
 use std::os::unix::ffi::OsStrExt;
 
-/// What is to be written into the value of a key.
+/// The new content of the value of a key.
 pub struct Change<'a> {
     target: &'a Target,
     fields: Vec<NewField<'a>>,

@@ -1,8 +1,7 @@
 //! The properties of a program or a link.
 
-use super::Args;
 use crate::bpffs::pins;
-use crate::cli::map::arguments::GivenTypes;
+use crate::cli::map::arguments::{GivenTypes, MapArguments};
 use crate::cli::map::output::warn_if_incomplete;
 use crate::cli::map::session::Session;
 use crate::cli::map::target::named;
@@ -18,11 +17,11 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
-pub fn show(args: &Args, session: &mut Session) -> anyhow::Result<u8> {
+pub fn show(map: &MapArguments, as_json: bool, session: &mut Session) -> anyhow::Result<u8> {
     let Session { startup, bpffs, out, .. } = session;
-    let reference = args.map.reference;
+    let reference = map.reference;
     let label = escape(reference.as_bytes());
-    if args.map.types != GivenTypes::default() {
+    if map.types != GivenTypes::default() {
         bail!("{label}: --key and --value are only possible with a map");
     }
     let object = named::open(startup, bpffs, reference, AccessMode::ReadOnly)?.object;
@@ -49,7 +48,7 @@ pub fn show(args: &Args, session: &mut Session) -> anyhow::Result<u8> {
         }
         Object::Map(_) => bail!("{label}: a BPF map"),
     };
-    match args.json {
+    match as_json {
         true => out.data.extend(json),
         false => out.data.extend(text.as_bytes()),
     }
