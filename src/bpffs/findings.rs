@@ -7,7 +7,8 @@ use bpf_inherit::bpf::{
 };
 use bpf_inherit::object::Info;
 use bpf_inherit::{AccessMode, Errno};
-use std::collections::BTreeMap;
+use std::cell::LazyCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::os::fd::AsFd;
 
@@ -61,6 +62,8 @@ pub fn programs() -> Result<Programs, Errno> {
 /// omitted.
 pub fn all<'f>(files: &'f [File], programs: Option<&Programs>) -> Vec<(&'f File, Finding<'f>)> {
     let mut findings = Vec::new();
+    // All file descriptors of all processes are read once, if they are needed.
+    let held = LazyCell::new(|| holders::held_by_processes().collect::<BTreeSet<u32>>());
     for file in files {
         let mut add = |finding| findings.push((file, finding));
         match &file.content {
@@ -90,7 +93,7 @@ pub fn all<'f>(files: &'f [File], programs: Option<&Programs>) -> Vec<(&'f File,
                     add(Finding::OtherMode(other));
                 }
                 if let Some(programs) = programs {
-                    check_use(info, programs).into_iter().for_each(add);
+                    check_use(info, programs, |id| held.contains(&id)).into_iter().for_each(add);
                 }
             }
             _ => {}
@@ -100,10 +103,14 @@ pub fn all<'f>(files: &'f [File], programs: Option<&Programs>) -> Vec<(&'f File,
 }
 
 /// Findings about the programs that use a pinned map.
-fn check_use<'f>(info: &MapInfo, programs: &Programs) -> Vec<Finding<'f>> {
+fn check_use<'f>(
+    info: &MapInfo,
+    programs: &Programs,
+    is_held: impl FnOnce(u32) -> bool,
+) -> Vec<Finding<'f>> {
     let mut findings = Vec::new();
     let uses = |maps: &Vec<(u32, Vec<u8>)>| maps.iter().any(|(id, _)| *id == info.id);
-    if !programs.values().any(uses) && !holders::is_held_by_a_process(info.id) {
+    if !programs.values().any(uses) && !is_held(info.id) {
         findings.push(Finding::Unused(info.id));
     }
     let is_other =

@@ -15,7 +15,8 @@ use std::path::{Path, PathBuf};
 /// mount namespaces and in directories of mode [`PRIVATE_MODE`](super::walk::PRIVATE_MODE), file
 /// descriptors of processes that the caller may not inspect, and fds in flight over a socket.
 pub fn found(id: u32) -> bool {
-    roots().iter().any(|root| pins::find_read_only(root, id).is_some()) || is_held_by_a_process(id)
+    roots().iter().any(|root| pins::find_read_only(root, id).is_some())
+        || held_by_processes().any(|held| held == id)
 }
 
 /// The mount points of BPF file systems (proc_pid_mountinfo(5)).
@@ -51,31 +52,27 @@ fn unescape(text: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Whether a process other than this one has a file descriptor of the map.
-pub fn is_held_by_a_process(id: u32) -> bool {
+/// The ids of the maps that other processes have file descriptors of, one for each file descriptor.
+pub fn held_by_processes() -> impl Iterator<Item = u32> {
     let own = std::process::id().to_string();
-    let Ok(processes) = Path::new("/proc").read_dir() else { return false };
-    let processes = processes.flatten().filter(|entry| {
+    let processes = Path::new("/proc").read_dir().into_iter().flatten().flatten();
+    let others = processes.filter(move |entry| {
         let name = entry.file_name();
         name.as_bytes().iter().all(u8::is_ascii_digit) && name != *own
     });
-    processes.into_iter().any(|process| holds(&process.path(), id))
+    others.flat_map(|process| held_by(process.path()))
 }
 
-fn holds(process: &Path, id: u32) -> bool {
-    // The process has ended, or the caller may not inspect it.
-    let Ok(fds) = process.join("fd").read_dir() else { return false };
-    fds.flatten().any(|fd| {
-        let is_map = |link: PathBuf| {
-            FdType::of_link(link.as_os_str().as_bytes()) == FdType::Object(ObjectKind::Map)
-        };
-        if !fd.path().read_link().is_ok_and(is_map) {
-            return false;
+fn held_by(process: PathBuf) -> impl Iterator<Item = u32> {
+    // An error: the process has ended, or the caller may not inspect it.
+    let fds = process.join("fd").read_dir().into_iter().flatten().flatten();
+    fds.filter_map(move |fd| {
+        let link = fd.path().read_link().ok()?;
+        if FdType::of_link(link.as_os_str().as_bytes()) != FdType::Object(ObjectKind::Map) {
+            return None;
         }
-        let info = std::fs::read_to_string(process.join("fdinfo").join(fd.file_name()));
-        info.unwrap_or_default().lines().any(|line| {
-            line.strip_prefix("map_id:").is_some_and(|number| number.trim().parse() == Ok(id))
-        })
+        let info = std::fs::read_to_string(process.join("fdinfo").join(fd.file_name())).ok()?;
+        info.lines().find_map(|line| line.strip_prefix("map_id:")?.trim().parse().ok())
     })
 }
 
