@@ -36,6 +36,7 @@ mod queue;
 mod replaced;
 mod send;
 mod show;
+mod trace;
 mod unreadable;
 mod values;
 mod watch;

@@ -32,6 +32,7 @@ mod send;
 mod set;
 mod show;
 mod take;
+mod trace;
 mod unpin;
 mod watch;
 
@@ -60,6 +61,7 @@ pub enum Invocation<'a> {
     Dump(dump::Args<'a>),
     Load(load::Args<'a>),
     Watch(watch::Args<'a>),
+    Trace(trace::Args),
     Push(push::Args<'a>),
     Pop(pop::Args<'a>),
     Peek(peek::Args<'a>),
@@ -98,6 +100,7 @@ impl Invocation<'_> {
             Invocation::Dump(args) => dump::run(args, session),
             Invocation::Load(args) => load::run(args, session),
             Invocation::Watch(args) => watch::run(args, session),
+            Invocation::Trace(args) => trace::run(args, session),
             Invocation::Push(args) => push::run(args, session),
             Invocation::Pop(args) => pop::run(args, session),
             Invocation::Peek(args) => peek::run(args, session),
@@ -164,7 +167,7 @@ impl Subcommand {
 
 /// In the order of the manual page.
 #[rustfmt::skip]
-static SUBCOMMANDS: [Subcommand; 32] = [
+static SUBCOMMANDS: [Subcommand; 33] = [
     Subcommand::new("list", "List what is inherited, or all maps",
         list::arguments, |m| Ok(Invocation::List(list::Args::new(m)))).prints_many(),
     Subcommand::new("show", "Print the properties of a map, a program or a link",
@@ -191,6 +194,8 @@ static SUBCOMMANDS: [Subcommand; 32] = [
         load::arguments, |m| load::Args::new(m).map(Invocation::Load)),
     Subcommand::new("watch", "Print values as they change",
         watch::arguments, |m| watch::Args::new(m).map(Invocation::Watch)).prints_many(),
+    Subcommand::new("trace", "Print the lines of the trace pipe, to which BPF programs print",
+        trace::arguments, |m| Ok(Invocation::Trace(trace::Args::new(m)))).prints_many(),
     Subcommand::new("push", "Add to a queue, a stack or a bloom filter",
         push::arguments, |m| push::Args::new(m).map(Invocation::Push)),
     Subcommand::new("pop", "Remove the next value of a queue or a stack, and print it",

@@ -4,6 +4,9 @@ use super::options::commands;
 use crate::common::fds::pin_program;
 use crate::common::*;
 
+/// Commands that need another process.
+const NEED_OTHERS: [&str; 4] = ["send", "put", "agent", "trace"];
+
 /// The examples in the help of a command.
 fn examples(help: &str) -> Vec<&str> {
     let text = help.rsplit_once("\nExample").map_or("", |(_, text)| text);
@@ -20,7 +23,10 @@ fn every_help_ends_with_examples_that_work() {
     let entry = "{\"key\":\"10.0.0.2\",\"value\":{\"packets\":1,\"bytes\":64}}\n";
     std::fs::write(lab.path("saved.jsonl"), entry).unwrap();
     let flows = "bpf-map set flows 10.0.0.1 'packets=1 bytes=64'";
-    let mut script = format!("{flows}; bpf-map push jobs 1 2; bpf-map push seen 10.0.0.1\n");
+    // Without a tracefs, trace ends with an error.
+    let umount = "umount -a -t tracefs,debugfs";
+    let mut script =
+        format!("{umount}; {flows}; bpf-map push jobs 1 2; bpf-map push seen 10.0.0.1\n");
     for command in commands(&lab) {
         let help = stdout_of(&mut lab.map([&command, "--help"]));
         assert_eq!(stdout_of(&mut lab.map(["help", &command])), help);
@@ -29,9 +35,8 @@ fn every_help_ends_with_examples_that_work() {
         for example in examples {
             assert!(example.contains(&format!("bpf-map {command}")), "{command}: {example}");
             assert!(example.len() < 80, "{command}: {example}");
-            // These need a process that listens: it is only tested that the arguments are valid.
-            let listens = ["send", "put", "agent"].contains(&command.as_str());
-            let invalid = match listens {
+            // These need a process that listens or prints: it is only tested that the arguments are valid.
+            let invalid = match NEED_OTHERS.contains(&command.as_str()) {
                 true => "2>&1 | grep -e --help",
                 false => ">/dev/null || echo failed",
             };
@@ -50,14 +55,10 @@ fn every_help_ends_with_examples_that_work() {
     let words: Vec<&str> = sources.chain(["--", "sh", "-c", &script]).collect();
     let run = run(&mut lab.exec(words));
     assert_eq!(run.stderr, "", "{script}");
-    let listening = |name: &String| !["send", "put", "agent"].contains(&name.as_str());
+    let is_run = |name: &String| !NEED_OTHERS.contains(&name.as_str());
     let mut worked: Vec<&str> = run.stdout.lines().collect();
     worked.dedup();
-    assert_eq!(
-        worked,
-        commands(&lab).into_iter().filter(listening).collect::<Vec<_>>(),
-        "{script}"
-    );
+    assert_eq!(worked, commands(&lab).into_iter().filter(is_run).collect::<Vec<_>>(), "{script}");
 }
 
 #[test]

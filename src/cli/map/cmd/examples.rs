@@ -19,6 +19,7 @@ pub fn help(command: &str) -> &'static str {
         "dump" => "Example:\n  bpf-map dump --jsonl flows",
         "load" => "Example:\n  bpf-map load flows saved.jsonl",
         "watch" => "Example:\n  bpf-map watch hits --count 1",
+        "trace" => "Example:\n  bpf-map trace --jsonl --count 10",
         "push" => "Example:\n  bpf-map push jobs 7 8",
         "pop" => "Example:\n  bpf-map pop jobs",
         "peek" => "Example:\n  bpf-map peek jobs",
