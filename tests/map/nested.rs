@@ -152,12 +152,18 @@ fn program_is_given_by_pin_id_or_fd() {
     }
     let huge = "bpf-map: j: prog:fd:4294967295: not a descriptor number";
     for (program, message) in [
-        ("5", "bpf-map: j: 5: expected prog:PATH, prog:NAME, prog:id:N or prog:fd:N"),
+        (
+            "5",
+            "bpf-map: j: 5: expected prog:PATH, prog:NAME, prog:id:N, prog:fd:N or prog:FILE#NAME",
+        ),
         (
             "I/prog",
-            "bpf-map: j: /sys/fs/bpf/prog: expected prog:PATH, prog:NAME, prog:id:N or prog:fd:N",
+            "bpf-map: j: /sys/fs/bpf/prog: expected prog:PATH, prog:NAME, prog:id:N, prog:fd:N or prog:FILE#NAME",
         ),
-        ("prog:", "bpf-map: j: prog:: expected prog:PATH, prog:NAME, prog:id:N or prog:fd:N"),
+        (
+            "prog:",
+            "bpf-map: j: prog:: expected prog:PATH, prog:NAME, prog:id:N, prog:fd:N or prog:FILE#NAME",
+        ),
         ("prog:id:", "bpf-map: j: prog:id:: not a program id"),
         ("prog:id:+1", "bpf-map: j: prog:id:+1: not a program id"),
         ("prog:id:4294967295", "bpf-map: j: id 4294967295: open program by id: no such program"),
