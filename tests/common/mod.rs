@@ -8,6 +8,7 @@
 
 pub mod agent;
 pub mod child;
+pub mod elf;
 pub mod fds;
 pub mod features;
 pub mod fuse;

@@ -10,6 +10,7 @@ mod foreign;
 mod handoff;
 mod import;
 mod object;
+mod object_hostile;
 mod object_pins;
 mod objects;
 mod programs;
