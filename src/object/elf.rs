@@ -3,7 +3,7 @@
 use super::error::ObjectError;
 use object::elf::{self, FileHeader64};
 use object::read::elf::{FileHeader, Rel, SectionHeader, Sym};
-use object::{NativeEndian, SymbolIndex};
+use object::{NativeEndian, SectionIndex, SymbolIndex};
 
 /// A section. Its position in the file is its index, which symbols refer to.
 pub struct Section<'a> {
@@ -62,10 +62,12 @@ impl<'a> Elf<'a> {
             _ => return Err(ObjectError::NotRelocatable),
         }
         let table = header.sections(e, data)?;
-        let mut sections = Vec::new();
+        let names = header.section_strings_index(e, data)?;
+        let names = strings(table.section(names)?.data(e, data)?);
+        let mut sections = Vec::with_capacity(table.len());
         for section in table.iter() {
             sections.push(Section {
-                name: text(table.section_name(e, section)?)?,
+                name: names(section.sh_name.get(e))?,
                 section_type: section.sh_type(e),
                 is_code: section.sh_flags(e) & u64::from(elf::SHF_EXECINSTR) != 0,
                 size: section.sh_size(e),
@@ -73,14 +75,19 @@ impl<'a> Elf<'a> {
             });
         }
         let found = table.symbols(e, data, elf::SHT_SYMTAB)?;
-        let mut symbols = Vec::new();
+        let names = match found.string_section() {
+            SectionIndex(0) => &[][..],
+            index => table.section(index)?.data(e, data)?,
+        };
+        let names = strings(names);
+        let mut symbols = Vec::with_capacity(found.len());
         for (index, symbol) in found.enumerate() {
             let section = found.symbol_section(e, symbol, index)?.map(|section| section.0);
             if section.is_some_and(|section| section >= sections.len()) {
                 return Err(ObjectError::Elf("a symbol refers to a missing section".into()));
             }
             symbols.push(Symbol {
-                name: text(found.symbol_name(e, symbol)?)?,
+                name: names(symbol.st_name(e))?,
                 section,
                 value: symbol.st_value(e),
                 size: symbol.st_size(e),
@@ -135,6 +142,20 @@ fn check_identity(data: &[u8]) -> Result<(), ObjectError> {
     }
 }
 
-fn text(bytes: &[u8]) -> Result<&str, ObjectError> {
-    std::str::from_utf8(bytes).map_err(|_| ObjectError::Elf("a name is not UTF-8".into()))
+/// Reads names of a section by their offsets. The crate `object` searches for their ends with memchr,
+/// which executes CPUID at its first call: in a virtual machine, that takes longer than reading a file.
+fn strings<'a>(section: &'a [u8]) -> impl Fn(u32) -> Result<&'a str, ObjectError> {
+    let malformed = |cause: &str| ObjectError::Elf(cause.into());
+    move |offset| {
+        // A file without names has no section of names.
+        if section.is_empty() && offset == 0 {
+            return Ok("");
+        }
+        let from = section.get(offset as usize..).unwrap_or_default();
+        let end = from.iter().position(|byte| *byte == 0);
+        let name = end
+            .map(|end| &from[..end])
+            .ok_or_else(|| malformed("a name outside of its section"))?;
+        std::str::from_utf8(name).map_err(|_| malformed("a name is not UTF-8"))
+    }
 }

@@ -20,10 +20,12 @@ pub fn read(path: &Path) -> Result<(Vec<u8>, Object), Error> {
     // A FIFO without a writer must not block.
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path);
     let file = file.map_err(fail)?;
-    if !file.metadata().map_err(fail)?.is_file() {
+    let metadata = file.metadata().map_err(fail)?;
+    if !metadata.is_file() {
         return Err(Error::new(label, READ, "not a regular file"));
     }
-    let mut bytes = Vec::new();
+    // With one spare byte, the end of the file is read without another allocation.
+    let mut bytes = Vec::with_capacity(metadata.len().min(MAX_FILE) as usize + 1);
     file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(fail)?;
     if bytes.len() as u64 > MAX_FILE {
         return Err(Error::new(label, READ, "larger than 256 MiB"));
