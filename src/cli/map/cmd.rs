@@ -323,6 +323,7 @@ fn parse_short<'a>(words: &[&'a OsStr]) -> Option<Invocation<'a>> {
     match name.as_bytes() {
         b"get" => get::Args::short(words).map(Invocation::Get),
         b"set" => set::Args::short(words).map(Invocation::Set),
+        b"add" => add::Args::short(words).map(Invocation::Add),
         _ => None,
     }
 }

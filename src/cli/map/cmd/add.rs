@@ -49,12 +49,7 @@ pub struct Args<'a> {
 
 impl<'a> Args<'a> {
     pub fn new(matches: &'a ArgMatches) -> anyhow::Result<Args<'a>> {
-        let (field, amount) = match arguments::all(matches, "NUMBER")[..] {
-            [path, amount] if arguments::is_field(path) => (Some(path), amount),
-            [path, _] => bail!("{}: expected a field such as .NAME", escape(path.as_bytes())),
-            [amount] => (None, amount),
-            _ => unreachable!("the option parser takes one or two"),
-        };
+        let (field, amount) = split_field(&arguments::all(matches, "NUMBER"))?;
         Ok(Args {
             map: MapArguments::new(matches)?,
             key: arguments::required(matches, "KEY"),
@@ -66,6 +61,36 @@ impl<'a> Args<'a> {
             verbose: matches.get_flag("verbose"),
             inner: arguments::inner_layout(matches)?,
         })
+    }
+
+    /// The arguments of a line without options: `MAP KEY [.FIELD] NUMBER`.
+    pub fn short(words: &[&'a OsStr]) -> Option<Args<'a>> {
+        let [map, key, number @ ..] = words else { return None };
+        if !matches!(number.len(), 1 | 2) {
+            return None;
+        }
+        let (field, amount) = split_field(number).ok()?;
+        Some(Args {
+            map: MapArguments::of(map),
+            key,
+            field,
+            amount,
+            create: false,
+            cpu: None,
+            atomic: false,
+            verbose: false,
+            inner: None,
+        })
+    }
+}
+
+/// `[.FIELD] NUMBER`.
+fn split_field<'a>(given: &[&'a OsStr]) -> anyhow::Result<(Option<&'a OsStr>, &'a OsStr)> {
+    match *given {
+        [path, amount] if arguments::is_field(path) => Ok((Some(path), amount)),
+        [path, _] => bail!("{}: expected a field such as .NAME", escape(path.as_bytes())),
+        [amount] => Ok((None, amount)),
+        _ => unreachable!("the option parser takes one or two"),
     }
 }
 

@@ -23,7 +23,14 @@ fn short_lines_give_the_arguments_that_the_option_parser_gives() {
         ("set m 1", false),
         ("get m", false),
         ("get", false),
-        ("add m 1 2", false),
+        ("set m 1 .a 2 .b 3", true),
+        ("set m .a 1 .b 2", true),
+        ("add m 1 2", true),
+        ("add m 1 .field 2", true),
+        ("add m 1 x 2", false),
+        ("add m 1 -2", false),
+        ("add m 1 2 --create", false),
+        ("add m 1", false),
     ] {
         let words: Vec<&OsStr> = line.split(' ').map(OsStr::new).collect();
         let short = super::parse_short(&words);
