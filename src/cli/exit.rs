@@ -1,5 +1,6 @@
 //! Messages, one line each, and exit statuses.
 
+use super::negative;
 use crate::error::Error;
 use crate::text::escape;
 use bpf_inherit::{Errno, process::is_secure_execution};
@@ -143,15 +144,17 @@ pub fn parse(
 /// The first paragraph of the option parser's message, without `error: `, and with quoted arguments
 /// escaped.
 pub fn one_line(error: &clap::Error) -> String {
-    let mut message = error.to_string();
+    let mut message = error.to_string().replace(negative::MARK, "");
     for (_, value) in error.context() {
         let quoted = match value {
             ContextValue::String(text) => std::slice::from_ref(text),
             ContextValue::Strings(texts) => texts,
             _ => &[],
         };
-        for text in quoted.iter().filter(|text| !text.is_empty()) {
-            message = message.replace(text.as_str(), &escape(text.as_bytes()));
+        for text in quoted.iter().map(|text| text.replace(negative::MARK, "")) {
+            if !text.is_empty() {
+                message = message.replace(&text, &escape(text.as_bytes()));
+            }
         }
     }
     let paragraph = message.split("\n\n").next().unwrap_or_default();

@@ -11,6 +11,7 @@ mod session;
 mod target;
 
 use super::exit::{self, ReaderGone};
+use super::negative;
 use crate::bpffs::choose_root;
 use bpf_inherit::Startup;
 use output::PROGRAM;
@@ -24,6 +25,7 @@ pub fn main(startup: Startup, mut arguments: Vec<OsString>) -> u8 {
     }
     exit::outlive_readers();
     cmd::replace_help(&mut arguments);
+    let arguments: Vec<OsString> = arguments.into_iter().map(negative::mark).collect();
     // Only the part of the option parser that is needed is built.
     let command = cmd::command_for(arguments.get(1).map(OsString::as_os_str));
     let (_, name) = cmd::find_name(&arguments);

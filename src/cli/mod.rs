@@ -6,6 +6,7 @@ pub mod exec;
 mod exit;
 pub mod map;
 mod name;
+mod negative;
 mod program_type;
 mod replace;
 mod timeout;

@@ -1,5 +1,6 @@
 //! `--timeout SECONDS`, the same in every program.
 
+use super::negative;
 use crate::text::escape;
 use anyhow::anyhow;
 use clap::{Arg, ArgMatches, value_parser};
@@ -20,6 +21,7 @@ pub fn argument(help: &'static str) -> Arg {
 /// The value of the option; None if it is not given.
 pub fn read(matches: &ArgMatches) -> anyhow::Result<Option<Duration>> {
     let Some(text) = matches.get_one::<OsString>("timeout") else { return Ok(None) };
+    let text = negative::unmark(text);
     let seconds = text.to_str().and_then(|text| text.parse().ok());
     let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let wrong = || anyhow!("--timeout {}: not a number of seconds", escape(text.as_bytes()));

@@ -16,6 +16,39 @@ fn line(lab: &Lab, line: &str) -> Command {
 }
 
 #[test]
+fn every_negative_number_is_an_argument() {
+    let lab = Lab::new();
+    let maps = ["f=hash,key=f64,value=f32,entries=9", "i=array,value=i64,entries=1"];
+    for (set, dump) in [
+        ("f 1 -1.180104e-38", "f | 1.0\t-1.180104e-38\n"),
+        ("f -1e-9 -inf", "f | -1e-9\t-inf\n"),
+        ("f -.5 -Infinity", "f | -0.5\t-inf\n"),
+        ("f -inf -nan --if-absent", "f | -inf\tnan\n"),
+        ("i 0 -0x5", "i | 0\t-5\n"),
+        ("i 0 -0b1", "i | 0\t-1\n"),
+        ("--if-present i 0 -0o7", "i | 0\t-7\n"),
+    ] {
+        let (map, dump) = dump.split_once(" | ").unwrap();
+        for set in
+            [format!("bpf-map set {set}"), format!("echo 'set {set}' | bpf-map batch >/dev/null")]
+        {
+            let script = format!("{set} && bpf-map dump {map}");
+            assert_eq!(stdout_of(&mut with(&lab, &maps, &script)), dump, "{set}");
+        }
+    }
+    let get = "bpf-map get f -1e-9 --default -0x1";
+    assert_eq!(stdout_of(&mut with(&lab, &maps, get)), "-0x1\n");
+    for (command, message) in [
+        ("set i 0 -1x", "i: value -1x: expected a whole number (i64), found \"-1x\""),
+        ("dump i --fields -1e-9", "i: --fields: i64 has no fields"),
+        ("list -1e-9", "unexpected argument '-1e-9' found (see bpf-map list --help)"),
+    ] {
+        let mut command = with(&lab, &maps, &format!("bpf-map {command}"));
+        fails(&mut command, 2, &format!("bpf-map: {message}"));
+    }
+}
+
+#[test]
 fn malformed_value_is_refused_and_nothing_is_written() {
     let lab = Lab::new();
     let maps = [

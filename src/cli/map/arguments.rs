@@ -1,7 +1,6 @@
 //! Arguments that several commands have, and what each of them is once it is parsed.
 
-use crate::cli::program_type;
-use crate::cli::timeout;
+use crate::cli::{negative, program_type, timeout};
 use crate::output::element::Integers;
 use crate::source::agent::{Bounds, Client, DEFAULT_SOCKET, Socket};
 use crate::wait::Limit;
@@ -14,12 +13,7 @@ use std::time::Duration;
 
 /// A required argument, in bytes.
 pub fn positional(name: &'static str, help: &'static str) -> Arg {
-    Arg::new(name)
-        .required(true)
-        .help(help)
-        // With allow_hyphen_values, no option could follow it.
-        .allow_negative_numbers(true)
-        .value_parser(value_parser!(OsString))
+    Arg::new(name).required(true).help(help).value_parser(value_parser!(OsString))
 }
 
 /// An option without a value.
@@ -34,12 +28,27 @@ pub fn required<'a>(matches: &'a ArgMatches, name: &str) -> &'a OsStr {
 
 /// The value of an argument in bytes, if it was given.
 pub fn optional<'a>(matches: &'a ArgMatches, name: &str) -> Option<&'a OsStr> {
-    matches.get_one::<OsString>(name).map(OsString::as_os_str)
+    matches.get_one::<OsString>(name).map(|word| negative::unmark(word))
 }
 
 /// The values of an argument in bytes.
 pub fn all<'a>(matches: &'a ArgMatches, name: &str) -> Vec<&'a OsStr> {
-    matches.get_many::<OsString>(name).into_iter().flatten().map(OsString::as_os_str).collect()
+    let words = matches.get_many::<OsString>(name).into_iter().flatten();
+    words.map(|word| negative::unmark(word)).collect()
+}
+
+/// The value of an argument in UTF-8, if it was given.
+pub fn text<'a>(matches: &'a ArgMatches, name: &str) -> Option<&'a str> {
+    matches.get_one::<String>(name).map(|word| unmark_text(word))
+}
+
+/// The values of an argument in UTF-8, if it was given.
+pub fn texts<'a>(matches: &'a ArgMatches, name: &str) -> Option<impl Iterator<Item = &'a str>> {
+    Some(matches.get_many::<String>(name)?.map(|word| unmark_text(word)))
+}
+
+fn unmark_text(word: &str) -> &str {
+    word.strip_prefix(negative::MARK).unwrap_or(word)
 }
 
 /// Whether a word is a field of a value, such as `.packets`.
@@ -155,8 +164,7 @@ pub fn inner() -> Arg {
 
 /// The layout after `--inner`.
 pub fn inner_layout(matches: &ArgMatches) -> anyhow::Result<Option<Layout>> {
-    let text = matches.get_one::<String>("inner");
-    text.map(|text| text.parse().context("--inner")).transpose()
+    text(matches, "inner").map(|text| text.parse().context("--inner")).transpose()
 }
 
 /// `--json` and `--json-strings`.

@@ -38,7 +38,7 @@ mod watch;
 
 use super::output::PROGRAM;
 use super::session::Session;
-use crate::cli::exit;
+use crate::cli::{exit, negative};
 use anyhow::bail;
 use clap::error::ErrorKind;
 use clap::{Arg, ArgMatches, Command, ValueHint, value_parser};
@@ -333,7 +333,8 @@ fn run_words(parser: &mut Command, words: &[&OsStr], session: &mut Session) -> a
     if let Some(invocation) = parse_short(words) {
         return invocation.run(session);
     }
-    let all = std::iter::once(OsStr::new(PROGRAM)).chain(words.iter().copied());
+    let words = words.iter().map(|word| negative::mark(word.into()));
+    let all = std::iter::once(PROGRAM.into()).chain(words);
     let matches = match parser.try_get_matches_from_mut(all) {
         Ok(matches) => matches,
         Err(error) => {

@@ -1,5 +1,6 @@
 //! `--fields`: which fields of the value are printed.
 
+use crate::cli::map::arguments;
 use crate::cli::map::target::Target;
 use anyhow::{Context, bail};
 use bpf_layout::Type;
@@ -16,8 +17,8 @@ pub struct Fields<'a>(Option<Vec<&'a str>>);
 
 impl<'a> Fields<'a> {
     pub fn new(matches: &'a ArgMatches) -> anyhow::Result<Fields<'a>> {
-        let Some(fields) = matches.get_many::<String>("fields") else { return Ok(Fields(None)) };
-        let fields = fields.filter(|field| !field.is_empty()).map(String::as_str);
+        let Some(fields) = arguments::texts(matches, "fields") else { return Ok(Fields(None)) };
+        let fields = fields.filter(|field| !field.is_empty());
         let fields: Vec<&str> = fields.collect();
         if fields.is_empty() {
             bail!("--fields: no field is named");

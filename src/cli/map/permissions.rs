@@ -1,5 +1,6 @@
 //! `--mode` and `--owner`: who may read a pin, and which directories keep them from it.
 
+use super::arguments;
 use crate::bpffs::pinning::Permissions;
 use crate::text::escape;
 use anyhow::{Context, anyhow, bail};
@@ -28,13 +29,12 @@ pub fn arguments() -> [Arg; 2] {
 
 /// Returns the permissions that the options specify.
 pub fn parse(matches: &ArgMatches) -> anyhow::Result<Permissions> {
-    let mode = matches.get_one::<String>("mode").map_or("0444", String::as_str);
+    let mode = arguments::text(matches, "mode").unwrap_or("0444");
     let mode = parse_mode(mode).with_context(|| format!("--mode {}", escape(mode.as_bytes())))?;
     let mut permissions = Permissions { mode, owner: None, group: None };
-    if let Some(text) = matches.get_one::<String>("owner") {
+    if let Some(text) = arguments::text(matches, "owner") {
         let context = || format!("--owner {}", escape(text.as_bytes()));
-        let (owner, group) =
-            text.split_once(':').map_or((text.as_str(), None), |(u, g)| (u, Some(g)));
+        let (owner, group) = text.split_once(':').map_or((text, None), |(u, g)| (u, Some(g)));
         permissions.owner = Some(Uid::from_raw(parse_id(owner).with_context(context)?));
         permissions.group =
             group.map(parse_id).transpose().with_context(context)?.map(Gid::from_raw);

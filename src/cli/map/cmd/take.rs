@@ -37,7 +37,6 @@ pub fn arguments(command: Command) -> Command {
         .args([
             Arg::new("KEY")
                 .help("The keys [default: all]")
-                .allow_negative_numbers(true)
                 .action(ArgAction::Append)
                 .num_args(0..)
                 .value_parser(value_parser!(OsString)),

@@ -34,12 +34,7 @@ pub fn arguments(command: Command) -> Command {
     let keys = "The keys [default: all]; the last may be a field of the value, as .NAME";
     arguments::map(command)
         .args([
-            arguments::positional("KEY", keys)
-                .required(false)
-                // Options may follow the keys, and a negative number is not an option.
-                .allow_hyphen_values(false)
-                .allow_negative_numbers(true)
-                .num_args(0..),
+            arguments::positional("KEY", keys).required(false).num_args(0..),
             option("interval", "SECONDS", "Time between readings [default: 1]")
                 .value_parser(parse_interval),
             option("count", "N", "End after N readings")
@@ -86,7 +81,7 @@ impl<'a> Args<'a> {
             field,
             interval: matches.get_one("interval").copied().unwrap_or(Duration::from_secs(1)),
             count: matches.get_one("count").copied(),
-            sort: matches.get_one::<String>("sort").map(String::as_str),
+            sort: arguments::text(matches, "sort"),
             top: matches.get_one("top").copied(),
             json: arguments::integers(matches),
         })

@@ -1,6 +1,7 @@
 //! The options of `dump --prometheus`.
 
 use super::dumped::{Dumped, OPERATION};
+use crate::cli::map::arguments;
 use crate::cli::map::output::warn;
 use crate::output::prometheus::{MetricSource, MetricType, Prometheus, PrometheusOptions, names};
 use crate::text::escape;
@@ -67,10 +68,10 @@ pub fn start<'t>(
 }
 
 pub fn parse_options(matches: &ArgMatches) -> anyhow::Result<PrometheusOptions> {
-    let text = |name: &str| matches.get_one::<String>(name).cloned();
+    let text = |name: &str| arguments::text(matches, name).map(String::from);
     let list = |name: &str| {
-        let items = matches.get_many::<String>(name)?;
-        Some(items.filter(|item| !item.is_empty()).cloned().collect::<Vec<_>>())
+        let items = arguments::texts(matches, name)?;
+        Some(items.filter(|item| !item.is_empty()).map(String::from).collect::<Vec<_>>())
     };
     let name = text("name");
     if let Some(name) = name.as_ref().filter(|name| !names::is_metric(name)) {

@@ -1,6 +1,7 @@
 //! Sorting: `--sort FIELD`, `--top N FIELD`.
 
 use super::shown::ShownValues;
+use crate::cli::map::arguments;
 use crate::cli::map::target::Target;
 use crate::cli::map::target::walk::Walk;
 use crate::output::element::Shown;
@@ -41,12 +42,12 @@ pub struct OrderArguments<'a> {
 impl<'a> OrderArguments<'a> {
     pub fn new(matches: &'a ArgMatches) -> anyhow::Result<Option<OrderArguments<'a>>> {
         let reverse = matches.get_flag("reverse");
-        if let Some(field) = matches.get_one::<String>("sort") {
+        if let Some(field) = arguments::text(matches, "sort") {
             let descending = reverse;
             return Ok(Some(OrderArguments { option: "--sort", field, descending, limit: None }));
         }
-        let Some(mut top) = matches.get_many::<String>("top") else { return Ok(None) };
-        let (count, field) = (top.next(), top.next().map_or("", String::as_str));
+        let Some(mut top) = arguments::texts(matches, "top") else { return Ok(None) };
+        let (count, field) = (top.next(), top.next().unwrap_or_default());
         let count = count.and_then(|count| count.parse().ok());
         let limit = Some(count.ok_or_else(|| anyhow!("--top: N is not a number"))?);
         Ok(Some(OrderArguments { option: "--top", field, descending: !reverse, limit }))
