@@ -2,15 +2,12 @@
 
 use crate::error::{Cause, Error};
 use bpf_inherit::Errno;
-use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use nix::sys::signal::{SigSet, SigmaskHow};
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
-
-/// Signals that would end the program, and leave the temporary file.
-const ENDING: [Signal; 4] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM];
 
 /// Names that are tried for the temporary file: a program that was killed may have left one.
 const ATTEMPTS: u32 = 16;
@@ -41,9 +38,10 @@ pub fn replace(path: &Path, data: &[u8]) -> Result<(), Error> {
     result.map_err(|error| fail(error.into()))
 }
 
-/// Blocks the signals that end a program; returns the mask that was in effect.
+/// Blocks all signals, which would end the program and leave the temporary file; returns the mask
+/// that was in effect. A write beyond the limit of a file's size, which causes SIGXFSZ, fails too.
 fn block_signals() -> Result<SigSet, Errno> {
-    ENDING.into_iter().collect::<SigSet>().thread_swap_mask(SigmaskHow::SIG_BLOCK)
+    SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK)
 }
 
 /// Creates a file beside `path`, accessible to its owner only if `is_private`.

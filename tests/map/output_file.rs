@@ -1,6 +1,6 @@
 //! `bpf-map dump -o FILE`: the file has its old content until everything has been read.
 
-use crate::common::{BPFFS, Lab, NOBODY, after, fails, stdout_of, wrapped};
+use crate::common::{BPFFS, Lab, NOBODY, after, fails, run, stdout_of, wrapped};
 use std::fs::{File, Permissions, create_dir, metadata, read_dir, read_to_string, set_permissions};
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
@@ -103,6 +103,19 @@ fn file_that_cannot_be_replaced_is_unchanged() {
     }
     assert_eq!(read_to_string(lab.path("file")).unwrap(), "old");
     assert_eq!(read_dir(lab.dir.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn signal_leaves_only_the_old_file() {
+    let lab = Lab::new();
+    let pin = array(&lab, "m", 60_000);
+    std::fs::write(lab.path("out"), "old").unwrap();
+    let mut command = after("ulimit -f 8", &dump(&lab, "out", &pin, &[]));
+    let run = run(&mut command);
+    let killed = 128 + nix::libc::SIGXFSZ;
+    assert_eq!((run.status, run.stdout.as_str(), run.stderr.as_str()), (killed, "", ""));
+    assert_eq!(read_to_string(lab.path("out")).unwrap(), "old");
+    assert_eq!(read_dir(lab.dir.path()).unwrap().count(), 1);
 }
 
 #[test]
