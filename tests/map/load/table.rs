@@ -52,6 +52,25 @@ fn malformed_table_is_refused_with_the_line() {
 }
 
 #[test]
+fn table_without_a_header_is_refused() {
+    let lab = Lab::new();
+    let pin = lab.hash("h");
+    for format in ["--csv", "--tsv"] {
+        for mode in ["", "--replace", "--replace --dry-run", "--stream", "--if-absent"] {
+            for input in ["", "\n", " \n\n"] {
+                let mut command = load(&lab, &format!("{format} {mode}"), &pin, input);
+                let written = if mode == "--stream" { " (0 were written)" } else { "" };
+                let error = "bpf-map: /sys/fs/bpf/h: standard input: no line names the columns";
+                fails(&mut command, 2, &format!("{error}{written}"));
+                assert_eq!(held(&pin), [(1, 42)], "{format} {mode}");
+            }
+        }
+    }
+    assert_eq!(stdout_of(&mut load(&lab, "--csv --replace", &pin, "key,value\n")), "");
+    assert_eq!(held(&pin), []);
+}
+
+#[test]
 fn columns_are_matched_by_path() {
     let lab = Lab::new();
     let pin = map("s", "type hash key 8 value 8 entries 4");

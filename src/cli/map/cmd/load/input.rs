@@ -63,6 +63,9 @@ impl<'t> Input<'t> {
         loop {
             let Some((number, line)) = lines.next().with_context(|| target.label.clone())? else {
                 if let LineReader::Table(reader) = reader {
+                    if !reader.has_header() {
+                        bail!("{}: {}: no line names the columns", target.label, lines.name);
+                    }
                     reader.finish().with_context(|| place(&lines.name, *last))?;
                 }
                 return Ok(false);

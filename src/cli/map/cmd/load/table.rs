@@ -89,6 +89,11 @@ impl<'t> TableReader<'t> {
         self.feed(b"\n")
     }
 
+    /// Whether the line that names the columns was read.
+    pub fn has_header(&self) -> bool {
+        self.columns.is_some()
+    }
+
     /// Bytes of the row so far.
     pub fn len(&self) -> usize {
         self.at.0
