@@ -14,7 +14,11 @@ fn malformed_line_is_reported_and_nothing_is_written() {
             r#"{"key":4294967296,"value":1}"#,
             "key: 4294967296 is out of range for u32 (0 to 4294967295)".into(),
         ),
-        (r#"{"key":1e3,"value":1}"#, "key: expected a whole number (u32), found \"1000\"".into()),
+        (
+            r#"{"key":1e3,"value":1}"#,
+            "key: expected a whole number (u32), found 1000.0, with a fraction or an exponent"
+                .into(),
+        ),
         (r#"{"key":"","value":1}"#, "key: expected a whole number (u32), found \"\"".into()),
         (
             r#"{"key":3,"value":{"a":1}}"#,

@@ -93,7 +93,11 @@ pub(super) fn store_float(slot: Slot<'_>, number: f64, sink: &mut Sink<'_>) -> R
             Some(integer) if number.abs() >= (1u64 << 63) as f64 => {
                 Err(out_of_range(slot, integer, format!("{number:e}")))
             }
-            _ => Err(Problem::expected(expected_form(slot), &number.to_string())),
+            // A number such as 1.0 or 1e2: otherwise it would not have become a float.
+            _ => Err(Problem::Expected {
+                expected: expected_form(slot),
+                found: format!("{number:?}, with a fraction or an exponent"),
+            }),
         },
     }
 }
