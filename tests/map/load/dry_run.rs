@@ -12,6 +12,18 @@ fn dry_run(lab: &Lab, options: &str, pin: &Path, input: &str) -> Run {
 }
 
 #[test]
+fn help_says_what_dry_run_needs() {
+    let lab = Lab::new();
+    let help = stdout_of(&mut lab.map(["load", "--help"]));
+    for text in ["With --replace: print what it would change", "With --dry-run: print JSON"] {
+        assert!(help.contains(text), "{text}: {help}");
+    }
+    let error = "bpf-map: the following required arguments were not provided: --replace \
+                 (see bpf-map load --help)";
+    fails(&mut load(&lab, "--dry-run", Path::new("h"), ""), 2, error);
+}
+
+#[test]
 fn differences_are_printed_and_nothing_is_changed() {
     let lab = Lab::new();
     let pin = map("m", "type hash key 4 value 8 entries 8");

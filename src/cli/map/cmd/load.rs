@@ -46,13 +46,17 @@ pub fn arguments(command: Command) -> Command {
             "Write the entries that differ, and remove entries that are not in the file",
         )
         .conflicts_with_all(others),
-        flag("dry-run", "Print what --replace would change, and change nothing")
+        flag("dry-run", "With --replace: print what it would change, and change nothing")
             .requires("replace")
             .conflicts_with_all(others),
         flag("stream", "Write while reading, without checking the whole file first"),
     ]);
-    let json = arguments::json_flags();
-    let json = json.map(|flag| flag.requires("dry-run").conflicts_with_all(others));
+    let json = arguments::json_flags().map(|flag| {
+        let help = flag.get_help().map(ToString::to_string).unwrap_or_default();
+        flag.help(format!("With --dry-run: {}", help.replacen('P', "p", 1)))
+            .requires("dry-run")
+            .conflicts_with_all(others)
+    });
     command.args(arguments::written_cpus()).args(json)
 }
 
