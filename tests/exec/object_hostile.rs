@@ -156,12 +156,12 @@ fn programs_of_any_instructions_are_loaded_or_refused() {
         (
             "a call into the middle",
             with_program(&call(0)),
-            "calls a place in \"tc\" where no function begins",
+            "calls an address in \"tc\" at which no function begins",
         ),
         (
             "a call far away",
             with_program(&call(i32::MIN)),
-            "calls a place in \"tc\" where no function begins",
+            "calls an address in \"tc\" at which no function begins",
         ),
         (
             "an external variable",
@@ -174,7 +174,11 @@ fn programs_of_any_instructions_are_loaded_or_refused() {
             "\"f\": refers to \"license\", which is not a section of maps or variables",
         ),
         ("a relocation of a number", plain, "\"f\": refers to the external \"x\""),
-        ("a call that does not end", deep, "calls a place in \"tc\" where no function begins"),
+        (
+            "a call that does not end",
+            deep,
+            "calls an address in \"tc\" at which no function begins",
+        ),
     ];
     for (what, file, cause) in cases {
         let run = exec_with(&lab, &file.build(), &["--prog", "x.o#f"]);
