@@ -13,7 +13,7 @@ use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, RenameFlags, open, openat, renameat2}
 use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmodat, fstat, fstatat, umask};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, geteuid, unlinkat};
 use std::ffi::CString;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -49,8 +49,9 @@ pub fn publish(object: impl AsFd, path: &Path, permissions: Permissions) -> Resu
     let directory = open(parent.unwrap_or(Path::new(".")), flags, Mode::empty());
     let directory = directory.map_err(|errno| fail(explain(path, errno)))?;
     let temporary = format!("bpf-map-{}", std::process::id());
-    let place = format!("/proc/self/fd/{}/{temporary}", directory.as_raw_fd());
-    let place = CString::new(place).map_err(|_| fail(Errno::EINVAL.into()))?;
+    let proc = fd::proc_path(directory.as_fd()).map_err(|errno| fail(errno.into()))?;
+    let place =
+        CString::new(format!("{proc}/{temporary}")).map_err(|_| fail(Errno::EINVAL.into()))?;
     let temporary = Path::new(&temporary);
     let remove = || unlinkat(&directory, temporary, UnlinkatFlags::NoRemoveDir);
     let published = run_in_child(|| {
@@ -88,7 +89,7 @@ fn set_permissions(
         return Err(Errno::ESTALE);
     }
     fchownat(&pin, "", owner, group, AtFlags::AT_EMPTY_PATH)?;
-    let path = format!("/proc/self/fd/{}", pin.as_raw_fd());
+    let path = fd::proc_path(pin.as_fd())?;
     let mode = Mode::from_bits_truncate(mode);
     fchmodat(AT_FDCWD, path.as_str(), mode, FchmodatFlags::FollowSymlink)
 }
@@ -130,7 +131,8 @@ pub fn unpin(path: &Path, kind: Option<ObjectKind>) -> Result<(), Error> {
     if file_type == SFlag::S_IFLNK {
         return Err(fail("a symbolic link, not a pin".into()));
     }
-    let place = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()));
+    let place = fd::proc_path(directory.as_fd()).map_err(|errno| fail(errno.into()))?;
+    let place = PathBuf::from(place);
     let file = place.join(name);
     // A directory may be the mount point of a BPF file system.
     let at = if file_type == SFlag::S_IFDIR { &file } else { &place };

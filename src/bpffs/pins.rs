@@ -2,6 +2,7 @@
 
 use super::pin::access_mode;
 use super::walk::{self, Pin, Step, TOO_DEEP};
+use crate::error::Error;
 use crate::text::escape;
 use bpf_inherit::AccessMode;
 use bpf_inherit::Errno;
@@ -9,6 +10,7 @@ use bpf_inherit::Map;
 use bpf_inherit::ObjectKind;
 use bpf_inherit::bpf::MapInfo;
 use bpf_inherit::describe;
+use bpf_inherit::fd::NO_PROC;
 use bpf_inherit::object::Object;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -22,8 +24,8 @@ pub type Pinned = BTreeMap<u32, (MapInfo, Vec<Vec<u8>>)>;
 /// sorted. Also a warning for each directory or pin that could not be read.
 ///
 /// A root that is missing or not a BPF file system has no pins, and pins without read permission
-/// are not reported. Other errors, such as too many open files, are.
-pub fn by_id(root: &Path) -> (Pinned, Vec<String>) {
+/// are not reported. Other errors, such as too many open files, are. A missing /proc/self is an error.
+pub fn by_id(root: &Path) -> Result<(Pinned, Vec<String>), Error> {
     let mut found = Pinned::new();
     let missing = each(root, |pin| {
         let map = pin.open(AccessMode::ReadOnly).and_then(Map::new)?;
@@ -31,12 +33,17 @@ pub fn by_id(root: &Path) -> (Pinned, Vec<String>) {
         let entry = found.entry(info.id).or_insert_with(|| (info.clone(), Vec::new()));
         entry.1.push(pin.path.as_os_str().as_bytes().to_vec());
         Ok(())
-    });
-    (found, missing)
+    })?;
+    Ok((found, missing))
 }
 
-/// The paths of the pins of one object below `root`, sorted, and the warnings of [`by_id`].
-pub fn find_all(root: &Path, kind: ObjectKind, id: u32) -> (Vec<Vec<u8>>, Vec<String>) {
+/// The paths of the pins of one object below `root`, sorted, and the warnings and errors of
+/// [`by_id`].
+pub fn find_all(
+    root: &Path,
+    kind: ObjectKind,
+    id: u32,
+) -> Result<(Vec<Vec<u8>>, Vec<String>), Error> {
     let mut paths = Vec::new();
     let missing = each(root, |pin| {
         let fd = pin.open(access_mode(kind, true))?;
@@ -44,13 +51,16 @@ pub fn find_all(root: &Path, kind: ObjectKind, id: u32) -> (Vec<Vec<u8>>, Vec<St
             paths.push(pin.path.as_os_str().as_bytes().to_vec());
         }
         Ok(())
-    });
-    (paths, missing)
+    })?;
+    Ok((paths, missing))
 }
 
 /// Calls `visit` for every pin below `root`; returns a warning for each part of the walk that
 /// failed, and for each error of `visit` that permissions do not explain.
-fn each(root: &Path, mut visit: impl FnMut(&Pin) -> Result<(), Errno>) -> Vec<String> {
+fn each(
+    root: &Path,
+    mut visit: impl FnMut(&Pin) -> Result<(), Errno>,
+) -> Result<Vec<String>, Error> {
     let mut missing = Vec::new();
     let mut fail = |path: &Path, errno| {
         if !matches!(errno, Errno::EACCES | Errno::EPERM | Errno::ENOENT | Errno::ENOTDIR) {
@@ -74,11 +84,13 @@ fn each(root: &Path, mut visit: impl FnMut(&Pin) -> Result<(), Errno>) -> Vec<St
         }
         ControlFlow::Continue(())
     });
-    if let Err(errno) = walked {
-        fail(root, errno);
+    match walked {
+        Ok(_) => {}
+        Err(NO_PROC) => return Err(walk::fail(root, NO_PROC)),
+        Err(errno) => fail(root, errno),
     }
     missing.extend(too_deep);
-    missing
+    Ok(missing)
 }
 
 /// Opens a pin of the map with this id below `root` read-only, if there is one. Pins that cannot be

@@ -3,13 +3,14 @@
 
 use super::walk::MAX_DEPTH;
 use bpf_inherit::bpf::obj_get;
+use bpf_inherit::fd;
 use bpf_inherit::object::{Info, Object};
 use bpf_inherit::{AccessMode, Errno, errno};
 use nix::dir::Dir;
 use nix::fcntl::{AtFlags, OFlag, open, openat, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 use std::ffi::{CStr, CString, OsStr};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -39,10 +40,12 @@ pub enum FileContent {
 }
 
 /// `root` and all files below it, sorted bytewise by path components. Symbolic links are not followed;
-/// files that vanish are skipped. An error is that of the root.
+/// files that vanish are skipped. An error is that of the root; it is [`NO_PROC`](fd::NO_PROC) if
+/// no pin can be opened because /proc/self is missing.
 pub fn all(root: &Path) -> Result<Vec<File>, Errno> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let directory = open(root, flags, Mode::empty())?;
+    fd::proc_path(directory.as_fd())?;
     let names = list(&directory)?;
     let mut files = vec![File::new(root, &fstat(&directory)?, FileContent::Directory)];
     below(&directory, root, &names, 0, &mut files);

@@ -5,6 +5,7 @@ use super::pin::NOT_MOUNTED;
 use super::{NOT_BPFFS, is_bpffs};
 use crate::error::{Cause, Error};
 use bpf_inherit::bpf::obj_get;
+use bpf_inherit::fd;
 use bpf_inherit::{AccessMode, Errno};
 use nix::dir::{Dir, Type};
 use nix::fcntl::{AtFlags, OFlag, open, openat};
@@ -56,13 +57,15 @@ impl Pin<'_> {
 
 /// Calls `visit` for every pin below `root`, sorted bytewise, directory by directory, until it
 /// breaks. Skipped are files with a dot in their name, which are the kernel's, directories of mode
-/// [`PRIVATE_MODE`], and files removed during the walk. An error concerns the root.
+/// [`PRIVATE_MODE`], and files removed during the walk. An error concerns the root; it is
+/// [`NO_PROC`](fd::NO_PROC) if no pin can be opened because /proc/self is missing.
 pub fn each<B>(
     root: &Path,
     mut visit: impl FnMut(Step) -> ControlFlow<B>,
 ) -> Result<ControlFlow<B>, Errno> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let directory = open(root, flags, Mode::empty())?;
+    fd::proc_path(directory.as_fd())?;
     let entries = list(&directory)?;
     Ok(below(&directory, root, &entries, 0, &mut visit))
 }

@@ -25,7 +25,7 @@ impl MapState {
     /// Reads the state from /proc. A field that this kernel does not have is 0, false or None.
     ///
     /// # Errors
-    /// Those of reading the file, such as ENOENT if /proc is not mounted.
+    /// Those of [`fd::info`].
     pub fn read(map: &Map) -> Result<MapState> {
         Ok(MapState::parse(&fd::info(map.as_fd())?))
     }

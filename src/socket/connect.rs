@@ -1,6 +1,6 @@
 //! Connecting to a unix socket by its file, and whose sockets this process uses.
 
-use bpf_inherit::Errno;
+use bpf_inherit::{Errno, fd};
 use nix::fcntl::{OFlag, open};
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, UnixAddr};
 use nix::sys::stat::Mode;
@@ -18,7 +18,7 @@ pub fn open_file(path: &Path) -> Result<OwnedFd, Errno> {
 /// The address is a path in /proc. So the checked file is the one that is connected to, even if its
 /// path has been replaced, and the path may be longer than the 107 bytes of an address.
 pub fn connect(socket: impl AsFd, file: &OwnedFd) -> Result<(), Errno> {
-    let address = UnixAddr::new(format!("/proc/self/fd/{}", file.as_raw_fd()).as_str())?;
+    let address = UnixAddr::new(fd::proc_path(file.as_fd())?.as_str())?;
     socket::connect(socket.as_fd().as_raw_fd(), &address)
 }
 

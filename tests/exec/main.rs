@@ -9,6 +9,7 @@ mod expect;
 mod foreign;
 mod handoff;
 mod import;
+mod no_proc;
 mod object;
 mod object_hostile;
 mod object_pins;

@@ -1,5 +1,6 @@
 //! Errors of system calls, and their descriptions.
 
+use crate::fd::NO_PROC;
 pub use nix::errno::Errno;
 
 /// ENOTSUPP of the kernel, 524, which bpf(2) returns and C libraries do not have.
@@ -14,6 +15,9 @@ pub fn errno(error: std::io::Error) -> Errno {
 pub fn describe(errno: Errno) -> String {
     if errno == ENOTSUPP {
         return "not supported by the kernel for this type".into();
+    }
+    if errno == NO_PROC {
+        return "/proc/self is missing".into();
     }
     let words = std::io::Error::from_raw_os_error(errno as i32).to_string();
     let words = words.split(" (os error").next().unwrap_or_default();

@@ -3,7 +3,7 @@
 use crate::{AccessMode, Errno, ObjectKind, Result, errno};
 use nix::fcntl::{F_GETFL, OFlag, fcntl, readlink};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::OsStringExt;
 
 /// What a file descriptor refers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,14 +44,40 @@ impl FdType {
     }
 }
 
+/// The error of everything here if /proc/self is missing: /proc is not mounted, or belongs to
+/// another PID namespace. ENOENT would be taken for an object that was removed concurrently. No
+/// system call of these packages returns this error.
+pub const NO_PROC: Errno = Errno::ENOLINK;
+
 /// The type of `fd`, from the link in /proc. bpf(2) cannot be used, because it describes a program
 /// as if it were a map.
 ///
 /// # Errors
-/// Those of readlink(2), such as ENOENT if /proc is not mounted.
+/// [`NO_PROC`], and those of readlink(2).
 pub fn fd_type(fd: BorrowedFd) -> Result<FdType> {
-    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
-    Ok(FdType::of_link(readlink(path.as_str())?.as_bytes()))
+    Ok(FdType::of_link(&read_link(&link_path(fd))?))
+}
+
+/// The path `/proc/self/fd/N` of an open file descriptor.
+///
+/// # Errors
+/// [`NO_PROC`], and those of readlink(2).
+pub fn proc_path(fd: BorrowedFd) -> Result<String> {
+    let path = link_path(fd);
+    read_link(&path).map(|_| path)
+}
+
+fn link_path(fd: BorrowedFd) -> String {
+    format!("/proc/self/fd/{}", fd.as_raw_fd())
+}
+
+fn read_link(path: &str) -> Result<Vec<u8>> {
+    readlink(path).map(OsStringExt::into_vec).map_err(without_proc)
+}
+
+/// The error of a file below /proc/self that exists if /proc/self does.
+pub(crate) fn without_proc(errno: Errno) -> Errno {
+    if errno == Errno::ENOENT { NO_PROC } else { errno }
 }
 
 /// The access mode of a map's file descriptor.
@@ -90,10 +116,13 @@ pub fn is_free(number: RawFd) -> bool {
 }
 
 /// Reads /proc/self/fdinfo of a file descriptor: one line per field.
+///
+/// # Errors
+/// [`NO_PROC`], and those of reading the file.
 pub fn info(fd: BorrowedFd) -> Result<String> {
     let path = format!("/proc/self/fdinfo/{}", fd.as_raw_fd());
     let text = std::fs::read_to_string(path);
-    text.map_err(errno)
+    text.map_err(|error| without_proc(errno(error)))
 }
 
 /// Accepts a connection on a listening socket (accept4(2)). The connection is close-on-exec and

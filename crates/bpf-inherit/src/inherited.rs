@@ -50,7 +50,7 @@ pub enum Mismatch {
         /// The declared id.
         declared: u32,
     },
-    /// The type could not be determined, for example because /proc is not mounted.
+    /// The type could not be determined, for example because /proc/self is missing.
     Unreadable(Errno),
 }
 

@@ -4,7 +4,7 @@
 //! and neither can be reverted for a command that is executed later. A program that hands over its
 //! environment and file descriptors therefore starts at C's `main` ([`entry!`](crate::entry!)).
 
-use crate::fd::is_free;
+use crate::fd::{is_free, without_proc};
 use crate::{Errno, Result, errno};
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl, open};
 use nix::sys::stat::Mode;
@@ -134,9 +134,13 @@ impl Startup {
     }
 
     /// All inherited file descriptors, in ascending order, from /proc/self/fd.
+    ///
+    /// # Errors
+    /// [`NO_PROC`](crate::fd::NO_PROC), and those of reading the directory.
     pub fn fds(&self) -> Result<Vec<InheritedFd>> {
         let mut numbers = Vec::new();
-        for entry in std::fs::read_dir("/proc/self/fd").map_err(errno)? {
+        let entries = std::fs::read_dir("/proc/self/fd");
+        for entry in entries.map_err(|error| without_proc(errno(error)))? {
             let name = entry.map_err(errno)?.file_name();
             numbers.extend(name.to_str().and_then(|name| name.parse::<RawFd>().ok()));
         }

@@ -205,7 +205,7 @@ fn inherited_map_without_proc_is_an_error() {
     fails(
         command.args(inner),
         125,
-        "bpf-exec: BPF_MAP0: descriptor 64: identify: no such file or directory (/proc is not mounted)",
+        "bpf-exec: BPF_MAP0: descriptor 64: identify: /proc/self is missing (/proc is not mounted)",
     );
 }
 
@@ -267,7 +267,7 @@ fn proc_of_another_pid_namespace_is_reported() {
     fails(
         command.args(["sh", "-c", SCRIPT]),
         125,
-        "bpf-exec: BPF_MAP0: descriptor 64: identify: no such file or directory \
+        "bpf-exec: BPF_MAP0: descriptor 64: identify: /proc/self is missing \
          (/proc does not show this process: it is that of another PID namespace)",
     );
 }

@@ -73,7 +73,7 @@ pub fn run(Args { all, json, prometheus }: Args, session: &mut Session) -> anyho
     }
     let mut status = 0;
     if all || json || prometheus {
-        let (pinned, missing) = pins::by_id(bpffs);
+        let (pinned, missing) = pins::by_id(bpffs)?;
         status = warn_if_incomplete(&missing);
         if all {
             add_others(bpffs, &mut rows, others.is_empty(), &pinned, &mut layouts)?;

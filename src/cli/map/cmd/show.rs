@@ -50,7 +50,7 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
     let map = &target.map;
     let fail = |operation, cause: Cause| Error::new(&target.label, operation, cause);
     let id = map.info().id;
-    let (mut pinned, missing) = pins::by_id(&session.bpffs);
+    let (mut pinned, missing) = pins::by_id(&session.bpffs)?;
     let pins = pinned.remove(&id).map(|(_, pins)| pins);
     let shown = ShownMap {
         info: map.info(),

@@ -59,7 +59,8 @@ pub fn maps(startup: &Startup, bpffs: &Path) -> Vec<(String, String)> {
         let name = name.map_or_else(|| claim.fd.to_string(), String::from);
         names.push((name, info.map_type.name()));
     }
-    for (info, paths) in pins::by_id(bpffs).0.into_values() {
+    let pinned = pins::by_id(bpffs).map(|(pinned, _)| pinned).unwrap_or_default();
+    for (info, paths) in pinned.into_values() {
         let kind = info.map_type.name();
         let paths = paths.into_iter().filter_map(|path| String::from_utf8(path).ok());
         names.extend(paths.map(|path| (path, format!("{kind}, pinned"))));

@@ -30,7 +30,7 @@ pub fn show(map: &MapArguments, as_json: bool, session: &mut Session) -> anyhow:
         move |errno| Error::new(label, operation, errno)
     };
     let fdinfo = fd::info(object.as_fd()).map_err(fail("read fdinfo"))?;
-    let (pins, missing) = pins::find_all(bpffs, object.kind(), object.id());
+    let (pins, missing) = pins::find_all(bpffs, object.kind(), object.id())?;
     let (text, json) = match &object {
         Object::Program(fd, info) => {
             let shown = ShownProgram {
