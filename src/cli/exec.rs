@@ -84,9 +84,10 @@ fn run(
     let mut layouts = Layouts::default();
     let (inherited, scope, dropped) = match command_line.clean {
         true => {
+            let scope = inheritance.scope;
             drop(inheritance);
             let all = inherited::list_objects(startup)?.into_iter().map(|(fd, _)| fd).collect();
-            (Vec::new(), Scope::Undeclared, all)
+            (Vec::new(), scope, all)
         }
         false => (inheritance.objects, inheritance.scope, Vec::new()),
     };
@@ -104,7 +105,11 @@ fn run(
     if requests.is_empty() && kept.is_empty() {
         let root = escape(command_line.settings.bpffs.as_os_str().as_bytes());
         let hint = format!("use --pin {root} for every pinned map");
-        warn(PROGRAM, format_args!("nothing is handed over: {} ({hint})", scope.why_nothing()));
+        let reason = match command_line.clean {
+            true => "--clean closes the inherited objects",
+            false => scope.why_nothing(),
+        };
+        warn(PROGRAM, format_args!("nothing is handed over: {reason} ({hint})"));
     }
     let mut report = |line| warn(PROGRAM, line);
     let find = |name: &str| find_kept(startup, &kept, name);

@@ -211,7 +211,6 @@ fn inherited_maps_keep_their_numbers_and_others_fill_the_gaps() {
         // All that were inherited are closed, declared or not; and a number counts as free
         // if it was free at the start.
         (&["--clean", "--pin", "x=/sys/fs/bpf/pinned"], &[(0, 67, "x")], &[67]),
-        (&["--clean"], &[(0, 67, "pinned")], &[67]),
     ] {
         let mut command = lab.exec(create(3));
         command.args(["--", "env", "-u", "BPF_MAP1", "-u", "BPF_MAP1_NAME", "BPF_NUM_MAPS=3"]);

@@ -30,6 +30,25 @@ fn bpf_exec_hands_over_nothing_if_nothing_is_declared() {
 }
 
 #[test]
+fn clean_hands_over_nothing_if_a_scope_is_declared() {
+    let lab = Lab::new();
+    let pin = lab.array("map", 1);
+    lab.array("other", 1);
+    let stderr = "bpf-exec: warning: nothing is handed over: --clean closes the inherited objects \
+                  (use --pin /sys/fs/bpf for every pinned map)\n";
+    let outer = ["--pin", pin.to_str().unwrap(), "--", "bpf-exec", "--clean", "--", "env"];
+    let inherited = run(&mut lab.exec(outer));
+    let empty = run(lab.exec(["--clean", "--", "env"]).env("BPF_NUM_MAPS", "0"));
+    for run in [inherited, empty] {
+        assert_eq!((run.status, run.stderr.as_str()), (0, stderr));
+        assert_eq!(contract(&run.stdout), ["BPF_NUM_MAPS=0"]);
+    }
+    // Without a scope, --clean changes nothing.
+    let environment = stdout_of(&mut lab.exec(["--clean", "--", "env"]));
+    assert_eq!(contract(&environment)[0], "BPF_NUM_MAPS=2");
+}
+
+#[test]
 fn bpf_exec_with_a_source_adds_to_a_declared_scope() {
     let lab = Lab::new();
     let pin = lab.array("map", 1);

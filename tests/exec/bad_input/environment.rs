@@ -150,9 +150,9 @@ fn lost_inherited_map_does_not_widen_the_scope() {
     for (options, variable, want) in [
         (&[][..], ("BPF_MAP0", "900"), "BPF_NUM_MAPS=0"),
         (&[], ("BPF_MAP00", "900"), "BPF_NUM_MAPS=0"),
-        (&["--clean"], ("BPF_MAP0", "900"), "BPF_NUM_MAPS=1"),
+        (&["--clean"], ("BPF_MAP0", "900"), "BPF_NUM_MAPS=0"),
         (&[], ("BPF_NUM_MAPS", "0"), "BPF_NUM_MAPS=0"),
-        (&["--clean"], ("BPF_NUM_MAPS", "0"), "BPF_NUM_MAPS=1"),
+        (&["--clean"], ("BPF_NUM_MAPS", "0"), "BPF_NUM_MAPS=0"),
         (&[], ("BPF_NUM_PROGS", "0"), "BPF_NUM_MAPS=0"),
         (&[], ("BPF_LINK0", "900"), "BPF_NUM_MAPS=0"),
         (&[], ("BPF_MAP0_NAME", "stale"), "BPF_NUM_MAPS=1"),
