@@ -277,6 +277,10 @@ fn maps_that_cannot_be_exposed_are_refused_with_the_reason() {
             &["--value", "struct{a: u64, b: f64}"][..],
             format!("expose: b: floating-point numbers {cannot} {others}"),
         ),
+        (
+            &["--value", "struct{a: u64, b: lpm{ip4}}"],
+            format!("expose: b: prefixes {cannot} {others}"),
+        ),
         (&["--value", "u128"], format!("expose: value: integers of 128 bits {cannot} {others}")),
         (
             &["--value", "u64[2]", "--fields", "x"],
