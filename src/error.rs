@@ -46,6 +46,11 @@ impl Error {
         }
     }
 
+    /// `OPERATION: CAUSE`, for a place that names the object itself.
+    pub fn without_object(&self) -> String {
+        format!("{}: {}", self.operation, self.cause)
+    }
+
     /// `object` is as the user wrote it, unescaped.
     pub fn new(
         object: impl AsRef<[u8]>,

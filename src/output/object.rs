@@ -36,8 +36,16 @@ pub struct MapReport {
 #[serde(tag = "outcome", rename_all = "lowercase")]
 pub enum Outcome {
     Created,
-    Reused { pinned_id: u32 },
-    Refused { cause: String },
+    Reused {
+        pinned_id: u32,
+    },
+    Refused {
+        cause: String,
+    },
+    /// The pin cannot be compared.
+    Unknown {
+        cause: String,
+    },
 }
 
 /// A program.
@@ -88,6 +96,7 @@ pub fn outcomes(report: &ObjectReport) -> String {
             Outcome::Created => ("created", "-".into()),
             Outcome::Reused { pinned_id } => ("reused", format!("id {pinned_id}")),
             Outcome::Refused { cause } => ("refused", cause.clone()),
+            Outcome::Unknown { cause } => ("unknown", cause.clone()),
         };
         let pin = map.pin.as_deref().map_or("-".into(), |pin| escape(pin.as_bytes()));
         Some(vec![escape(map.name.as_bytes()), outcome.into(), pin, detail])

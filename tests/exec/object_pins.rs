@@ -76,7 +76,7 @@ fn pin_of_another_map_is_refused_with_the_differences() {
         ("hash,key=4,value=12,entries=16", "value size 8 declared, 12 pinned"),
         (
             "lru_hash,key=4,value=8,entries=17",
-            "type hash declared, lru_hash pinned, max entries 16 declared, 17 pinned",
+            "type hash declared, lru_hash pinned; max entries 16 declared, 17 pinned",
         ),
         (
             "hash,key=4,value=8,entries=16,flags=NO_PREALLOC",

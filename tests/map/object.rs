@@ -66,6 +66,41 @@ fn diff_compares_an_object_with_pinned_maps() {
 }
 
 #[test]
+fn diff_with_a_pin_that_cannot_be_compared_is_incomplete() {
+    let lab = Lab::new();
+    let file = lab.path("legacy.bpf.o");
+    std::fs::copy(fixture("legacy.bpf.o"), &file).unwrap();
+    let shared = "/sys/fs/bpf/tc/globals/shared";
+    std::fs::create_dir_all(shared).unwrap();
+    let mut diff = lab.map(["object", "--diff", "legacy.bpf.o"]);
+    let line_of = |command: &mut std::process::Command| {
+        let run = run(command);
+        assert_eq!((run.status, run.stderr.as_str()), (2, ""), "{}", run.stdout);
+        let words = |line: &str| {
+            line.split("  ")
+                .map(str::trim)
+                .filter(|word| !word.is_empty())
+                .collect::<Vec<_>>()
+                .join("|")
+        };
+        run.stdout.lines().map(words).find(|line| line.starts_with("shared|")).unwrap()
+    };
+    let want = format!("shared|unknown|{shared}|open pin: a directory, not a map");
+    assert_eq!(line_of(&mut diff), want);
+    std::fs::remove_dir(shared).unwrap();
+    stdout_of(&mut lab.map(["create", "x=hash,key=4,value=8,entries=16", "--pin", shared]));
+    make_accessible(&file);
+    for directory in [BPFFS, "/sys/fs/bpf/tc", "/sys/fs/bpf/tc/globals"] {
+        std::fs::set_permissions(directory, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .unwrap();
+    }
+    let map = lab.reachable("bpf-map");
+    let diff = lab.program(&map, ["object", "--diff", "legacy.bpf.o"]);
+    let want = format!("shared|unknown|{shared}|open pin: permission denied");
+    assert_eq!(line_of(&mut wrapped(&NOBODY, &diff)), want);
+}
+
+#[test]
 fn global_variables_are_read_and_written_by_name() {
     let lab = Lab::new();
     let script = "bpf-map get declared.bss .hits; bpf-map set declared.bss .hits 7

@@ -79,7 +79,7 @@ impl<'a> PinPlaces<'a> {
             AtPin::Nothing => Ok(None),
             AtPin::Same(pinned) => Ok(Some(pinned)),
             AtPin::Other(differences) => {
-                let cause = format!("another map is pinned there: {}", differences.join(", "));
+                let cause = format!("another map is pinned there: {}", differences.join("; "));
                 Err(Error::new(path.as_os_str().as_bytes(), "reuse pin", cause))
             }
         }

@@ -1,6 +1,6 @@
 //! `bpf-map object`: what an object file declares, and what `bpf-exec --object` would make of it.
 
-use crate::cli::exit::ABSENT;
+use crate::cli::exit::{ABSENT, FAILED};
 use crate::cli::map::arguments;
 use crate::cli::map::output::warn;
 use crate::cli::map::session::Session;
@@ -74,8 +74,12 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
         (false, true) => session.out.data.extend(output::outcomes(&report).as_bytes()),
         (false, false) => session.out.data.extend(output::text(&report).as_bytes()),
     }
-    let refused = |map: &MapReport| matches!(map.outcome, Some(Outcome::Refused { .. }));
-    Ok(if report.maps.iter().any(refused) { ABSENT } else { 0 })
+    let statuses = report.maps.iter().map(|map| match map.outcome {
+        Some(Outcome::Unknown { .. }) => FAILED,
+        Some(Outcome::Refused { .. }) => ABSENT,
+        Some(Outcome::Created | Outcome::Reused { .. }) | None => 0,
+    });
+    Ok(statuses.max().unwrap_or(0))
 }
 
 fn describe(
@@ -91,8 +95,8 @@ fn describe(
         Some(path) => match places.inspect(path, map, object, AccessMode::ReadOnly) {
             Ok(AtPin::Nothing) => Outcome::Created,
             Ok(AtPin::Same(pinned)) => Outcome::Reused { pinned_id: pinned.info().id },
-            Ok(AtPin::Other(differences)) => Outcome::Refused { cause: differences.join(", ") },
-            Err(error) => Outcome::Refused { cause: error.to_string() },
+            Ok(AtPin::Other(differences)) => Outcome::Refused { cause: differences.join("; ") },
+            Err(error) => Outcome::Unknown { cause: error.without_object() },
         },
     });
     Ok(MapReport {
