@@ -21,8 +21,8 @@ fn add_while_a_program_counts(lab: &Lab, program: &str, map: &str, fields: &[(&s
     let names: Vec<&str> = fields.iter().map(|(field, _)| *field).collect();
     let mut writers = Writers::start(lab, program);
     let mut added = 0;
-    // A field of two bytes has room for these.
-    while added == 0 || added < 25_000 && writers.are_running() {
+    // A field of two bytes has room for these, and an emulated machine the time.
+    while added == 0 || added < 3_000 && writers.are_running() {
         add_concurrently(lab, map, &names);
         added += 2000 / names.len() as i64;
     }

@@ -15,7 +15,7 @@ const SHARED: [&str; 4] = ["array", "mapped", "hash", "lru"];
 /// Those with a value for each CPU, which programs change by a plain +=.
 const PER_CPU: [&str; 3] = ["cpu_array", "cpu_hash", "cpu_lru"];
 /// How often each writer writes.
-const WRITES: u64 = 500_000;
+const WRITES: u64 = 200_000;
 
 /// The pin of a map of writers.bpf.o.
 fn pin(map: &str) -> String {

@@ -21,7 +21,7 @@ fn set_while_a_program_counts(lab: &Lab, program: &str, map: &str, options: &str
     let mut writers = Writers::start(lab, program);
     let adding = lab.map(["batch", "adds"]).stdout(Stdio::null()).spawn();
     let mut rounds = 0;
-    while rounds < 1 || writers.are_running() {
+    while rounds < 1 || rounds < 3 && writers.are_running() {
         stdout_of(&mut lab.map(["batch", "lines"]));
         rounds += 1;
     }
