@@ -1,4 +1,4 @@
-//! Object files that no compiler writes.
+//! Builds object files that no compiler writes.
 
 /// `SHT_PROGBITS`.
 pub const PROGBITS: u32 = 1;
@@ -45,7 +45,7 @@ impl ElfFile {
         const RELOCATION: u64 = 1;
         let words = relocations.iter().flat_map(|(at, symbol)| [*at, symbol << 32 | RELOCATION]);
         let content = words.flat_map(u64::to_ne_bytes).collect();
-        // The symbols are the section after all others.
+        // The section of symbols follows all others.
         self.sections.push((".rel".into(), 9, 0, content, u32::MAX, section.into()));
     }
 

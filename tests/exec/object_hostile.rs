@@ -1,4 +1,4 @@
-//! Object files that no compiler writes: a result or one line, in short time, and nothing left behind.
+//! Object files that no compiler writes: each is used, or refused with one line and nothing left behind.
 
 use crate::common::elf::*;
 use crate::common::*;
@@ -85,7 +85,7 @@ fn odd_map_sections_are_refused() {
 #[test]
 fn types_in_loops_and_in_thousands_are_refused() {
     let lab = Lab::new();
-    // 2: the variable, 3: the section, and then what the member of the struct refers to.
+    // 2: the variable, 3: the section, then the types that the member of the struct refers to.
     let declared = |member: u32, more: &[u32]| {
         let fixed = [
             &[1, info(4, 1), 8, 9, member, 0][..],
@@ -104,7 +104,7 @@ fn types_in_loops_and_in_thousands_are_refused() {
         ("10,000 pointers", declared(4, &pointers)),
         ("the struct itself", declared(1, &[])),
         ("an array of itself", declared(4, &[0, info(3, 0), 0, 4, 4, 1 << 31])),
-        ("a type that is not there", declared(77, &[])),
+        ("a missing type", declared(77, &[])),
     ] {
         let run = exec_with(&lab, &with_btf(&types, NAMES), &["--object", "x.o"]);
         assert_eq!((run.status, run.stderr.lines().count()), (125, 1), "{what}: {}", run.stderr);
@@ -175,7 +175,7 @@ fn programs_of_any_instructions_are_loaded_or_refused() {
         ),
         ("a relocation of a number", plain, "\"f\": refers to the external \"x\""),
         (
-            "a call that does not end",
+            "a call past the last function",
             deep,
             "calls an address in \"tc\" at which no function begins",
         ),
