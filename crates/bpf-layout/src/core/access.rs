@@ -1,7 +1,9 @@
 //! The way from a type to a field of it, an element or an enumerator.
 
-use super::relocation::*;
-use super::{CoreError, CoreRelocation};
+use super::relocation::{
+    CoreError, CoreRelocation, ENUM_EXISTS, ENUM_VALUE, TYPE_EXISTS, TYPE_ID_LOCAL, TYPE_ID_TARGET,
+    TYPE_SIZE,
+};
 use crate::btf::{Btf, BtfError, entries, kind};
 
 /// As libbpf has it.

@@ -1,6 +1,6 @@
 //! Whether a type of the kernel is compatible with one of a program.
 
-use super::essential;
+use super::name::essential;
 use crate::btf::{Btf, BtfError, RawType, entries, kind};
 
 /// As libbpf has it.
