@@ -139,8 +139,8 @@ impl Service {
         Packet::new(Some(Reply::Records { records: list.found, more: false }), None)
     }
 
-    /// Each name is decided here and nowhere else, and its file descriptor is open until the packet
-    /// is sent or dropped: clients that do not read hold no file descriptors open.
+    /// Each name is decided here and nowhere else, and a file descriptor that the store does not keep
+    /// is open until the packet is sent or dropped: clients that do not read hold none open.
     fn get(
         &self,
         peer: &Peer,

@@ -6,16 +6,19 @@ use super::peer::Peer;
 use super::policy::Policy;
 use super::quota::Quota;
 use super::state::{Change, New, Saved, StateDir};
-use super::stored::{Handout, Stored, by_id, canonical_layout, trouble};
+use super::stored::{Handout, Stored, by_id};
 use crate::error::Cause;
+use crate::map::typed::canonical_layout;
 use crate::text::quoted;
 use crate::wire::agent::{Access, PinState, Record, Status};
 use bpf_inherit::fd;
 use bpf_inherit::object::Object;
 use bpf_inherit::{AccessMode, MapType};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Bytes of layouts that are stored at most: a list of all of them fits into a reply.
@@ -23,6 +26,8 @@ const LAYOUT_BYTES: usize = 16 << 20;
 /// The largest perf_event_array of a user that is not trusted: the time to close a descriptor of
 /// one is proportional to the number of its entries.
 const MAX_PERF_EVENTS: u32 = 1 << 16;
+/// Read-only fds of maps that were put with more access, kept at most.
+pub const MAX_READ_ONLY: usize = 64;
 
 /// A new object.
 #[derive(Debug)]
@@ -44,13 +49,18 @@ pub struct Store {
     state: Option<StateDir>,
     names: Quota,
     layouts: Quota,
+    /// Read-only fds by map id, the most recently used last. Clients share each open file, but
+    /// cannot disturb each other: it has no position, maps ignore its status flags, and its access
+    /// mode cannot be changed.
+    read_only: RefCell<Vec<(u32, Rc<OwnedFd>)>>,
 }
 
 impl Store {
     /// An empty store for `limit` names, of which an eighth is reserved for trusted users.
     pub fn new(state: Option<StateDir>, limit: usize) -> Store {
         let quota = |limit| Quota::new(limit - limit / 8, limit / 8);
-        Store { objects: BTreeMap::new(), state, names: quota(limit), layouts: quota(LAYOUT_BYTES) }
+        let (names, layouts) = (quota(limit), quota(LAYOUT_BYTES));
+        Store { objects: BTreeMap::new(), state, names, layouts, read_only: RefCell::default() }
     }
 
     /// Restores the objects that an earlier agent stored. Returns a warning for each that changed.
@@ -66,7 +76,7 @@ impl Store {
                 [self.names.charge_always(uid, 1), self.layouts.charge_always(uid, layout.len())];
             let stored = Stored { about, layout, object, lost, charges };
             if stored.object.is_none() {
-                warnings.push(stored.trouble(&name).reason);
+                warnings.push(stored.trouble(&name, stored.lost).reason);
             }
             self.objects.insert(name, stored);
         }
@@ -159,6 +169,7 @@ impl Store {
     }
 
     fn apply(&self, change: &Change) -> Result<(), RequestError> {
+        self.read_only.borrow_mut().retain(|(id, _)| change.old.is_none_or(|old| old.id != *id));
         self.state.as_ref().map_or(Ok(()), |state| state.apply(change)).map_err(failed)
     }
 
@@ -206,18 +217,33 @@ impl Store {
     /// An fd of an object with this access, which is within its bound.
     pub fn hand_out(&self, name: &[u8], mode: Access) -> Result<Handout<'_>, RequestError> {
         let stored = self.objects.get(name).ok_or_else(|| absent(name))?;
-        let object = stored.object.as_ref().ok_or_else(|| stored.trouble(name))?;
+        let object = stored.object.as_ref().ok_or_else(|| stored.trouble(name, stored.lost))?;
+        let id = stored.about.id;
         if mode == stored.about.bound {
             return Ok(Handout::Held(object.as_fd()));
         }
-        let access = mode.mode();
-        let Some(state) = &self.state else {
-            return by_id(name, stored.about.id, access).map(Handout::Opened);
+        if mode != Access::READ {
+            return Ok(Handout::Opened(self.open(name, stored, mode)?.into()));
+        }
+        let mut kept = self.read_only.borrow_mut();
+        let fd = match kept.iter().position(|(kept, _)| *kept == id) {
+            Some(at) => kept.remove(at).1,
+            None => self.open(name, stored, mode)?.into(),
         };
-        match state.open_pin(name, stored.about.kind, access) {
-            Ok(object) if Saved::is(&object, &stored.about) => Ok(Handout::Opened(object.into())),
+        if kept.len() == MAX_READ_ONLY {
+            kept.remove(0);
+        }
+        kept.push((id, fd.clone()));
+        Ok(Handout::Opened(fd))
+    }
+
+    fn open(&self, name: &[u8], stored: &Stored, mode: Access) -> Result<OwnedFd, RequestError> {
+        let (about, access) = (&stored.about, mode.mode());
+        let Some(state) = &self.state else { return by_id(name, about.id, access) };
+        match state.open_pin(name, about.kind, access) {
+            Ok(object) if Saved::is(&object, about) => Ok(object.into()),
             _ => {
-                let lost = trouble(name, &stored.about, self.find(name, &stored.about));
+                let lost = stored.trouble(name, self.find(name, about));
                 let why = "no fd with less access can be opened";
                 Err(RequestError::new(lost.status, format!("{}: {why}", lost.reason)))
             }

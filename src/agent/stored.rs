@@ -3,7 +3,6 @@
 use super::RequestError;
 use super::about::About;
 use super::quota::Charge;
-use crate::map::typed::parse_layout_for;
 use crate::text::quoted;
 use crate::wire::agent::{Access, PinState, Record, Status};
 use bpf_inherit::Errno;
@@ -12,6 +11,7 @@ use bpf_inherit::describe;
 use bpf_inherit::object::Object;
 use bpf_inherit::{AccessMode, ObjectKind};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
 
 /// One object.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub struct Stored {
 #[derive(Debug)]
 pub enum Handout<'a> {
     Held(BorrowedFd<'a>),
-    Opened(OwnedFd),
+    Opened(Rc<OwnedFd>),
 }
 
 impl AsFd for Handout<'_> {
@@ -85,22 +85,17 @@ impl Stored {
         }
     }
 
-    /// Why the object of `name` is not held, if it is not.
-    pub fn trouble(&self, name: &[u8]) -> RequestError {
-        trouble(name, &self.about, self.lost)
+    /// The error for a pin that does not refer to the stored object.
+    pub fn trouble(&self, name: &[u8], lost: (PinState, u32)) -> RequestError {
+        let (kind, id) = (self.about.kind.short_name(), self.about.id);
+        let reason = match lost {
+            (PinState::Changed, now) => {
+                format!("its pin refers to id {now}, but {kind} {id} was stored")
+            }
+            _ => format!("the pin of {kind} {id} is gone, or cannot be opened"),
+        };
+        RequestError::new(Status::Changed, format!("{}: {reason}", quoted(name)))
     }
-}
-
-/// The error for a pin that does not refer to the stored object.
-pub fn trouble(name: &[u8], about: &About, lost: (PinState, u32)) -> RequestError {
-    let (kind, id) = (about.kind.short_name(), about.id);
-    let reason = match lost {
-        (PinState::Changed, now) => {
-            format!("its pin refers to id {now}, but {kind} {id} was stored")
-        }
-        _ => format!("the pin of {kind} {id} is gone, or cannot be opened"),
-    };
-    RequestError::new(Status::Changed, format!("{}: {reason}", quoted(name)))
 }
 
 /// An fd of a map that is stored as `name` and has no pin.
@@ -110,18 +105,4 @@ pub fn by_id(name: &[u8], id: u32, access: AccessMode) -> Result<OwnedFd, Reques
         Errno::EPERM => RequestError::new(Status::Failed, format!("{}: {why}", quoted(name))),
         errno => RequestError::new(Status::Failed, describe(errno)),
     })
-}
-
-/// A layout in canonical text, if it fits the map. Other objects have none.
-pub fn canonical_layout(text: &[u8], object: &Object) -> Result<Vec<u8>, String> {
-    match object {
-        _ if text.is_empty() => Ok(Vec::new()),
-        Object::Map(map) => {
-            let mut text = parse_layout_for(text, map.info())?.to_string().into_bytes();
-            // It is kept as long as the object, and its length is what counts.
-            text.shrink_to_fit();
-            Ok(text)
-        }
-        other => Err(format!("a layout for {}", other.kind().with_article())),
-    }
 }

@@ -3,6 +3,7 @@
 use bpf_inherit::MapType;
 use bpf_inherit::bpf::{MapInfo, btf_by_id};
 use bpf_inherit::describe;
+use bpf_inherit::object::Object;
 use bpf_inherit::{Errno, Result as SysResult, errno};
 use bpf_layout::{Btf, BtfError, Layout, Type, to_lpm_key};
 use serde::{Serialize, Serializer};
@@ -182,6 +183,23 @@ pub fn parse_layout_for(text: &[u8], info: &MapInfo) -> Result<Layout, String> {
     let layout = text.parse().map_err(|e| format!("layout: {e}"))?;
     check_sizes(&layout, info)?;
     Ok(layout)
+}
+
+/// A layout in canonical text, if it fits the map. Other objects have none.
+///
+/// # Errors
+/// A message from [`parse_layout_for`], or if another object is not given an empty layout.
+pub fn canonical_layout(text: &[u8], object: &Object) -> Result<Vec<u8>, String> {
+    match object {
+        _ if text.is_empty() => Ok(Vec::new()),
+        Object::Map(map) => {
+            let mut text = parse_layout_for(text, map.info())?.to_string().into_bytes();
+            // It is kept as long as the object, and its length is what counts.
+            text.shrink_to_fit();
+            Ok(text)
+        }
+        other => Err(format!("a layout for {}", other.kind().with_article())),
+    }
 }
 
 /// Checks that key and value of `layout` have as many bytes as `key_size` and `value_size` of the

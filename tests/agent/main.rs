@@ -17,6 +17,7 @@ mod faults;
 mod foreign;
 mod hostile;
 mod idle;
+mod kept;
 mod many;
 mod map;
 mod pins;

@@ -4,6 +4,7 @@ use crate::account::parse_group;
 use crate::agent::Limits;
 use crate::agent::connections::RESERVE;
 use crate::agent::policy::Rule;
+use crate::agent::store::MAX_READ_ONLY;
 use crate::cli::exec::socket_mode;
 use crate::text::escape;
 use crate::wire::agent::MAX_PACKET;
@@ -29,8 +30,8 @@ pub struct Plan {
 }
 
 /// Fds that are not connections or objects: those of one packet and of discarded connections, two
-/// for each child process, sockets and files.
-const OTHER_FDS: usize = 512;
+/// for each child process, sockets and files; and those that the store keeps for readers.
+const OTHER_FDS: usize = 512 + MAX_READ_ONLY;
 
 impl Plan {
     /// Reduces the limits to what a limit on open files allows. Returns a warning for each that is
