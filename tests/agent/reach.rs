@@ -139,6 +139,23 @@ fn wait_covers_an_agent_that_has_not_started() {
 }
 
 #[test]
+fn put_waits_for_an_agent_that_starts() {
+    let lab = Lab::new();
+    let pin = lab.array("hits", 1);
+    let put = || lab.map(["put", "--wait", "--socket=agent", pin.to_str().unwrap()]);
+    let message = "agent: connect: no agent came within 0.2 seconds: no such file or directory";
+    let late = run(put().args(["--timeout", "0.2"]));
+    assert_eq!(late, failed("bpf-map", message));
+    let waiting = asleep(&mut put());
+    let agent = Agent::start(&mut lab.agent(["--socket", "agent"]));
+    let done = Run { status: 0, stdout: String::new(), stderr: String::new() };
+    assert_eq!(waiting.run(), done);
+    assert_eq!(run(&mut put()), done);
+    assert_eq!(names(&Client::connect(&lab.path("agent")).list()), ["hits"]);
+    drop(agent);
+}
+
+#[test]
 fn wait_covers_an_agent_that_restarts() {
     let lab = Lab::new();
     let path = lab.path("agent");

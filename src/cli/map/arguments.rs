@@ -272,7 +272,15 @@ impl<'a> AgentArguments<'a> {
     }
 
     pub fn connect(&self) -> anyhow::Result<Client<'static>> {
-        let limit = Limit::new(self.timeout);
-        Ok(Client::connect(Socket::choose(self.socket), Bounds { limit, signals: None })?)
+        Ok(Client::connect(Socket::choose(self.socket), self.bounds())?)
+    }
+
+    /// Connects as soon as an agent listens.
+    pub fn connect_when_there(&self) -> anyhow::Result<Client<'static>> {
+        Ok(Client::connect_when_there(Socket::choose(self.socket), self.bounds())?)
+    }
+
+    fn bounds(&self) -> Bounds<'static> {
+        Bounds { limit: Limit::new(self.timeout), signals: None }
     }
 }

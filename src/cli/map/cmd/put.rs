@@ -43,6 +43,7 @@ pub fn arguments(command: Command) -> Command {
                 .conflicts_with_all(["MAP", "read-only"]),
             arguments::flag("replace", "Replace existing objects"),
             arguments::flag("read-only", "Store read-only file descriptors, or fail").short('r'),
+            arguments::flag("wait", "Wait until the agent accepts connections"),
             timeout,
         ])
         .args(arguments::program_load())
@@ -55,6 +56,7 @@ pub struct Args<'a> {
     inherited: bool,
     replace: bool,
     read_only: bool,
+    wait: bool,
     agent: AgentArguments<'a>,
     load: ProgramLoad,
 }
@@ -66,6 +68,7 @@ impl<'a> Args<'a> {
             inherited: matches.get_flag("inherited"),
             replace: matches.get_flag("replace"),
             read_only: matches.get_flag("read-only"),
+            wait: matches.get_flag("wait"),
             agent: AgentArguments::new(matches)?,
             load: ProgramLoad::new(matches),
         })
@@ -75,7 +78,7 @@ impl<'a> Args<'a> {
 pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
     let Session { startup, bpffs, out, .. } = session;
     let (replace, verbose) = (args.replace, args.load.verbose);
-    let destination = Destination { agent: &args.agent, replace, verbose };
+    let destination = Destination { agent: &args.agent, wait: args.wait, replace, verbose };
     if args.inherited {
         return inherited::put(startup, &destination, out);
     }

@@ -25,6 +25,8 @@ pub struct Outgoing {
 /// The agent that stores objects.
 pub struct Destination<'a> {
     pub agent: &'a AgentArguments<'a>,
+    /// Whether to wait for an agent that does not run.
+    pub wait: bool,
     /// Whether an object of the same name is replaced.
     pub replace: bool,
     /// Whether the log of the verifier is printed if the verifier refuses a program.
@@ -70,7 +72,7 @@ pub fn put_each<T>(
             Some(client) => client,
             // The connection is made after the first object was opened, so that an error of that object
             // is reported even if there is no agent.
-            None => client.insert(connect(destination.agent, total)?),
+            None => client.insert(connect(destination, total)?),
         };
         match client.put(&name, object.as_fd(), &layout, destination.replace) {
             Ok(()) => pins.keep(),
@@ -91,8 +93,10 @@ pub fn put_each<T>(
 }
 
 /// Connects to the agent; the error message states the consequence for several objects.
-fn connect(agent: &AgentArguments, total: usize) -> anyhow::Result<Client<'static>> {
-    agent.connect().map_err(|error| match total {
+fn connect(destination: &Destination, total: usize) -> anyhow::Result<Client<'static>> {
+    let Destination { agent, wait, .. } = destination;
+    let client = if *wait { agent.connect_when_there() } else { agent.connect() };
+    client.map_err(|error| match total {
         1 => error,
         _ => anyhow!("{error:#}: none of the {total} objects was stored"),
     })
