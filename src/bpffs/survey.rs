@@ -40,7 +40,7 @@ pub enum FileContent {
 }
 
 /// `root` and all files below it, sorted bytewise by path components. Symbolic links are not followed;
-/// files that vanish are skipped. An error is that of the root; it is [`NO_PROC`](fd::NO_PROC) if
+/// files that vanish are skipped. An error is that of the root; it is [`NO_PROC`](bpf_inherit::NO_PROC) if
 /// no pin can be opened because /proc/self is missing.
 pub fn all(root: &Path) -> Result<Vec<File>, Errno> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;

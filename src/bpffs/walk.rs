@@ -58,7 +58,7 @@ impl Pin<'_> {
 /// Calls `visit` for every pin below `root`, sorted bytewise, directory by directory, until it
 /// breaks. Skipped are files with a dot in their name, which are the kernel's, directories of mode
 /// [`PRIVATE_MODE`], and files removed during the walk. An error concerns the root; it is
-/// [`NO_PROC`](fd::NO_PROC) if no pin can be opened because /proc/self is missing.
+/// [`NO_PROC`](bpf_inherit::NO_PROC) if no pin can be opened because /proc/self is missing.
 pub fn each<B>(
     root: &Path,
     mut visit: impl FnMut(Step) -> ControlFlow<B>,

@@ -1,10 +1,14 @@
 //! Errors of system calls, and their descriptions.
 
-use crate::fd::NO_PROC;
 pub use nix::errno::Errno;
 
 /// ENOTSUPP of the kernel, 524, which bpf(2) returns and C libraries do not have.
 pub(crate) const ENOTSUPP: Errno = Errno::UnknownErrno;
+
+/// The error of reading below /proc/self if it is missing: /proc is not mounted, or belongs to
+/// another PID namespace. ENOENT would be taken for an object that was removed concurrently. No
+/// system call of these packages returns this error.
+pub const NO_PROC: Errno = Errno::ENOLINK;
 
 /// The number behind an error of the standard library; EIO if the error has none.
 pub fn errno(error: std::io::Error) -> Errno {

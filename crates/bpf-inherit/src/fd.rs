@@ -1,6 +1,6 @@
 //! File descriptors: what they refer to, and how they may be used.
 
-use crate::{AccessMode, Errno, ObjectKind, Result, errno};
+use crate::{AccessMode, Errno, NO_PROC, ObjectKind, Result, errno};
 use nix::fcntl::{F_GETFL, OFlag, fcntl, readlink};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
@@ -43,11 +43,6 @@ impl FdType {
         }
     }
 }
-
-/// The error of everything here if /proc/self is missing: /proc is not mounted, or belongs to
-/// another PID namespace. ENOENT would be taken for an object that was removed concurrently. No
-/// system call of these packages returns this error.
-pub const NO_PROC: Errno = Errno::ENOLINK;
 
 /// The type of `fd`, from the link in /proc. bpf(2) cannot be used, because it describes a program
 /// as if it were a map.

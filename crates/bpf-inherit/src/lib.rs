@@ -35,7 +35,7 @@ pub mod untrusted;
 
 pub use access_mode::AccessMode;
 pub use child::{InheritError, InheritedObjects, Named, Objects, from_env, open_inherited};
-pub use errno::{Errno, describe, errno};
+pub use errno::{Errno, NO_PROC, describe, errno};
 pub use kind::ObjectKind;
 pub use map::Map;
 pub use map_error::{MapError, MapResult};

@@ -136,7 +136,7 @@ impl Startup {
     /// All inherited file descriptors, in ascending order, from /proc/self/fd.
     ///
     /// # Errors
-    /// [`NO_PROC`](crate::fd::NO_PROC), and those of reading the directory.
+    /// [`NO_PROC`](crate::NO_PROC), and those of reading the directory.
     pub fn fds(&self) -> Result<Vec<InheritedFd>> {
         let mut numbers = Vec::new();
         let entries = std::fs::read_dir("/proc/self/fd");
