@@ -26,7 +26,7 @@ const MAX_BYTES: usize = 1 << 20;
 #[derive(Debug)]
 pub struct Scan<'m> {
     map: &'m Map,
-    method: Method<'m>,
+    method: ScanMethod<'m>,
     keys: Vec<u8>,
     values: Vec<u8>,
     seen: SeenKeys,
@@ -37,7 +37,7 @@ pub struct Scan<'m> {
 }
 
 #[derive(Debug)]
-enum Method<'m> {
+enum ScanMethod<'m> {
     /// From memory, through the file descriptor of `map`; the next entry has index `next`.
     Memory {
         map: &'m Map,
@@ -92,8 +92,8 @@ impl<'m> Scan<'m> {
         let chunk = (MAX_BYTES / (map.key_len() + map.value_len())).clamp(1, CHUNK);
         let method =
             match [Some(map), writable].into_iter().flatten().find(|map| Scan::can_map(map)) {
-                Some(map) => Method::Memory { map, next: 0 },
-                None => Method::Batch(Cursor::new(map)),
+                Some(map) => ScanMethod::Memory { map, next: 0 },
+                None => ScanMethod::Batch(Cursor::new(map)),
             };
         let info = map.info();
         Ok(Scan {
@@ -128,12 +128,12 @@ impl<'m> Scan<'m> {
         while !self.done {
             let count = match self.read() {
                 // No batches for this type.
-                Err(MapError::Unsupported(_)) if matches!(self.method, Method::Batch(_)) => {
+                Err(MapError::Unsupported(_)) if matches!(self.method, ScanMethod::Batch(_)) => {
                     self.switch_to_keys();
                     continue;
                 }
                 // A bucket that does not fit.
-                Err(MapError::NoRoom) if matches!(self.method, Method::Batch(_)) => {
+                Err(MapError::NoRoom) if matches!(self.method, ScanMethod::Batch(_)) => {
                     self.keys.resize(self.keys.len() * 2, 0);
                     self.values.resize(self.values.len() * 2, 0);
                     continue;
@@ -152,7 +152,7 @@ impl<'m> Scan<'m> {
 
     /// Continues key by key.
     fn switch_to_keys(&mut self) {
-        self.method = Method::Keys(Steps::default());
+        self.method = ScanMethod::Keys(Steps::default());
         let info = self.map.info();
         self.seen.track_steps(info.map_type);
         self.budget = StepBudget::new(info.max_entries);
@@ -162,7 +162,7 @@ impl<'m> Scan<'m> {
     fn read(&mut self) -> MapResult<usize> {
         let (key_len, value_len) = (self.map.key_len(), self.map.value_len());
         match &mut self.method {
-            Method::Memory { map, next } => {
+            ScanMethod::Memory { map, next } => {
                 let left = map.info().max_entries as usize - *next;
                 let (first, count) = (*next, left.min(self.keys.len() / key_len));
                 let mapped = Mapped::part(map, first, count, false)?;
@@ -178,7 +178,7 @@ impl<'m> Scan<'m> {
                 }
                 Ok(count)
             }
-            Method::Batch(cursor) => {
+            ScanMethod::Batch(cursor) => {
                 let batch = cursor.lookup(&mut self.keys, &mut self.values, false)?;
                 if !self.seen.can_repeat() {
                     self.done = batch.end;
@@ -192,11 +192,11 @@ impl<'m> Scan<'m> {
                 self.passes.add(batch.count, fresh);
                 if batch.end {
                     self.done = self.passes.finish(self.seen.len());
-                    self.method = Method::Batch(Cursor::new(self.map));
+                    self.method = ScanMethod::Batch(Cursor::new(self.map));
                 }
                 Ok(fresh)
             }
-            Method::Keys(steps) => {
+            ScanMethod::Keys(steps) => {
                 let (key, value) = (&mut self.keys[..key_len], &mut self.values[..value_len]);
                 let next_key = |from: Option<&[u8]>, next: &mut [u8]| self.map.next_key(from, next);
                 if !steps.next(next_key, &mut self.seen, &mut self.budget, key)? {

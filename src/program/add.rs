@@ -6,8 +6,8 @@ mod tests;
 
 use super::assembler::Register::*;
 use super::assembler::{Assembler, Atomic, Code, If, Label, Op, TooLong, Width};
-use super::element::{self, ARGUMENTS, Elements, Outcome, TRIES};
-use super::word::Place;
+use super::element::{self, ARGUMENTS, MapShape, RunOutcome, TRIES};
+use super::word::WordField;
 use bpf_layout::{Atom, AtomClass, Slot, Type};
 
 /// Where the context has the amount without its sign, whether it is negative, the word that was found,
@@ -20,7 +20,7 @@ const KEY: usize = ARGUMENTS + 24;
 /// An integer to add to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Addend {
-    pub place: Place,
+    pub place: WordField,
     signed: bool,
     /// Whether it has the network's byte order.
     network: bool,
@@ -30,7 +30,7 @@ impl Addend {
     /// None unless `slot` is an integer in one word of a value of `size` bytes.
     pub fn new(slot: Slot, size: usize) -> Option<Addend> {
         let Type::Atom(atom) = slot.ty() else { return None };
-        let place = Place::of(slot, size)?;
+        let place = WordField::of(slot, size)?;
         let (signed, network) = match Atom::class(*atom) {
             AtomClass::Unsigned => (false, false),
             AtomClass::Signed => (true, false),
@@ -57,7 +57,7 @@ impl Addend {
     }
 
     /// The program.
-    pub fn generate(&self, elements: &Elements) -> Result<Code, TooLong> {
+    pub fn generate(&self, elements: &MapShape) -> Result<Code, TooLong> {
         let mut asm = element::begin();
         let [missing, refused, done, finish] = [(); 4].map(|()| asm.label());
         elements.find(&mut asm, KEY, missing);
@@ -68,20 +68,20 @@ impl Addend {
         for _ in 0..TRIES {
             self.try_once(&mut asm, refused, done);
         }
-        asm.set(R9, Outcome::Contended as i32);
+        asm.set(R9, RunOutcome::Contended as i32);
         asm.jump(finish);
         asm.put(refused);
-        asm.set(R9, Outcome::Refused as i32);
+        asm.set(R9, RunOutcome::Refused as i32);
         asm.store(Width::Eight, R6, WORD as i16, R0);
         asm.jump(finish);
         asm.put(done);
-        asm.set(R9, Outcome::Done as i32);
+        asm.set(R9, RunOutcome::Done as i32);
         asm.store(Width::Eight, R6, WORD as i16, R5);
         asm.put(finish);
         elements.release(&mut asm);
         element::end(&mut asm, R9);
         asm.put(missing);
-        asm.set(R9, Outcome::Missing as i32);
+        asm.set(R9, RunOutcome::Missing as i32);
         element::end(&mut asm, R9);
         asm.finish()
     }
@@ -89,7 +89,7 @@ impl Addend {
     /// Reads the word at R1, adds R8 to it, or subtracts it if R9 is not 0, and exchanges it. Jumps to
     /// `refused` with the word in R0, to `done` with the new one in R5, or goes on.
     fn try_once(&self, asm: &mut Assembler, refused: Label, done: Label) {
-        let Place { word, shift, .. } = self.place;
+        let WordField { word, shift, .. } = self.place;
         let (subtract, joined) = (asm.label(), asm.label());
         asm.load(word.width, R0, R1, 0);
         asm.set(R2, R0);

@@ -26,7 +26,7 @@ pub const ARGUMENTS: usize = 8;
 
 /// The map of a program, as far as instructions depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Elements {
+pub struct MapShape {
     pub key_size: usize,
     pub value_size: usize,
     /// Where the value has a spin lock.
@@ -37,7 +37,7 @@ pub struct Elements {
 
 /// How a program ended: what it returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum RunOutcome {
     Done = 0,
     /// There is no such key.
     Missing = 1,
@@ -47,9 +47,9 @@ pub enum Outcome {
     Contended = 3,
 }
 
-impl Outcome {
-    pub fn new(returned: u32) -> Option<Outcome> {
-        use Outcome::*;
+impl RunOutcome {
+    pub fn new(returned: u32) -> Option<RunOutcome> {
+        use RunOutcome::*;
         [Done, Missing, Refused, Contended].into_iter().find(|known| *known as u32 == returned)
     }
 }
@@ -61,7 +61,7 @@ pub fn begin() -> Assembler {
     asm
 }
 
-impl Elements {
+impl MapShape {
     /// R7 becomes the address of the value, whose key is in the context at `key`; the lock is held. R0
     /// to R5 are lost.
     pub fn find(&self, asm: &mut Assembler, key: usize, missing: Label) {

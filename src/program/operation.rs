@@ -3,7 +3,7 @@
 
 use super::add::Addend;
 use super::assembler::{Code, TooLong};
-use super::element::{Elements, MAX_KEY, Outcome};
+use super::element::{MAX_KEY, MapShape, RunOutcome};
 use super::load::{self, LoadError};
 use super::store::Store;
 use super::take::Take;
@@ -74,7 +74,7 @@ impl Operation {
         }
     }
 
-    fn generate(&self, elements: &Elements) -> Result<Code, TooLong> {
+    fn generate(&self, elements: &MapShape) -> Result<Code, TooLong> {
         match self {
             Operation::Add(addend) => addend.generate(elements),
             Operation::Take(take) => take.generate(elements),
@@ -84,13 +84,13 @@ impl Operation {
 }
 
 /// A program, or why there is none.
-type Loaded = Result<Rc<Program>, Rc<NotAtomic>>;
+type Loaded = Result<Rc<ChangeProgram>, Rc<NotAtomic>>;
 
 /// The programs of one map. They are loaded once, and exist as long as this.
 #[derive(Debug, Default)]
-pub struct Programs(RefCell<HashMap<(Operation, bool), Loaded>>);
+pub struct ChangePrograms(RefCell<HashMap<(Operation, bool), Loaded>>);
 
-impl Programs {
+impl ChangePrograms {
     /// The program for an operation on `map`, whose values have the type `value`.
     pub fn program(
         &self,
@@ -103,7 +103,8 @@ impl Programs {
         if let Some(known) = self.0.borrow().get(&key) {
             return known.clone();
         }
-        let loaded = Program::load(map, value, operation, key.1).map(Rc::new).map_err(Rc::new);
+        let loaded =
+            ChangeProgram::load(map, value, operation, key.1).map(Rc::new).map_err(Rc::new);
         self.0.borrow_mut().insert(key, loaded.clone());
         loaded
     }
@@ -152,15 +153,15 @@ impl Processor {
 
 /// A program that changes values of one map.
 #[derive(Debug)]
-pub struct Program(OwnedFd);
+pub struct ChangeProgram(OwnedFd);
 
-impl Program {
+impl ChangeProgram {
     fn load(
         map: &Map,
         value: &Type,
         operation: &Operation,
         other_cpu: bool,
-    ) -> Result<Program, NotAtomic> {
+    ) -> Result<ChangeProgram, NotAtomic> {
         let info = map.info();
         if !TYPES.contains(&info.map_type) {
             return Err(NotAtomic::Type(info.map_type.with_article()));
@@ -172,10 +173,12 @@ impl Program {
             return Err(NotAtomic::Flags);
         }
         let value_size = info.value_size as usize;
-        let elements = Elements { key_size: map.key_len(), value_size, lock: None, other_cpu };
-        let load = |elements: Elements| {
+        let elements = MapShape { key_size: map.key_len(), value_size, lock: None, other_cpu };
+        let load = |elements: MapShape| {
             let code = operation.generate(&elements).map_err(|TooLong| NotAtomic::TooLong)?;
-            load::load_for_map(operation.name(), code, map).map(Program).map_err(NotAtomic::Load)
+            load::load_for_map(operation.name(), code, map)
+                .map(ChangeProgram)
+                .map_err(NotAtomic::Load)
         };
         if !map.has_spin_lock().map_err(NotAtomic::Run)? {
             return load(elements);
@@ -184,7 +187,7 @@ impl Program {
         // size.
         let mut refused = NotAtomic::Lock;
         for bytes in value.kernel_bytes().into_iter().filter(|bytes| bytes.len() == 4) {
-            match load(Elements { lock: Some(bytes.start), ..elements }) {
+            match load(MapShape { lock: Some(bytes.start), ..elements }) {
                 Ok(program) => return Ok(program),
                 Err(cause) => refused = cause,
             }
@@ -193,11 +196,11 @@ impl Program {
     }
 
     /// Runs the program, after [`Processor::enter`]; `context` is what it reads and writes.
-    pub fn run(&self, context: &mut [u8]) -> Result<Outcome, NotAtomic> {
+    pub fn run(&self, context: &mut [u8]) -> Result<RunOutcome, NotAtomic> {
         loop {
-            match Outcome::new(run(self.0.as_fd(), context).map_err(NotAtomic::Run)?) {
+            match RunOutcome::new(run(self.0.as_fd(), context).map_err(NotAtomic::Run)?) {
                 // Others kept the program from exchanging a word.
-                Some(Outcome::Contended) => {}
+                Some(RunOutcome::Contended) => {}
                 outcome => return outcome.ok_or(NotAtomic::Run(Errno::EIO)),
             }
         }

@@ -7,7 +7,7 @@ mod tests;
 
 use super::assembler::Register::*;
 use super::assembler::{Assembler, Atomic, Code, If, Label, Op, TooLong, Width};
-use super::element::{self, ARGUMENTS, Elements, Outcome, TRIES, pieces};
+use super::element::{self, ARGUMENTS, MapShape, RunOutcome, TRIES, pieces};
 use super::word::{Word, mark};
 use bpf_layout::Slot;
 use std::ops::Range;
@@ -135,7 +135,7 @@ impl Store {
     }
 
     /// The program.
-    pub fn generate(&self, elements: &Elements) -> Result<Code, TooLong> {
+    pub fn generate(&self, elements: &MapShape) -> Result<Code, TooLong> {
         let mut asm = element::begin();
         let [missing, refused, contended, finish] = [(); 4].map(|()| asm.label());
         elements.find(&mut asm, self.key(), missing);
@@ -157,23 +157,23 @@ impl Store {
                 }
             }
         }
-        asm.set(R9, Outcome::Done as i32);
+        asm.set(R9, RunOutcome::Done as i32);
         asm.put(finish);
         elements.release(&mut asm);
         element::end(&mut asm, R9);
         // The verifier refuses instructions that are never reached.
         if self.writes.iter().any(|write| write.mask.is_some()) {
             asm.put(contended);
-            asm.set(R9, Outcome::Contended as i32);
+            asm.set(R9, RunOutcome::Contended as i32);
             asm.jump(finish);
         }
         if self.test.is_some() {
             asm.put(refused);
-            asm.set(R9, Outcome::Refused as i32);
+            asm.set(R9, RunOutcome::Refused as i32);
             asm.jump(finish);
         }
         asm.put(missing);
-        asm.set(R9, Outcome::Missing as i32);
+        asm.set(R9, RunOutcome::Missing as i32);
         element::end(&mut asm, R9);
         asm.finish()
     }

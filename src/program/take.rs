@@ -6,7 +6,7 @@ mod tests;
 
 use super::assembler::Register::*;
 use super::assembler::{Assembler, Atomic, Code, If, TooLong, Width};
-use super::element::{self, ARGUMENTS, Elements, MAX_CONTEXT, Outcome, pieces};
+use super::element::{self, ARGUMENTS, MAX_CONTEXT, MapShape, RunOutcome, pieces};
 use super::word::mark;
 use bpf_layout::print::{self, Piece, has_sums, template};
 use bpf_layout::{Slot, Type};
@@ -185,7 +185,7 @@ impl Take {
     }
 
     /// The program.
-    pub fn generate(&self, elements: &Elements) -> Result<Code, TooLong> {
+    pub fn generate(&self, elements: &MapShape) -> Result<Code, TooLong> {
         let mut asm = element::begin();
         for at in 0..self.count {
             let entry = ARGUMENTS + at * self.stride();
@@ -200,7 +200,7 @@ impl Take {
             asm.store_number(Width::Eight, R6, entry as i16, Status::Taken as i32);
             asm.put(next);
         }
-        asm.set(R9, Outcome::Done as i32);
+        asm.set(R9, RunOutcome::Done as i32);
         element::end(&mut asm, R9);
         asm.finish()
     }

@@ -53,7 +53,7 @@ impl Word {
 
 /// A field in a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Place {
+pub struct WordField {
     pub word: Word,
     /// The bits below the field.
     pub shift: u8,
@@ -61,9 +61,9 @@ pub struct Place {
     pub bits: u8,
 }
 
-impl Place {
+impl WordField {
     /// Where `slot` is in a value of `size` bytes; None if it is in no word.
-    pub fn of(slot: Slot, size: usize) -> Option<Place> {
+    pub fn of(slot: Slot, size: usize) -> Option<WordField> {
         let bytes = slot.offset()..slot.offset() + slot.len();
         let word = Word::around(&bytes, size)?;
         let bits = slot.width().map_or(slot.len() * 8, usize::from);
@@ -73,7 +73,7 @@ impl Place {
             true => word.width.bytes() * 8 - first - bits,
             false => first,
         };
-        (bits > 0).then_some(Place { word, shift: shift as u8, bits: bits as u8 })
+        (bits > 0).then_some(WordField { word, shift: shift as u8, bits: bits as u8 })
     }
 
     /// The largest number in the field.
@@ -144,7 +144,7 @@ mod tests {
         let (layout, mut value): (bpf_layout::Type, _) = (layout, [0; 8]);
         for path in ["a", "b", "c", "d"] {
             let slot = layout.field(path).expect("a field");
-            let place = Place::of(slot, 8).expect("a word");
+            let place = WordField::of(slot, 8).expect("a word");
             place.word.store(place.mask(), &mut value);
             let number = slot.number(&value).expect("a number").to_f64();
             assert_eq!(number, place.max() as f64, "{path}");

@@ -5,9 +5,9 @@ use crate::output::MapRow;
 use crate::text::escape;
 
 /// A metric: its name, its help, and the number of a map, if it is known.
-type Metric = (&'static str, &'static str, fn(&MapRow) -> Option<u64>);
+type MapMetric = (&'static str, &'static str, fn(&MapRow) -> Option<u64>);
 
-const METRICS: [Metric; 2] = [
+const METRICS: [MapMetric; 2] = [
     ("bpf_map_entries", "Entries of the map.", |row| row.entries.flatten()),
     ("bpf_map_max_entries", "Entries that the map has room for.", |row| {
         Some(row.max_entries.into())

@@ -48,9 +48,9 @@ fn number(fdinfo: &str, field: &str) -> Option<u64> {
 
 /// Lines of text.
 #[derive(Default)]
-struct Lines(String);
+struct FieldLines(String);
 
-impl Lines {
+impl FieldLines {
     fn add(&mut self, field: &str, value: impl std::fmt::Display) {
         let _ = writeln!(self.0, "{field}: {value}"); // writing to a String cannot fail
     }
@@ -67,7 +67,7 @@ fn hex(tag: &[u8]) -> String {
 /// Prints `FIELD: VALUE` lines, with the names that JSON has. Fields without a value are omitted.
 pub fn program_text(shown: &ShownProgram) -> String {
     let ShownProgram { info, .. } = shown;
-    let mut lines = Lines::default();
+    let mut lines = FieldLines::default();
     if !info.name.is_empty() {
         lines.add("name", escape(&info.name));
     }
@@ -125,7 +125,7 @@ pub fn program_json(shown: &ShownProgram) -> Vec<u8> {
 /// Prints `FIELD: VALUE` lines; the details of the attachment have the kernel's names.
 pub fn link_text(shown: &ShownLink) -> String {
     let ShownLink { info, .. } = shown;
-    let mut lines = Lines::default();
+    let mut lines = FieldLines::default();
     lines.add("id", info.id);
     lines.add("type", link_type(info.link_type));
     if info.program_id != 0 {

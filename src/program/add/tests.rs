@@ -36,8 +36,8 @@ fn amounts() -> impl Strategy<Value = i128> {
     prop_oneof![-300i128..300, limits]
 }
 
-fn elements(value_size: usize, lock: Option<usize>) -> Elements {
-    Elements { key_size: KEY_BYTES.len(), value_size, lock, other_cpu: false }
+fn elements(value_size: usize, lock: Option<usize>) -> MapShape {
+    MapShape { key_size: KEY_BYTES.len(), value_size, lock, other_cpu: false }
 }
 
 /// What the codec makes of a value.
@@ -65,11 +65,11 @@ proptest! {
         let mut value = bytes[..size].to_vec();
         let mut want = value.clone();
         let fits = expect(slot, amount, &mut want);
-        let code = addend.generate(&Elements { other_cpu, ..elements(size, None) }).expect("short");
+        let code = addend.generate(&MapShape { other_cpu, ..elements(size, None) }).expect("short");
         let magnitude = u64::try_from(amount.unsigned_abs()).expect("64 bits");
         let mut context = Addend::context(1, &KEY_BYTES, magnitude, amount < 0);
         let status = change(&code, &mut context, &KEY_BYTES, Some(&mut value), |_| ());
-        prop_assert_eq!(Outcome::new(status as u32), Some(if fits { Outcome::Done } else { Outcome::Refused }));
+        prop_assert_eq!(RunOutcome::new(status as u32), Some(if fits { RunOutcome::Done } else { RunOutcome::Refused }));
         prop_assert_eq!(&value, &want, "{}: {}", ty, amount);
         prop_assert_eq!(Addend::word(&context), addend.place.word.load(&want));
     }
@@ -85,7 +85,8 @@ fn addend(notation: &str) -> (Type, Addend) {
 fn interference_is_noticed_and_kept() {
     let (ty, addend) = addend("struct{n: u16, x: i16}");
     let code = addend.generate(&elements(4, None)).expect("short");
-    for (times, want) in [(0, Outcome::Done), (7, Outcome::Done), (8, Outcome::Contended)] {
+    for (times, want) in [(0, RunOutcome::Done), (7, RunOutcome::Done), (8, RunOutcome::Contended)]
+    {
         let mut value = [0; 4];
         let mut left = times;
         let mut context = Addend::context(0, &KEY_BYTES, 1, true);
@@ -97,9 +98,9 @@ fn interference_is_noticed_and_kept() {
             }
         };
         let status = change(&code, &mut context, &KEY_BYTES, Some(&mut value), interfere);
-        assert_eq!(Outcome::new(status as u32), Some(want), "{times}");
+        assert_eq!(RunOutcome::new(status as u32), Some(want), "{times}");
         assert_eq!(value[0], times, "{times}");
-        let added = if want == Outcome::Done { -1 } else { 0 };
+        let added = if want == RunOutcome::Done { -1 } else { 0 };
         let number = ty.field("x").expect("a field").number(&value);
         assert_eq!(number, Some(Number::Signed(added)), "{times}");
     }
@@ -109,16 +110,16 @@ fn interference_is_noticed_and_kept() {
 fn missing_key_changes_nothing_and_a_lock_is_released() {
     let (_, addend) = addend("struct{l: struct{pad[4]}, x: u32}");
     for (lock, value, want) in [
-        (None, None, Outcome::Missing),
-        (Some(0), None, Outcome::Missing),
-        (Some(0), Some([0, 0, 0, 0, 254, 255, 255, 255]), Outcome::Done),
-        (Some(0), Some([0, 0, 0, 0, 255, 255, 255, 255]), Outcome::Refused),
+        (None, None, RunOutcome::Missing),
+        (Some(0), None, RunOutcome::Missing),
+        (Some(0), Some([0, 0, 0, 0, 254, 255, 255, 255]), RunOutcome::Done),
+        (Some(0), Some([0, 0, 0, 0, 255, 255, 255, 255]), RunOutcome::Refused),
     ] {
         let mut value = value;
         let code = addend.generate(&elements(8, lock)).expect("short");
         let mut context = Addend::context(0, &KEY_BYTES, 1, false);
         let value = value.as_mut().map(|value| &mut value[..]);
         let status = change(&code, &mut context, &KEY_BYTES, value, |_| ());
-        assert_eq!(Outcome::new(status as u32), Some(want));
+        assert_eq!(RunOutcome::new(status as u32), Some(want));
     }
 }

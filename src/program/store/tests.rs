@@ -36,8 +36,8 @@ fn copy(slot: Slot, from: &[u8], to: &mut [u8]) {
     }
 }
 
-fn elements(value_size: usize, lock: Option<usize>) -> Elements {
-    Elements { key_size: KEY.len(), value_size, lock, other_cpu: false }
+fn elements(value_size: usize, lock: Option<usize>) -> MapShape {
+    MapShape { key_size: KEY.len(), value_size, lock, other_cpu: false }
 }
 
 proptest! {
@@ -79,8 +79,8 @@ proptest! {
         let code = store.generate(&elements(size, lock)).expect("short");
         let mut context = store.context(2, &KEY, &given, &expected);
         let status = change(&code, &mut context, &KEY, Some(&mut value), |_| ());
-        let outcome = if met { Outcome::Done } else { Outcome::Refused };
-        prop_assert_eq!(Outcome::new(status as u32), Some(outcome));
+        let outcome = if met { RunOutcome::Done } else { RunOutcome::Refused };
+        prop_assert_eq!(RunOutcome::new(status as u32), Some(outcome));
         prop_assert_eq!(value, want, "{} {:?}", ty, store);
     }
 }
@@ -136,7 +136,9 @@ fn interference_is_noticed_and_kept() {
         let code = store.generate(&elements(4, None)).expect("short");
         let mut new = [0; 4];
         parse::store_number(slot("b"), 5u128, &mut new).expect("a number");
-        for (times, want) in [(0, Outcome::Done), (7, Outcome::Done), (8, Outcome::Contended)] {
+        for (times, want) in
+            [(0, RunOutcome::Done), (7, RunOutcome::Done), (8, RunOutcome::Contended)]
+        {
             let (mut value, mut left) = ([0; 4], times);
             // Another writer changes a neighbour in the same word.
             let interfere = move |value: &mut [u8]| {
@@ -147,8 +149,8 @@ fn interference_is_noticed_and_kept() {
             };
             let mut context = store.context(0, &KEY, &new, &[0; 4]);
             let status = change(&code, &mut context, &KEY, Some(&mut value), interfere);
-            assert_eq!(Outcome::new(status as u32), Some(want), "{times}");
-            let mut result = if want == Outcome::Done { new } else { [0; 4] };
+            assert_eq!(RunOutcome::new(status as u32), Some(want), "{times}");
+            let mut result = if want == RunOutcome::Done { new } else { [0; 4] };
             result[2] = times;
             assert_eq!(value, result, "{times}");
         }

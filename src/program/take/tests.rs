@@ -61,8 +61,8 @@ fn without_numbers(ty: &Type, mut value: Vec<u8>) -> Vec<u8> {
     value
 }
 
-fn elements(value_size: usize, lock: Option<usize>) -> Elements {
-    Elements { key_size: KEY.len(), value_size, lock, other_cpu: false }
+fn elements(value_size: usize, lock: Option<usize>) -> MapShape {
+    MapShape { key_size: KEY.len(), value_size, lock, other_cpu: false }
 }
 
 fn values(take: &Take, context: &[u8]) -> Vec<Option<Vec<u8>>> {

@@ -1,5 +1,6 @@
 //! `bpf-map set`: writes the value of a key, or one field of it.
 
+mod assignment;
 mod change;
 pub mod descriptor;
 
@@ -9,9 +10,10 @@ use crate::cli::map::output::Output;
 use crate::cli::map::session::Session;
 use crate::cli::map::target::inner::Reached;
 use crate::cli::map::target::{Condition, Target};
-use crate::program::element::Outcome;
+use crate::program::element::RunOutcome;
 use crate::text::escape;
 use anyhow::bail;
+use assignment::{Assignment, split_expected, split_fields};
 use bpf_inherit::AccessMode;
 use bpf_layout::Layout;
 use change::Change;
@@ -45,9 +47,9 @@ pub fn arguments(command: Command) -> Command {
 pub struct Args<'a> {
     map: MapArguments<'a>,
     key: &'a OsStr,
-    values: Vec<Given<'a>>,
+    values: Vec<Assignment<'a>>,
     /// The field that must have some content, and the content.
-    expected: Option<Given<'a>>,
+    expected: Option<Assignment<'a>>,
     condition: Condition,
     inner: Option<Layout>,
     cpus: WrittenCpus,
@@ -98,48 +100,6 @@ impl<'a> Args<'a> {
     }
 }
 
-/// A value as it was given, of a field or of the whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Given<'a> {
-    pub field: Option<&'a OsStr>,
-    pub text: &'a OsStr,
-}
-
-/// `KEY VALUE` or `KEY .FIELD VALUE...`, in which the key of an array with one entry can be omitted if
-/// there are several fields.
-fn split_fields<'a>(
-    key: &'a OsStr,
-    words: &[&'a OsStr],
-) -> anyhow::Result<(&'a OsStr, Vec<Given<'a>>)> {
-    let all = [&[key], words].concat();
-    let (key, pairs) = match words {
-        [text] => return Ok((key, vec![Given { field: None, text }])),
-        _ if words.len() % 2 == 1 && arguments::is_field(key) => (OsStr::new("0"), &all[..]),
-        _ => (key, words),
-    };
-    let (pairs, rest) = pairs.as_chunks::<2>();
-    let wrong = pairs.iter().map(|[path, _]| path).find(|path| !arguments::is_field(path));
-    if let Some(path) = wrong.or(rest.first()) {
-        bail!(
-            "{}: a field such as .NAME goes before the value (see bpf-map set --help)",
-            escape(path.as_bytes())
-        );
-    }
-    Ok((key, pairs.iter().map(|[path, text]| Given { field: Some(path), text }).collect()))
-}
-
-/// `.FIELD=OLD`.
-fn split_expected(text: &OsStr) -> anyhow::Result<Given<'_>> {
-    let bytes = text.as_bytes();
-    match bytes.iter().position(|byte| *byte == b'=') {
-        Some(at) if arguments::is_field(text) => Ok(Given {
-            field: Some(OsStr::from_bytes(&bytes[..at])),
-            text: OsStr::from_bytes(&bytes[at + 1..]),
-        }),
-        _ => bail!("--if {}: expected .FIELD=OLD", escape(bytes)),
-    }
-}
-
 pub fn run(mut args: Args, session: &mut Session) -> anyhow::Result<u8> {
     let target = session.open(&args.map, AccessMode::ReadWrite)?;
     if let [only] = &mut args.values[..] {
@@ -181,8 +141,8 @@ fn set(
         }
         let map = (args.map.reference, key);
         match set_descriptor(session, target, map, first.text, (condition, args.program))? {
-            true => Outcome::Done,
-            false => Outcome::Missing,
+            true => RunOutcome::Done,
+            false => RunOutcome::Missing,
         }
     } else {
         let change = Change::new(target, &args.values, args.expected, placement)?;
@@ -194,16 +154,16 @@ fn set(
                 target.require_atomic("set", &method)?;
             }
             let outcome = change.write(key, condition, &method)?;
-            if args.program.verbose && outcome == Outcome::Done {
+            if args.program.verbose && outcome == RunOutcome::Done {
                 session.out.report(format_args!("{}: {}", target.label, method.describe()))?;
             }
             outcome
         }
     };
     match outcome {
-        Outcome::Done => Ok(0),
-        Outcome::Missing => report_unmet(&target.label, key_text, condition, &mut session.out),
-        Outcome::Refused | Outcome::Contended => {
+        RunOutcome::Done => Ok(0),
+        RunOutcome::Missing => report_unmet(&target.label, key_text, condition, &mut session.out),
+        RunOutcome::Refused | RunOutcome::Contended => {
             let field = args.expected.and_then(|expected| expected.field).unwrap_or_default();
             let field = escape(field.as_bytes());
             session.out.report(format_args!("{}: {field} has another value", target.label))?;

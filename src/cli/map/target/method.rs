@@ -1,7 +1,7 @@
 //! By which method a value is changed: chosen once for a map, an operation and a key.
 
 use super::Target;
-use crate::program::operation::{NotAtomic, Operation, Processor, Program};
+use crate::program::operation::{ChangeProgram, NotAtomic, Operation, Processor};
 use anyhow::bail;
 use bpf_inherit::mmap::Mapped;
 use bpf_inherit::{AccessMode, Errno, fd};
@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 /// How a value is changed.
 #[derive(Debug)]
-pub enum Method {
+pub enum ChangeMethod {
     /// In memory that the map shares with this process, which has the value: nothing that others write
     /// is lost.
     Memory(Mapped),
@@ -23,19 +23,19 @@ pub enum Method {
 /// A run of a program.
 #[derive(Clone, Debug)]
 pub struct Run {
-    pub program: Rc<Program>,
+    pub program: Rc<ChangeProgram>,
     pub processor: Processor,
     /// The position of the CPU's value among those of all CPUs.
     pub place: usize,
 }
 
-impl Method {
+impl ChangeMethod {
     /// The method, for `--verbose`.
     pub fn describe(&self) -> String {
         match self {
-            Method::Memory(_) => "changed in memory, atomically".into(),
-            Method::Program(_) => "changed by a program in the kernel, atomically".into(),
-            Method::ReadAndWrite(cause) => {
+            ChangeMethod::Memory(_) => "changed in memory, atomically".into(),
+            ChangeMethod::Program(_) => "changed by a program in the kernel, atomically".into(),
+            ChangeMethod::ReadAndWrite(cause) => {
                 format!("read, changed and written back, not atomically: {cause}")
             }
         }
@@ -64,7 +64,7 @@ impl Target {
 
     /// The programs that do an operation; in a per-CPU map, on each of the CPUs with these places among
     /// the values and numbers. If there are none, what others write can be lost.
-    pub fn find_programs(&self, operation: &Operation, cpus: &[(usize, u32)]) -> Method {
+    pub fn find_programs(&self, operation: &Operation, cpus: &[(usize, u32)]) -> ChangeMethod {
         let find = |place, processor| {
             let value = &self.layout.value;
             let program = self.programs.program(&self.map, value, operation, processor)?;
@@ -79,14 +79,14 @@ impl Target {
                 .collect(),
             false => find(0, Processor::Any).map(|run| vec![run]),
         };
-        runs.map_or_else(Method::ReadAndWrite, Method::Program)
+        runs.map_or_else(ChangeMethod::ReadAndWrite, ChangeMethod::Program)
     }
 
     /// An error if a method may lose what others write, and the command line forbids that.
-    pub fn require_atomic(&self, operation: &str, method: &Method) -> anyhow::Result<()> {
+    pub fn require_atomic(&self, operation: &str, method: &ChangeMethod) -> anyhow::Result<()> {
         match method {
-            Method::Memory(_) | Method::Program(_) => Ok(()),
-            Method::ReadAndWrite(cause) => {
+            ChangeMethod::Memory(_) | ChangeMethod::Program(_) => Ok(()),
+            ChangeMethod::ReadAndWrite(cause) => {
                 bail!("{}: {operation}: not possible atomically: {cause}", self.label)
             }
         }

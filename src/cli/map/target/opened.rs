@@ -4,7 +4,7 @@ use super::origin::LayoutOrigin;
 use super::{advice, named};
 use crate::cli::map::arguments::GivenTypes;
 use crate::map::typed::{LayoutSource, check_sizes};
-use crate::program::operation::Programs;
+use crate::program::operation::ChangePrograms;
 use crate::text::escape;
 use anyhow::{Context, bail};
 use bpf_inherit::{AccessMode, Map, MapType, Startup};
@@ -23,7 +23,7 @@ pub struct Target {
     /// Where the layout comes from.
     pub origin: LayoutOrigin,
     /// The programs that change its values.
-    pub programs: Programs,
+    pub programs: ChangePrograms,
 }
 
 impl Target {
@@ -75,7 +75,7 @@ impl Target {
         if map.info().map_type.is_per_cpu() {
             map.cpus().context(label.clone())?;
         }
-        Ok(Target { map, label, layout, origin, programs: Programs::default() })
+        Ok(Target { map, label, layout, origin, programs: ChangePrograms::default() })
     }
 
     /// The field of a value that an argument such as `.a.b` names; without one, the whole value.

@@ -2,10 +2,10 @@
 //! and writing it back.
 
 use crate::cli::map::target::cpus::CpuSelection;
-use crate::cli::map::target::method::{Method, Run};
+use crate::cli::map::target::method::{ChangeMethod, Run};
 use crate::cli::map::target::{Condition, Target};
 use crate::program::add::Addend;
-use crate::program::element::Outcome;
+use crate::program::element::RunOutcome;
 use crate::program::operation::{NotAtomic, Operation};
 use crate::program::word::Word;
 use anyhow::{anyhow, bail};
@@ -44,15 +44,15 @@ impl<'t> Addition<'t> {
     }
 
     /// Chooses how to add to the value of `key`.
-    pub fn choose_method(&self, key: &[u8]) -> Method {
+    pub fn choose_method(&self, key: &[u8]) -> ChangeMethod {
         let size = self.target.map.info().value_size as usize;
         if self.word_in_memory().is_some()
             && let Some(mapped) = self.target.map_value(key)
         {
-            return Method::Memory(mapped);
+            return ChangeMethod::Memory(mapped);
         }
         let Some(addend) = Addend::new(self.slot, size) else {
-            return Method::ReadAndWrite(NotAtomic::Field.into());
+            return ChangeMethod::ReadAndWrite(NotAtomic::Field.into());
         };
         let cpu = self.cpu.map(|(number, place)| (place, number));
         self.target.find_programs(&Operation::Add(addend), cpu.as_slice())
@@ -69,11 +69,11 @@ impl<'t> Addition<'t> {
     pub fn add(
         &self,
         key: &[u8],
-        method: &Method,
+        method: &ChangeMethod,
         create: bool,
     ) -> anyhow::Result<Option<Vec<u8>>> {
         match method {
-            Method::Memory(mapped) if let Some(word) = self.word_in_memory() => {
+            ChangeMethod::Memory(mapped) if let Some(word) = self.word_in_memory() => {
                 let mut value = vec![0; mapped.stride()];
                 let changed = mapped.change(word.offset, word.width.bytes(), |bytes| {
                     value[word.range()].copy_from_slice(bytes);
@@ -84,7 +84,7 @@ impl<'t> Addition<'t> {
                 changed.map_err(|errno| self.target.cannot_write("add", errno.into()))??;
                 Ok(Some(self.text(&value[..])))
             }
-            Method::Program(runs)
+            ChangeMethod::Program(runs)
                 if let Ok(amount) = u64::try_from(self.amount.magnitude())
                     && let [run] = &runs[..] =>
             {
@@ -124,17 +124,17 @@ impl<'t> Addition<'t> {
             let outcome = program.run(&mut context).map_err(failed)?;
             addend.place.word.store(Addend::word(&context), &mut value);
             match outcome {
-                Outcome::Done if self.prints_sum => return self.sum(key),
-                Outcome::Done => return Ok(Some(self.text(&value[..]))),
-                Outcome::Missing if create => {
+                RunOutcome::Done if self.prints_sum => return self.sum(key),
+                RunOutcome::Done => return Ok(Some(self.text(&value[..]))),
+                RunOutcome::Missing if create => {
                     let mut element = vec![0; target.map.value_len()];
                     let text = self.apply_to_element(&mut element)?;
                     if target.write("add", key, &element, Condition::Absent)? {
                         return Ok(Some(text));
                     }
                 }
-                Outcome::Missing => return Ok(None),
-                Outcome::Refused | Outcome::Contended => {
+                RunOutcome::Missing => return Ok(None),
+                RunOutcome::Refused | RunOutcome::Contended => {
                     self.apply(&mut value)?;
                     bail!("{}: add: the kernel refused a sum that fits", target.label);
                 }

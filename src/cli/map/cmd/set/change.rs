@@ -1,12 +1,12 @@
 //! The new content of a value, or of fields of it, and how it is written.
 
-use super::Given;
+use super::assignment::Assignment;
 use crate::cli::map::target::cpus::Placement;
-use crate::cli::map::target::method::Method;
+use crate::cli::map::target::method::ChangeMethod;
 use crate::cli::map::target::origin::LayoutPart;
 use crate::cli::map::target::values::Values;
 use crate::cli::map::target::{Condition, Target};
-use crate::program::element::Outcome;
+use crate::program::element::RunOutcome;
 use crate::program::operation::{NotAtomic, Operation};
 use crate::program::store::Store;
 use crate::text::escape;
@@ -30,8 +30,8 @@ impl<'a> Change<'a> {
     /// Errors in the given text are reported before anything is read.
     pub fn new(
         target: &'a Target,
-        values: &[Given<'a>],
-        expected: Option<Given<'a>>,
+        values: &[Assignment<'a>],
+        expected: Option<Assignment<'a>>,
         placement: Placement,
     ) -> anyhow::Result<Change<'a>> {
         let fields = values.iter().map(|given| NewField::new(target, *given));
@@ -50,27 +50,27 @@ impl<'a> Change<'a> {
     }
 
     /// Replaces the whole value.
-    pub fn write_all(&self, key: &[u8], condition: Condition) -> anyhow::Result<Outcome> {
+    pub fn write_all(&self, key: &[u8], condition: Condition) -> anyhow::Result<RunOutcome> {
         Ok(outcome(self.target.write("set", key, &self.element, condition)?))
     }
 
     /// Chooses how the fields are written.
-    pub fn choose_method(&self, key: &[u8]) -> anyhow::Result<Method> {
+    pub fn choose_method(&self, key: &[u8]) -> anyhow::Result<ChangeMethod> {
         let target = self.target;
         target.check_changeable("set")?;
         let size = target.map.info().value_size as usize;
         if self.store(size.next_multiple_of(8)).is_some()
             && let Some(mapped) = target.map_value(key)
         {
-            return Ok(Method::Memory(mapped));
+            return Ok(ChangeMethod::Memory(mapped));
         }
         let method = match self.store(size) {
             Some(store) => target.find_programs(&Operation::Store(store), &self.cpus()?),
-            None if self.expected.is_some() => Method::ReadAndWrite(NotAtomic::Fields.into()),
-            None => Method::ReadAndWrite(NotAtomic::Field.into()),
+            None if self.expected.is_some() => ChangeMethod::ReadAndWrite(NotAtomic::Fields.into()),
+            None => ChangeMethod::ReadAndWrite(NotAtomic::Field.into()),
         };
         match (&method, &self.expected) {
-            (Method::ReadAndWrite(cause), Some(_)) => {
+            (ChangeMethod::ReadAndWrite(cause), Some(_)) => {
                 bail!("{}: set: --if: not possible atomically: {cause}", target.label)
             }
             _ => Ok(method),
@@ -99,19 +99,21 @@ impl<'a> Change<'a> {
         &self,
         key: &[u8],
         condition: Condition,
-        method: &Method,
-    ) -> anyhow::Result<Outcome> {
+        method: &ChangeMethod,
+    ) -> anyhow::Result<RunOutcome> {
         let target = self.target;
         let size = target.map.info().value_size as usize;
         let expected = self.expected.as_ref().map_or(&[][..], |(_, value)| value);
         match method {
             // The kernel creates the key only if it is missing.
             _ if condition == Condition::Absent => self.read_and_write(key, condition),
-            Method::Memory(mapped) if let Some(store) = self.store(size.next_multiple_of(8)) => {
+            ChangeMethod::Memory(mapped)
+                if let Some(store) = self.store(size.next_multiple_of(8)) =>
+            {
                 let expected = self.expected.as_ref().map(|(slot, value)| (*slot, &value[..]));
                 self.write_to_memory(mapped, &store, expected)
             }
-            Method::Program(runs) if let Some(store) = self.store(size) => {
+            ChangeMethod::Program(runs) if let Some(store) = self.store(size) => {
                 for run in runs {
                     let failed = |cause| anyhow!("{}: set: {cause}", target.label);
                     let value = &self.element[target.map.slot(run.place)];
@@ -119,21 +121,21 @@ impl<'a> Change<'a> {
                     let mut context = store.context(argument, key, value, expected);
                     let _pinned = run.processor.enter().map_err(failed)?;
                     match run.program.run(&mut context).map_err(failed)? {
-                        Outcome::Done => {}
+                        RunOutcome::Done => {}
                         // The whole value of one CPU: the key is created.
-                        Outcome::Missing if condition != Condition::Present => {
+                        RunOutcome::Missing if condition != Condition::Present => {
                             return self.read_and_write(key, condition);
                         }
                         other => return Ok(other),
                     }
                 }
-                Ok(Outcome::Done)
+                Ok(RunOutcome::Done)
             }
             _ => self.read_and_write(key, condition),
         }
     }
 
-    fn read_and_write(&self, key: &[u8], condition: Condition) -> anyhow::Result<Outcome> {
+    fn read_and_write(&self, key: &[u8], condition: Condition) -> anyhow::Result<RunOutcome> {
         let changed = self.target.change("set", key, condition, |element| {
             self.fields
                 .iter()
@@ -147,7 +149,7 @@ impl<'a> Change<'a> {
         mapped: &Mapped,
         store: &Store,
         expected: Option<(Slot, &[u8])>,
-    ) -> anyhow::Result<Outcome> {
+    ) -> anyhow::Result<RunOutcome> {
         let mut new = self.element.clone();
         new.resize(mapped.stride(), 0);
         for write in store.writes() {
@@ -165,15 +167,15 @@ impl<'a> Change<'a> {
             });
             match changed.map_err(|errno| self.target.cannot_write("set", errno.into()))? {
                 Ok(()) => {}
-                Err(()) => return Ok(Outcome::Refused),
+                Err(()) => return Ok(RunOutcome::Refused),
             }
         }
-        Ok(Outcome::Done)
+        Ok(RunOutcome::Done)
     }
 }
 
-fn outcome(written: bool) -> Outcome {
-    if written { Outcome::Done } else { Outcome::Missing }
+fn outcome(written: bool) -> RunOutcome {
+    if written { RunOutcome::Done } else { RunOutcome::Missing }
 }
 
 /// The new content of a field, or of a whole value, as text.
@@ -185,7 +187,7 @@ struct NewField<'a> {
 }
 
 impl<'a> NewField<'a> {
-    fn new(target: &'a Target, given: Given<'a>) -> anyhow::Result<NewField<'a>> {
+    fn new(target: &'a Target, given: Assignment<'a>) -> anyhow::Result<NewField<'a>> {
         let label = format!("{}: value {}", target.label, escape(given.text.as_bytes()));
         let slot = target.field(given.field)?;
         let values = given.text.to_str().filter(|text| has_all_values(target, slot, text));

@@ -3,7 +3,7 @@
 use crate::cli::map::cmd::dump::order::Sorted;
 use crate::cli::map::target::Target;
 use crate::cli::map::target::cpus::CpuSelection;
-use crate::cli::map::target::method::{self, Run};
+use crate::cli::map::target::method::{ChangeMethod, Run};
 use crate::program::operation::Operation;
 use crate::program::take::{Part, Take, Untakable, parts};
 use anyhow::{anyhow, bail};
@@ -15,10 +15,10 @@ use std::convert::Infallible;
 /// How the values of a map are taken.
 pub struct Taker<'t> {
     target: &'t Target,
-    method: Method,
+    method: TakeMethod,
 }
 
-enum Method {
+enum TakeMethod {
     Memory(Vec<Part>),
     /// For each CPU whose value is taken.
     Programs(Take, Vec<Run>),
@@ -39,7 +39,7 @@ impl<'t> Taker<'t> {
         if Mapped::is_made_for(info) && Mapped::part(&target.map, 0, 1, true).is_ok() {
             let size = size.next_multiple_of(8);
             let parts = parts(&target.layout.value, printed, size, false).map_err(refused)?;
-            return Ok(Taker { target, method: Method::Memory(parts) });
+            return Ok(Taker { target, method: TakeMethod::Memory(parts) });
         }
         let is_locked = target.map.has_spin_lock().unwrap_or_default();
         let parts = parts(&target.layout.value, printed, size, is_locked).map_err(refused)?;
@@ -53,11 +53,11 @@ impl<'t> Taker<'t> {
             }
         };
         match target.find_programs(&Operation::Take(take.clone()), &cpus) {
-            method::Method::Program(runs) => {
-                Ok(Taker { target, method: Method::Programs(take, runs) })
+            ChangeMethod::Program(runs) => {
+                Ok(Taker { target, method: TakeMethod::Programs(take, runs) })
             }
-            method::Method::ReadAndWrite(cause) => Err(not_atomic(target, &cause)),
-            method::Method::Memory(_) => bail!("{}: take: no program", target.label), // not returned
+            ChangeMethod::ReadAndWrite(cause) => Err(not_atomic(target, &cause)),
+            ChangeMethod::Memory(_) => bail!("{}: take: no program", target.label), // not returned
         }
     }
 
@@ -68,7 +68,7 @@ impl<'t> Taker<'t> {
         let count = keys.len() / key_len;
         let (mut values, mut found) = (vec![0; count * value_len], vec![false; count]);
         match &self.method {
-            Method::Memory(parts) => {
+            TakeMethod::Memory(parts) => {
                 for ((key, value), found) in keys
                     .chunks_exact(key_len)
                     .zip(values.chunks_exact_mut(value_len))
@@ -77,7 +77,7 @@ impl<'t> Taker<'t> {
                     *found = self.take_from_memory(parts, key, value)?;
                 }
             }
-            Method::Programs(take, runs) => {
+            TakeMethod::Programs(take, runs) => {
                 for Run { program, processor, place } in runs {
                     let failed = |cause| not_atomic(self.target, &cause);
                     let _pinned = processor.enter().map_err(failed)?;
