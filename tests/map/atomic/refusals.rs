@@ -195,3 +195,36 @@ fn take_is_refused_if_one_cpu_is_out_of_reach() {
     fails(&mut wrapped(&[&strace[..], &inject].concat(), &take), 2, &line);
     assert_eq!(stdout_of(&mut lab.map(["get", "--per-cpu", &map, "0"])), before);
 }
+
+#[test]
+fn take_that_fails_midway_prints_what_it_took() {
+    needs!(Feature::SeveralCpus);
+    let lab = lab();
+    let map = pin("cpu_array");
+    let all = usable_cpus().len() as u64 * 5;
+    let trace = lab.path("trace");
+    let sum = |text: &str| text.trim().parse::<u64>().unwrap_or(0);
+    let mut partial = 0;
+    // One of the calls that move the thread to a CPU, or back, fails.
+    for call in 1..=4 * usable_cpus().len() {
+        stdout_of(&mut lab.map(["set", "--all-cpus", &map, "0", ".hits", "5"]));
+        let inject = format!("inject=sched_setaffinity:error=EINVAL:when={call}");
+        let strace = ["strace", "-f", "-e", "signal=none", "-e", "trace=sched_setaffinity", "-e"];
+        let options = [&inject, "-o", trace.to_str().expect("UTF-8")];
+        let take = lab.map(["take", "--csv", "--fields", "hits", &map, "0"]);
+        let run = run(&mut wrapped(&[&strace[..], &options].concat(), &take));
+        let taken = run.stdout.lines().last().and_then(|line| line.strip_prefix("0,"));
+        let taken = taken.map_or(0, sum);
+        let left = stdout_of(&mut lab.map(["get", &map, "0", ".hits"]));
+        assert_eq!(taken + sum(&left), all, "call {call}: {run:?}");
+        match run.status {
+            0 => assert_eq!((taken, run.stderr.as_str()), (all, ""), "call {call}"),
+            status => {
+                assert_eq!(status, 2, "{run:?}");
+                assert!(run.stderr.contains("may not run on CPU"), "{run:?}");
+                partial += u64::from(taken > 0);
+            }
+        }
+    }
+    assert!(partial > 0);
+}

@@ -106,7 +106,10 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
     let order = order.transpose()?;
 
     let mut taken = Sorted::default();
-    let status = take(&taker, &target, &args.keys, &keys, &mut taken, &mut session.out)?;
+    let result = take(&taker, &target, &args.keys, &keys, &mut taken, &mut session.out);
+    if result.is_err() && taken.is_empty() {
+        return result;
+    }
     match &order {
         Some(order) => order.arrange(&map.values, &mut taken),
         None => taken.keep_order(),
@@ -120,7 +123,8 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
     if let Some(file) = args.file {
         replace(Path::new(file), &held.data)?;
     }
-    Ok(status)
+    // What was taken before an error is no longer in the map, so it has been printed.
+    result
 }
 
 /// Takes the values of `keys`, or of all; returns the exit status.

@@ -179,6 +179,10 @@ impl Sorted {
         self.order = (0..self.len()).collect();
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     fn len(&self) -> usize {
         self.bytes.len().checked_div(self.element_len).unwrap_or(0)
     }

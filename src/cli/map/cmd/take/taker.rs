@@ -62,44 +62,65 @@ impl<'t> Taker<'t> {
     }
 
     /// Takes the values of `keys`, one after the other, into `taken`; returns which keys were there.
+    /// After an error, what was taken before it is in `taken`.
     pub fn take(&self, keys: &[u8], taken: &mut Sorted) -> anyhow::Result<Vec<bool>> {
         let map = &self.target.map;
         let (key_len, value_len) = (map.key_len(), map.value_len());
         let count = keys.len() / key_len;
         let (mut values, mut found) = (vec![0; count * value_len], vec![false; count]);
-        match &self.method {
+        let result = match &self.method {
             TakeMethod::Memory(parts) => {
-                for ((key, value), found) in keys
-                    .chunks_exact(key_len)
-                    .zip(values.chunks_exact_mut(value_len))
-                    .zip(&mut found)
-                {
-                    *found = self.take_from_memory(parts, key, value)?;
-                }
+                self.take_all_from_memory(parts, keys, &mut values, &mut found)
             }
-            TakeMethod::Programs(take, runs) => {
-                for Run { program, processor, place } in runs {
-                    let failed = |cause| not_atomic(self.target, &cause);
-                    let _pinned = processor.enter().map_err(failed)?;
-                    let slot = map.slot(*place);
-                    for (group, keys) in keys.chunks(key_len * take.count()).enumerate() {
-                        let mut context = take.context(processor.argument(), keys);
-                        program.run(&mut context).map_err(failed)?;
-                        for (at, value) in take.values(&context).enumerate() {
-                            let Some(value) = value else { continue };
-                            let at = group * take.count() + at;
-                            found[at] = true;
-                            values[at * value_len..][slot.clone()].copy_from_slice(value);
-                        }
-                    }
-                }
-            }
-        }
+            TakeMethod::Programs(take, runs) => runs
+                .iter()
+                .try_for_each(|run| self.take_by_program(take, run, keys, &mut values, &mut found)),
+        };
         let entries = keys.chunks_exact(key_len).zip(values.chunks_exact(value_len));
         for ((key, value), _) in entries.zip(&found).filter(|(_, found)| **found) {
             taken.push(key, value);
         }
-        Ok(found)
+        result.map(|()| found)
+    }
+
+    fn take_by_program(
+        &self,
+        take: &Take,
+        Run { program, processor, place }: &Run,
+        keys: &[u8],
+        values: &mut [u8],
+        found: &mut [bool],
+    ) -> anyhow::Result<()> {
+        let map = &self.target.map;
+        let failed = |cause| not_atomic(self.target, &cause);
+        let _pinned = processor.enter().map_err(failed)?;
+        let slot = map.slot(*place);
+        for (group, keys) in keys.chunks(map.key_len() * take.count()).enumerate() {
+            let mut context = take.context(processor.argument(), keys);
+            program.run(&mut context).map_err(failed)?;
+            for (at, value) in take.values(&context).enumerate() {
+                let Some(value) = value else { continue };
+                let at = group * take.count() + at;
+                found[at] = true;
+                values[at * map.value_len()..][slot.clone()].copy_from_slice(value);
+            }
+        }
+        Ok(())
+    }
+
+    fn take_all_from_memory(
+        &self,
+        parts: &[Part],
+        keys: &[u8],
+        values: &mut [u8],
+        found: &mut [bool],
+    ) -> anyhow::Result<()> {
+        let (key_len, value_len) = (self.target.map.key_len(), self.target.map.value_len());
+        let values = values.chunks_exact_mut(value_len);
+        for ((key, value), found) in keys.chunks_exact(key_len).zip(values).zip(found) {
+            *found = self.take_from_memory(parts, key, value)?;
+        }
+        Ok(())
     }
 
     fn take_from_memory(
