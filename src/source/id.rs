@@ -1,14 +1,16 @@
-//! Maps, programs and links by id, and maps by kernel name.
+//! Maps, programs and links by id, and maps and programs by kernel name.
 
 use crate::error::{Cause, Error};
 use bpf_inherit::AccessMode;
 use bpf_inherit::Map;
 use bpf_inherit::ObjectKind;
-use bpf_inherit::bpf::{link_by_id, map_by_id, next_map_id, program_by_id};
+use bpf_inherit::bpf::{
+    link_by_id, map_by_id, next_map_id, next_program_id, program_by_id, program_info,
+};
 use bpf_inherit::object::Object;
 use bpf_inherit::{Errno, Result as SysResult};
+use std::os::fd::AsFd;
 
-const FIND: &str = "find map by name";
 /// BPF_OBJ_NAME_LEN, less the NUL.
 const MAX_NAME: usize = 15;
 
@@ -29,33 +31,60 @@ pub fn open_map(id: u32, read_only: bool) -> Result<Map, Error> {
     get(id, read_only).map_err(fail)
 }
 
-/// Opens the map with this kernel name, which needs CAP_SYS_ADMIN. If several maps have the name,
-/// the error lists their ids.
-pub fn open_named(name: &[u8], read_only: bool) -> Result<Map, Error> {
+/// Opens the map or the program with this kernel name, which needs CAP_SYS_ADMIN. If several have
+/// the name, the error lists their ids. Links have no kernel names.
+pub fn open_named(kind: ObjectKind, name: &[u8], read_only: bool) -> Result<Object, Error> {
+    let (find, noun) = match kind {
+        ObjectKind::Map => ("find map by name", "map"),
+        ObjectKind::Program => ("find program by name", "program"),
+        ObjectKind::Link => {
+            return Err(Error::new(name, "find link by name", "links have no names"));
+        }
+    };
     if name.len() > MAX_NAME {
         let cause = format!("{} bytes: a kernel name has at most {MAX_NAME}", name.len());
-        return Err(Error::new(name, FIND, cause));
+        return Err(Error::new(name, find, cause));
     }
     if name.is_empty() {
-        return Err(Error::new(name, FIND, "the name is empty"));
+        return Err(Error::new(name, find, "the name is empty"));
     }
-    let mut found = Vec::new();
-    // Maps are opened read-only to compare their names; the match is reopened by its id.
+    let ids = match kind {
+        ObjectKind::Map => map_ids(name),
+        ObjectKind::Program | ObjectKind::Link => program_ids(name),
+    };
+    match &ids.map_err(|errno| fail(name, find, kind, errno))?[..] {
+        [] => Err(Error::new(name, find, format!("no {noun} has this name"))),
+        [id] => open(kind, *id, read_only),
+        ids => {
+            let list: Vec<String> = ids.iter().map(u32::to_string).collect();
+            let cause = format!("{} {noun}s have this name: ids {}", ids.len(), list.join(", "));
+            Err(Error::new(name, find, cause))
+        }
+    }
+}
+
+fn map_ids(name: &[u8]) -> SysResult<Vec<u32>> {
+    let mut ids = Vec::new();
+    // Read-only suffices to compare names.
     for_each(true, |map| {
         if map.info().name == name {
-            found.push(map);
+            ids.push(map.info().id);
         }
-    })
-    .map_err(|errno| fail(name, FIND, ObjectKind::Map, errno))?;
-    match found.len() {
-        0 => Err(Error::new(name, FIND, "no map has this name")),
-        1 => open_map(found[0].info().id, read_only),
-        n => {
-            let ids: Vec<String> = found.iter().map(|map| map.info().id.to_string()).collect();
-            let cause = format!("{n} maps have this name: ids {}", ids.join(", "));
-            Err(Error::new(name, FIND, cause))
+    })?;
+    Ok(ids)
+}
+
+fn program_ids(name: &[u8]) -> SysResult<Vec<u32>> {
+    let (mut ids, mut last) = (Vec::new(), 0);
+    while let Some(id) = next_program_id(last)? {
+        last = id;
+        match program_by_id(id).and_then(|fd| program_info(fd.as_fd())) {
+            Ok(info) if info.name == name => ids.push(id),
+            Ok(_) | Err(Errno::ENOENT) => {} // another name, or removed between the two calls
+            Err(errno) => return Err(errno),
         }
     }
+    Ok(ids)
 }
 
 /// Calls `visit` for every map of the system, by ascending id; needs CAP_SYS_ADMIN.

@@ -66,7 +66,9 @@ pub fn open_all(
                 pin::open(*kind, path, read_only, &settings.bpffs, &mut warnings)?
             }
             Source::Id(kind, id) => vec![Named::new(id::open(*kind, *id, read_only)?)],
-            Source::KernelName(name) => vec![Named::new(id::open_named(name, read_only)?)],
+            Source::KernelName(name) => {
+                vec![Named::new(id::open_named(ObjectKind::Map, name, read_only)?)]
+            }
             Source::Process(pid) => process::open(*pid)?,
             Source::Create(spec) => vec![Named::new(create::open(spec)?)],
             Source::Object(spec) => {

@@ -131,6 +131,39 @@ fn program_or_link_that_cannot_be_shown_is_one_line() {
 }
 
 #[test]
+fn program_is_found_by_its_kernel_name() {
+    let lab = Lab::new();
+    // Programs of other tests have the names in the fixtures.
+    let name = format!("noop_{:06x}", std::process::id() & 0xff_ffff);
+    let mut object = std::fs::read(fixture("noop.bpf.o")).unwrap();
+    let end = object.len() - name.len();
+    for at in 0..end {
+        if object[at..].starts_with(b"noop_socket\0") {
+            object[at..at + name.len()].copy_from_slice(name.as_bytes());
+        }
+    }
+    std::fs::write(lab.path("named.bpf.o"), object).unwrap();
+    let load = |pin: &str| {
+        let path = lab.path("named.bpf.o");
+        bpftool(&["prog", "load", path.to_str().unwrap(), pin, "type", "socket"]);
+        pinned("prog", Path::new(pin))["id"].to_string()
+    };
+    let first = load("/sys/fs/bpf/first");
+    let reference = format!("prog:name:{name}");
+    let shown = read(&stdout_of(&mut lab.map(["show", "--json", &reference])));
+    assert_eq!(shown["id"].to_string(), first);
+    let second = load("/sys/fs/bpf/second");
+    let both = format!("2 programs have this name: ids {first}, {second}");
+    for (reference, line) in [
+        (reference.as_str(), format!("{name}: find program by name: {both}")),
+        ("link:name:x", "x: find link by name: links have no names".into()),
+        ("prog:name:", "\"\": find program by name: the name is empty".into()),
+    ] {
+        fails(&mut lab.map(["show", reference]), 2, &format!("bpf-map: {line}"));
+    }
+}
+
+#[test]
 fn programs_and_links_are_pinned_and_unpinned_by_reference() {
     let lab = Lab::new();
     let (prog, link) = pin_both();

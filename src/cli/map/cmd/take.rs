@@ -123,7 +123,7 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
     if let Some(file) = args.file {
         replace(Path::new(file), &held.data)?;
     }
-    // What was taken before an error is no longer in the map, so it has been printed.
+    // The values were reset before the error, so they have been printed.
     result
 }
 

@@ -63,10 +63,7 @@ pub fn open(
                 .context(label)?;
             (id::open(kind, id, read_only)?, None)
         }
-        Reference::KernelName(name) if kind == ObjectKind::Map => {
-            (id::open_named(name.as_bytes(), read_only)?.into(), None)
-        }
-        Reference::KernelName(_) => bail!("{label}: only maps are found by the kernel's name"),
+        Reference::KernelName(name) => (id::open_named(kind, name.as_bytes(), read_only)?, None),
         Reference::Descriptor(number) => {
             inherited::open_number(startup, kind, number).context(label)?
         }
