@@ -125,6 +125,14 @@ fn unsuitable_options_are_usage_errors() {
     let maps = ["h=hash,key=u32,value=struct{a: u8},entries=1"];
     for (words, message) in [
         ("set h 1 a 5", "a: a field such as .NAME goes before the value (see bpf-map set --help)"),
+        (
+            "set h 1 packets=9 bytes=90",
+            "packets=9: the words of a value are one argument: quote them (see bpf-map set --help)",
+        ),
+        (
+            "set h 1 a=1 b=2 c=3",
+            "a=1: the words of a value are one argument: quote them (see bpf-map set --help)",
+        ),
         ("set h 1 .a 5 --if-absent", "h: --if-absent: a field can be set only if the key exists"),
         ("set h 1 .b 5", "h: no field \"b\"; fields: a"),
         ("set h 1 .a.b 5", "h: u8 has no fields"),

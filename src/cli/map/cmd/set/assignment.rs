@@ -28,6 +28,13 @@ pub fn split_fields<'a>(
     let (pairs, rest) = pairs.as_chunks::<2>();
     let wrong = pairs.iter().map(|[path, _]| path).find(|path| !arguments::is_field(path));
     if let Some(path) = wrong.or(rest.first()) {
+        // `packets=9 bytes=90`, without the quotes that make it one value.
+        if !arguments::is_field(path) && path.as_bytes().contains(&b'=') {
+            bail!(
+                "{}: the words of a value are one argument: quote them (see bpf-map set --help)",
+                escape(path.as_bytes())
+            );
+        }
         bail!(
             "{}: a field such as .NAME goes before the value (see bpf-map set --help)",
             escape(path.as_bytes())
