@@ -1,6 +1,6 @@
 //! Errors of one line: object, operation, cause.
 
-use crate::text::escape;
+use crate::text::escape_argument;
 use bpf_inherit::{Errno, MapError, describe};
 use std::borrow::Cow;
 use std::fmt;
@@ -57,11 +57,7 @@ impl Error {
         operation: &'static str,
         cause: impl Into<Cause>,
     ) -> Error {
-        let object = match object.as_ref() {
-            b"" => "\"\"".into(),
-            object => escape(object),
-        };
-        Error { object, operation, cause: cause.into() }
+        Error { object: escape_argument(object.as_ref()), operation, cause: cause.into() }
     }
 }
 

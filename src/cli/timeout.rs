@@ -1,7 +1,7 @@
 //! `--timeout SECONDS`, the same in every program.
 
 use super::negative;
-use crate::text::escape;
+use crate::text::escape_argument;
 use anyhow::anyhow;
 use clap::{Arg, ArgMatches, value_parser};
 use std::ffi::OsString;
@@ -24,6 +24,7 @@ pub fn read(matches: &ArgMatches) -> anyhow::Result<Option<Duration>> {
     let text = negative::unmark(text);
     let seconds = text.to_str().and_then(|text| text.parse().ok());
     let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    let wrong = || anyhow!("--timeout {}: not a number of seconds", escape(text.as_bytes()));
+    let wrong =
+        || anyhow!("--timeout {}: not a number of seconds", escape_argument(text.as_bytes()));
     duration.map(Some).ok_or_else(wrong)
 }

@@ -217,6 +217,9 @@ fn choices_that_are_wrong_are_one_line_and_2() {
              and not le or quantile"
                 .into(),
         ),
+        ("--rename-label=", "--rename-label: no label is named".into()),
+        ("--rename-label=,", "--rename-label: no label is named".into()),
+        ("--name=", "--name \"\": not a metric's name: [a-zA-Z_:][a-zA-Z0-9_:]*".into()),
         ("--name=a-b", "--name a-b: not a metric's name: [a-zA-Z_:][a-zA-Z0-9_:]*".into()),
     ] {
         let words = [&["dump", "--prometheus", &pin, option], &types(FLOWS)[..]].concat();

@@ -56,7 +56,7 @@ fn wrong_argument_changes_nothing() {
             "value a=256 b=2: a: 256 is out of range for u8 (0 to 255)",
         ),
         ("bpf-map push q 'a=5'", "value a=5: b: missing"),
-        ("bpf-map push q ''", "value : a: missing"),
+        ("bpf-map push q ''", "value \"\": a: missing"),
         ("bpf-map pop q .c", "no field \"c\"; fields: a, b"),
     ] {
         let run = run(&mut with(&lab, &[map], &script(line)));

@@ -49,6 +49,30 @@ fn every_negative_number_is_an_argument() {
 }
 
 #[test]
+fn empty_arguments_are_visible_in_messages() {
+    let lab = Lab::new();
+    let maps = ["m=array,value=u8,entries=1"];
+    for (command, message) in [
+        ("get '' 0", "\"\": no inherited map has this name"),
+        ("get m ''", "m: key \"\": expected a whole number (u32), found \"\""),
+        ("set m 0 ''", "m: value \"\": expected a whole number (u8), found \"\""),
+        ("put ''", "\"\": no inherited map has this name"),
+        ("put a=", "\"\": no inherited map has this name"),
+        ("put m --timeout ''", "--timeout \"\": not a number of seconds"),
+        ("send m x --first-id ''", "--first-id \"\": not a number up to 4294967295"),
+        ("expose m x --mode ''", "--mode \"\": not an octal number"),
+        ("expose m x --owner ''", "--owner \"\": not UID or UID:GID, in decimal"),
+        ("create '' --pin x", "\"\": expected NAME=TYPE,…"),
+        ("agent --wait-change ''", "--wait-change \"\": a name is empty"),
+        ("load m ''", "\"\": open: no such file or directory"),
+        ("get fd:-1 0", "fd:-1: not a descriptor number"),
+    ] {
+        let mut command = with(&lab, &maps, &format!("bpf-map {command}"));
+        fails(&mut command, 2, &format!("bpf-map: {message}"));
+    }
+}
+
+#[test]
 fn malformed_value_is_refused_and_nothing_is_written() {
     let lab = Lab::new();
     let maps = [
@@ -91,7 +115,7 @@ fn malformed_value_is_refused_and_nothing_is_written() {
         ("s", r#"{"a":1,"b":{}}"#, "b.c: missing"),
         ("s", r#"{"a":1}"#, "b.c: missing"),
     ] {
-        let shown = value.replace('\n', "\\n");
+        let shown = if value.is_empty() { "\"\"".into() } else { value.replace('\n', "\\n") };
         let mut command =
             with(&lab, &maps, &format!("bpf-map set {map} 0 \"$1\"; bpf-map get {map} 0"));
         let run = run(command.args(["sh", value]));

@@ -100,6 +100,7 @@ fn unwatchable_map_is_reported_in_one_line() {
             &["--sort", "nope"],
             "bpf-map: /sys/fs/bpf/proto: no field \"nope\"; fields: packets, name",
         ),
+        (&["--sort="], "bpf-map: --sort: an empty name"),
     ] {
         fails(&mut watch(words), 2, line);
     }

@@ -2,7 +2,7 @@
 //! without line ends does not fill the memory.
 
 use crate::error::Error;
-use crate::text::escape;
+use crate::text::escape_argument;
 use anyhow::bail;
 use bpf_inherit::Errno;
 use std::ffi::OsStr;
@@ -37,7 +37,7 @@ impl Lines {
         let file = path.map(File::open).transpose();
         let file =
             file.map_err(|error| Error::new(path.unwrap_or_default().as_bytes(), "open", error))?;
-        let name = path.map_or("standard input".into(), |path| escape(path.as_bytes()));
+        let name = path.map_or("standard input".into(), |path| escape_argument(path.as_bytes()));
         let buffer = vec![0; 2 * CHUNK];
         Ok(Lines { file, name, buffer, start: 0, end: 0, done: false, number: 0, limit, total: 0 })
     }

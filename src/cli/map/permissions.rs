@@ -2,7 +2,7 @@
 
 use super::arguments;
 use crate::bpffs::pinning::Permissions;
-use crate::text::escape;
+use crate::text::{escape, escape_argument};
 use anyhow::{Context, anyhow, bail};
 use clap::{Arg, ArgMatches};
 use nix::unistd::{Gid, Uid};
@@ -30,10 +30,11 @@ pub fn arguments() -> [Arg; 2] {
 /// Returns the permissions that the options specify.
 pub fn parse(matches: &ArgMatches) -> anyhow::Result<Permissions> {
     let mode = arguments::text(matches, "mode").unwrap_or("0444");
-    let mode = parse_mode(mode).with_context(|| format!("--mode {}", escape(mode.as_bytes())))?;
+    let mode =
+        parse_mode(mode).with_context(|| format!("--mode {}", escape_argument(mode.as_bytes())))?;
     let mut permissions = Permissions { mode, owner: None, group: None };
     if let Some(text) = arguments::text(matches, "owner") {
-        let context = || format!("--owner {}", escape(text.as_bytes()));
+        let context = || format!("--owner {}", escape_argument(text.as_bytes()));
         let (owner, group) = text.split_once(':').map_or((text, None), |(u, g)| (u, Some(g)));
         permissions.owner = Some(Uid::from_raw(parse_id(owner).with_context(context)?));
         permissions.group =

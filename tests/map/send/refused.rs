@@ -33,7 +33,7 @@ fn unopenable_map_is_reported_before_sending() {
         ("0", "0: descriptor 0 is a file, not a map"),
         ("id:x", "id:x: not a map id"),
         ("name:nosuchmap", "nosuchmap: find map by name: no map has this name"),
-        ("", ": no inherited map has this name"),
+        ("", "\"\": no inherited map has this name"),
         ("=x", "=x: the name is empty"),
         ("12=x", "12=x: the name is a number"),
         ("a:b=x", "a:b=x: the name contains '/', ':', '=' or a control byte"),
@@ -68,7 +68,7 @@ fn names_and_numbers_that_a_transfer_cannot_have_are_refused() {
             format!("two={pin}: all maps of a transfer share one name, and this is called one"),
         ),
         (&["--first-id", "x", pin, "uds"], "--first-id x: not a number up to 4294967295".into()),
-        (&["--first-id", "", pin, "uds"], "--first-id : not a number up to 4294967295".into()),
+        (&["--first-id", "", pin, "uds"], "--first-id \"\": not a number up to 4294967295".into()),
         (&["--first-id", "+1", pin, "uds"], "--first-id +1: not a number up to 4294967295".into()),
         (&["--first-id", "-1", pin, "uds"], "--first-id -1: not a number up to 4294967295".into()),
         (

@@ -7,7 +7,7 @@ use crate::cli::map::output::Output;
 use crate::cli::map::session::Session;
 use crate::output::agent;
 use crate::source::agent::{Client, Failure};
-use crate::text::{escape, quote};
+use crate::text::{escape_argument, quote};
 use crate::wire::agent::check_name;
 use anyhow::Context;
 use clap::{Arg, ArgMatches, Command, value_parser};
@@ -64,7 +64,7 @@ impl<'a> Args<'a> {
 
 /// The name and the id of `NAME=ID`.
 fn change(text: &OsStr) -> anyhow::Result<(&[u8], u32)> {
-    let wrong = || format!("--wait-change {}", escape(text.as_bytes()));
+    let wrong = || format!("--wait-change {}", escape_argument(text.as_bytes()));
     let mut parts = text.as_bytes().splitn(2, |byte| *byte == b'=');
     let (name, id) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     check_name(name).with_context(wrong)?;

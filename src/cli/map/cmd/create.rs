@@ -4,7 +4,7 @@ use crate::bpffs::pinning;
 use crate::cli::map::arguments;
 use crate::cli::map::session::Session;
 use crate::source::create;
-use crate::text::escape;
+use crate::text::{escape, escape_argument};
 use anyhow::{Context, anyhow};
 use clap::{Arg, ArgMatches, Command, ValueHint, value_parser};
 use std::ffi::{OsStr, OsString};
@@ -43,7 +43,7 @@ impl<'a> Args<'a> {
 pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
     let text = args.spec;
     let spec = text.to_str().ok_or_else(|| "not UTF-8".to_owned()).and_then(create::NewMap::parse);
-    let spec = spec.map_err(|e| anyhow!(e)).with_context(|| escape(text.as_bytes()))?;
+    let spec = spec.map_err(|e| anyhow!(e)).with_context(|| escape_argument(text.as_bytes()))?;
     // If it cannot be pinned, the map is gone with its only file descriptor.
     pinning::pin(&create::open(&spec)?, Path::new(args.pin))?;
     if let Some((flag, access)) = spec.access_flag() {

@@ -3,7 +3,7 @@
 use crate::cli::exit;
 use crate::cli::map::arguments::{self, MapArguments};
 use crate::cli::map::session::Session;
-use crate::text::escape;
+use crate::text::escape_argument;
 use anyhow::bail;
 use bpf_inherit::{AccessMode, MapError};
 use clap::{ArgMatches, Command};
@@ -50,7 +50,7 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
             Err(error) => return Err(target.explain_delete("del", error)),
         };
         if missing {
-            let text = escape(text.as_bytes());
+            let text = escape_argument(text.as_bytes());
             session.out.report(format_args!("{}: no key {text}", target.label))?;
             status = exit::ABSENT;
         }

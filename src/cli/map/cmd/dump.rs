@@ -11,7 +11,7 @@ use crate::cli::map::fields::{self, Fields};
 use crate::cli::map::output::Output;
 use crate::cli::map::session::Session;
 use crate::cli::replace::replace;
-use crate::text::escape;
+use crate::text::escape_argument;
 use anyhow::bail;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use dumped::{Dumped, OPERATION};
@@ -94,7 +94,7 @@ fn open_all(args: &Args, session: &mut Session) -> anyhow::Result<Vec<Dumped>> {
         bail!("dump: several maps: possible with --prometheus only");
     }
     if let Some(at) = (1..names.len()).find(|&at| names[..at].contains(&names[at])) {
-        bail!("{}: dump: named twice", escape(names[at].as_bytes()));
+        bail!("{}: dump: named twice", escape_argument(names[at].as_bytes()));
     }
     let open = |map| Dumped::open(map, &args.fields, args.cpus, session);
     args.maps.iter().map(open).collect()

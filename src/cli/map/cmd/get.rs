@@ -7,7 +7,7 @@ use crate::cli::map::session::Session;
 use crate::cli::map::target::Target;
 use crate::cli::map::target::origin::LayoutPart;
 use crate::output::element::Integers;
-use crate::text::escape;
+use crate::text::escape_argument;
 use bpf_inherit::AccessMode;
 use bpf_layout::Layout;
 use clap::{Arg, ArgMatches, Command, value_parser};
@@ -110,7 +110,7 @@ fn report_missing(
     out: &mut Output,
 ) -> anyhow::Result<u8> {
     let Some(default) = default else {
-        out.report(format_args!("{}: no key {}", target.label, escape(key.as_bytes())))?;
+        out.report(format_args!("{}: no key {}", target.label, escape_argument(key.as_bytes())))?;
         out.absent();
         return Ok(exit::ABSENT);
     };

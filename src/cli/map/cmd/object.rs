@@ -10,7 +10,7 @@ use crate::output::object::{self as output, MapReport, ObjectReport, Outcome, Pr
 use crate::source::object::entries::max_entries;
 use crate::source::object::file::read;
 use crate::source::object::pins::{AtPin, PinPlaces};
-use crate::text::escape;
+use crate::text::{escape, escape_argument};
 use anyhow::Context;
 use bpf_inherit::AccessMode;
 use bpf_layout::{Btf, Layout};
@@ -50,7 +50,7 @@ impl<'a> Args<'a> {
 
 pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
     let (bytes, object) = read(Path::new(args.file))?;
-    let label = escape(args.file.as_bytes());
+    let label = escape_argument(args.file.as_bytes());
     for what in &object.omitted {
         warn(format_args!("{label}: not listed: {what}"));
     }

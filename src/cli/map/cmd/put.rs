@@ -13,7 +13,7 @@ use crate::foreign::{ForeignName, Named};
 use crate::map::typed::Layouts;
 use crate::readonly;
 use crate::source::object::new_pins::NewPins;
-use crate::text::escape;
+use crate::text::{escape, escape_argument};
 use crate::wire::agent::check_name;
 use anyhow::Context;
 use bpf_inherit::Startup;
@@ -82,7 +82,8 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
     if args.inherited {
         return inherited::put(startup, &destination, out);
     }
-    let objects = args.objects.iter().map(|text| (escape(text.as_bytes()), text)).collect();
+    let objects =
+        args.objects.iter().map(|text| (escape_argument(text.as_bytes()), text)).collect();
     put_each(objects, |text| open_named(startup, bpffs, text, &args), &destination, out)
 }
 
@@ -95,9 +96,9 @@ fn open_named(
 ) -> anyhow::Result<Outgoing> {
     let (given, reference) = split_name(text);
     if let Some(name) = given {
-        check_name(name).with_context(|| escape(text.as_bytes()))?;
+        check_name(name).with_context(|| escape_argument(text.as_bytes()))?;
     }
-    let label = escape(reference);
+    let label = escape_argument(reference);
     let Opened { named, layout, pins } = open(startup, bpffs, OsStr::from_bytes(reference), args)?;
     let Named { object, name, .. } = named;
     let given = given.map(<[u8]>::to_vec);

@@ -7,7 +7,7 @@ use crate::cli::map::target::named::open_map_to_send;
 use crate::cli::name::{check_name, split_name};
 use crate::handoff::place::OpenFiles;
 use crate::socket::send;
-use crate::text::{count, escape};
+use crate::text::{count, escape, escape_argument};
 use crate::wire::tc::{MAX_OBJECT, TC_FDS, TransferHeader};
 use anyhow::{Context, anyhow, bail};
 use bpf_inherit::Map;
@@ -95,7 +95,7 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
 
 fn parse_first_id(text: Option<&OsStr>, total: u16) -> anyhow::Result<u32> {
     let Some(text) = text else { return Ok(0) };
-    let wrong = || format!("--first-id {}", escape(text.as_bytes()));
+    let wrong = || format!("--first-id {}", escape_argument(text.as_bytes()));
     let digits = text.to_str().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
     let first: Option<u32> = digits.and_then(|digits| digits.parse().ok());
     let first = first.ok_or_else(|| anyhow!("not a number up to {}", u32::MAX));
@@ -115,7 +115,7 @@ fn split_names<'a>(given: &[&'a OsStr]) -> anyhow::Result<(Vec<u8>, Vec<&'a OsSt
         let (name, reference) = split_name(text);
         references.push(OsStr::from_bytes(reference));
         let Some(name) = name else { continue };
-        check_object(name, object).with_context(|| escape(text.as_bytes()))?;
+        check_object(name, object).with_context(|| escape_argument(text.as_bytes()))?;
         object = Some(name);
     }
     Ok((object.unwrap_or(OBJECT).to_vec(), references))

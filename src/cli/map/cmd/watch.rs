@@ -73,6 +73,10 @@ pub struct Args<'a> {
 
 impl<'a> Args<'a> {
     pub fn new(matches: &'a ArgMatches) -> anyhow::Result<Args<'a>> {
+        let sort = arguments::text(matches, "sort");
+        if sort == Some("") {
+            bail!("--sort: an empty name");
+        }
         let mut keys = arguments::all(matches, "KEY");
         let field = keys.pop_if(|last| arguments::is_field(last));
         Ok(Args {
@@ -81,7 +85,7 @@ impl<'a> Args<'a> {
             field,
             interval: matches.get_one("interval").copied().unwrap_or(Duration::from_secs(1)),
             count: matches.get_one("count").copied(),
-            sort: arguments::text(matches, "sort"),
+            sort,
             top: matches.get_one("top").copied(),
             json: arguments::integers(matches),
         })

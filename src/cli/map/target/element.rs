@@ -4,7 +4,7 @@ use super::advice;
 use super::opened::Target;
 use super::origin::LayoutPart;
 use crate::error::{Cause, Error};
-use crate::text::escape;
+use crate::text::escape_argument;
 use anyhow::{Context, anyhow, bail};
 use bpf_inherit::{AccessMode, Errno, MapError, fd};
 use bpf_layout::{Type, parse};
@@ -21,7 +21,7 @@ impl Target {
             anyhow!("{}: {} has no keys: {instead}", self.label, kind.with_article())
         })?;
         self.refuse_guess(LayoutPart::Key, text)?;
-        let wrong = || format!("{}: key {}", self.label, escape(text.as_bytes()));
+        let wrong = || format!("{}: key {}", self.label, escape_argument(text.as_bytes()));
         let key = bytes(ty, text).with_context(wrong)?;
         if kind.is_keyed_by_descriptor() {
             check_inherited(&key).with_context(wrong)?;
@@ -49,7 +49,7 @@ impl Target {
     /// The bytes of a value that was given as an argument: of one CPU's value in a per-CPU map.
     pub fn value(&self, text: &OsStr) -> anyhow::Result<Vec<u8>> {
         self.refuse_guess(LayoutPart::Value, text)?;
-        let wrong = || format!("{}: value {}", self.label, escape(text.as_bytes()));
+        let wrong = || format!("{}: value {}", self.label, escape_argument(text.as_bytes()));
         bytes(&self.layout.value, text).with_context(wrong)
     }
 

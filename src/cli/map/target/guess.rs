@@ -3,7 +3,7 @@
 use super::opened::Target;
 use super::origin::LayoutPart;
 use crate::cli::map::output::warn;
-use crate::text::escape;
+use crate::text::escape_argument;
 use anyhow::bail;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -19,7 +19,7 @@ impl Target {
             return Ok(());
         };
         let name = if part == LayoutPart::Key { "key" } else { "value" };
-        bail!("{}: {name} {}: {why}", self.label, escape(text.as_bytes()))
+        bail!("{}: {name} {}: {why}", self.label, escape_argument(text.as_bytes()))
     }
 
     /// Warns if a type by which something is printed is a guess, once for each map.

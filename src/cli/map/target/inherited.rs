@@ -15,7 +15,8 @@ pub fn open_number(
     kind: ObjectKind,
     number: &str,
 ) -> anyhow::Result<(Object, Option<Claim>)> {
-    let number = number.parse().map_err(|_| anyhow!("not a descriptor number"))?;
+    let number = number.parse().ok().filter(|number: &i32| *number >= 0);
+    let number = number.ok_or_else(|| anyhow!("not a descriptor number"))?;
     let claim = declared(startup, kind, |claim| claim.fd == number)?.into_iter().next();
     let object = duplicate(startup, kind, number, claim.as_ref().and_then(|claim| claim.id))?;
     Ok((object, claim))

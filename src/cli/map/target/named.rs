@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::foreign::{ForeignLayout, ForeignName, Named};
 use crate::readonly;
 use crate::source::id;
-use crate::text::escape;
+use crate::text::escape_argument;
 use anyhow::{Context, anyhow, bail};
 use bpf_inherit::environ::Claim;
 use bpf_inherit::object::Object;
@@ -41,7 +41,7 @@ pub fn open(
     access: AccessMode,
 ) -> anyhow::Result<Named<Object>> {
     let (kind, rest) = reference::split_kind(text);
-    let label = escape(text.as_bytes());
+    let label = escape_argument(text.as_bytes());
     let read_only = access == AccessMode::ReadOnly;
     let (object, claim) = match reference::parse(rest) {
         Reference::Pin(path) => {
@@ -88,12 +88,16 @@ pub fn open_map(
 ) -> anyhow::Result<Named<Map>> {
     let (kind, _) = reference::split_kind(text);
     if kind != ObjectKind::Map {
-        bail!("{}: {}, not a map", escape(text.as_bytes()), kind.with_article());
+        bail!("{}: {}, not a map", escape_argument(text.as_bytes()), kind.with_article());
     }
     let Named { object, name, layout } = open(startup, bpffs, text, access)?;
     match object {
         Object::Map(object) => Ok(Named { object, name, layout }),
-        other => bail!("{}: {}, not a map", escape(text.as_bytes()), other.kind().with_article()),
+        other => bail!(
+            "{}: {}, not a map",
+            escape_argument(text.as_bytes()),
+            other.kind().with_article()
+        ),
     }
 }
 

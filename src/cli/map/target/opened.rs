@@ -5,7 +5,7 @@ use super::{advice, named};
 use crate::cli::map::arguments::GivenTypes;
 use crate::map::typed::{LayoutSource, check_sizes};
 use crate::program::operation::ChangePrograms;
-use crate::text::escape;
+use crate::text::escape_argument;
 use anyhow::{Context, bail};
 use bpf_inherit::{AccessMode, Map, MapType, Startup};
 use bpf_layout::{Layout, Slot};
@@ -36,7 +36,7 @@ impl Target {
         types: &GivenTypes,
     ) -> anyhow::Result<Target> {
         let mut named = named::open_map(startup, bpffs, text, access)?;
-        let label = escape(text.as_bytes());
+        let label = escape_argument(text.as_bytes());
         let own = named.take_layout();
         let map = named.object;
         let (mut layout, mut origin) = LayoutOrigin::layout(own, map.info());

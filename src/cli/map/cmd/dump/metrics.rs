@@ -4,7 +4,7 @@ use super::dumped::{Dumped, OPERATION};
 use crate::cli::map::arguments;
 use crate::cli::map::output::warn;
 use crate::output::prometheus::{MetricSource, MetricType, Prometheus, PrometheusOptions, names};
-use crate::text::escape;
+use crate::text::escape_argument;
 use anyhow::{Context, anyhow, bail};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -75,9 +75,16 @@ pub fn parse_options(matches: &ArgMatches) -> anyhow::Result<PrometheusOptions> 
     };
     let name = text("name");
     if let Some(name) = name.as_ref().filter(|name| !names::is_metric(name)) {
-        bail!("--name {}: not a metric's name: [a-zA-Z_:][a-zA-Z0-9_:]*", escape(name.as_bytes()));
+        bail!(
+            "--name {}: not a metric's name: [a-zA-Z_:][a-zA-Z0-9_:]*",
+            escape_argument(name.as_bytes())
+        );
     }
-    let renamed = list("rename-label").unwrap_or_default();
+    let renamed = list("rename-label");
+    if renamed.as_ref().is_some_and(Vec::is_empty) {
+        bail!("--rename-label: no label is named");
+    }
+    let renamed = renamed.unwrap_or_default();
     Ok(PrometheusOptions {
         metric_type: *matches.get_one("type").unwrap_or(&MetricType::Gauge),
         name,
@@ -90,7 +97,7 @@ pub fn parse_options(matches: &ArgMatches) -> anyhow::Result<PrometheusOptions> 
 
 /// `LABEL=NAME`.
 fn parse_renaming(item: &str) -> anyhow::Result<(String, String)> {
-    let shown = escape(item.as_bytes());
+    let shown = escape_argument(item.as_bytes());
     let (old, new) =
         item.split_once('=').ok_or_else(|| anyhow!("--rename-label {shown}: not LABEL=NAME"))?;
     if !names::is_label(new) {

@@ -9,7 +9,7 @@ use crate::cli::map::target::{Condition, Target};
 use crate::program::element::RunOutcome;
 use crate::program::operation::{NotAtomic, Operation};
 use crate::program::store::Store;
-use crate::text::escape;
+use crate::text::escape_argument;
 use anyhow::{Context, anyhow, bail};
 use bpf_inherit::mmap::Mapped;
 use bpf_layout::{Slot, parse};
@@ -188,7 +188,7 @@ struct NewField<'a> {
 
 impl<'a> NewField<'a> {
     fn new(target: &'a Target, given: Assignment<'a>) -> anyhow::Result<NewField<'a>> {
-        let label = format!("{}: value {}", target.label, escape(given.text.as_bytes()));
+        let label = format!("{}: value {}", target.label, escape_argument(given.text.as_bytes()));
         let slot = target.field(given.field)?;
         let values = given.text.to_str().filter(|text| has_all_values(target, slot, text));
         if !values.is_some_and(Values::are_hex) {

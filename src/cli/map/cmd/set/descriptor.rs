@@ -9,7 +9,7 @@ use crate::cli::map::target::{Condition, Target, check_inherited, reference};
 use crate::error::Error;
 use crate::map::flags;
 use crate::map::state::MapState;
-use crate::text::escape;
+use crate::text::{escape, escape_argument};
 use anyhow::{Context, bail};
 use bpf_inherit::{AccessMode, MapType, ObjectKind};
 use std::ffi::OsStr;
@@ -46,7 +46,7 @@ pub fn set_descriptor(
         return store_program(session, target, (map, key), opened, condition);
     }
     let bytes = target.value(value)?;
-    let wrong = || format!("{}: value {}", target.label, escape(value.as_bytes()));
+    let wrong = || format!("{}: value {}", target.label, escape_argument(value.as_bytes()));
     check_inherited(&bytes).with_context(wrong)?;
     check_lasting(target, map)?;
     target.write("set", key, &bytes, condition)
