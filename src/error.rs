@@ -61,6 +61,22 @@ impl Error {
     }
 }
 
+impl Cause {
+    /// EPERM, with the capability that the operation needs. If a seccomp filter is installed, such as
+    /// that of `bpf-exec --lock`, the kernel does not report which of the two is the reason.
+    pub fn denied(needed: &'static str) -> Cause {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        match status.lines().any(|line| line == "Seccomp:\t2") {
+            true => {
+                let eperm = describe(Errno::EPERM);
+                format!("{eperm} ({needed}, and a seccomp filter such as --lock may refuse it)")
+                    .into()
+            }
+            false => Cause::Hint(Errno::EPERM, needed),
+        }
+    }
+}
+
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {

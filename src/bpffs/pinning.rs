@@ -105,6 +105,7 @@ fn explain(path: &Path, errno: Errno) -> Cause {
     match errno {
         Errno::EPERM if is_bpffs(directory) == Ok(false) => NOT_BPFFS.into(),
         Errno::EPERM if dotted => "the name of a pin cannot contain a dot".into(),
+        Errno::EPERM => Cause::denied("CAP_BPF may be needed"),
         Errno::ENOENT if !directory.exists() => "no such directory".into(),
         Errno::EEXIST => "already exists".into(),
         Errno::ESTALE => "another process has replaced the new pin".into(),

@@ -72,7 +72,7 @@ pub(super) fn kernel_name(name: &str) -> Vec<u8> {
 
 pub(super) fn explain(errno: Errno) -> Cause {
     match errno {
-        Errno::EPERM => Cause::Hint(errno, "CAP_BPF is needed, and CAP_NET_ADMIN for some types"),
+        Errno::EPERM => Cause::denied("CAP_BPF is needed, and CAP_NET_ADMIN for some types"),
         Errno::EINVAL => {
             Cause::Hint(errno, "the kernel refuses these sizes, entries or flags for this type")
         }

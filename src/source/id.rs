@@ -113,7 +113,7 @@ fn fail(
     errno: Errno,
 ) -> Error {
     let cause = match errno {
-        Errno::EPERM => Cause::Hint(errno, "CAP_SYS_ADMIN is needed"),
+        Errno::EPERM => Cause::denied("CAP_SYS_ADMIN is needed"),
         Errno::ENOENT => format!("no such {}", kind.noun()).into(),
         errno => errno.into(),
     };

@@ -110,6 +110,27 @@ fn freeze_through_a_read_only_fd_is_refused() {
 }
 
 #[test]
+fn refusal_by_a_seccomp_filter_is_explained() {
+    let lab = Lab::new();
+    let (pin, map) = (lab.hash("m"), lab.reachable("bpf-map"));
+    let locked = ["--lock", "--pin", pin.to_str().unwrap(), "--"];
+    let filter = "and a seccomp filter such as --lock may refuse it";
+    let create = ["create", "x=array,value=u8,entries=1", "--pin", "/sys/fs/bpf/x"];
+    for (words, operation, needed) in [
+        (&["freeze", "m"][..], "m: freeze", "CAP_BPF is needed"),
+        (&["pin", "m", "/sys/fs/bpf/n"], "/sys/fs/bpf/n: pin", "CAP_BPF may be needed"),
+        (&create, "x: create map", "CAP_BPF is needed, and CAP_NET_ADMIN for some types"),
+        (&["get", "id:1", "1"], "id 1: open map by id", "CAP_SYS_ADMIN is needed"),
+    ] {
+        let command = [&locked, &NOBODY[..], &[&map], words].concat();
+        let run = run(&mut lab.exec(command));
+        let last = run.stderr.lines().last().unwrap();
+        let line = format!("bpf-map: {operation}: operation not permitted ({needed}, {filter})");
+        assert_eq!((run.status, run.stdout.as_str(), last), (2, "", line.as_str()));
+    }
+}
+
+#[test]
 fn frozen_map_refuses_writes_and_may_be_frozen_again() {
     let lab = Lab::new();
     let pin = lab.hash("m");

@@ -36,7 +36,7 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
             MapError::Denied if read_only => {
                 Cause::Hint(error.into(), "the descriptor is read-only")
             }
-            MapError::Denied => Cause::Hint(error.into(), "CAP_BPF is needed"),
+            MapError::Denied => Cause::denied("CAP_BPF is needed"),
             MapError::Other(errno @ Errno::EBUSY) => {
                 Cause::Hint(errno, "it is mapped for writing, or being written")
             }
