@@ -1,27 +1,21 @@
 //! `examples/agent.py`, with the agent, and with agents that do not keep to the protocol.
 
-use crate::common::agent::{Agent, Client, VERSION, string};
+use crate::common::agent::{Agent, Client, GET, VERSION, packet as request, string};
 use crate::common::fds::{id_of, new_map, pin_link, pin_program};
 use crate::common::*;
-use crate::support::played::{no, play_as};
-use nix::sys::socket::sockopt::ReceiveTimeout;
-use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr};
-use nix::sys::socket::{accept4, bind, listen, setsockopt, socket};
-use nix::sys::time::TimeVal;
-use sendfd::SendWithFd;
+use crate::support::played::{Played, no, play, play_as};
 use std::ffi::OsStr;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
-use std::os::unix::net::UnixDatagram;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::process::Command;
 
 /// Debian's own, which every user can reach.
 const PYTHON: &str = "/usr/bin/python3";
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/agent.py");
 
 /// The client, with the socket `agent` in the lab's directory.
 fn client<S: AsRef<OsStr>>(lab: &Lab, arguments: &[S]) -> Command {
-    let script = format!("{}/examples/agent.py", env!("CARGO_MANIFEST_DIR"));
-    let mut command = lab.program(PYTHON, [script.as_str(), "agent"]);
+    let mut command = lab.program(PYTHON, [SCRIPT, "agent"]);
     command.args(arguments);
     command
 }
@@ -124,8 +118,7 @@ fn unprivileged_user_gets_what_the_rules_allow() {
     put(&lab, &pin);
     let nobody = |words: &[&str]| {
         // The script may be where only root can read.
-        std::fs::copy(client(&lab, words).get_args().next().unwrap(), lab.path("agent.py"))
-            .unwrap();
+        std::fs::copy(SCRIPT, lab.path("agent.py")).unwrap();
         let mut command = lab.program("setpriv", &NOBODY[1..]);
         command.args([PYTHON, "agent.py", "agent"]).args(words);
         command
@@ -170,31 +163,21 @@ fn unprivileged_user_gets_what_the_rules_allow() {
     }
 }
 
-/// A socket that listens as `agent` in the lab's directory.
-fn listener(lab: &Lab) -> OwnedFd {
-    let socket =
-        socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None).unwrap();
-    bind(socket.as_raw_fd(), &UnixAddr::new(&lab.path("agent")).unwrap()).unwrap();
-    listen(&socket, Backlog::new(8).unwrap()).unwrap();
-    // For accept4(2): a client that does not come is a failure, not a wait.
-    setsockopt(&socket, ReceiveTimeout, &TimeVal::new(20, 0)).unwrap();
-    socket
+/// A packet, and the file descriptors that are sent with it.
+type Sent<'a> = (Vec<u8>, Vec<&'a OwnedFd>);
+
+/// The request of every client that these agents answer.
+fn get_request() -> Vec<u8> {
+    request(GET, 0, 1, &string("m"))
 }
 
-/// Takes one request, and answers it with these packets and descriptors, or not at all.
-fn answer(listener: &OwnedFd, packets: &[(Vec<u8>, Vec<&OwnedFd>)]) -> Vec<u8> {
-    let accepted = accept4(listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC).unwrap();
-    // SAFETY: the kernel has just made it for us. The crate sends over datagram sockets, and
-    // packets are sent the same way.
-    let connection = unsafe { UnixDatagram::from_raw_fd(accepted) };
-    let mut request = vec![0; 131072];
-    let length = connection.recv(&mut request).unwrap();
+/// Takes one request, and answers it with these packets, or not at all.
+fn answer(played: &Played, packets: &[Sent]) {
+    let client = played.asked(&get_request());
     for (packet, fds) in packets {
-        let numbers: Vec<i32> = fds.iter().map(|fd| fd.as_raw_fd()).collect();
-        connection.send_with_fd(packet, &numbers).unwrap();
+        let fds: Vec<BorrowedFd> = fds.iter().map(|fd| fd.as_fd()).collect();
+        client.send(packet, &fds).expect("sent");
     }
-    request.truncate(length);
-    request
 }
 
 fn header(status: u8, flags: u16, number: u32) -> Vec<u8> {
@@ -217,7 +200,7 @@ fn record(class: u8, access: u8, id: u32, name: &str) -> Vec<u8> {
 #[test]
 fn malformed_reply_is_refused_and_no_command_runs() {
     let lab = Lab::new();
-    let (map, listener) = (new_map("m"), listener(&lab));
+    let map = new_map("m");
     let other: OwnedFd = std::fs::File::open("/dev/null").unwrap().into();
     let id = id_of(&map);
     let good = record(1, 3, id, "m");
@@ -230,7 +213,7 @@ fn malformed_reply_is_refused_and_no_command_runs() {
         bytes[at] = byte;
         bytes
     };
-    for (packets, want) in [
+    let refused: Vec<(Vec<Sent>, &str)> = vec![
         (vec![(packet(0, &[record(1, 3, id + 1, "m")]), vec![&map])], other_object),
         (vec![(packet(0, &[record(1, 1, id, "m")]), vec![&map])], other_object),
         (vec![(packet(0, &[record(2, 3, id, "m")]), vec![&map])], other_object),
@@ -252,37 +235,51 @@ fn malformed_reply_is_refused_and_no_command_runs() {
             ],
             "agent.py: \\x1b gone",
         ),
-    ] {
-        std::thread::scope(|scope| {
-            scope.spawn(|| answer(&listener, &packets));
-            fails(&mut client(&lab, &["get", "m", "--", "echo", "run"]), 2, want);
-        });
-    }
-    for cut in [1, 7, 9, 30, 70] {
-        let packets = [(packet(0, std::slice::from_ref(&good))[..cut].to_vec(), vec![&map])];
-        std::thread::scope(|scope| {
-            scope.spawn(|| answer(&listener, &packets));
-            let got = run(&mut client(&lab, &["get", "m", "--", "echo", "run"]));
-            assert_eq!((got.status, got.stdout.as_str()), (2, ""), "{cut}");
-            assert!(got.stderr.starts_with("agent.py: ") && got.stderr.lines().count() == 1);
-        });
-    }
+    ];
+    let cut = |length| vec![(with(0, VERSION)[..length].to_vec(), vec![&map])];
+    let cuts = [1, 7, 9, 30, 70];
+    let all = refused.iter().map(|(packets, _)| packets.clone()).chain(cuts.map(cut));
+    let all: Vec<Vec<Sent>> = all.collect();
+    let got = play(&lab.path("agent"), &mut clients(&lab, all.len()), |played| {
+        all.iter().for_each(|packets| answer(played, packets));
+    });
+    assert_eq!((got.status, got.stdout), (0, "2\n".repeat(all.len())), "{}", got.stderr);
+    let lines: Vec<&str> = got.stderr.lines().collect();
+    let want: Vec<&str> = refused.iter().map(|(_, want)| *want).collect();
+    assert_eq!(lines[..want.len()], want);
+    assert_eq!(lines.len(), all.len(), "{lines:#?}");
+    assert!(lines.iter().all(|line| line.starts_with("agent.py: ")), "{lines:#?}");
+}
+
+/// Clients that get `m` and run a command with it, one after the other, which prints the exit status
+/// of each: to start an interpreter for each of them would take most of the time.
+fn clients(lab: &Lab, count: usize) -> Command {
+    const EACH: &str = "\
+import os, runpy, sys, array, socket, struct, subprocess
+script, count, *sys.argv[1:] = sys.argv[1:]
+for _ in range(int(count)):
+    child = os.fork()
+    if not child:
+        runpy.run_path(script, run_name='__main__')
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)";
+    let mut command = lab.program(PYTHON, ["-c", EACH, SCRIPT, &count.to_string(), "agent"]);
+    command.args(["get", "m", "--", "echo", "run"]);
+    command
 }
 
 #[test]
 fn request_without_a_reply_is_sent_five_times() {
     let lab = Lab::new();
-    let (map, listener) = (new_map("m"), listener(&lab));
-    let good = [(packet(0, &[record(1, 3, id_of(&map), "m")]), vec![&map])];
-    std::thread::scope(|scope| {
-        let requests = scope
-            .spawn(|| [&[][..], &[][..], &good].map(|packets| answer(&listener, packets)).to_vec());
-        assert_eq!(stdout_of(&mut client(&lab, &["get", "m", "--", "echo", "run"])), "run\n");
-        let get = [header(2, 0, 1), string("m")].concat();
-        assert_eq!(requests.join().unwrap(), vec![get; 3]);
+    let map = new_map("m");
+    let good: Vec<Sent> = vec![(packet(0, &[record(1, 3, id_of(&map), "m")]), vec![&map])];
+    let path = lab.path("agent");
+    let got = play(&path, &mut client(&lab, &["get", "m", "--", "echo", "run"]), |played| {
+        [&[][..], &[], &good].into_iter().for_each(|packets| answer(played, packets));
     });
-    std::thread::scope(|scope| {
-        scope.spawn(|| (0..5).for_each(|_| drop(answer(&listener, &[]))));
-        fails(&mut client(&lab, &["get", "m"]), 2, "agent.py: the agent closes the connection");
+    assert_eq!(got, Run { status: 0, stdout: "run\n".into(), stderr: String::new() });
+    let got = play(&path, &mut client(&lab, &["get", "m"]), |played| {
+        (0..5).for_each(|_| answer(played, &[]));
     });
+    let stderr = "agent.py: the agent closes the connection\n".into();
+    assert_eq!(got, Run { status: 2, stdout: String::new(), stderr });
 }
