@@ -75,17 +75,20 @@ fn unanswered_change_is_reported_as_possibly_done() {
     let lab = Lab::new();
     let path = lab.path("agent");
     let pin = lab.array("hits", 1);
-    let put = || lab.map(["put", pin.to_str().unwrap(), "--socket=agent", "--timeout", "0.5"]);
-    let remove = || lab.map(["agent", "--socket=agent", "--remove", "hits", "--timeout", "0.5"]);
+    let put = lab.map(["put", pin.to_str().unwrap(), "--socket=agent"]);
+    let remove = lab.map(["agent", "--socket=agent", "--remove", "hits"]);
     let unknown = "whether it was done is not known";
-    for (mut command, what) in [(put(), "put"), (remove(), "remove")] {
+    for (mut command, what) in [(put, "put"), (remove, "remove")] {
+        let mut impatient = lab.map(command.get_args());
+        impatient.args(["--timeout", "0.5"]);
+        command.args(["--timeout", "60"]);
         let failed = |cause: &str| {
             failed(
                 "bpf-map",
                 &format!("agent#hits: {what}: {cause}: whether it was done is not known"),
             )
         };
-        let run = play(&path, &mut command, |played| {
+        let run = play(&path, &mut impatient, |played| {
             let client = played.accept();
             client.receive().unwrap();
             assert!(client.receive().unwrap().bytes.is_empty(), "it goes without another word");

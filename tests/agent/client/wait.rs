@@ -49,7 +49,7 @@ fn silent_agent_causes_a_timeout() {
     let run = play(&path, &mut command, |played| {
         let client = played.accept();
         client.receive().unwrap();
-        client.send(&reply(MORE, 1, &[]), &[]).unwrap();
+        let _ = client.send(&reply(MORE, 1, &[]), &[]); // its time may be over
         assert!(client.receive().unwrap().bytes.is_empty());
     });
     let message = "agent: list: nothing came of it within 0.2 seconds";
