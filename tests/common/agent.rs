@@ -1,7 +1,7 @@
 //! A running `bpf-agent`, and a client of it that builds its packets byte by byte: it shares no
 //! code with the agent.
 
-use super::{Lab, Run, child::Start, fds::what_is, holds_within_a_minute, open_fds::OpenFds};
+use super::{HANG, Lab, Run, child::Start, fds::what_is, holds_within_a_minute, open_fds::OpenFds};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
@@ -18,7 +18,6 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
 
 /// The protocol's version.
 pub const VERSION: u8 = 2;
@@ -82,7 +81,7 @@ impl Agent {
     #[track_caller]
     pub fn line(&mut self, text: &str) -> String {
         loop {
-            match self.lines.recv_timeout(Duration::from_secs(20)) {
+            match self.lines.recv_timeout(HANG) {
                 Ok(line) => {
                     self.log.push(line.clone());
                     if line.contains(text) {
@@ -249,7 +248,7 @@ impl Client {
     /// A socket that is connected already. A test that waits for a packet in vain fails, and
     /// does not hang.
     pub fn of(socket: OwnedFd) -> Client {
-        let timeout = TimeVal::seconds(30);
+        let timeout = TimeVal::seconds(HANG.as_secs() as i64);
         setsockopt(&socket, sockopt::ReceiveTimeout, &timeout).expect("a socket");
         Client { socket }
     }

@@ -354,16 +354,18 @@ pub fn map_exists(id: u32) -> bool {
         .success()
 }
 
+/// After this time, a test fails instead of hanging: long enough for an emulated or busy machine.
+pub const HANG: Duration = Duration::from_secs(60);
+
 /// Waits until `condition` holds: for actions of the kernel that it delays and does not
-/// announce, such as freeing a map. Fails after a minute, which is long enough for an
-/// emulated machine.
+/// announce, such as freeing a map. Fails after a minute.
 #[track_caller]
 pub fn eventually(what: &str, condition: impl FnMut() -> bool) {
     assert!(holds_within_a_minute(condition), "{what} did not come about");
 }
 
 pub fn holds_within_a_minute(mut condition: impl FnMut() -> bool) -> bool {
-    let end = Instant::now() + Duration::from_secs(60);
+    let end = Instant::now() + HANG;
     while !condition() {
         if Instant::now() >= end {
             return false;

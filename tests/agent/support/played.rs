@@ -1,7 +1,7 @@
 //! An agent that a test plays packet by packet, as wrong as it likes.
 
 use crate::common::agent::{Client, Record, packet, string};
-use crate::common::{Run, run};
+use crate::common::{HANG, Run, run};
 use nix::errno::Errno;
 use nix::sys::socket::sockopt::ReceiveTimeout;
 use nix::sys::socket::{
@@ -45,7 +45,7 @@ impl Played {
                 listen(&listener, Backlog::new(16).expect("a number")).expect("listening");
             });
         });
-        give_up_after_20_s(&listener);
+        give_up_after_a_minute(&listener);
         Played { listener }
     }
 
@@ -61,7 +61,7 @@ impl Played {
         };
         // SAFETY: the kernel has just made it for us.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        give_up_after_20_s(&fd);
+        give_up_after_a_minute(&fd);
         Client::from(fd)
     }
 
@@ -75,8 +75,9 @@ impl Played {
 }
 
 /// A client that fails to come, or to ask, fails the test in place of hanging it.
-fn give_up_after_20_s(socket: &OwnedFd) {
-    setsockopt(socket, ReceiveTimeout, &TimeVal::seconds(20)).expect("a time limit");
+fn give_up_after_a_minute(socket: &OwnedFd) {
+    setsockopt(socket, ReceiveTimeout, &TimeVal::seconds(HANG.as_secs() as i64))
+        .expect("a time limit");
 }
 
 /// Runs `command` while `script` plays the agent at `path`.

@@ -3,11 +3,10 @@
 
 use crate::common::agent::Agent;
 use crate::common::child::Start;
-use crate::common::{Lab, after};
+use crate::common::{HANG, Lab, after};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
-use std::time::Duration;
 
 pub struct Supervisor {
     path: PathBuf,
@@ -18,7 +17,7 @@ impl Supervisor {
     pub fn new(lab: &Lab) -> Supervisor {
         let path = lab.path("notify");
         let socket = UnixDatagram::bind(&path).expect("a socket");
-        socket.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+        socket.set_read_timeout(Some(HANG)).expect("a timeout");
         Supervisor { path, socket }
     }
 
