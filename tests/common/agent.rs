@@ -1,7 +1,10 @@
 //! A running `bpf-agent`, and a client of it that builds its packets byte by byte: it shares no
 //! code with the agent.
 
-use super::{HANG, Lab, Run, child::Start, fds::what_is, holds_within_a_minute, open_fds::OpenFds};
+use super::{
+    HANG, Lab, Run, child::Start, eventually, fds::what_is, holds_within_a_minute,
+    open_fds::OpenFds,
+};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
@@ -226,6 +229,12 @@ pub fn packet(operation: u8, flags: u16, number: u32, body: &[u8]) -> Vec<u8> {
     bytes
 }
 
+impl AsFd for Client {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
 impl From<OwnedFd> for Client {
     fn from(socket: OwnedFd) -> Client {
         Client { socket }
@@ -265,6 +274,18 @@ impl Client {
     pub fn is_answered(&self) -> bool {
         let mut ready = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
         poll(&mut ready, PollTimeout::ZERO).expect("polled") > 0
+    }
+
+    /// Waits until the agent has received everything that was sent.
+    #[track_caller]
+    pub fn await_received(&self) {
+        eventually("the start of the request", || {
+            let mut bytes = 0i32;
+            // SAFETY: SIOCOUTQ writes an integer.
+            let done = unsafe { libc::ioctl(self.fd(), libc::TIOCOUTQ, &raw mut bytes) };
+            assert_eq!(done, 0);
+            bytes == 0
+        });
     }
 
     /// Sends any bytes with any descriptors.

@@ -4,8 +4,9 @@ use crate::common::agent::*;
 use crate::common::fds::new_map;
 use crate::common::*;
 use crate::support::peers::*;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::signal::Signal;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
 /// Names, and rules that match none of them after a long search.
@@ -28,17 +29,40 @@ fn busy_agent(lab: &Lab) -> (Agent, PathBuf, Client) {
     (agent, path, root)
 }
 
-fn member(uid: u32) -> User {
-    User { gid: 50, ..User::new(uid) }
+/// The order in which sockets become readable, each of which counts once: it does not depend on
+/// when this is asked.
+struct Answers {
+    epoll: Epoll,
+    order: Vec<u64>,
 }
 
-/// Whether the agent has received everything that was sent.
-fn is_received(client: &Client) -> bool {
-    let mut bytes = 0i32;
-    // SAFETY: SIOCOUTQ writes an integer.
-    let done = unsafe { libc::ioctl(client.fd(), libc::TIOCOUTQ, &raw mut bytes) };
-    assert_eq!(done, 0);
-    bytes == 0
+impl Answers {
+    fn watch<'a>(sockets: impl Iterator<Item = BorrowedFd<'a>>) -> Answers {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).expect("epoll");
+        let once = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
+        for (at, socket) in sockets.enumerate() {
+            epoll.add(socket, EpollEvent::new(once, at as u64)).expect("a socket");
+        }
+        Answers { epoll, order: Vec::new() }
+    }
+
+    /// Waits until the socket with this index is readable; how many were so before it.
+    #[track_caller]
+    fn before(&mut self, at: usize) -> usize {
+        loop {
+            if let Some(before) = self.order.iter().position(|&other| other == at as u64) {
+                return before;
+            }
+            let mut events = [EpollEvent::empty(); 512];
+            let count = self.epoll.wait(&mut events, HANG.as_millis() as u16).expect("events");
+            assert_ne!(count, 0, "no answer");
+            self.order.extend(events[..count].iter().map(EpollEvent::data));
+        }
+    }
+}
+
+fn member(uid: u32) -> User {
+    User { gid: 50, ..User::new(uid) }
 }
 
 #[test]
@@ -54,7 +78,7 @@ fn long_request_is_interrupted_for_other_peers() {
         let user = Client::connect_as(&path, &User::new(1001));
         user.ask(INFO, 0, &string("short"), &[]);
         slow.send(&packet(operation, 0, 7, &body), &[]).expect("sent");
-        eventually("the start of the request", || is_received(&slow));
+        slow.await_received();
         for _ in 0..5 {
             assert_eq!(root.ask(INFO, 0, &string("short"), &[]).status, 0);
             assert_eq!(user.ask(INFO, 0, &string("short"), &[]).status, 0);
@@ -80,17 +104,21 @@ fn root_is_served_before_many_connections_of_users() {
         .collect();
     for (operation, body) in [(GET, string(&hidden)), (LIST, string(""))] {
         agent.signal(Signal::SIGSTOP);
+        let sockets = many.iter().chain([&equal, &root]).map(AsFd::as_fd);
+        let mut answers = Answers::watch(sockets);
         for client in &many {
             client.send(&packet(operation, 0, 7, &body), &[]).expect("sent");
         }
         equal.send(&packet(INFO, 0, 8, &string("short")), &[]).expect("sent");
         root.send(&packet(INFO, 0, 9, &string("short")), &[]).expect("sent");
         agent.signal(Signal::SIGCONT);
+        // An equal user has its turn after a few of those of the others.
+        for at in [many.len() + 1, many.len()] {
+            let before = answers.before(at);
+            assert!(before < many.len() / 2, "{operation}: {before}");
+        }
         done(root.answer(9, false));
         done(equal.answer(8, false));
-        // An equal user has had its turn, after a few of those of the others.
-        let answered = many.iter().filter(|client| client.is_answered()).count();
-        assert!(answered < many.len() / 2, "{operation}: {answered}");
         for client in many.iter().filter(|_| operation == GET) {
             assert_eq!(client.answer(7, true).status, 2);
         }
