@@ -263,6 +263,7 @@ fn ten_thousand_replies_leave_no_fd_open() {
             client.send(&packet(GET, 0, 1, &string("hits")), &[]).expect("sent");
         }
     }
+    await_backlog(&path);
     agent.await_fds(0, &before);
     assert_eq!(root.list().len(), 1);
 }

@@ -4,6 +4,7 @@
 use crate::common::agent::*;
 use crate::common::fds::*;
 use crate::common::*;
+use crate::support::peers::await_backlog;
 use nix::sys::socket::{Shutdown, shutdown};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -132,6 +133,7 @@ fn wait_of_a_closed_connection_is_dropped() {
         }
         client.send(&packet(WAIT, 0, 1, &wait_for(0, &["never"])), &[]).expect("sent");
     }
+    await_backlog(&path);
     agent.await_fds(0, &before);
     done(other.put("never", new_map("never").as_fd()));
     done(other.put("ever", new_map("ever").as_fd()));

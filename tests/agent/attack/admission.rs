@@ -33,7 +33,8 @@ fn users_without_a_rule_hold_no_connection() {
 fn users_without_a_rule_that_connect_delay_no_connection() {
     let lab = Lab::new();
     let (agent, path) = serve_all(&lab, &["--max-clients", "4"], &["*:uid=1001:list"]);
-    Client::connect(&path).list();
+    let root = Client::connect(&path);
+    root.list();
     let before = agent.fds();
     let connect = || drop(Client::try_connect(&path));
     let attackers: Vec<Attacker> =
@@ -46,6 +47,8 @@ fn users_without_a_rule_that_connect_delay_no_connection() {
         assert!(more <= 20, "{}", agent.fds().describe_new(&before));
     }
     drop(attackers);
-    agent.await_fds(-1, &before);
+    await_backlog(&path);
+    agent.await_fds(0, &before);
+    assert_eq!(root.list(), []);
     assert_eq!(stop(agent).status, 0);
 }

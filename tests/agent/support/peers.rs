@@ -93,3 +93,9 @@ pub fn serve_all(lab: &Lab, options: &[&str], rules: &[&str]) -> (Agent, PathBuf
     let words = fixed.into_iter().chain(options.iter().copied()).chain(rules);
     (Agent::start(&mut lab.agent(words)), lab.path("agent"))
 }
+
+/// Waits until the agent has accepted or refused all connections that were made before.
+#[track_caller]
+pub fn await_backlog(path: &Path) {
+    Client::connect(path).list();
+}
