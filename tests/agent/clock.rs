@@ -1,15 +1,12 @@
 //! Time limits follow the monotonic clock: setting the wall clock neither shortens nor
 //! prolongs them.
-//!
-//! No clock of the machine is changed. The agent runs under ptrace and reads clocks that the
-//! test controls, so that no result depends on how fast the machine is.
 
 use crate::common::agent::*;
 use crate::common::fds::new_map;
-use crate::common::traced::{Clocks, Traced};
+use crate::common::traced::Clocks;
 use crate::common::*;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use crate::support::clocks::with_clocks;
+use nix::sys::signal::Signal;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -19,32 +16,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const WAIT_LIMIT: i64 = 100;
 const IDLE_LIMIT: i64 = 200;
 const HOUR: i64 = 3600;
-
-/// Runs an agent, and a test of it, on clocks that only the test moves. Returns how often the agent
-/// read the wall clock.
-fn with_clocks(options: &[&str], test: impl FnOnce(&Agent, &Path, &Clocks) + Send) -> usize {
-    let lab = Lab::new();
-    let mut command = lab.agent(["--socket", "agent"].iter().chain(options));
-    let mut agent = Agent::spawn(Traced::prepare(&mut command));
-    let traced = Traced::executed(agent.pid());
-    traced.hide_vdso();
-    let (clocks, pid) = (Clocks::default(), Pid::from_raw(agent.pid() as i32));
-    let path = lab.path("agent");
-    std::thread::scope(|scope| {
-        let (clocks, agent, path) = (&clocks, &mut agent, &path);
-        let client = scope.spawn(move || {
-            agent.line("serves on");
-            // A failed assertion ends the agent too, and so the tracer below.
-            let _end = Terminate(pid);
-            test(agent, path, clocks);
-        });
-        let readings = traced.run_with_clocks(clocks);
-        if let Err(panic) = client.join() {
-            std::panic::resume_unwind(panic);
-        }
-        readings
-    })
-}
 
 #[test]
 fn setting_the_wall_clock_changes_no_time_limit() {
@@ -95,16 +66,6 @@ fn client_that_never_reads_has_one_second_after_sigterm() {
         eventually("the end", || !path.exists());
         assert_eq!(done(slow.answer(0, false)).len(), 240);
     });
-}
-
-/// Ends a process when dropped: with SIGKILL if the test has failed.
-struct Terminate(Pid);
-
-impl Drop for Terminate {
-    fn drop(&mut self) {
-        let signal = if std::thread::panicking() { Signal::SIGKILL } else { Signal::SIGTERM };
-        let _ = kill(self.0, signal); // the process may have ended
-    }
 }
 
 fn check_limits(path: &Path, clocks: &Clocks) {

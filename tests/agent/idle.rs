@@ -4,12 +4,14 @@
 use crate::common::agent::*;
 use crate::common::fds::*;
 use crate::common::*;
+use crate::support::clocks::with_clocks;
 use crate::support::peers::*;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io::{BufRead, BufReader};
 use std::os::fd::AsFd;
 use std::process::{Child, Stdio};
+use std::sync::atomic::Ordering;
 
 const READ_ALL: [&str; 2] = ["*:uid=1001:read,write", "*:uid=1002:read,write"];
 
@@ -27,84 +29,95 @@ fn ask(client: &Client, names: &[String]) {
     client.send(&packet(GET, 0, 1, &strings(names)), &[]).expect("sent");
 }
 
+/// The options of an agent with these rules, and a socket that every user can connect to.
+fn with_rules<'a>(options: &[&'a str], rules: &[&'a str]) -> Vec<&'a str> {
+    let rules = rules.iter().flat_map(|rule| ["--allow", rule]);
+    options.iter().copied().chain(["--socket-mode", "0666"]).chain(rules).collect()
+}
+
+/// The clocks stand still: an agent that is short of time sends packets with fewer fds.
 #[test]
 fn client_that_does_not_read_delays_no_other() {
-    let lab = Lab::new();
-    let (agent, path) = serve_all(&lab, &["--max-in-flight", "4"], &READ_ALL);
-    let root = Client::connect(&path);
-    let all = eight(&root);
-    let (hog, twin) = (User::new(1001), User::new(1001));
-    let (hog, twin) = (Client::connect_as(&path, &hog), Client::connect_as(&path, &twin));
-    let other = Client::connect_as(&path, &User::new(1002));
-    for client in [&hog, &twin, &other] {
-        client.list();
-    }
-    let before = agent.fds();
-    ask(&hog, &all);
-    root.list();
-    root.list();
-    assert!(hog.is_answered());
-    // Half is the other users', and goes out in as many packets as it takes. Root has room of
-    // its own.
-    for (client, packets) in [(&other, 8), (&root, 1)] {
-        let words: Vec<&str> = all.iter().map(String::as_str).collect();
-        let got = client.get(&words, 0);
-        assert_eq!((got.status, got.fds.len(), got.packets), (0, 8, packets));
-    }
-    // The same user's other client gets what needs no descriptor, and has to wait for the rest.
-    assert_eq!(twin.list(), []);
-    ask(&twin, &all[..1]);
-    root.list();
-    root.list();
-    assert!(!twin.is_answered());
-    drop(hog);
-    assert_eq!(twin.answer(1, true).fds.len(), 1);
-    agent.await_fds(-1, &before);
-    // A client that reads gets all fds, two at a time.
-    ask(&twin, &all);
-    assert_eq!(twin.answer(1, true).packets, 4);
+    with_clocks(&with_rules(&["--max-in-flight", "4"], &READ_ALL), |agent, path, _| {
+        let root = Client::connect(path);
+        let all = eight(&root);
+        let connect = |uid| Client::connect_as(path, &User::new(uid));
+        let (hog, twin, other) = (connect(1001), connect(1001), connect(1002));
+        for client in [&hog, &twin, &other] {
+            client.list();
+        }
+        let before = agent.fds();
+        ask(&hog, &all);
+        eventually("an answer", || hog.is_answered());
+        // Half is the other users', and goes out in as many packets as it takes. Root has room of
+        // its own.
+        for (client, packets) in [(&other, 8), (&root, 1)] {
+            let words: Vec<&str> = all.iter().map(String::as_str).collect();
+            let got = client.get(&words, 0);
+            assert_eq!((got.status, got.fds.len(), got.packets), (0, 8, packets));
+        }
+        // The same user's other client gets what needs no descriptor, and has to wait for the rest.
+        assert_eq!(twin.list(), []);
+        ask(&twin, &all[..1]);
+        twin.await_received();
+        root.list();
+        assert!(!twin.is_answered());
+        drop(hog);
+        assert_eq!(twin.answer(1, true).fds.len(), 1);
+        agent.await_fds(-1, &before);
+        // A client that reads gets all fds, two at a time.
+        ask(&twin, &all);
+        assert_eq!(twin.answer(1, true).packets, 4);
+    });
 }
 
 #[test]
 fn client_that_does_not_read_is_disconnected() {
-    let lab = Lab::new();
-    let options = ["--max-in-flight", "2", "--client-timeout", "1"];
-    let (mut agent, path) = serve_all(&lab, &options, &READ_ALL);
-    let map = new_map("slow");
-    let root = Client::connect(&path);
-    done(root.put("hits", map.as_fd()));
-    let user = User::new(1001);
-    let (hog, twin) = (Client::connect_as(&path, &user), Client::connect_as(&path, &user));
-    let names = vec!["hits".to_owned(); 2];
-    ask(&hog, &names);
-    root.list();
-    root.list();
-    ask(&twin, &names[..1]);
-    while !agent.line("closed: idle timeout").contains("uid 1001") {}
-    // The twin was not disconnected, and its answer still exceeds the quota.
-    assert!(!twin.is_answered());
-    // The packets sent before can still be read; then the connection ends.
-    assert_eq!(hog.receive().expect("a packet").fds.len(), 1);
-    assert_eq!(twin.answer(1, true).fds.len(), 1);
-    assert_eq!(hog.receive().expect("the end").bytes, b"");
+    let options = ["--max-in-flight", "2", "--client-timeout", "100"];
+    with_clocks(&with_rules(&options, &READ_ALL), |agent, path, clocks| {
+        let map = new_map("slow");
+        let root = Client::connect(path);
+        done(root.put("hits", map.as_fd()));
+        let user = User::new(1001);
+        let (hog, twin) = (Client::connect_as(path, &user), Client::connect_as(path, &user));
+        twin.list();
+        let names = vec!["hits".to_owned(); 2];
+        ask(&hog, &names);
+        eventually("an answer", || hog.is_answered());
+        ask(&twin, &names[..1]);
+        twin.await_received();
+        root.list();
+        clocks.passed.store(100, Ordering::SeqCst);
+        while !agent.line("closed: idle timeout").contains("uid 1001") {}
+        // The twin was not disconnected, and its answer still exceeds the quota.
+        assert!(!twin.is_answered());
+        // The packets sent before can still be read; then the connection ends.
+        assert_eq!(hog.receive().expect("a packet").fds.len(), 1);
+        assert_eq!(twin.answer(1, true).fds.len(), 1);
+        assert_eq!(hog.receive().expect("the end").bytes, b"");
+    });
 }
 
 #[test]
 fn idle_client_is_disconnected() {
-    let lab = Lab::new();
-    let options = ["--client-timeout", "1.5"];
-    let (mut agent, path) = serve_all(&lab, &options, &[]);
-    let empty = agent.fds();
-    let silent: Vec<Client> = (0..20).map(|_| Client::connect(&path)).collect();
-    for client in &silent {
-        assert_eq!(client.receive().expect("the end").bytes, b"");
-    }
-    for _ in &silent {
-        let line = agent.line("bpf-agent: uid 0 gid 0 pid ");
-        assert!(line.ends_with(": closed: idle timeout"), "{line}");
-    }
-    agent.fds().assert_more(0, &empty);
-    Client::connect(&path).list();
+    with_clocks(&["--client-timeout", "1.5"], |agent, path, clocks| {
+        let empty = agent.fds();
+        let silent: Vec<Client> = (0..20).map(|_| Client::connect(path)).collect();
+        await_backlog(path);
+        clocks.passed.store(1, Ordering::SeqCst);
+        await_backlog(path);
+        assert!(silent.iter().all(|client| !client.is_answered()));
+        clocks.passed.store(2, Ordering::SeqCst);
+        for client in &silent {
+            assert_eq!(client.receive().expect("the end").bytes, b"");
+        }
+        for _ in &silent {
+            let line = agent.line(": closed: idle timeout");
+            assert!(line.starts_with("bpf-agent: uid 0 gid 0 pid "), "{line}");
+        }
+        agent.await_fds(0, &empty);
+        Client::connect(path).list();
+    });
 }
 
 #[test]

@@ -4,11 +4,12 @@
 use crate::common::agent::*;
 use crate::common::fds::*;
 use crate::common::*;
+use crate::support::clocks::with_clocks;
 use crate::support::peers::await_backlog;
 use nix::sys::socket::{Shutdown, shutdown};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering;
 
 /// The body of a WAIT; with 0 it has no time limit.
 fn wait_for(milliseconds: u32, names: &[&str]) -> Vec<u8> {
@@ -22,12 +23,11 @@ fn accepted(path: &Path) -> Client {
     client
 }
 
-/// Sends a WAIT, and makes sure that the agent has received it: the agent handles accepted clients
-/// in the order of the events at their sockets, and reading an answer is such an event.
+/// Sends a WAIT, and makes sure that the agent has received it, and has served another client since.
 #[track_caller]
 fn begin_wait(client: &Client, number: u32, body: &[u8], other: &Client) {
     client.send(&packet(WAIT, 0, number, body), &[]).expect("sent");
-    other.list();
+    client.await_received();
     other.list();
 }
 
@@ -83,29 +83,21 @@ fn all_clients_that_wait_for_a_name_are_answered() {
 
 #[test]
 fn wait_ends_by_its_own_timeout() {
-    let lab = Lab::new();
-    let words = ["--socket", "agent", "--client-timeout", "1.5"];
-    let mut agent = Agent::start(&mut lab.agent(words));
-    let path = lab.path("agent");
-    let late = |client: &Client, milliseconds: u32| {
-        let begun = Instant::now();
-        let answer = refusal(client.ask(WAIT, 0, &wait_for(milliseconds, &["never"]), &[]));
-        assert_eq!(answer, (7, "the time to wait is over".into()));
-        let took = begun.elapsed();
-        assert!(took >= Duration::from_millis(milliseconds.into()), "{took:?}");
-    };
-    let client = Client::connect(&path);
-    late(&client, 1);
-    // Longer than the idle timeout; afterwards, the client still has time for a request.
-    late(&client, 3500);
-    assert_eq!(client.list(), []);
-    let ever = Client::connect(&path);
-    ever.send(&packet(WAIT, 0, 1, &wait_for(0, &["later"])), &[]).unwrap();
-    // The other clients are idle and are disconnected; the client that waits is not.
-    agent.line("closed: idle timeout");
-    let other = Client::connect(&path);
-    done(other.put("later", new_map("later").as_fd()));
-    assert_eq!(names(&done(ever.answer(1, false))), ["later"]);
+    with_clocks(&["--client-timeout", "100"], |_, path, clocks| {
+        let [client, ever, idle, other] = [0; 4].map(|_| accepted(path));
+        begin_wait(&client, 1, &wait_for(150_000, &["never"]), &other);
+        begin_wait(&ever, 2, &wait_for(0, &["later"]), &other);
+        // Longer than the idle timeout.
+        clocks.passed.store(149, Ordering::SeqCst);
+        assert_eq!(idle.receive().expect("the end").bytes, b"");
+        assert!(!client.is_answered() && !ever.is_answered());
+        clocks.passed.store(150, Ordering::SeqCst);
+        assert_eq!(refusal(client.answer(1, false)), (7, "the time to wait is over".into()));
+        // The client still has time for a request, and the client without a limit waits on.
+        clocks.passed.store(249, Ordering::SeqCst);
+        done(client.put("later", new_map("later").as_fd()));
+        assert_eq!(names(&done(ever.answer(2, false))), ["later"]);
+    });
 }
 
 #[test]
@@ -179,9 +171,10 @@ fn requests_after_a_wait_are_answered_after_it() {
     let lab = Lab::new();
     let (_agent, path) = serve(&lab);
     let (client, other) = (accepted(&path), accepted(&path));
-    client.send(&packet(WAIT, 0, 1, &wait_for(0, &["a"])), &[]).unwrap();
+    begin_wait(&client, 1, &wait_for(0, &["a"]), &other);
+    // The agent does not receive these yet.
     client.send(&packet(GET, 0, 2, &string("a")), &[]).unwrap();
-    begin_wait(&client, 3, &wait_for(1, &["b"]), &other);
+    client.send(&packet(WAIT, 0, 3, &wait_for(1, &["b"])), &[]).unwrap();
     still_waits(&client, &other);
     done(other.put("a", new_map("a").as_fd()));
     assert_eq!(names(&done(client.answer(1, false))), ["a"]);

@@ -4,41 +4,48 @@ use crate::common::agent::*;
 use crate::common::child::Start;
 use crate::common::fds::new_map;
 use crate::common::*;
+use crate::support::clocks::with_clocks;
 use crate::support::peers::*;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::Ordering;
 
 #[test]
 fn two_users_leave_fds_in_flight_past_the_timeout() {
-    let lab = Lab::new();
-    let options = ["--max-in-flight", "16", "--client-timeout", "0.2"];
-    let (mut agent, path) = serve_all(&lab, &options, &["*:gid=50:read"]);
-    let map = new_map("one");
-    done(Client::connect(&path).put("one", map.as_fd()));
-    let user = |uid| Client::connect_as(&path, &User { gid: 50, ..User::new(uid) });
-    let mut unread = Vec::new();
-    for (uid, share) in [(1001, 8), (1002, 4)] {
-        let clients: Vec<Client> = (0..share + 2).map(|_| user(uid)).collect();
-        for client in &clients {
-            client.send(&packet(GET, 0, 7, &string("one")), &[]).expect("sent");
+    let options = ["--max-in-flight", "16", "--client-timeout", "100"];
+    let options = [&options[..], &["--socket-mode", "0666", "--allow", "*:gid=50:read"]].concat();
+    with_clocks(&options, |agent, path, clocks| {
+        let map = new_map("one");
+        done(Client::connect(path).put("one", map.as_fd()));
+        let user = |uid| Client::connect_as(path, &User { gid: 50, ..User::new(uid) });
+        let mut unread = Vec::new();
+        for (uid, share) in [(1001, 8), (1002, 4)] {
+            let clients: Vec<Client> = (0..share + 2).map(|_| user(uid)).collect();
+            for client in &clients {
+                client.send(&packet(GET, 0, 7, &string("one")), &[]).expect("sent");
+            }
+            for _ in 0..share {
+                assert!(agent.line("get \"one\": ").contains(&format!("uid {uid} ")));
+            }
+            unread.extend(clients);
         }
-        for _ in 0..share {
-            assert!(agent.line("get \"one\": ").contains(&format!("uid {uid} ")));
+        // The other two of each user are not idle: they wait for room.
+        unread.iter().for_each(Client::await_received);
+        await_backlog(path);
+        // The timeout closes these connections; the fds are in flight until they are received.
+        clocks.passed.store(100, Ordering::SeqCst);
+        for _ in 0..12 {
+            agent.line("closed: idle timeout");
         }
-        unread.extend(clients);
-    }
-    // The timeout closes these connections; the fds are in flight until they are received.
-    for _ in 0..12 {
-        agent.line("closed: idle timeout");
-    }
-    for _ in 0..5 {
-        assert_eq!(user(1003).get(&["one"], 0).fds.len(), 1);
-        assert_eq!(Client::connect(&path).get(&["one"], 0).fds.len(), 1);
-    }
-    let answered = unread.iter().filter(|client| client.is_answered()).count();
-    assert_eq!(answered, 12);
-    // Once the second user receives an fd, another connection of it gets one.
-    assert_eq!(unread[10].answer(7, true).fds.len(), 1);
-    eventually("an answer", || unread[14].is_answered() || unread[15].is_answered());
+        for _ in 0..5 {
+            assert_eq!(user(1003).get(&["one"], 0).fds.len(), 1);
+            assert_eq!(Client::connect(path).get(&["one"], 0).fds.len(), 1);
+        }
+        let answered = unread.iter().filter(|client| client.is_answered()).count();
+        assert_eq!(answered, 12);
+        // Once the second user receives an fd, another connection of it gets one.
+        assert_eq!(unread[10].answer(7, true).fds.len(), 1);
+        eventually("an answer", || unread[14].is_answered() || unread[15].is_answered());
+    });
 }
 
 #[test]

@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 pub mod attacker;
+pub mod clocks;
 pub mod peers;
 pub mod played;
 pub mod supervisor;
