@@ -25,7 +25,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// The maps of a file, each with the id that the file declares for it. Maps that are to be pinned
-/// after all other steps have succeeded are added to `unpinned`.
+/// after all other steps have succeeded are added to `unpinned`; a map that is there already is
+/// shared.
 pub fn open(
     spec: &ObjectSpec,
     bpffs: &Path,
@@ -41,6 +42,7 @@ pub fn open(
     variables::set(spec, &mut object)?;
     let places = PinPlaces::new(bpffs, &bytes);
     let mut loader = Loader::new(&spec.path, &bytes, &object);
+    loader.maps.unpinned = std::mem::take(unpinned);
     let none = |_: &Declaration| Ok(None);
     loader.maps.require(&selected, &places, &none, warnings)?;
     let created = loader.maps.unpinned.len();
@@ -60,7 +62,7 @@ pub fn open(
         let named = Named { layout, ..Named::new(map).with_name(declared.name.as_str()) };
         group.push((named, declared.id));
     }
-    unpinned.extend(maps.unpinned);
+    *unpinned = maps.unpinned;
     Ok(group)
 }
 

@@ -1,6 +1,7 @@
 //! Pins that object files ask for: reused if they are the same map, and removed if nothing was run.
 
 use crate::common::*;
+use std::io::Write;
 use std::path::Path;
 
 const SHARED: &str = "/sys/fs/bpf/tc/globals/shared";
@@ -55,16 +56,52 @@ fn pins_are_removed_if_no_command_is_executed() {
     assert_eq!(below_root(), [""; 0]);
     stdout_of(&mut lab.exec(["--object", &file, "--dry-run"]));
     assert_eq!(below_root(), [""; 0]);
-    // Another source fails, or another pin cannot be made.
+    // Another source fails.
     let line = "bpf-exec: /sys/fs/bpf/none: open pin: no such file or directory";
     fails(&mut lab.exec(["--object", &file, "--pin", "/sys/fs/bpf/none", "--", "true"]), 125, line);
     assert_eq!(below_root(), [""; 0]);
+}
+
+#[test]
+fn objects_that_declare_one_pin_share_the_map() {
+    let lab = Lab::new();
+    let file = fixture("legacy.bpf.o");
+    // With another hash, so the maps of the object's own directory differ.
     let again = lab.path("again.o");
     std::fs::copy(&file, &again).unwrap();
-    let again = again.to_str().unwrap();
-    let line = format!("bpf-exec: {SHARED}: pin: already exists");
-    fails(&mut lab.exec(["--object", &file, "--object", again, "--", "true"]), 125, &line);
-    assert_eq!(below_root(), [""; 0]);
+    std::fs::OpenOptions::new().append(true).open(&again).unwrap().write_all(b"\n").unwrap();
+    let (first, second) = (format!("{file}#shared"), format!("{}#shared", again.display()));
+    let counted = format!("{}#packets", fixture("count.bpf.o"));
+    let taken = |file: &str| {
+        let reason = "declared ids are duplicate or in use, so all maps get other numbers: 7";
+        format!("bpf-exec: warning: {file}: {reason}\n")
+    };
+    for (one, two, stderr) in [
+        (&first, &second, taken(second.trim_end_matches("#shared"))),
+        (&first, &first, taken(&file)),
+        (&counted, &counted, String::new()),
+    ] {
+        let options = ["--object", one.as_str(), "--object", two];
+        let dry = run(lab.exec(options).arg("--dry-run"));
+        assert_eq!((dry.status, &dry.stderr), (0, &stderr));
+        assert_eq!(below_root(), [""; 0], "{one} {two}");
+        let ids = |lab: &Lab| {
+            let script = "env | sed -n 's/^BPF_MAP[0-9]*_ID=//p'";
+            let run = run(lab.exec(options).args(["--", "sh", "-c", script]));
+            assert_eq!((run.status, &run.stderr), (0, &stderr));
+            run.stdout
+        };
+        let new = ids(&lab);
+        let words: Vec<&str> = new.split_whitespace().collect();
+        assert_eq!((words.len(), words[0]), (2, words[1]), "{one} {two}");
+        // The pin is that of the map, and the second run reuses it.
+        assert_eq!(ids(&lab), new);
+        for path in below_root().iter().rev() {
+            let path = Path::new(path);
+            if path.is_dir() { std::fs::remove_dir(path) } else { std::fs::remove_file(path) }
+                .unwrap();
+        }
+    }
 }
 
 #[test]

@@ -26,7 +26,7 @@ pub struct Maps<'o> {
     object: &'o Object,
     maps: Vec<Option<Map>>,
     btf: LoadedBtf,
-    /// New maps that are declared as pinned.
+    /// New maps that are declared as pinned, those of earlier object files included.
     pub unpinned: Vec<Unpinned>,
     /// New program arrays whose declared programs are not stored yet.
     pub unfilled: Vec<usize>,
@@ -136,7 +136,7 @@ impl<'o> Maps<'o> {
         }
         let path = places.path(declared).map_err(|cause| self.fail(declared, "find pin", cause))?;
         if let Some(path) = &path
-            && let Some(map) = places.open(path, declared, self.object)?
+            && let Some(map) = places.open(path, declared, self.object, &self.unpinned)?
         {
             self.maps[index] = Some(map);
             return Ok(());

@@ -1,6 +1,7 @@
 //! The pin paths that an object declares for its maps, and the comparison of declared with existing maps.
 
 use super::entries::max_entries;
+use super::new_pins::Unpinned;
 use crate::bpffs::pin;
 use crate::error::{Cause, Error};
 use crate::map::flags;
@@ -68,14 +69,24 @@ impl<'a> PinPlaces<'a> {
         }
     }
 
-    /// Opens the pin at `path`, if there is one. A pin of another map is an error.
+    /// Opens the pin at `path`, if there is one, or the map that is going to be pinned there. A pin
+    /// of another map is an error.
     pub fn open(
         &self,
         path: &Path,
         map: &Declaration,
         object: &Object,
+        unpinned: &[Unpinned],
     ) -> Result<Option<Map>, Error> {
-        match self.inspect(path, map, object, AccessMode::ReadWrite)? {
+        let found = match unpinned.iter().find(|other| other.path == path) {
+            Some(other) => {
+                let fail = |cause| Error::new(path.as_os_str().as_bytes(), "share map", cause);
+                let fd = other.fd.try_clone().map_err(|error| fail(Cause::from(error)))?;
+                compare(path, map, object, Map::new(fd).map_err(|errno| fail(errno.into()))?)?
+            }
+            None => self.inspect(path, map, object, AccessMode::ReadWrite)?,
+        };
+        match found {
             AtPin::Nothing => Ok(None),
             AtPin::Same(pinned) => Ok(Some(pinned)),
             AtPin::Other(differences) => {
@@ -97,11 +108,15 @@ impl<'a> PinPlaces<'a> {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(AtPin::Nothing),
             _ => {}
         }
-        let pinned = pin::open_map(path, mode, self.root)?;
-        let differences = differences(map, object, &pinned, "pinned")
-            .map_err(|cause| Error::new(path.as_os_str().as_bytes(), "compare pin", cause))?;
-        Ok(if differences.is_empty() { AtPin::Same(pinned) } else { AtPin::Other(differences) })
+        compare(path, map, object, pin::open_map(path, mode, self.root)?)
     }
+}
+
+/// Compares the map at `path` with the map that the object file declares.
+fn compare(path: &Path, map: &Declaration, object: &Object, pinned: Map) -> Result<AtPin, Error> {
+    let differences = differences(map, object, &pinned, "pinned")
+        .map_err(|cause| Error::new(path.as_os_str().as_bytes(), "compare pin", cause))?;
+    Ok(if differences.is_empty() { AtPin::Same(pinned) } else { AtPin::Other(differences) })
 }
 
 /// The directory that the configuration of iproute2 lists for a number.
