@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use bpf_inherit::{Errno, process::ending_signals};
-use nix::poll::PollTimeout;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, SigmaskHow};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -46,10 +46,12 @@ impl Limit {
     }
 }
 
-/// Blocks signals that would end the process, so that the files of sockets are removed first.
-/// Dropping it delivers them.
+/// Blocks signals that would end the process, so that the files of sockets and new pins are removed
+/// first. Dropping it delivers them.
+#[derive(Debug)]
 pub struct Signals {
     arrived: SignalFd,
+    held: SigSet,
     before: SigSet,
 }
 
@@ -62,7 +64,26 @@ impl Signals {
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let arrived = SignalFd::with_flags(&held, flags).map_err(fail)?;
         held.thread_block().map_err(fail)?;
-        Ok(Signals { arrived, before })
+        Ok(Signals { arrived, held, before })
+    }
+
+    /// Does `work`, the execution of a command, with the signals unblocked, and blocks them again.
+    /// None if a signal has arrived before; then nothing is done.
+    pub fn deliver_during<T>(&self, work: impl FnOnce() -> T) -> Option<T> {
+        let mut fds = [PollFd::new(self.as_fd(), PollFlags::POLLIN)];
+        if poll(&mut fds, PollTimeout::ZERO) == Ok(1) {
+            return None;
+        }
+        self.restore();
+        let done = work();
+        let _ = self.held.thread_block();
+        Some(done)
+    }
+
+    /// Unblocks the signals. Restoring a mask cannot fail.
+    fn restore(&self) {
+        let _ =
+            nix::sys::signal::pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&self.before), None);
     }
 }
 
@@ -75,8 +96,6 @@ impl AsFd for Signals {
 
 impl Drop for Signals {
     fn drop(&mut self) {
-        // Restoring a mask cannot fail.
-        let _ =
-            nix::sys::signal::pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&self.before), None);
+        self.restore();
     }
 }

@@ -17,6 +17,7 @@ use crate::handoff::place::OpenFiles;
 use crate::map::typed::Layouts;
 use crate::output::{self, Row};
 use crate::source::inherited;
+use crate::source::object::new_pins::NewPins;
 use crate::source::open::{OpenedSources, open_all};
 use crate::source::request::{Request, Settings, Source};
 use crate::text::escape;
@@ -114,7 +115,7 @@ fn run(
     let mut report = |line| warn(PROGRAM, line);
     let find = |name: &str| find_kept(startup, &kept, name);
     // Pins are removed with their owner, which the command's execution leaves no time for.
-    let OpenedSources { groups, warnings: doubts, pins: _pins } =
+    let OpenedSources { groups, warnings: doubts, pins } =
         open_all(&requests, &command_line.settings, startup, &find, &mut report)?;
     for (request, _) in requests.iter().zip(&groups).filter(|(_, group)| group.is_empty()) {
         warn(PROGRAM, request.source.describe_empty());
@@ -129,6 +130,11 @@ fn run(
         .iter()
         .for_each(|warning| warn(PROGRAM, warning));
     let rows = || objects.iter().map(row).collect::<Vec<Row>>();
+    let pins = match command_line.show {
+        // Before output, which can wait for its reader while signals are blocked.
+        Show::DryRun { .. } => NewPins::default(),
+        Show::Table | Show::Nothing => pins,
+    };
     match command_line.show {
         Show::DryRun { json: true } => return exit::print(&output::document::json(&rows())),
         Show::DryRun { json: false } => {
@@ -144,7 +150,7 @@ fn run(
     }
     let used = requests.iter().filter_map(|request| request.source.used_fd()).collect();
     let handover = Handover { objects, dropped, replaced, used, lock: command_line.lock };
-    Err(launch::launch(startup, handover, command_line.command, limit).into())
+    Err(launch::launch(startup, handover, command_line.command, limit, pins.signals()).into())
 }
 
 /// The inherited map of this name.

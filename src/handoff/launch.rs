@@ -5,6 +5,7 @@ use super::lock;
 use super::place::{self, OpenFiles};
 use crate::error::Error;
 use crate::map::typed::LayoutSource;
+use crate::wait::Signals;
 use bpf_inherit::environ::{self, Claim};
 use bpf_inherit::object::Info;
 use bpf_inherit::{Errno, InheritedFd, Startup, process};
@@ -63,12 +64,14 @@ pub enum LaunchError {
     NotFound(Error),
 }
 
-/// Executes `command`; returns only on failure.
+/// Executes `command`; returns only on failure. The `signals` that are blocked are unblocked for the
+/// execution; one that arrived before prevents the execution.
 pub fn launch(
     startup: &Startup,
     handover: Handover,
     command: Vec<OsString>,
     limit: OpenFiles,
+    signals: Option<&Signals>,
 ) -> LaunchError {
     let claims: Vec<Claim> = handover.objects.iter().map(|handed| handed.claim.clone()).collect();
     let inherited = activation::remove_used(startup.environment(), &handover.used);
@@ -87,8 +90,14 @@ pub fn launch(
     {
         return error.into();
     }
-    let errno = process::exec(&arguments[0], &arguments, &environment);
+    let execute = || process::exec(&arguments[0], &arguments, &environment);
     let name = arguments[0].to_bytes();
+    let failed = match signals {
+        Some(signals) => signals.deliver_during(execute),
+        None => Some(execute()),
+    };
+    // The signal ends this process as soon as it is unblocked.
+    let Some(errno) = failed else { return Error::new(name, EXECUTE, Errno::EINTR).into() };
     match errno {
         // The kernel refuses the environment, not the command.
         Errno::E2BIG => {

@@ -115,7 +115,11 @@ pub fn open_all(
         }
     }
     // Pins are made last, so that none is left if a source fails, or if a signal ends a wait.
-    let pins = NewPins::make(unpinned, &settings.bpffs)?;
+    let signals = match unpinned.is_empty() {
+        true => None,
+        false => Some(signals.map_or_else(Signals::hold, Ok)?),
+    };
+    let pins = NewPins::make(unpinned, &settings.bpffs, signals)?;
     Ok(OpenedSources { groups, warnings, pins })
 }
 

@@ -1,7 +1,12 @@
 //! Pins that object files ask for: reused if they are the same map, and removed if nothing was run.
 
+use crate::common::waiting::sleeps_in;
 use crate::common::*;
-use std::io::Write;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::io::{Read, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 
 const SHARED: &str = "/sys/fs/bpf/tc/globals/shared";
@@ -60,6 +65,41 @@ fn pins_are_removed_if_no_command_is_executed() {
     let line = "bpf-exec: /sys/fs/bpf/none: open pin: no such file or directory";
     fails(&mut lab.exec(["--object", &file, "--pin", "/sys/fs/bpf/none", "--", "true"]), 125, line);
     assert_eq!(below_root(), [""; 0]);
+}
+
+#[test]
+fn signal_before_the_execution_removes_the_pins() {
+    let lab = Lab::new();
+    let file = fixture("legacy.bpf.o");
+    for command in ["./missing", "true"] {
+        // The table cannot be written, because the pipe is full: bpf-exec waits with its pins made.
+        let (reader, writer) = nix::unistd::pipe().unwrap();
+        let flags = fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK));
+        flags.unwrap();
+        while nix::unistd::write(&writer, &[b'x'; 4096]).is_ok() {}
+        while nix::unistd::write(&writer, b"x").is_ok() {}
+        fcntl(&writer, FcntlArg::F_SETFL(OFlag::empty())).unwrap();
+        let mut outer = lab.exec(["-v", "--object", &file, "--", command]);
+        let mut child = with_default_signals(outer.stderr(writer)).spawn().unwrap();
+        drop(outer);
+        let pid = child.id();
+        eventually("pins", || sleeps_in(pid, &[libc::SYS_write]) && !below_root().is_empty());
+        kill(Pid::from_raw(pid as i32), Signal::SIGTERM).unwrap();
+        let mut text = Vec::new();
+        std::fs::File::from(reader).read_to_end(&mut text).unwrap();
+        let status = child.wait().unwrap();
+        assert_eq!(status.signal(), Some(libc::SIGTERM), "{command}");
+        assert_eq!(below_root(), [""; 0], "{command}");
+    }
+}
+
+#[test]
+fn command_inherits_the_signal_mask_from_before_the_pins() {
+    let lab = Lab::new();
+    let mask = ["grep", "SigBlk", "/proc/self/status"];
+    let want = stdout_of(&mut lab.program(mask[0], &mask[1..]));
+    let file = fixture("legacy.bpf.o");
+    assert_eq!(stdout_of(lab.exec(["--object", &file, "--"]).args(mask)), want);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use crate::bpffs::pinning;
 use crate::error::Error;
+use crate::wait::Signals;
 use nix::fcntl::AT_FDCWD;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::fs::DirBuilder;
@@ -23,12 +24,19 @@ pub struct Unpinned {
 pub struct NewPins {
     pins: Vec<PathBuf>,
     directories: Vec<PathBuf>,
+    // Dropped after the pins are removed.
+    signals: Option<Signals>,
 }
 
 impl NewPins {
-    /// Pins all maps; if one cannot be pinned, none is.
-    pub fn make(maps: Vec<Unpinned>, root: &Path) -> Result<NewPins, Error> {
-        let mut made = NewPins::default();
+    /// Pins all maps; if one cannot be pinned, none is. `signals` are blocked as long as there are pins.
+    pub fn make(
+        maps: Vec<Unpinned>,
+        root: &Path,
+        signals: Option<Signals>,
+    ) -> Result<NewPins, Error> {
+        let (pins, directories) = (Vec::new(), Vec::new());
+        let mut made = NewPins { pins, directories, signals };
         for Unpinned { fd, path } in maps {
             made.make_directories(path.parent().unwrap_or(root), root)?;
             pinning::pin(&fd, &path)?;
@@ -41,6 +49,11 @@ impl NewPins {
     pub fn keep(mut self) {
         self.pins.clear();
         self.directories.clear();
+    }
+
+    /// The signals that are blocked until the command is executed.
+    pub fn signals(&self) -> Option<&Signals> {
+        self.signals.as_ref()
     }
 
     /// Makes the directories below the root that are missing, for their owner alone, as tc does.

@@ -70,6 +70,6 @@ pub fn load(
     let loaded = program::open(&spec, owner, bpffs, &given, &mut warnings);
     warnings.iter().for_each(warn);
     let LoadedProgram { program, section, unpinned } = loaded?;
-    let pins = NewPins::make(unpinned, bpffs)?;
+    let pins = NewPins::make(unpinned, bpffs, None)?;
     Ok((OpenedProgram { program, pins }, section))
 }
