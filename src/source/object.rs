@@ -39,7 +39,7 @@ pub fn open(
         let omitted = object.omitted.iter();
         warnings.extend(omitted.map(|what| format!("{spec}: skipped {what}")));
     }
-    variables::set(spec, &mut object)?;
+    variables::set(spec, &mut object, &selected)?;
     let places = PinPlaces::new(bpffs, &bytes);
     let mut loader = Loader::new(&spec.path, &bytes, &object);
     loader.maps.unpinned = std::mem::take(unpinned);

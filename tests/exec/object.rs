@@ -181,6 +181,15 @@ fn variables_are_set_before_they_are_frozen() {
         let run = run(&mut lab.exec(words));
         assert_eq!((run.status, run.stderr), (125, format!("bpf-exec: {line}\n")), "{variable}");
     }
+    let selected = format!("{file}#declared.bss");
+    let words = ["--object", &selected, "--var", "level=1", "--", "touch", "ran"];
+    let cause = "its section \".data\" is not selected after #";
+    fails(&mut lab.exec(words), 125, &format!("bpf-exec: {file}: level: set variable: {cause}"));
+    let words = ["--object", &file, "--var=hits=1", "--var=hits=2", "--", "touch", "ran"];
+    let line = format!("bpf-exec: {file}: hits: set variable: given twice");
+    fails(&mut lab.exec(words), 125, &line);
+    let words = ["--object", &selected, "--var=hits=5", "bpf-map", "dump", "declared.bss"];
+    assert_eq!(stdout_of(&mut lab.exec(words)), "0\thits=5 last=0\n");
     let words = ["--var", "level=1", "--object", &file, "--", "touch", "ran"];
     fails(&mut lab.exec(words), 125, "bpf-exec: --var level=1: no --object before it");
     assert!(!lab.path("ran").exists());

@@ -9,17 +9,21 @@ use std::os::unix::ffi::OsStrExt;
 
 const SET: &str = "set variable";
 
-/// Sets what the command line gives.
-pub fn set(spec: &ObjectSpec, object: &mut Object) -> Result<(), Error> {
+/// Sets what the command line gives. A variable of a section that is not among the `selected` maps
+/// is an error, because it would have no effect.
+pub fn set(spec: &ObjectSpec, object: &mut Object, selected: &[usize]) -> Result<(), Error> {
     if spec.variables.is_empty() {
         return Ok(());
     }
     let layouts = layouts(object);
-    for (name, text) in &spec.variables {
+    for (at, (name, text)) in spec.variables.iter().enumerate() {
         let fail = |cause: String| {
             let label = [spec.path.as_os_str().as_bytes(), b": ", name.as_bytes()].concat();
             Error::new(label, SET, cause)
         };
+        if spec.variables[..at].iter().any(|(other, _)| other == name) {
+            return Err(fail("given twice".into()));
+        }
         // The section is selected by the name of the variable alone, without the path of a field.
         let variable = name.split(['.', '[']).next().unwrap_or_default();
         let found: Vec<_> = layouts
@@ -34,6 +38,10 @@ pub fn set(spec: &ObjectSpec, object: &mut Object) -> Result<(), Error> {
         };
         let slot = layout.value.field(name).map_err(|error| fail(error.to_string()))?;
         let map = &mut object.maps[*index];
+        if !selected.contains(index) {
+            let section = quote(map.section.as_bytes());
+            return Err(fail(format!("its section {section} is not selected after #")));
+        }
         let size = map.value_size as usize;
         let Some(data) = &mut map.data else { continue };
         let bytes = data.bytes.get_or_insert_with(|| vec![0; size]);
