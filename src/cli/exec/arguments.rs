@@ -117,6 +117,9 @@ pub fn read_command_line(matches: &ArgMatches) -> anyhow::Result<CommandLine> {
     if text("socket-mode").is_some() {
         requests::check_socket_mode(&requests, &settings)?;
     }
+    if settings.timeout.is_some() {
+        requests::check_timeout(&requests)?;
+    }
     if settings.wait {
         requests::check_wait(&requests)?;
     }

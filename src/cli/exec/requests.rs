@@ -179,6 +179,15 @@ pub fn check_wait(requests: &[Request]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// An error if there is nothing to wait for.
+pub fn check_timeout(requests: &[Request]) -> anyhow::Result<()> {
+    let waits = |request: &Request| matches!(request.source, Source::Import(_) | Source::Agent(_));
+    match requests.iter().any(waits) {
+        true => Ok(()),
+        false => bail!("--timeout: nothing to wait for: --import or --agent is needed"),
+    }
+}
+
 /// Refuses permission bits for a socket that is inherited, not bound, and permission bits that let
 /// other users send if no option names the users.
 pub fn check_socket_mode(requests: &[Request], settings: &Settings) -> anyhow::Result<()> {

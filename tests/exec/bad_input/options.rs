@@ -49,6 +49,9 @@ fn unknown_option_or_bad_value_is_an_error() {
     ] {
         own_failure(&lab, arguments, &format!("{message} {see}"));
     }
+    let message = "--timeout: nothing to wait for: --import or --agent is needed";
+    own_failure(&lab, &["--timeout=1"], message);
+    own_failure(&lab, &["--timeout=1", "--pin=/sys/fs/bpf/map"], message);
     let wanted =
         format!("a value is required for '--pin <[NAME=]PATH>' but none was supplied {see}");
     refused(&lab, &mut lab.exec(["--pin"]), 125, &wanted);
