@@ -166,7 +166,7 @@ fn variables_are_set_before_they_are_frozen() {
     assert_eq!(stdout_of(&mut lab.exec(words)), want);
     for (variable, line) in [
         ("none=1", format!("{file}: none: set variable: no variable \"none\"")),
-        ("=1", format!("{file}: : set variable: no variable \"\"")),
+        ("=1", format!("{file}: \"\": set variable: no variable \"\"")),
         (
             "level=x",
             format!("{file}: level: set variable: expected a whole number (i32), found \"x\""),

@@ -6,7 +6,7 @@ use crate::account::parse_user;
 use crate::bpffs::choose_root;
 use crate::cli::timeout;
 use crate::source::request::{Request, Settings};
-use crate::text::escape;
+use crate::text::escape_argument;
 use anyhow::{Context, anyhow};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::ffi::{OsStr, OsString};
@@ -153,18 +153,19 @@ pub fn mode(text: &OsStr) -> anyhow::Result<u32> {
     let mode = digits.and_then(|digits| u32::from_str_radix(digits, 8).ok());
     let mode = mode.filter(|mode| *mode <= 0o777);
     mode.ok_or_else(|| {
-        anyhow!("--socket-mode {}: not an octal mode up to 0777", escape(text.as_bytes()))
+        anyhow!("--socket-mode {}: not an octal mode up to 0777", escape_argument(text.as_bytes()))
     })
 }
 
 /// A user who may send.
 fn user(text: &OsString) -> anyhow::Result<u32> {
     let text = text.as_bytes();
-    parse_user(text).with_context(|| format!("--from {}", escape(text)))
+    parse_user(text).with_context(|| format!("--from {}", escape_argument(text)))
 }
 
 fn fd_base(text: &OsStr) -> anyhow::Result<i32> {
-    fd_number(text.as_bytes()).with_context(|| format!("--fd-base {}", escape(text.as_bytes())))
+    fd_number(text.as_bytes())
+        .with_context(|| format!("--fd-base {}", escape_argument(text.as_bytes())))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use crate::cli::name::{check_name, split_name};
 use crate::error::Error;
 use crate::handoff::launch::HandedObject;
 use crate::map::typed::{LayoutSource, parse_layout_for};
-use crate::text::{escape, quote};
+use crate::text::{escape_argument, quote};
 use anyhow::{Context, anyhow};
 use bpf_inherit::MapType;
 use bpf_inherit::bpf::MapInfo;
@@ -25,7 +25,7 @@ pub struct Expectation {
 impl Expectation {
     /// Reads `NAME=KEY -> VALUE`.
     pub fn parse(text: &OsStr) -> anyhow::Result<Expectation> {
-        let wrong = || format!("--expect {}", escape(text.as_bytes()));
+        let wrong = || format!("--expect {}", escape_argument(text.as_bytes()));
         let (name, layout) = split_name(text);
         let name = name.ok_or_else(|| anyhow!("not NAME=LAYOUT")).with_context(wrong)?;
         check_name(name).with_context(wrong)?;

@@ -5,7 +5,7 @@ use crate::cli::name::{check_name, split_name};
 use crate::cli::program_type;
 use crate::source::request::{Request, Settings, Source};
 use crate::source::{agent, create, object, tc};
-use crate::text::escape;
+use crate::text::escape_argument;
 use anyhow::{Context, anyhow, bail};
 use bpf_inherit::ObjectKind;
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
@@ -40,7 +40,7 @@ pub fn parse_requests(matches: &ArgMatches) -> anyhow::Result<Vec<Request>> {
 }
 
 fn parse_request(option: SourceOption, value: &OsStr) -> anyhow::Result<Request> {
-    let wrong = || format!("--{} {}", option.name(), escape(value.as_bytes()));
+    let wrong = || format!("--{} {}", option.name(), escape_argument(value.as_bytes()));
     let (name, rest) = split_name(value);
     name.map_or(Ok(()), check_name).with_context(wrong)?;
     let source = parse_source(option, value, name.is_some(), rest).with_context(wrong)?;
@@ -114,7 +114,7 @@ fn add_variables(matches: &ArgMatches, requests: &mut [(usize, Request)]) -> any
     let values = matches.get_many::<OsString>(VARIABLE).into_iter().flatten();
     let places = matches.indices_of(VARIABLE).into_iter().flatten();
     for (place, value) in places.zip(values) {
-        let wrong = || format!("--{VARIABLE} {}", escape(value.as_bytes()));
+        let wrong = || format!("--{VARIABLE} {}", escape_argument(value.as_bytes()));
         let text = value.to_str().context("not UTF-8").with_context(wrong)?;
         let (name, value) =
             text.split_once('=').context("NAME=VALUE is needed").with_context(wrong)?;

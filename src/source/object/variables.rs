@@ -18,6 +18,7 @@ pub fn set(spec: &ObjectSpec, object: &mut Object, selected: &[usize]) -> Result
     let layouts = layouts(object);
     for (at, (name, text)) in spec.variables.iter().enumerate() {
         let fail = |cause: String| {
+            let name = if name.is_empty() { "\"\"" } else { name };
             let label = [spec.path.as_os_str().as_bytes(), b": ", name.as_bytes()].concat();
             Error::new(label, SET, cause)
         };

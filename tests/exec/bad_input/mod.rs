@@ -12,6 +12,11 @@ use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
+/// A value as messages show it.
+fn shown(value: &str) -> &str {
+    if value.is_empty() { "\"\"" } else { value }
+}
+
 /// `command` must fail with this status and one line on stderr, and leave no file.
 #[track_caller]
 fn refused(lab: &Lab, command: &mut Command, status: i32, message: &str) {

@@ -30,7 +30,7 @@ fn unknown_option_or_bad_value_is_an_error() {
         for value in values {
             // --socket-mode needs an import, which is not reached.
             let arguments = [format!("--{option}={value}"), "--import=uds".into()];
-            own_failure(&lab, &arguments, &format!("--{option} {value}: {what}"));
+            own_failure(&lab, &arguments, &format!("--{option} {}: {what}", shown(value)));
         }
     }
     for (arguments, message) in [
@@ -48,6 +48,16 @@ fn unknown_option_or_bad_value_is_an_error() {
         ),
     ] {
         own_failure(&lab, arguments, &format!("{message} {see}"));
+    }
+    for (argument, message) in [
+        ("--id=", "--id \"\": not a map id"),
+        ("--pid=", "--pid \"\": not a process id"),
+        ("--create=", "--create \"\": expected NAME=TYPE,…"),
+        ("--object=", "--object \"\": the path of a file is missing"),
+        ("--expect=", "--expect \"\": not NAME=LAYOUT"),
+        ("--pin=", "\"\": open pin: no such file or directory"),
+    ] {
+        own_failure(&lab, &[argument], message);
     }
     let message = "--timeout: nothing to wait for: --import or --agent is needed";
     own_failure(&lab, &["--timeout=1"], message);

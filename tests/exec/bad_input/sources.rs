@@ -58,7 +58,7 @@ fn ambiguous_name_is_refused() {
 fn process_without_maps_is_an_error() {
     let lab = Lab::new();
     for pid in ["0", "-1", "abc", "", "1x", "+1", " 1", "1 ", "0x1", "2147483648"] {
-        own_failure(&lab, &["--pid", pid], &format!("--pid {pid}: not a process id"));
+        own_failure(&lab, &["--pid", pid], &format!("--pid {}: not a process id", shown(pid)));
     }
     own_failure(&lab, &["--pid=2147483647"], "process 2147483647: open: no such process");
     let mut ended = Command::new("true").spawn().unwrap();
@@ -91,7 +91,7 @@ fn unknown_id_is_an_error() {
         own_failure(&lab, &["--id", id], &format!("id {id}: open map by id: no such map"));
     }
     for id in ["4294967296", "abc", "-1", "", "1x", "+1", "0x1", "99999999999999999999"] {
-        own_failure(&lab, &["--id", id], &format!("--id {id}: not a map id"));
+        own_failure(&lab, &["--id", id], &format!("--id {}: not a map id", shown(id)));
     }
 }
 
@@ -146,7 +146,7 @@ fn malformed_map_specification_is_an_error() {
             "a struct_ops map can be created only with its programs",
         ),
     ] {
-        own_failure(&lab, &["--create", spec], &format!("--create {spec}: {cause}"));
+        own_failure(&lab, &["--create", spec], &format!("--create {}: {cause}", shown(spec)));
     }
     // By the kernel.
     let refusal =
