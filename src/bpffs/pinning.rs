@@ -107,6 +107,8 @@ fn explain(path: &Path, errno: Errno) -> Cause {
         Errno::EPERM if dotted => "the name of a pin cannot contain a dot".into(),
         Errno::EPERM => Cause::denied("CAP_BPF may be needed"),
         Errno::ENOENT if !directory.exists() => "no such directory".into(),
+        // The kernel looks the new name up before the file system type is checked.
+        Errno::ENOENT if is_bpffs(directory) == Ok(false) => NOT_BPFFS.into(),
         Errno::EEXIST => "already exists".into(),
         Errno::ESTALE => "another process has replaced the new pin".into(),
         errno => errno.into(),

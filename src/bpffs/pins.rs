@@ -1,5 +1,6 @@
 //! The pins of all maps, or of one object: walks over a BPF file system that skip what the caller may not open.
 
+use super::ROOT;
 use super::pin::access_mode;
 use super::walk::{self, Pin, Step, TOO_DEEP};
 use crate::error::Error;
@@ -23,8 +24,9 @@ pub type Pinned = BTreeMap<u32, (MapInfo, Vec<Vec<u8>>)>;
 /// The maps pinned below `root` that may be opened for reading, by id, each with its pin paths,
 /// sorted. Also a warning for each directory or pin that could not be read.
 ///
-/// A root that is missing or not a BPF file system has no pins, and pins without read permission
-/// are not reported. Other errors, such as too many open files, are. A missing /proc/self is an error.
+/// The default root has no pins if it is missing or not a BPF file system; with another root, which
+/// the user has named, and with a missing /proc/self, that is an error. Pins without read permission
+/// are not reported. Other failures, such as too many open files, are.
 pub fn by_id(root: &Path) -> Result<(Pinned, Vec<String>), Error> {
     let mut found = Pinned::new();
     let missing = each(root, |pin| {
@@ -61,6 +63,9 @@ fn each(
     root: &Path,
     mut visit: impl FnMut(&Pin) -> Result<(), Errno>,
 ) -> Result<Vec<String>, Error> {
+    if root != Path::new(ROOT) {
+        walk::check_bpffs(root, root)?;
+    }
     let mut missing = Vec::new();
     let mut fail = |path: &Path, errno| {
         if !matches!(errno, Errno::EACCES | Errno::EPERM | Errno::ENOENT | Errno::ENOTDIR) {

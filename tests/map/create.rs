@@ -127,3 +127,14 @@ fn maps_whose_types_the_kernel_refuses_are_created_without() {
         }
     }
 }
+
+#[test]
+fn pin_below_a_root_without_bpffs_is_refused_with_the_reason() {
+    let lab = Lab::new();
+    nix::mount::umount(BPFFS).unwrap();
+    let mut command = lab.map(["create", "m=array,value=4,entries=1", "--pin", "/sys/fs/bpf/m"]);
+    // Another BPF file system may be mounted below that of the lab.
+    let unmount = "while umount /sys/fs/bpf 2>/dev/null; do :; done";
+    command = wrapped(&["unshare", "--mount"], &after(unmount, &command));
+    fails(&mut command, 2, "bpf-map: /sys/fs/bpf/m: pin: not on a bpf file system");
+}

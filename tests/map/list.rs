@@ -127,6 +127,14 @@ fn bpffs_root_is_an_option_a_variable_or_the_usual_path() {
         assert!(pins == 1 && listed.contains(&format!("\"pins\": [\"{want}\"]")), "{listed}");
         assert!(pin(&["show", &want]).contains(&format!("\npin: {want}\n")), "{want}");
     }
+    let none = "no bpf file system is mounted there";
+    for (root, cause) in [("/none", "no such file or directory"), ("/tmp", none)] {
+        let line = format!("bpf-map: {root}: read directory: {cause}");
+        for words in [&["list"][..], &["list", "--all", "--json"], &["show", "/sys/fs/bpf/usual"]] {
+            fails(&mut lab.map([&["--bpffs", root], words].concat()), 2, &line);
+            fails(lab.map(words).env("TC_BPF_MNT", root), 2, &line);
+        }
+    }
     let file = lab.path("lines");
     std::fs::write(&file, "--bpffs / list\n").unwrap();
     let line = "bpf-map: line 1: --bpffs: not possible within a batch: give it to bpf-map itself";
