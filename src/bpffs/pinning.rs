@@ -107,7 +107,7 @@ fn explain(path: &Path, errno: Errno) -> Cause {
         Errno::EPERM if dotted => "the name of a pin cannot contain a dot".into(),
         Errno::EPERM => Cause::denied("CAP_BPF may be needed"),
         Errno::ENOENT if !directory.exists() => "no such directory".into(),
-        // The kernel looks the new name up before the file system type is checked.
+        // The error of sysfs, in which /sys/fs/bpf is an empty directory.
         Errno::ENOENT if is_bpffs(directory) == Ok(false) => NOT_BPFFS.into(),
         Errno::EEXIST => "already exists".into(),
         Errno::ESTALE => "another process has replaced the new pin".into(),
@@ -168,7 +168,15 @@ fn check_kind(path: &Path, kind: ObjectKind) -> Result<(), Cause> {
     })?;
     match fd::fd_type(fd.as_fd()).map_err(Cause::from)? {
         FdType::Object(found) if found == kind => Ok(()),
-        other => Err(format!("{}, not a {} ({HINT})", other.with_article(), kind.noun()).into()),
+        other => {
+            let prefix = match other {
+                FdType::Object(ObjectKind::Program) => "prog:PATH or ",
+                FdType::Object(ObjectKind::Link) => "link:PATH or ",
+                FdType::Object(ObjectKind::Map) | FdType::Other(_) => "",
+            };
+            let (found, wanted) = (other.with_article(), kind.noun());
+            Err(format!("{found}, not a {wanted} ({prefix}{HINT})").into())
+        }
     }
 }
 

@@ -179,7 +179,9 @@ fn programs_and_links_are_pinned_and_unpinned_by_reference() {
             "prog" => ("a BPF program", "a link"),
             _ => ("a BPF link", "a program"),
         };
-        let line = format!("bpf-map: {text}: unpin: {found}, not {wanted} (--force removes it)");
+        let line = format!(
+            "bpf-map: {text}: unpin: {found}, not {wanted} ({kind}:PATH or --force removes it)"
+        );
         fails(&mut lab.map(["unpin", &format!("{other}:{text}")]), 2, &line);
         assert_eq!(stdout_of(&mut lab.map(["unpin", &format!("{kind}:{text}")])), "");
         assert!(!new.exists());

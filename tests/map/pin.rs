@@ -77,8 +77,16 @@ fn unpin_removes_other_pins_only_with_force() {
         ("/sys/fs/bpf/symlink", "a symbolic link, not a pin", None),
         ("/sys/fs/bpf/dir", "a directory, not a pin", None),
         (file.to_str().unwrap(), "not on a bpf file system", None),
-        (program.to_str().unwrap(), "", Some("a BPF program, not a map (--force removes it)")),
-        (link.to_str().unwrap(), "", Some("a BPF link, not a map (--force removes it)")),
+        (
+            program.to_str().unwrap(),
+            "",
+            Some("a BPF program, not a map (prog:PATH or --force removes it)"),
+        ),
+        (
+            link.to_str().unwrap(),
+            "",
+            Some("a BPF link, not a map (link:PATH or --force removes it)"),
+        ),
     ] {
         let line = |cause| format!("bpf-map: {path}: unpin: {cause}");
         fails(&mut lab.map(["unpin", path]), 2, &line(plain.unwrap_or(forced)));
