@@ -23,7 +23,11 @@ const MAX_NAME: usize = 15;
 
 /// Creates the map. It exists as long as an fd or a pin refers to it.
 pub fn open(spec: &NewMap) -> Result<Map, Error> {
-    let fail = |errno| Error::new(&spec.name, CREATE, explain(errno));
+    let fail = |errno| {
+        let refused = spec.refused_field().filter(|_| errno == Errno::EINVAL);
+        let cause = refused.map_or_else(|| explain(errno), |hint| Cause::Hint(errno, hint));
+        Error::new(&spec.name, CREATE, cause)
+    };
     let inner = spec.inner.as_ref().map(open_inner).transpose()?;
     let bytes = |size: &Option<Size>| size.as_ref().map_or(Ok(0), Size::bytes).unwrap_or(0);
     let new = MapSpec {

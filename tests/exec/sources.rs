@@ -267,7 +267,7 @@ fn new_map_is_as_specified() {
         eventually("the map's end", || !map_exists(id));
     }
     let line = "bpf-exec: new: create map: invalid argument \
-                (the kernel refuses these sizes, entries or flags for this type)";
+                (entries must not be 0)";
     let create = "new=hash,key=4,value=4,entries=0";
     fails(&mut lab.exec(["--create", create, "--", "touch", "ran"]), 125, line);
     assert!(!lab.path("ran").exists());

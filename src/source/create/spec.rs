@@ -7,6 +7,9 @@ use bpf_inherit::MapType;
 use bpf_inherit::map_type::{self, Row, Size as TypeSize};
 use bpf_layout::Layout;
 
+/// The size of the smallest pages.
+const PAGE: u32 = 4096;
+
 /// A map to be created.
 #[derive(Debug)]
 pub struct NewMap {
@@ -111,6 +114,23 @@ impl NewMap {
             size.bytes()?;
         }
         Ok(())
+    }
+
+    /// The field that the kernel refuses with EINVAL, if it is certain.
+    pub(super) fn refused_field(&self) -> Option<&'static str> {
+        let row = self.row;
+        let key = self.key.as_ref().and_then(|size| size.bytes().ok());
+        let ring = matches!(row.map_type, MapType::RINGBUF | MapType::USER_RINGBUF);
+        match row.key_size {
+            _ if self.entries == 0 && row.max_entries != TypeSize::Zero => {
+                Some("entries must not be 0")
+            }
+            TypeSize::Default(4) if key != Some(4) => Some("the key of this type has 4 bytes"),
+            _ if ring && !(self.entries.is_power_of_two() && self.entries >= PAGE) => {
+                Some("entries must be a power of two of at least a page")
+            }
+            _ => None,
+        }
     }
 
     /// The name before the `=`.

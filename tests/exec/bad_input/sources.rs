@@ -151,11 +151,13 @@ fn malformed_map_specification_is_an_error() {
     // By the kernel.
     let refusal =
         "invalid argument (the kernel refuses these sizes, entries or flags for this type)";
+    let ring = "invalid argument (entries must be a power of two of at least a page)";
     for (spec, cause) in [
-        ("x=hash,key=4,value=4,entries=0", refusal),
-        ("x=array,key=8,value=8,entries=1", refusal),
+        ("x=hash,key=4,value=4,entries=0", "invalid argument (entries must not be 0)"),
+        ("x=array,key=8,value=8,entries=1", "invalid argument (the key of this type has 4 bytes)"),
         ("x=array,value=0,entries=1", refusal),
-        ("x=ringbuf,entries=5", refusal),
+        ("x=ringbuf,entries=5", ring),
+        ("x=user_ringbuf,entries=5000", ring),
         ("x=hash,key=4,value=4294967295,entries=1", "too large for the kernel"),
     ] {
         own_failure(&lab, &["--create", spec], &format!("x: create map: {cause}"));
@@ -200,7 +202,7 @@ fn map_created_before_a_failure_is_removed() {
         (
             &[create, "--create=x=ringbuf,entries=5", "--", "env"],
             125,
-            "x: create map: invalid argument (the kernel refuses these sizes, entries or flags for this type)",
+            "x: create map: invalid argument (entries must be a power of two of at least a page)",
         ),
         (&[create, "--", "./none"], 127, "./none: execute: command not found"),
         (&[create, "--", "."], 126, ".: execute: permission denied"),
