@@ -218,7 +218,6 @@ impl Store {
     pub fn hand_out(&self, name: &[u8], mode: Access) -> Result<Handout<'_>, RequestError> {
         let stored = self.objects.get(name).ok_or_else(|| absent(name))?;
         let object = stored.object.as_ref().ok_or_else(|| stored.trouble(name, stored.lost))?;
-        let id = stored.about.id;
         if mode == stored.about.bound {
             return Ok(Handout::Held(object.as_fd()));
         }
@@ -226,14 +225,13 @@ impl Store {
             return Ok(Handout::Opened(self.open(name, stored, mode)?.into()));
         }
         let mut kept = self.read_only.borrow_mut();
-        let fd = match kept.iter().position(|(kept, _)| *kept == id) {
+        let fd = match kept.iter().position(|(id, _)| *id == stored.about.id) {
             Some(at) => kept.remove(at).1,
             None => self.open(name, stored, mode)?.into(),
         };
-        if kept.len() == MAX_READ_ONLY {
-            kept.remove(0);
-        }
-        kept.push((id, fd.clone()));
+        kept.push((stored.about.id, fd.clone()));
+        let excess = kept.len().saturating_sub(MAX_READ_ONLY);
+        kept.drain(..excess);
         Ok(Handout::Opened(fd))
     }
 
