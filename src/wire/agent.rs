@@ -11,7 +11,7 @@ mod reply;
 
 pub use packet::{
     Access, MAX_LAYOUT, MAX_NAME, MAX_NAMES, MAX_PACKET, PacketError, VERSION, check_name,
-    number_of,
+    check_new_name, number_of,
 };
 pub use record::{PinState, Record};
 pub use reply::{Reply, Status};
@@ -93,6 +93,7 @@ impl AgentRequest {
             }
             PUT => {
                 let (name, layout) = (name(&mut rest)?, rest.string()?.to_vec());
+                check_new_name(&name)?;
                 if layout.len() > MAX_LAYOUT {
                     return Err(PacketError::Layout(layout.len()));
                 }

@@ -183,7 +183,7 @@ fn rules_are_about_the_user_and_all_groups_and_add_up() {
     let lab = Lab::new();
     let rules = [
         "h*:uid=1001:list",
-        "filter.o:*:uid=1001:list",
+        "filter.o#*:uid=1001:list",
         "h?:gid=2000:list",
         "x:gid=3000:list",
         "hits:gid=3000:read",
@@ -193,15 +193,15 @@ fn rules_are_about_the_user_and_all_groups_and_add_up() {
     let (_agent, path) = serve_all(&lab, &[], &rules);
     let root = Client::connect(&path);
     let map = new_map("named");
-    for name in ["filter.o:12", "hi", "hits", "many", "x"] {
+    for name in ["filter.o#12", "hi", "hits", "many", "x"] {
         done(root.put(name, map.as_fd()));
     }
     let user = |uid, gid, groups: &[u32]| User { uid, gid, groups: groups.to_vec(), apart: false };
     let many: Vec<u32> = (4000..4300).collect();
     for (user, seen, access) in [
-        (user(1001, 1001, &[]), &["filter.o:12", "hi", "hits"][..], Some(WO)),
-        (user(1001, 3000, &[]), &["filter.o:12", "hi", "hits", "x"], Some(RW)),
-        (user(1001, 7, &[5, 3000]), &["filter.o:12", "hi", "hits", "x"], Some(RW)),
+        (user(1001, 1001, &[]), &["filter.o#12", "hi", "hits"][..], Some(WO)),
+        (user(1001, 3000, &[]), &["filter.o#12", "hi", "hits", "x"], Some(RW)),
+        (user(1001, 7, &[5, 3000]), &["filter.o#12", "hi", "hits", "x"], Some(RW)),
         (user(5, 2000, &[]), &["hi"], None),
         (user(5, 6, &[2000, 3000]), &["hi", "x"], Some(RO)),
         (user(5, 6, &many), &["many"], None),

@@ -50,7 +50,7 @@ fn put_accepts_every_reference_and_names_after_it() {
         (format!("prog:{}", prog.display()), format!("link:{}", link.display()));
     for reference in [
         pin.to_str().unwrap(),
-        "a:1=/sys/fs/bpf/pinned",
+        "a#1=/sys/fs/bpf/pinned",
         &by_id,
         &by_name,
         &prog_pin,
@@ -64,7 +64,7 @@ fn put_accepts_every_reference_and_names_after_it() {
     let map = |name: &str, id| (name.to_owned(), 1, id, 3, 3, String::new());
     let other = |name: &str, class, id| (name.to_owned(), class, id, 3, 3, String::new());
     let mut want = vec![
-        map("a:1", id),
+        map("a#1", id),
         map(&kernel_name, kernel_id),
         other("link", 3, link_id),
         map("n", kernel_id),

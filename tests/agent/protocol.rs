@@ -243,5 +243,15 @@ fn malformed_name_is_refused_by_every_operation() {
         assert_eq!(refusal(client.ask(WAIT, 0, &wait, &[])), want, "{name:?}");
         assert_eq!(refusal(client.put(name, map.as_fd())), want, "{name:?}");
     }
+    // Names that bpf-exec would not hand over.
+    for (name, want) in [
+        ("a:b", "contains '/', ':', '=' or a control byte"),
+        ("\u{202e}x", "contains a control or an invisible character"),
+    ] {
+        let want = (1, format!("a name {want}"));
+        assert_eq!(refusal(client.put(name, map.as_fd())), want, "{name:?}");
+        let absent = (3, format!("nothing is stored as {name:?}"));
+        assert_eq!(refusal(client.get(&[name], 0)), absent);
+    }
     assert_eq!(client.list(), stored);
 }

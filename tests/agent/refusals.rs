@@ -35,9 +35,16 @@ fn refusal_names_the_rules_that_do_not_permit() {
         (
             PUT,
             REPLACE,
-            strings(&["h\u{9b}", ""]),
-            "put \"h\\u{9b}\"",
-            format!("put,remove of \"h\\u{{9b}}\": {only}"),
+            strings(&["help", ""]),
+            "put \"help\"",
+            format!("put,remove of \"help\": {only}"),
+        ),
+        (
+            REMOVE,
+            0,
+            string("h\u{9b}"),
+            "remove \"h\\u{9b}\"",
+            format!("remove of \"h\\u{{9b}}\": {only}"),
         ),
         (GET, WRITE, string("q"), "get \"q\"", "\"q\" was put with access r, not w".into()),
         (

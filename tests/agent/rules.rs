@@ -27,15 +27,15 @@ fn rules_of_the_file_are_added_to_those_of_the_command_line() {
     let lab = Lab::new();
     write(
         &lab,
-        "# who may see what\n\n  hits:uid=1001:list  \r\n#x:uid=1001:list\n\tfilter.o:*:gid=1001:list\n\nlast:uid=1001:list",
+        "# who may see what\n\n  hits:uid=1001:list  \r\n#x:uid=1001:list\n\tfilter.o#*:gid=1001:list\n\nlast:uid=1001:list",
     );
     let (mut agent, path) = serve_all(&lab, &["--rules", "rules"], &["given:uid=1001:list"]);
     let (root, user) = (Client::connect(&path), Client::connect_as(&path, &User::new(1001)));
     let map = new_map("ruled");
-    for name in ["filter.o:1", "given", "hits", "last", "new", "x"] {
+    for name in ["filter.o#1", "given", "hits", "last", "new", "x"] {
         done(root.put(name, map.as_fd()));
     }
-    assert_eq!(names(&user.list()), ["filter.o:1", "given", "hits", "last"]);
+    assert_eq!(names(&user.list()), ["filter.o#1", "given", "hits", "last"]);
     // The file is read again on SIGHUP only.
     write(&lab, "new:uid=1001:list\n");
     assert_eq!(user.list().len(), 4);

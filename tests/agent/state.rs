@@ -111,15 +111,15 @@ fn fill(lab: &Lab, client: &Client) -> Vec<Vec<u8>> {
         put(name.as_bytes(), "", client.get(&["map"], mode).fds[0].as_fd());
     }
     put(b"a.prog", "", open_pin(&program).as_fd());
-    put(b"li:nk", "", open_pin(&link).as_fd());
+    put(b"li#nk", "", open_pin(&link).as_fd());
     // Three bytes each in the name of its file, which has 255 at most.
     let long = [b'.'; 85];
     let hard: [&[u8]; 8] =
-        [b"filter.o:3", b"a b", "größe".as_bytes(), b"\xff\xfe", b"%41", b"%new-0", b"..", &long];
+        [b"filter.o#3", b"a b", "größe".as_bytes(), b"\xff\xfe", b"%41", b"%new-0", b"..", &long];
     for name in hard {
         put(name, "", new_map("hard").as_fd());
     }
-    let plain = ["map", "long", "reads", "writes", "a.prog", "li:nk"].map(|n| n.into()).to_vec();
+    let plain = ["map", "long", "reads", "writes", "a.prog", "li#nk"].map(|n| n.into()).to_vec();
     [plain, hard.map(Vec::from).to_vec()].concat()
 }
 
@@ -137,7 +137,7 @@ fn all_that_was_put_is_held_after_a_stop_and_after_a_kill() {
         assert_eq!((record.uid, record.gid, record.pid), (0, 0, std::process::id()));
         assert!(now.as_secs().abs_diff(record.time) < 60, "{record:?}");
     }
-    let bounds: Vec<u8> = ["map", "reads", "writes", "a.prog", "li:nk"]
+    let bounds: Vec<u8> = ["map", "reads", "writes", "a.prog", "li#nk"]
         .map(|name| before.iter().find(|r| r.name == name).unwrap().bound)
         .into();
     assert_eq!(bounds, [3, 1, 2, 3, 3]);
@@ -200,6 +200,28 @@ fn unfinished_changes_are_removed_at_the_next_start() {
     assert_eq!(lab.files(), before);
     let client = Client::connect(&lab.path("agent"));
     assert_eq!(client.put("new", new_map("new").as_fd()).status, 0);
+}
+
+/// An earlier version stored objects under such names.
+#[test]
+fn stored_name_with_a_colon_can_be_used_and_removed() {
+    let lab = Lab::new();
+    let agent = start(&lab);
+    let map = new_map("old");
+    assert_eq!(Client::connect(&lab.path("agent")).put("old", map.as_fd()).status, 0);
+    agent.stop();
+    std::fs::rename(format!("{STATE}/old"), format!("{STATE}/a%3Ab")).unwrap();
+    let agent = start(&lab);
+    assert_eq!(agent.log, ["bpf-agent: serves on 1 socket, holds 1 object"]);
+    let client = Client::connect(&lab.path("agent"));
+    assert_eq!(id_of(&client.get(&["a:b"], READ).fds[0]), id_of(&map));
+    let renamed = "bpf-exec: warning: BPF_MAP0: the name \"a:b\" contains '/', ':', '=' or a \
+                   control byte: \"old\" is used\n";
+    let words = ["--agent", "agent#a:b", "--", "sh", "-c", "echo $BPF_MAP0_NAME"];
+    let want = Run { status: 0, stdout: "old\n".into(), stderr: renamed.into() };
+    assert_eq!(run(&mut lab.exec(words)), want);
+    assert_eq!(stdout_of(&mut lab.map(["agent", "--socket=agent", "--remove", "a:b"])), "");
+    assert!(client.list().is_empty());
 }
 
 #[test]

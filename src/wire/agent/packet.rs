@@ -1,5 +1,6 @@
 //! The parts of a packet that requests and replies share.
 
+use crate::name::fault;
 use crate::text::count;
 use bpf_inherit::AccessMode;
 use thiserror::Error;
@@ -103,8 +104,15 @@ pub enum PacketError {
     Reply(&'static str),
 }
 
-/// An error unless an object may be stored under `name`: it can be requested by `PATH#NAME,…`,
-/// becomes the value of a variable, and is distinguished from a path and a number.
+/// An error unless an object may be stored under `name`: it can be requested by `PATH#NAME,…`, and
+/// bpf-exec hands the object over under the same name.
+pub fn check_new_name(name: &[u8]) -> Result<(), PacketError> {
+    check_name(name)?;
+    fault(name).map_or(Ok(()), |fault| Err(PacketError::Name(fault)))
+}
+
+/// An error unless an object can have `name`. Earlier versions stored objects under some names that
+/// [`check_new_name`] refuses.
 pub fn check_name(name: &[u8]) -> Result<(), PacketError> {
     Err(PacketError::Name(if name.is_empty() {
         "is empty"

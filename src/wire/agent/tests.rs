@@ -6,7 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 fn a_name() -> impl Strategy<Value = Vec<u8>> {
-    vec(any::<u8>(), 1..24).prop_filter("a name", |name| check_name(name).is_ok())
+    vec(any::<u8>(), 1..24).prop_filter("a name", |name| check_new_name(name).is_ok())
 }
 
 fn an_operation() -> impl Strategy<Value = Operation> {
@@ -136,6 +136,10 @@ fn malformed_packets_are_refused_with_a_reason() {
         (with(8, 3), Long(1)),
         (with(12, b'/'), Name("holds '/', '=', ',' or a control byte")),
         (header(GET, 0, 1), NoName),
+        (
+            with_names(header(PUT, 0, 1), [&b"a:b".to_vec(), &Vec::new()]),
+            Name("contains '/', ':', '=' or a control byte"),
+        ),
         (with_names(header(INFO, 0, 1), [&b"12".to_vec()]), Name("is a number")),
         (with_names(header(INFO, 0, 1), [&b"".to_vec()]), Name("is empty")),
         (with_names(header(INFO, 0, 1), [&vec![b'x'; 201]]), Name("is longer than 200 bytes")),

@@ -14,7 +14,7 @@ use crate::map::typed::Layouts;
 use crate::readonly;
 use crate::source::object::new_pins::NewPins;
 use crate::text::{escape, escape_argument};
-use crate::wire::agent::check_name;
+use crate::wire::agent::check_new_name;
 use anyhow::Context;
 use bpf_inherit::Startup;
 use bpf_inherit::object::Object;
@@ -96,7 +96,7 @@ fn open_named(
 ) -> anyhow::Result<Outgoing> {
     let (given, reference) = split_name(text);
     if let Some(name) = given {
-        check_name(name).with_context(|| escape_argument(text.as_bytes()))?;
+        check_new_name(name).with_context(|| escape_argument(text.as_bytes()))?;
     }
     let label = escape_argument(reference);
     let Opened { named, layout, pins } = open(startup, bpffs, OsStr::from_bytes(reference), args)?;
@@ -105,7 +105,7 @@ fn open_named(
     let (name, warning) = ForeignName::choose(given, name, object.kind(), None, object.name());
     warning.iter().for_each(|w| warn(format_args!("{label}: {w}")));
     let name = name.with_context(|| format!("{label}: it has no name: put NAME= before it"))?;
-    check_name(&name)
+    check_new_name(&name)
         .with_context(|| format!("{label}: {}: put another NAME= before it", escape(&name)))?;
     Ok(Outgoing { name, object, layout, pins })
 }

@@ -8,7 +8,7 @@ use crate::map::typed::Layouts;
 use crate::source::inherited;
 use crate::source::object::new_pins::NewPins;
 use crate::text::{escape, quote};
-use crate::wire::agent::check_name;
+use crate::wire::agent::check_new_name;
 use anyhow::{Context, bail};
 use bpf_inherit::Startup;
 use bpf_inherit::environ::Claim;
@@ -42,7 +42,7 @@ fn name_all(objects: &[Inherited]) -> anyhow::Result<Vec<(Vec<u8>, &Inherited)>>
     let mut named = Vec::new();
     for object in objects {
         let (name, variable) = (name(&object.claim), object.claim.variable());
-        check_name(&name).with_context(|| format!("{variable}: {}", escape(&name)))?;
+        check_new_name(&name).with_context(|| format!("{variable}: {}", escape(&name)))?;
         if let Some(first) = variables.insert(name.clone(), variable.clone()) {
             bail!("{first} and {variable} have the same name, {}", quote(&name));
         }
