@@ -12,7 +12,7 @@ use crate::agent::state::{Saved, StateDir};
 use crate::agent::store::Store;
 use crate::error::{Cause, Error};
 use crate::handoff::place::OpenFiles;
-use crate::socket::bound::{Bound, MAX_PATH};
+use crate::socket::bound::{Bound, MAX_PATH, file_name};
 use crate::socket::endpoint::Endpoint;
 use crate::source::agent::private_path;
 use crate::text::{count, escape};
@@ -69,9 +69,16 @@ pub fn main(startup: Startup, arguments: Vec<OsString>) -> u8 {
 
 /// The plan and the policy, or all that is wrong with the options and the rules.
 fn check(matches: &ArgMatches) -> Result<(Plan, Policy), Vec<anyhow::Error>> {
-    let plan = arguments::plan(matches)?;
-    let policy = read_policy(&plan.rules, plan.rules_file.as_deref())?;
-    Ok((plan, policy))
+    let mut errors = Vec::new();
+    let plan = arguments::plan(matches).map_err(|wrong| errors.extend(wrong));
+    let rules = plan.as_ref().map_or(&[][..], |plan| &plan.rules);
+    let path = |name: &str| matches.get_one::<OsString>(name).map(Path::new);
+    let policy = read_policy(rules, path("rules")).map_err(|wrong| errors.extend(wrong));
+    errors.extend(path("socket").and_then(|path| file_name(path).err()).map(Into::into));
+    match (plan, policy) {
+        (Ok(plan), Ok(policy)) if errors.is_empty() => Ok((plan, policy)),
+        _ => Err(errors),
+    }
 }
 
 /// Closes the fds that the caller left open and that are not served, such as the maps of a shell,

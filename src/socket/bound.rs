@@ -25,6 +25,19 @@ const ATTEMPTS: u32 = 100;
 const BACKLOG: i32 = 64;
 const BIND: &str = "bind socket";
 
+/// The name of the file at which a socket can be bound; an error if `path` is too long, or ends with
+/// `/` or `..`.
+pub fn file_name(path: &Path) -> Result<&OsStr, Error> {
+    let bytes = path.as_os_str().as_bytes();
+    let fail = |cause: Cause| Error::new(bytes, BIND, cause);
+    if bytes.len() > MAX_PATH {
+        let cause = format!("{} bytes: a socket path has at most {MAX_PATH}", bytes.len());
+        return Err(fail(cause.into()));
+    }
+    let name = path.file_name().filter(|name| bytes.ends_with(name.as_bytes()));
+    name.ok_or_else(|| fail("not a file name".into()))
+}
+
 /// A socket bound to a path. Dropping it removes the file.
 #[derive(Debug)]
 pub struct Bound {
@@ -83,14 +96,8 @@ impl Bound {
         prepare: impl FnOnce(BorrowedFd) -> Result<(), Errno>,
         finish: impl FnOnce(&Bound) -> Result<(), Errno>,
     ) -> Result<Bound, Error> {
-        let bytes = path.as_os_str().as_bytes();
-        let fail = |cause: Cause| Error::new(bytes, BIND, cause);
-        if bytes.len() > MAX_PATH {
-            let cause = format!("{} bytes: a socket path has at most {MAX_PATH}", bytes.len());
-            return Err(fail(cause.into()));
-        }
-        let name = path.file_name().filter(|name| bytes.ends_with(name.as_bytes()));
-        let name = name.ok_or_else(|| fail("not a file name".into()))?;
+        let name = file_name(path)?;
+        let fail = |cause: Cause| Error::new(path.as_os_str().as_bytes(), BIND, cause);
         let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let directory = openat(AT_FDCWD, parent.unwrap_or(Path::new(".")), flags, Mode::empty())

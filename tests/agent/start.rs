@@ -85,7 +85,17 @@ fn check_reports_each_error_and_opens_nothing() {
         "--max-clients 0: not a number from 1 to 1048576",
         "--client-timeout 0: not a number of seconds above 0, at most a year",
     ];
-    fails(&mut check(&more), 2, &errors.map(|error| format!("bpf-agent: {error}")).join("\n"));
+    let errors = errors.map(|error| format!("bpf-agent: {error}")).join("\n");
+    fails(&mut check(&more), 2, &format!("{errors}\n{both}"));
+    write("");
+    let long = "x".repeat(108);
+    for (path, why) in [
+        ("", "\"\": bind socket: not a file name"),
+        ("dir/", "dir/: bind socket: not a file name"),
+        (&long, &format!("{long}: bind socket: 108 bytes: a socket path has at most 107")),
+    ] {
+        fails(&mut lab.agent(["--check", "--socket", path]), 2, &format!("bpf-agent: {why}"));
+    }
     std::fs::remove_file(lab.path("rules")).unwrap();
     fails(&mut check(&[]), 2, "bpf-agent: rules: read rules: no such file or directory");
     std::fs::write(lab.path("rules"), "").unwrap();
