@@ -93,7 +93,7 @@ pub fn command() -> Command {
             Arg::new("quiet")
                 .long("quiet")
                 .short('q')
-                .help("Do not log granted requests")
+                .help("Do not log granted requests that change nothing")
                 .action(ArgAction::SetTrue),
         ])
         .args([
