@@ -228,3 +228,21 @@ fn take_that_fails_midway_prints_what_it_took() {
     }
     assert!(partial > 0);
 }
+
+#[test]
+fn take_to_a_file_that_cannot_be_created_takes_nothing() {
+    let lab = Lab::new();
+    let map = "m=hash,key=u32,value=u64,entries=1";
+    let script = |file: &str| {
+        format!("bpf-map set m 1 5; bpf-map take -o {file} m; echo $?; bpf-map get m 1; ls -A")
+    };
+    for (file, cause) in [
+        ("missing/file", "write: no such file or directory"),
+        ("directory", "write: not a regular file"),
+    ] {
+        let script = format!("mkdir -p directory; {}", script(file));
+        let run = run(&mut with(&lab, map, &script));
+        assert_eq!((run.status, run.stdout.as_str()), (0, "2\n5\ndirectory\n"), "{file}");
+        assert_eq!(run.stderr, format!("bpf-map: {file}: {cause}\n"));
+    }
+}

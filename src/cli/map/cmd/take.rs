@@ -15,7 +15,7 @@ use crate::cli::map::session::Session;
 use crate::cli::map::target::Target;
 use crate::cli::map::target::origin::LayoutPart;
 use crate::cli::map::target::walk::Walk;
-use crate::cli::replace::replace;
+use crate::cli::replace::Replacement;
 use crate::text::escape;
 use anyhow::bail;
 use bpf_inherit::AccessMode;
@@ -105,6 +105,8 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
     let order = order.map(|order| Order::new(order, &target, target.walked_key(OPERATION)?));
     let order = order.transpose()?;
 
+    let file = args.file.map(|file| Replacement::create(Path::new(file))).transpose()?;
+
     let mut taken = Sorted::default();
     let result = take(&taker, &target, &args.keys, &keys, &mut taken, &mut session.out);
     if result.is_err() && taken.is_empty() {
@@ -115,13 +117,13 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
         None => taken.keep_order(),
     }
     let mut held = Output::held();
-    let out = if args.file.is_some() { &mut held } else { &mut session.out };
+    let out = if file.is_some() { &mut held } else { &mut session.out };
     for (at, pass) in passes {
         map.print(pass, &mut *formats[at], Some(&taken), out)?;
     }
     formats.iter_mut().for_each(|format| format.end(&mut out.data));
-    if let Some(file) = args.file {
-        replace(Path::new(file), &held.data)?;
+    if let Some(file) = file {
+        file.finish(&held.data)?;
     }
     // The values were reset before the error, so they have been printed.
     result
