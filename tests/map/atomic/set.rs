@@ -119,6 +119,29 @@ fn condition_on_a_field_is_checked_with_the_write() {
 }
 
 #[test]
+fn condition_on_several_cpus_is_refused() {
+    needs!(Feature::SeveralCpus);
+    let lab = Lab::new();
+    let cpu = usable_cpus()[1];
+    for map in ["m=percpu_array,value=u64,entries=1", "m=percpu_hash,key=u32,value=u64,entries=1"] {
+        for option in ["--all-cpus", "--sum", ""] {
+            // Without the refusal, the first CPU would be written before the other one refuses.
+            let script = format!(
+                "bpf-map set m 0 0 --all-cpus; bpf-map set m 0 . 3 --cpu {cpu}
+                bpf-map set m 0 . 1 {option} --if .=0; echo $?; bpf-map get m 0"
+            );
+            let want = Run {
+                status: 0,
+                stdout: "2\n3\n".into(),
+                stderr: "bpf-map: m: --if: not possible for several CPUs at once: use --cpu\n"
+                    .into(),
+            };
+            assert_eq!(run(&mut with(&lab, map, &script)), want, "{map} {option}");
+        }
+    }
+}
+
+#[test]
 fn one_of_several_conditional_writers_succeeds() {
     let lab = lab();
     for map in SHARED {

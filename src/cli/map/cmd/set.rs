@@ -133,6 +133,13 @@ fn set(
         bail!("{}: --if: only fields can be written on this condition", target.label);
     }
     let placement = target.place_value(args.cpus)?;
+    if args.expected.is_some() && target.is_per_cpu() {
+        let numbers = target.cpus()?.numbers();
+        if (0..numbers.len()).filter(|place| placement.writes(*place)).count() > 1 {
+            // Each CPU has a word of its own: a condition could hold for some only.
+            bail!("{}: --if: not possible for several CPUs at once: use --cpu", target.label);
+        }
+    }
     let kind = target.map.info().map_type;
     let outcome = if kind.takes_descriptors() {
         if let Some(field) = first.field {
