@@ -6,7 +6,7 @@ mod tests;
 
 use super::assembler::Register::*;
 use super::assembler::{Assembler, Atomic, Code, If, Label, Op, TooLong, Width};
-use super::element::{self, ARGUMENTS, MapShape, RunOutcome, TRIES};
+use super::element::{self, ARGUMENTS, CONTENDED, MapShape, RunOutcome, TRIES};
 use super::word::WordField;
 use bpf_layout::{Atom, AtomClass, Slot, Type};
 
@@ -68,7 +68,7 @@ impl Addend {
         for _ in 0..TRIES {
             self.try_once(&mut asm, refused, done);
         }
-        asm.set(R9, RunOutcome::Contended as i32);
+        asm.set(R9, CONTENDED as i32);
         asm.jump(finish);
         asm.put(refused);
         asm.set(R9, RunOutcome::Refused as i32);

@@ -35,7 +35,7 @@ pub struct MapShape {
     pub other_cpu: bool,
 }
 
-/// How a program ended: what it returns.
+/// How a change of a value ended: what a program returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunOutcome {
     Done = 0,
@@ -43,14 +43,16 @@ pub enum RunOutcome {
     Missing = 1,
     /// Nothing was changed, because of what the value is.
     Refused = 2,
-    /// Others changed the value all the time: the program is to be run again.
-    Contended = 3,
 }
+
+/// What a program returns instead if other writers changed the value at each of its attempts: it is to
+/// be run again.
+pub const CONTENDED: u32 = 3;
 
 impl RunOutcome {
     pub fn new(returned: u32) -> Option<RunOutcome> {
         use RunOutcome::*;
-        [Done, Missing, Refused, Contended].into_iter().find(|known| *known as u32 == returned)
+        [Done, Missing, Refused].into_iter().find(|known| *known as u32 == returned)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::add::Addend;
 use super::assembler::{Code, TooLong};
-use super::element::{MAX_KEY, MapShape, RunOutcome};
+use super::element::{CONTENDED, MAX_KEY, MapShape, RunOutcome, TRIES};
 use super::load::{self, LoadError};
 use super::store::Store;
 use super::take::Take;
@@ -19,6 +19,9 @@ use std::rc::Rc;
 
 /// BPF_F_RDONLY_PROG and BPF_F_WRONLY_PROG.
 const NOT_FOR_PROGRAMS: u32 = 1 << 7 | 1 << 8;
+
+/// How often a program is run for one change, if other writers keep it from exchanging a word.
+const RUNS: usize = 10_000;
 
 /// The types of maps whose values programs change in place.
 const TYPES: [MapType; 6] = [
@@ -51,6 +54,8 @@ pub enum NotAtomic {
     Load(LoadError),
     #[error("run program: {}", describe(*.0))]
     Run(Errno),
+    #[error("other writers changed the value at each of {} attempts", TRIES * RUNS)]
+    Contended,
     #[error("the program would be too long")]
     TooLong,
     #[error("this process may not run on CPU {number}: {}", describe(*.errno))]
@@ -197,12 +202,39 @@ impl ChangeProgram {
 
     /// Runs the program, after [`Processor::enter`]; `context` is what it reads and writes.
     pub fn run(&self, context: &mut [u8]) -> Result<RunOutcome, NotAtomic> {
-        loop {
-            match RunOutcome::new(run(self.0.as_fd(), context).map_err(NotAtomic::Run)?) {
-                // Others kept the program from exchanging a word.
-                Some(RunOutcome::Contended) => {}
-                outcome => return outcome.ok_or(NotAtomic::Run(Errno::EIO)),
-            }
+        repeat(|| run(self.0.as_fd(), context))
+    }
+}
+
+/// Runs a program until it ends, by `run`, which returns what the program returns.
+fn repeat(mut run: impl FnMut() -> Result<u32, Errno>) -> Result<RunOutcome, NotAtomic> {
+    for _ in 0..RUNS {
+        let returned = run().map_err(NotAtomic::Run)?;
+        if returned != CONTENDED {
+            return RunOutcome::new(returned).ok_or(NotAtomic::Run(Errno::EIO));
+        }
+    }
+    Err(NotAtomic::Contended)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn contended_program_is_run_again_with_a_limit() {
+        for (contended, last, want, runs) in [
+            (0, 0, Ok(RunOutcome::Done), 1),
+            (RUNS - 1, 2, Ok(RunOutcome::Refused), RUNS),
+            (RUNS, 0, Err(NotAtomic::Contended), RUNS),
+            (1, 7, Err(NotAtomic::Run(Errno::EIO)), 2),
+        ] {
+            let mut count = 0;
+            let result = repeat(|| {
+                count += 1;
+                Ok(if count > contended { last } else { CONTENDED })
+            });
+            assert_eq!((result, count), (want, runs), "{contended}");
         }
     }
 }

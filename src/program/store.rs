@@ -7,7 +7,7 @@ mod tests;
 
 use super::assembler::Register::*;
 use super::assembler::{Assembler, Atomic, Code, If, Label, Op, TooLong, Width};
-use super::element::{self, ARGUMENTS, MapShape, RunOutcome, TRIES, pieces};
+use super::element::{self, ARGUMENTS, CONTENDED, MapShape, RunOutcome, TRIES, pieces};
 use super::word::{Word, mark};
 use bpf_layout::Slot;
 use std::ops::Range;
@@ -164,7 +164,7 @@ impl Store {
         // The verifier refuses instructions that are never reached.
         if self.writes.iter().any(|write| write.mask.is_some()) {
             asm.put(contended);
-            asm.set(R9, RunOutcome::Contended as i32);
+            asm.set(R9, CONTENDED as i32);
             asm.jump(finish);
         }
         if self.test.is_some() {

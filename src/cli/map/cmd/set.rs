@@ -170,7 +170,7 @@ fn set(
     match outcome {
         RunOutcome::Done => Ok(0),
         RunOutcome::Missing => report_unmet(&target.label, key_text, condition, &mut session.out),
-        RunOutcome::Refused | RunOutcome::Contended => {
+        RunOutcome::Refused => {
             let field = args.expected.and_then(|expected| expected.field).unwrap_or_default();
             let field = escape(field.as_bytes());
             session.out.report(format_args!("{}: {field} has another value", target.label))?;

@@ -134,7 +134,7 @@ impl<'t> Addition<'t> {
                     }
                 }
                 RunOutcome::Missing => return Ok(None),
-                RunOutcome::Refused | RunOutcome::Contended => {
+                RunOutcome::Refused => {
                     self.apply(&mut value)?;
                     bail!("{}: add: the kernel refused a sum that fits", target.label);
                 }
