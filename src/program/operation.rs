@@ -58,6 +58,8 @@ pub enum NotAtomic {
     Contended,
     #[error("the program would be too long")]
     TooLong,
+    #[error("CPU {0} came online: changes that programs made on it may be lost")]
+    Online(u32),
     #[error("this process may not run on CPU {number}: {}", describe(*.errno))]
     Cpu { number: u32, errno: Errno },
 }
@@ -147,6 +149,16 @@ impl Processor {
         }
     }
 
+    /// An error if programs may have run on a CPU that was offline before; to be called after a run.
+    pub fn check_offline(self) -> Result<(), NotAtomic> {
+        match self {
+            Processor::Offline(number) if is_online(number) != Some(false) => {
+                Err(NotAtomic::Online(number))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// What a program finds in its context at `element::CPU`.
     pub fn argument(self) -> u32 {
         match self {
@@ -220,6 +232,15 @@ fn repeat(mut run: impl FnMut() -> Result<u32, Errno>) -> Result<RunOutcome, Not
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn cpu_that_came_online_is_reported() {
+        assert_eq!(is_online(0), Some(true));
+        assert_eq!(Processor::Offline(0).check_offline(), Err(NotAtomic::Online(0)));
+        assert_eq!(Processor::Pinned(0).check_offline(), Ok(()));
+        // No kernel of the tests has that many CPUs.
+        assert_eq!(Processor::Offline(8191).check_offline(), Ok(()));
+    }
 
     #[test]
     fn contended_program_is_run_again_with_a_limit() {

@@ -122,6 +122,7 @@ impl<'t> Addition<'t> {
         let _pinned = processor.enter().map_err(failed)?;
         loop {
             let outcome = program.run(&mut context).map_err(failed)?;
+            processor.check_offline().map_err(failed)?;
             addend.place.word.store(Addend::word(&context), &mut value);
             match outcome {
                 RunOutcome::Done if self.prints_sum => return self.sum(key),

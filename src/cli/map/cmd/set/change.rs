@@ -120,7 +120,9 @@ impl<'a> Change<'a> {
                     let argument = run.processor.argument();
                     let mut context = store.context(argument, key, value, expected);
                     let _pinned = run.processor.enter().map_err(failed)?;
-                    match run.program.run(&mut context).map_err(failed)? {
+                    let outcome = run.program.run(&mut context).map_err(failed)?;
+                    run.processor.check_offline().map_err(failed)?;
+                    match outcome {
                         RunOutcome::Done => {}
                         // The whole value of one CPU: the key is created.
                         RunOutcome::Missing if condition != Condition::Present => {

@@ -105,7 +105,7 @@ impl<'t> Taker<'t> {
                 values[at * map.value_len()..][slot.clone()].copy_from_slice(value);
             }
         }
-        Ok(())
+        processor.check_offline().map_err(failed)
     }
 
     fn take_all_from_memory(
