@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 /// Names that are tried for the temporary file: a program that was killed may have left one.
 const ATTEMPTS: u32 = 16;
 
-/// Replaces `path` by a file with this content, see [`Replacement`].
+/// Replaces `path` by a file with this content, see [`NewFile`].
 pub fn replace(path: &Path, data: &[u8]) -> Result<(), Error> {
-    Replacement::create(path)?.finish(data)
+    NewFile::create(path)?.finish(data)
 }
 
 /// A temporary file that replaces another one with rename(2), from the same directory: every reader
@@ -22,7 +22,7 @@ pub fn replace(path: &Path, data: &[u8]) -> Result<(), Error> {
 /// the permission bits of the old one, without set-id bits.
 ///
 /// Signals are blocked as long as this exists, because they would leave the file.
-pub struct Replacement<'p> {
+pub struct NewFile<'p> {
     path: &'p Path,
     file: File,
     new: PathBuf,
@@ -31,10 +31,10 @@ pub struct Replacement<'p> {
     mask: SigSet,
 }
 
-impl<'p> Replacement<'p> {
+impl<'p> NewFile<'p> {
     /// Creates the temporary file. An error if `path` is not a regular file, or if the owner cannot be
     /// kept.
-    pub fn create(path: &'p Path) -> Result<Replacement<'p>, Error> {
+    pub fn create(path: &'p Path) -> Result<NewFile<'p>, Error> {
         let old = match fs::symlink_metadata(path) {
             Ok(old) if old.is_file() => Some(old),
             Ok(_) => return Err(fail(path, "not a regular file")),
@@ -49,7 +49,7 @@ impl<'p> Replacement<'p> {
             let _ = mask.thread_set_mask();
             fail(path, error)
         })?;
-        let created = Replacement { path, file, new, is_renamed: false, mask };
+        let created = NewFile { path, file, new, is_renamed: false, mask };
         if let Some(old) = old {
             copy_owner(&created.file, &old).map_err(|error| fail(path, error))?;
         }
@@ -65,7 +65,7 @@ impl<'p> Replacement<'p> {
     }
 }
 
-impl Drop for Replacement<'_> {
+impl Drop for NewFile<'_> {
     fn drop(&mut self) {
         if !self.is_renamed {
             let _ = fs::remove_file(&self.new);

@@ -15,7 +15,7 @@ use crate::cli::map::session::Session;
 use crate::cli::map::target::Target;
 use crate::cli::map::target::origin::LayoutPart;
 use crate::cli::map::target::walk::Walk;
-use crate::cli::replace::Replacement;
+use crate::cli::replace::NewFile;
 use crate::text::escape;
 use anyhow::bail;
 use bpf_inherit::AccessMode;
@@ -105,7 +105,7 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
     let order = order.map(|order| Order::new(order, &target, target.walked_key(OPERATION)?));
     let order = order.transpose()?;
 
-    let file = args.file.map(|file| Replacement::create(Path::new(file))).transpose()?;
+    let file = args.file.map(|file| NewFile::create(Path::new(file))).transpose()?;
 
     let mut taken = Sorted::default();
     let result = take(&taker, &target, &args.keys, &keys, &mut taken, &mut session.out);
