@@ -55,8 +55,10 @@ impl Map {
     pub fn check_writable(&self) -> Result<()> {
         match self.key_len() {
             0 => Err(Errno::EINVAL),
-            _ => match self.refuse_key(Command::MapUpdateElem, 0) {
-                Errno::EFAULT => Ok(()),
+            // The kernel refuses the flag for a map without a lock before it reads the key, which
+            // saves a page fault.
+            _ => match self.refuse_key(Command::MapUpdateElem, LOCK) {
+                Errno::EFAULT | Errno::EINVAL => Ok(()),
                 errno => Err(errno),
             },
         }
