@@ -33,6 +33,8 @@ pub fn run(options: &Options) -> Result<bool> {
     make_accessible(dir.path());
     let agent = Agent::start(options, dir.path().join("agent"))?;
     let client = agent.connect()?;
+    // Until the agent has accepted the connection, the kernel refuses fds on it (SO_PASSRIGHTS).
+    reply_length(&client)?;
     agent.put(&client, "one", create(ARRAY, 4, 8, 1)?.as_fd())?;
 
     let bare = Bare::start(create(ARRAY, 4, 8, 1)?, get("one").len(), reply_length(&client)?)?;

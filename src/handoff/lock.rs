@@ -1,4 +1,4 @@
-//! A seccomp filter that restricts bpf(2) to map element operations.
+//! A seccomp filter that restricts bpf(2) to operations on map entries.
 
 use crate::error::Error;
 use bpf_inherit::privilege::CAP_SYS_ADMIN;

@@ -159,8 +159,8 @@ impl ElementFormat for Prometheus<'_> {
         };
         let help = match &self.help {
             Some(help) => help.clone(),
-            None if *is_shared => "Elements of BPF maps.".to_owned(),
-            None => format!("Elements of the BPF map {}.", self.source.label),
+            None if *is_shared => "Entries of BPF maps.".to_owned(),
+            None => format!("Entries of the BPF map {}.", self.source.label),
         };
         let help = help.replace('\\', "\\\\").replace('\n', "\\n");
         let lines = format!("# HELP {name} {help}\n# TYPE {name} {kind}\n");
@@ -182,7 +182,7 @@ impl ElementFormat for Prometheus<'_> {
 
     fn failure(&self) -> Option<String> {
         let labels = String::from_utf8_lossy(self.repeated.as_ref()?);
-        Some(format!("two elements have the labels {{{labels}}}: choose more with --labels"))
+        Some(format!("two entries have the labels {{{labels}}}: choose more with --labels"))
     }
 }
 

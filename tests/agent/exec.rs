@@ -103,7 +103,7 @@ fn wait_starts_the_command_when_all_names_exist() {
     agent.line(&pid);
     let mut command =
         lab.exec(["--wait", "--timeout", "0.2", "--agent", "agent#none", "--", "echo", "ran"]);
-    let message = "bpf-exec: agent#none: wait: nothing came of it within 0.2 seconds";
+    let message = "bpf-exec: agent#none: wait: timed out after 0.2 seconds";
     fails(&mut command, 125, message);
 }
 

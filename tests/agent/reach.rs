@@ -216,7 +216,7 @@ fn wait_for_an_agent_ends_by_timeout_and_signal() {
         scope.spawn(|| while !played.accept().receive().unwrap().bytes.is_empty() {});
         let run = run(&mut with(&["--agent", "agent#hits"]));
         drop(Client::connect(&lab.path("agent"))); // the last one, which says nothing
-        let message = "agent#hits: wait: nothing came of it within 0.2 seconds";
+        let message = "agent#hits: wait: timed out after 0.2 seconds";
         assert_eq!(run, failed("bpf-exec", message));
     });
     // An error that waiting cannot repair is reported immediately.

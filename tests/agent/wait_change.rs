@@ -156,7 +156,7 @@ fn bpf_map_prints_the_new_id_and_reports_a_removed_name() {
     // It has changed already.
     assert_eq!(run(&mut wait_change(&lab, &change, &["--timeout=20"])), ended(0, &printed, ""));
     let unchanged = format!("hits={new}");
-    let late = "bpf-map: agent#hits: wait for a change: nothing came of it within 0.01 seconds\n";
+    let late = "bpf-map: agent#hits: wait for a change: timed out after 0.01 seconds\n";
     let timed = run(&mut wait_change(&lab, &unchanged, &["--timeout=0.01"]));
     assert_eq!(timed, ended(2, "", late));
     let waiting = asleep(&mut wait_change(&lab, &unchanged, &[]));

@@ -85,7 +85,7 @@ fn names_end_as_their_type_does() {
         stdout_of(&mut lab.map(["create", &spec, "--pin", &pin]));
         stdout_of(&mut lab.map(["set", "--value=u64", &pin, "1", "7"]));
         let text = metrics(&lab, &[&pin, "--value", value, "--type", kind]);
-        let about = format!("Elements of the BPF map {pin}.");
+        let about = format!("Entries of the BPF map {pin}.");
         let want = format!("# HELP {want} {about}\n# TYPE {want} {kind}\n{want}{{key=\"1\"}} 7\n");
         assert_eq!(text, want, "{name} {value}");
     }
@@ -243,7 +243,7 @@ fn labels_that_two_elements_share_are_an_error() {
     std::fs::write(&file, "old").unwrap();
     let words = [&["dump", "--prometheus", &pin, "--labels=ip"], &types(spec)[..]].concat();
     let line = format!(
-        "bpf-map: {pin}: dump: two elements have the labels {{ip=\"10.0.0.1\"}}: choose more with --labels\n"
+        "bpf-map: {pin}: dump: two entries have the labels {{ip=\"10.0.0.1\"}}: choose more with --labels\n"
     );
     let run = run(&mut lab.map(&words));
     assert_eq!((run.status, run.stderr.as_str()), (2, line.as_str()));
@@ -331,7 +331,7 @@ fn several_maps_are_one_text() {
     assert_eq!(
         text,
         format!(
-            "# HELP flows_packets_total Elements of BPF maps.\n# TYPE flows_packets_total counter\n\
+            "# HELP flows_packets_total Entries of BPF maps.\n# TYPE flows_packets_total counter\n\
              flows_packets_total{{key=\"1\",map=\"{a}\"}} 1\n\
              flows_packets_total{{key=\"1\",map=\"{b}\"}} 3\n"
         )

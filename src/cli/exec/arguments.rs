@@ -71,7 +71,7 @@ pub fn command() -> Command {
                 "Fail if the map has another layout, as 'KEY -> VALUE'; repeatable",
             )
             .action(ArgAction::Append),
-            flag("lock", "Restrict bpf(2) to map element operations (seccomp)"),
+            flag("lock", "Restrict bpf(2) to operations on map entries (seccomp)"),
             flag("clean", "Close inherited objects instead of handing them over"),
             option("bpffs", "DIR", "BPF file system root [default: $TC_BPF_MNT, else /sys/fs/bpf]"),
             flag("wait", "Wait until the agent has all names").requires("agent"),

@@ -304,9 +304,7 @@ impl<'s> Client<'s> {
     fn cause(&self, trouble: ConnectionError) -> Cause {
         match trouble {
             ConnectionError::Ended => "the agent ended the connection".into(),
-            ConnectionError::Late => {
-                format!("nothing came of it within {}", self.bounds.limit.text()).into()
-            }
+            ConnectionError::Late => format!("timed out after {}", self.bounds.limit.text()).into(),
             ConnectionError::FdRefused => Errno::EPERM.into(),
             ConnectionError::Nobody(cause) | ConnectionError::Other(cause) => cause,
         }

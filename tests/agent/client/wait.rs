@@ -41,7 +41,7 @@ fn silent_agent_causes_a_timeout() {
             client.receive().unwrap();
             assert!(client.receive().unwrap().bytes.is_empty(), "it goes without another word");
         });
-        let message = format!("{object}: nothing came of it within 0.2 seconds");
+        let message = format!("{object}: timed out after 0.2 seconds");
         assert_eq!(run, failed("bpf-exec", &message));
     }
     // Nor one that stops in the middle of its answer.
@@ -52,7 +52,7 @@ fn silent_agent_causes_a_timeout() {
         let _ = client.send(&reply(MORE, 1, &[]), &[]); // its time may be over
         assert!(client.receive().unwrap().bytes.is_empty());
     });
-    let message = "agent: list: nothing came of it within 0.2 seconds";
+    let message = "agent: list: timed out after 0.2 seconds";
     assert_eq!(run, failed("bpf-map", message));
 }
 
@@ -120,7 +120,7 @@ fn wait_is_one_request_with_a_time_limit() {
         client.receive().unwrap();
         client.send(&no(7, 1, "too late"), &[]).unwrap();
     });
-    assert_eq!(run, failed("bpf-exec", "agent: wait: nothing came of it within 9 seconds"));
+    assert_eq!(run, failed("bpf-exec", "agent: wait: timed out after 9 seconds"));
 }
 
 #[test]

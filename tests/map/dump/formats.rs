@@ -35,7 +35,7 @@ fn scalars_in_every_format() {
         (&["--jsonl"], ""),
         (&["--csv"], "key,value\n"),
         (&["--tsv"], "key\tvalue\n"),
-        (&["--prometheus"], "# HELP m Elements of the BPF map /sys/fs/bpf/m.\n# TYPE m gauge\n"),
+        (&["--prometheus"], "# HELP m Entries of the BPF map /sys/fs/bpf/m.\n# TYPE m gauge\n"),
     ] {
         assert_eq!(dump(&lab, &[&[pin.as_str()], format].concat()), want, "empty, {format:?}");
     }
@@ -53,7 +53,7 @@ fn scalars_in_every_format() {
         (&["--tsv"], "key\tvalue\n1\t7\n2\t18446744073709551615\n"),
         (
             &["--prometheus", "--name", "hits_total", "--type", "counter"],
-            "# HELP hits_total Elements of the BPF map /sys/fs/bpf/m.\n# TYPE hits_total counter\n\
+            "# HELP hits_total Entries of the BPF map /sys/fs/bpf/m.\n# TYPE hits_total counter\n\
              hits_total{key=\"1\"} 7\nhits_total{key=\"2\"} 18446744073709551615\n",
         ),
     ] {
@@ -100,10 +100,10 @@ fn structs_in_every_format() {
     );
     assert_eq!(
         got(&["--prometheus"]),
-        "# HELP flows_packets Elements of the BPF map /sys/fs/bpf/flows.\n# TYPE flows_packets gauge\n\
+        "# HELP flows_packets Entries of the BPF map /sys/fs/bpf/flows.\n# TYPE flows_packets gauge\n\
          flows_packets{ip=\"10.0.0.1\",port=\"80\"} 3\nflows_packets{ip=\"10.0.0.2\",port=\"53\"} 9\n\
          flows_packets{ip=\"10.0.0.3\",port=\"22\"} 1\n\
-         # HELP flows_bytes Elements of the BPF map /sys/fs/bpf/flows.\n# TYPE flows_bytes gauge\n\
+         # HELP flows_bytes Entries of the BPF map /sys/fs/bpf/flows.\n# TYPE flows_bytes gauge\n\
          flows_bytes{ip=\"10.0.0.1\",port=\"80\"} 300\nflows_bytes{ip=\"10.0.0.2\",port=\"53\"} 90\n\
          flows_bytes{ip=\"10.0.0.3\",port=\"22\"} 1000\n"
     );

@@ -23,7 +23,7 @@ fn del_removes_present_keys_and_reports_missing_ones() {
     let array = lab.array("a", 2);
     let array = array.to_str().unwrap();
     let want = format!(
-        "bpf-map: {array}: del: the elements of this array cannot be deleted: set one to 0, or clear them all"
+        "bpf-map: {array}: del: the entries of this array cannot be deleted: set one to 0, or clear them all"
     );
     fails(&mut lab.map(["del", array, "1"]), 2, &want);
     let queue = create("q", "queue key 0 value 4 entries 4");

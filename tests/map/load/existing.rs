@@ -28,7 +28,7 @@ fn full_map_reports_the_count_and_the_line() {
             assert!(run.stderr.starts_with(&start), "{}", run.stderr);
             assert!(
                 run.stderr.ends_with(&format!(
-                    ": standard input: line 10 (4{of} elements were written)\n"
+                    ": standard input: line 10 (4{of} entries were written)\n"
                 )),
                 "{}",
                 run.stderr
@@ -46,7 +46,7 @@ fn full_map_reports_the_count_and_the_line() {
     let trie = map("t", "type lpm_trie key 8 value 8 entries 2 flags 1");
     let input = "{\"key\":\"10.0.0.0/8\",\"value\":1}\n{\"key\":\"10.1.0.0/16\",\"value\":2}\n{\"key\":\"::\",\"value\":3}";
     let run = run(&mut load(&lab, "--key lpm{ip4}", &trie, input.replace("::", "1.0.0.0/8")));
-    assert!(run.stderr.ends_with(": line 3 (2 of 3 elements were written)\n"), "{}", run.stderr);
+    assert!(run.stderr.ends_with(": line 3 (2 of 3 entries were written)\n"), "{}", run.stderr);
     // An array's end is known beforehand.
     let array = lab.array("a", 4);
     let error =

@@ -89,7 +89,7 @@ fn load_needs_a_descriptor_that_can_read() {
             let map = format!("w={kind},key=u32,value=u64,entries=1000,flags=WRONLY");
             let words = ["--create", &map, "--", "bpf-map", "load", option, "w", "file"];
             let error = "bpf-map: w: load: operation not permitted (the descriptor is write-only): \
-                         file: line 1 (0 of 2 elements were written)";
+                         file: line 1 (0 of 2 entries were written)";
             fails(&mut lab.exec(words), 2, error);
         }
     }

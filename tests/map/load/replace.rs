@@ -331,7 +331,7 @@ bpf-map: /sys/fs/bpf/m: entries that differ from input: 1 (0 missing, 0 with ano
         }
         true
     });
-    let error = "bpf-map: /sys/fs/bpf/full: load: no room: the map is full (4 entries): input: line 4 (3 of 4 elements were written)\n";
+    let error = "bpf-map: /sys/fs/bpf/full: load: no room: the map is full (4 entries): input: line 4 (3 of 4 entries were written)\n";
     assert_eq!((run.status, run.stderr.as_str()), (2, error));
 }
 

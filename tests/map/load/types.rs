@@ -14,7 +14,7 @@ fn map_types_accept_load_or_report_why_not() {
         let pin = map(kind, &format!("type {kind} key 0 value 4 entries 2"));
         assert_eq!(stdout_of(&mut load(&lab, "", &pin, push)), "");
         let error = format!("bpf-map: /sys/fs/bpf/{kind}: standard input: line 1: ");
-        let full = ": standard input: line 2 (0 of 1 elements were written)\n";
+        let full = ": standard input: line 2 (0 of 1 entries were written)\n";
         let run = run(&mut load(&lab, "--csv", &pin, "value\n3\n"));
         assert!(run.stderr.ends_with(full), "{}", run.stderr);
         assert!(bpftool(&["map", "pop", "pinned", pin.to_str().unwrap()]).contains(pop), "{kind}");
@@ -68,7 +68,7 @@ fn unwritable_map_reports_the_reason() {
     let pin = lab.hash("frozen");
     bpftool(&["map", "freeze", "pinned", pin.to_str().unwrap()]);
     let input = "{\"key\":2,\"value\":1}";
-    let error = "bpf-map: /sys/fs/bpf/frozen: load: operation not permitted (the map is frozen): standard input: line 1 (0 of 1 elements were written)";
+    let error = "bpf-map: /sys/fs/bpf/frozen: load: operation not permitted (the map is frozen): standard input: line 1 (0 of 1 entries were written)";
     fails(&mut load(&lab, "", &pin, input), 2, error);
     let removal =
         "bpf-map: /sys/fs/bpf/frozen: remove: operation not permitted (the map is frozen)";
@@ -89,7 +89,7 @@ fn unwritable_map_reports_the_reason() {
     ];
     let why = "operation not permitted (the descriptor is read-only)";
     let error = format!(
-        "bpf-map: h: load: {why}: {}: line 1 (0 of 1 elements were written)",
+        "bpf-map: h: load: {why}: {}: line 1 (0 of 1 entries were written)",
         file.display()
     );
     fails(&mut lab.exec(words), 2, &error);

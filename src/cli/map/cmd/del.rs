@@ -31,7 +31,7 @@ pub fn run(args: Args, session: &mut Session) -> anyhow::Result<u8> {
     let kind = target.map.info().map_type;
     if kind.is_filled() {
         bail!(
-            "{}: del: the elements of this {} cannot be deleted: set one to 0, or clear them all",
+            "{}: del: the entries of this {} cannot be deleted: set one to 0, or clear them all",
             target.label,
             kind.name()
         );

@@ -58,7 +58,7 @@ impl Target {
             MapError::Other(Errno::EAGAIN) => {
                 "it changes faster than it can be read: keys may be missing".into()
             }
-            MapError::Unsupported(_) => format!("the elements of {kind} cannot be read").into(),
+            MapError::Unsupported(_) => format!("the entries of {kind} cannot be read").into(),
             _ => error.into(),
         };
         Error::new(&self.label, operation, cause).into()

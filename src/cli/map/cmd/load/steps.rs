@@ -122,7 +122,7 @@ impl<'t> Load<'t> {
         let (name, written) = (&self.input.lines.name, self.writer.written);
         let line = self.elements.line(element);
         let of = all.map_or(String::new(), |all| format!(" of {all}"));
-        anyhow!("{error:#}: {name}: line {line} ({written}{of} elements were written)")
+        anyhow!("{error:#}: {name}: line {line} ({written}{of} entries were written)")
     }
 }
 
