@@ -83,7 +83,10 @@ const ROWS: &[Row] = &[
         "entries=4",
         &[
             ("get m 1", "no key 1"),
-            ("set m 1 5", "5: expected prog:PATH, prog:NAME, prog:id:N or prog:fd:N"),
+            (
+                "set m 1 5",
+                "5: expected prog:PATH, prog:NAME, prog:id:N, prog:fd:N or prog:FILE#NAME",
+            ),
             ("add m 1 1", "add: the values of KIND are not numbers"),
         ],
     ),

@@ -36,7 +36,7 @@ fn missing_key_exits_1_and_wrong_argument_2() {
         ("get o 0", 1, "o: no key 0"),
         ("get o 3", 1, "o: no key 3"),
         ("get o 0/1", 1, "o: no key 0"),
-        ("get o /1", 2, "o: key : expected a whole number (u32), found \"\""),
+        ("get o /1", 2, "o: key \"\": expected a whole number (u32), found \"\""),
         ("get o x/1", 2, "o: key x: expected a whole number (u32), found \"x\""),
         ("get o -1", 2, "o: key -1: -1 is out of range for u32 (0 to 4294967295)"),
         ("get h 123456789", 2, "h: key 123456789: text of 9 bytes is too long for char[8]"),

@@ -218,7 +218,7 @@ fn conflicting_from_and_socket_mode_are_usage_errors() {
             "--from nosuch --import uds",
             "--from nosuch: no user \"nosuch\" in /etc/passwd".to_owned(),
         ),
-        ("--from= --import uds", format!("--from : {bad}")),
+        ("--from= --import uds", format!("--from \"\": {bad}")),
         ("--from=-1 --import uds", format!("--from -1: {bad}")),
         ("--from=0,1 --import uds", "--from 0,1: no user \"0,1\" in /etc/passwd".into()),
         ("--from=4294967295 --import uds", "--from 4294967295: not a user id: out of range".into()),

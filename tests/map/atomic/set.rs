@@ -7,8 +7,11 @@ use super::*;
 fn set_while_a_program_counts(lab: &Lab, program: &str, map: &str, options: &str, adds: usize) {
     let map_pin = pin(map);
     let line = |at: usize| {
-        // What the line before wrote.
-        let condition = if at == 0 { String::new() } else { format!("--if .flag={}", at % 2 == 1) };
+        // The line before has written this. The value of several CPUs has no condition.
+        let condition = match at == 0 || !options.is_empty() {
+            true => String::new(),
+            false => format!("--if .flag={}", at % 2 == 1),
+        };
         let (flag, level) = (at.is_multiple_of(2), at % 256);
         format!(
             "set --atomic {options} {condition} {map_pin} 0 .flag {flag} .level {level}\n\
