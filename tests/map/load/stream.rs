@@ -56,7 +56,7 @@ fn long_load_shows_progress_on_a_terminal_only() {
     let pty = nix::pty::openpty(None, None).unwrap();
     let spawn = |stderr: Stdio| {
         let mut command = lab.map(["load", pin.to_str().unwrap()]);
-        command.stdin(Stdio::piped()).stderr(stderr).spawn().unwrap()
+        command.env("TERM", "xterm").stdin(Stdio::piped()).stderr(stderr).spawn().unwrap()
     };
     let mut shown = spawn(Stdio::from(pty.slave));
     let mut hidden = spawn(Stdio::piped());
@@ -82,7 +82,8 @@ fn progress_is_removed_before_an_error_is_printed() {
     let pin = map("h", HASH);
     let pty = nix::pty::openpty(None, None).unwrap();
     let mut command = lab.map(["load", pin.to_str().unwrap()]);
-    let mut child = command.stdin(Stdio::piped()).stderr(pty.slave).spawn().unwrap();
+    let mut child =
+        command.env("TERM", "xterm").stdin(Stdio::piped()).stderr(pty.slave).spawn().unwrap();
     drop(command); // and with it the slave, so that the master reads the end
     let line = b"{\"key\":1,\"value\":1}\n".repeat(100);
     let mut screen = screen(pty.master);
