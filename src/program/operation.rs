@@ -93,9 +93,10 @@ impl Operation {
 /// A program, or why there is none.
 type Loaded = Result<Rc<ChangeProgram>, Rc<NotAtomic>>;
 
-/// The programs of one map. They are loaded once, and exist as long as this.
+/// The programs of one map. They are loaded once, and exist as long as this. None until the first,
+/// because most commands need none, and a hash table asks the kernel for random numbers.
 #[derive(Debug, Default)]
-pub struct ChangePrograms(RefCell<HashMap<(Operation, bool), Loaded>>);
+pub struct ChangePrograms(RefCell<Option<HashMap<(Operation, bool), Loaded>>>);
 
 impl ChangePrograms {
     /// The program for an operation on `map`, whose values have the type `value`.
@@ -107,12 +108,12 @@ impl ChangePrograms {
         processor: Processor,
     ) -> Loaded {
         let key = (operation.clone(), matches!(processor, Processor::Offline(_)));
-        if let Some(known) = self.0.borrow().get(&key) {
+        if let Some(known) = self.0.borrow().as_ref().and_then(|programs| programs.get(&key)) {
             return known.clone();
         }
         let loaded =
             ChangeProgram::load(map, value, operation, key.1).map(Rc::new).map_err(Rc::new);
-        self.0.borrow_mut().insert(key, loaded.clone());
+        self.0.borrow_mut().get_or_insert_default().insert(key, loaded.clone());
         loaded
     }
 }

@@ -16,6 +16,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::thread::JoinHandle;
 
+/// The bytes that are read at a time.
+const BUFFER: usize = 1 << 16;
+
 pub fn arguments(command: Command) -> Command {
     command.args([
         arguments::flag("jsonl", "Print a JSON object per line"),
@@ -89,7 +92,7 @@ fn find_pipe() -> anyhow::Result<PathBuf> {
 fn spawn_reader(mut pipe: File) -> anyhow::Result<(PipeReader, JoinHandle<std::io::Result<()>>)> {
     let (output, mut input) = std::io::pipe().context("pipe")?;
     let copy = move || {
-        let mut buffer = [0; 1 << 16];
+        let mut buffer = vec![0; BUFFER];
         loop {
             match pipe.read(&mut buffer) {
                 Ok(0) => return Ok(()),
@@ -121,7 +124,9 @@ impl TraceLines {
             }
             session.out.flush()?;
             self.wait()?;
-            let mut buffer = [0; 1 << 16];
+            // Not on the stack: the frame of this command is part of the frame of every command, whose
+            // start would touch all its pages.
+            let mut buffer = vec![0; BUFFER];
             match self.input.read(&mut buffer) {
                 Ok(0) => return Ok(None),
                 Ok(read) => self.unread.extend(&buffer[..read]),
