@@ -13,6 +13,7 @@ use crate::support::attacker::Attacker;
 use crate::support::peers::User;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal;
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 use std::sync::atomic::Ordering::Relaxed;
@@ -100,10 +101,12 @@ fn start(options: &Options, lab: &Lab) -> Result<Agent> {
     let mut command = lab.program(&program.to_string_lossy(), words);
     let agent = Agent::start(command.args(["--rules", "rules"]));
     let (root, map) = (Client::connect(&lab.path("agent.root")), new_map("held"));
+    // An agent before may have stored them.
+    let put = |name: &str| done(root.ask(PUT, REPLACE, &strings(&[name, ""]), &[map.as_fd()]));
     for n in 0..LONG_NAMES {
-        done(root.put(&attacks::name_of_long(n), std::os::fd::AsFd::as_fd(&map)));
+        put(&attacks::name_of_long(n));
     }
-    done(root.put("hits", std::os::fd::AsFd::as_fd(&map)));
+    put("hits");
     Ok(agent)
 }
 
