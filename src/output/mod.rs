@@ -11,6 +11,7 @@ pub mod prometheus;
 pub mod separated;
 pub mod show;
 pub mod table;
+mod time;
 pub mod trace;
 pub mod watch;
 

@@ -2,6 +2,7 @@
 
 use crate::object_type::{link_type, program_type};
 use crate::output::document;
+use crate::output::time::utc;
 use crate::text::escape;
 use bpf_inherit::bpf::{LinkInfo, ProgramInfo};
 use serde::{Serialize, Serializer};
@@ -174,40 +175,9 @@ fn details<S: Serializer>(fields: &[(&str, &str)], serializer: S) -> Result<S::O
     )
 }
 
-/// A time in seconds since 1970 as ISO 8601 text, in UTC.
-fn utc(seconds: u64) -> String {
-    let (days, second) = (seconds / 86400, seconds % 86400);
-    // Years begin in March here, so that the leap day is the last day of a year. Each era has 400
-    // years; the first one began on 0000-03-01, which is 719468 days before 1970.
-    let days = days + 719_468;
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    let year = era * 400 + year + next;
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn time_is_printed_as_a_date_in_utc() {
-        for (seconds, want) in [
-            (0, "1970-01-01T00:00:00Z"),
-            (951_782_399, "2000-02-28T23:59:59Z"),
-            (951_782_400, "2000-02-29T00:00:00Z"),
-            (1_709_251_199, "2024-02-29T23:59:59Z"),
-            (1_735_689_599, "2024-12-31T23:59:59Z"),
-            (4_107_542_400, "2100-03-01T00:00:00Z"),
-        ] {
-            assert_eq!(utc(seconds), want, "{seconds}");
-        }
-    }
 
     #[test]
     fn details_of_a_link_are_its_own_fields_of_fdinfo() {
