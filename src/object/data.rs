@@ -5,11 +5,10 @@ use super::elf::{Elf, Section};
 use super::error::ObjectError;
 use aya_obj::generated::{BPF_F_MMAPABLE, BPF_F_RDONLY_PROG};
 use bpf_inherit::MapType;
+use bpf_inherit::bpf::MAX_NAME;
 use bpf_layout::Btf;
 use object::elf::{SHT_NOBITS, SHT_PROGBITS};
 
-/// The names of the kernel have at most 15 bytes.
-const MAX_NAME: usize = 15;
 /// Bytes that are reserved for the section's name in a kernel name, even if it is shorter.
 const RESERVED: usize = 7;
 

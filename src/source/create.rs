@@ -11,15 +11,13 @@ use crate::map::create::{create, create_typed};
 use bpf_inherit::AccessMode;
 use bpf_inherit::Errno;
 use bpf_inherit::Map;
-use bpf_inherit::bpf::MapSpec;
+use bpf_inherit::bpf::{MAX_NAME, MapSpec};
 use bpf_layout::{Layout, Type};
 use field::{InnerReference, Size};
 use std::os::fd::AsFd;
 use std::path::Path;
 
 const CREATE: &str = "create map";
-/// BPF_OBJ_NAME_LEN, less the NUL.
-const MAX_NAME: usize = 15;
 
 /// Creates the map. It exists as long as an fd or a pin refers to it.
 pub fn open(spec: &NewMap) -> Result<Map, Error> {

@@ -5,14 +5,11 @@ use bpf_inherit::AccessMode;
 use bpf_inherit::Map;
 use bpf_inherit::ObjectKind;
 use bpf_inherit::bpf::{
-    link_by_id, map_by_id, next_map_id, next_program_id, program_by_id, program_info,
+    MAX_NAME, link_by_id, map_by_id, next_map_id, next_program_id, program_by_id, program_info,
 };
 use bpf_inherit::object::Object;
 use bpf_inherit::{Errno, Result as SysResult};
 use std::os::fd::AsFd;
-
-/// BPF_OBJ_NAME_LEN, less the NUL.
-const MAX_NAME: usize = 15;
 
 /// Opens the object of this kind with this id, which needs CAP_SYS_ADMIN. Only maps can be opened
 /// read-only.

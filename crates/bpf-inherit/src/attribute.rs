@@ -234,9 +234,20 @@ pub(crate) fn present(result: Result<libc::c_long>) -> Result<bool> {
     }
 }
 
+/// The longest name of an object, in bytes (`BPF_OBJ_NAME_LEN`, less the NUL).
+pub const MAX_NAME: usize = 15;
+
 /// The bytes of a name before its NUL.
 pub(crate) fn name(bytes: &[u8; 16]) -> Vec<u8> {
     bytes.split(|&byte| byte == 0).next().unwrap_or_default().to_vec()
+}
+
+/// A name as a member of a structure: its first [`MAX_NAME`] bytes.
+pub(crate) fn name_member(name: &[u8]) -> [u8; MAX_NAME + 1] {
+    let mut member = [0; MAX_NAME + 1];
+    let len = name.len().min(MAX_NAME);
+    member[..len].copy_from_slice(&name[..len]);
+    member
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! bpf(2) on whole objects: opens, creates, pins and describes maps, programs and links, and reads
 //! and loads BTF.
 
+pub use crate::attribute::MAX_NAME;
 use crate::attribute::{
     Attribute, BtfDescription, BtfLoad, Command, LinkDescription, MapCreate, MapDescription, ObjId,
-    ObjInfo, ObjPath, ProgDescription, call, call_for_fd, name,
+    ObjInfo, ObjPath, ProgDescription, call, call_for_fd, name, name_member,
 };
 use crate::{AccessMode, Errno, MapType, Result};
 use std::ffi::CStr;
@@ -266,10 +267,7 @@ pub fn map_create(spec: &MapSpec) -> Result<OwnedFd> {
         map_extra: spec.extra,
         ..MapCreate::default()
     };
-    let last = attributes.map_name.len() - 1; // stays NUL
-    for (to, from) in attributes.map_name[..last].iter_mut().zip(spec.name) {
-        *to = *from;
-    }
+    attributes.map_name = name_member(spec.name);
     if let Some(inner) = spec.inner {
         attributes.inner_map_fd = inner.as_raw_fd() as u32;
     }

@@ -3,7 +3,7 @@
 //! What a program may do is the verifier's decision. The functions here only pass slices whose
 //! sizes are those of the call, and own the file descriptors that it returns.
 
-use crate::attribute::{Attribute, Command, call, call_for_fd};
+use crate::attribute::{Attribute, Command, call, call_for_fd, name_member};
 use crate::{Errno, Result};
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
@@ -161,10 +161,7 @@ pub fn load(spec: &ProgramSpec, log: &mut [u8]) -> Result<OwnedFd> {
         attributes.log_size = u32::try_from(log.len()).map_err(|_| Errno::E2BIG)?;
         attributes.log_buf = log.as_mut_ptr() as u64;
     }
-    let last = attributes.prog_name.len() - 1; // stays NUL
-    for (to, from) in attributes.prog_name[..last].iter_mut().zip(spec.name) {
-        *to = *from;
-    }
+    attributes.prog_name = name_member(spec.name);
     // SAFETY: insns points to insn_cnt instructions, license to a NUL-terminated string, func_info
     // and line_info to as many records of these sizes, and log_buf to log_size writable bytes; all
     // outlive the call.

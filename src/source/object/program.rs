@@ -11,6 +11,7 @@ use crate::object::{KernelTarget, Linked, Object, Program, Slot, link, section_t
 use crate::object_type::PROGRAM_TYPES;
 use crate::program::kernel_btf;
 use crate::program::load::{LoadError, load_program};
+use crate::source::create::kernel_name;
 use crate::text::{escape, quote};
 use bpf_inherit::Map;
 use bpf_inherit::program::{ProgramBtf, ProgramSpec};
@@ -129,9 +130,7 @@ impl<'o> Loader<'o> {
             functions: &linked.functions,
             lines: &linked.lines,
         });
-        let name = program.name.bytes();
-        let allowed = |b: u8| if b.is_ascii_alphanumeric() || b == b'.' { b } else { b'_' };
-        let name: Vec<u8> = name.map(allowed).collect();
+        let name = kernel_name(&program.name);
         let spec = ProgramSpec {
             program_type,
             attach_type: known.map_or(0, |known| known.attach_type),
