@@ -26,14 +26,20 @@ fn accepted(path: &Path) -> Client {
 /// Sends a WAIT, and makes sure that the agent has received it, and has served another client since.
 #[track_caller]
 fn begin_wait(client: &Client, number: u32, body: &[u8], other: &Client) {
-    client.send(&packet(WAIT, 0, number, body), &[]).expect("sent");
+    begin(client, &packet(WAIT, 0, number, body), other);
+}
+
+/// The same for any request.
+#[track_caller]
+pub fn begin(client: &Client, request: &[u8], other: &Client) {
+    client.send(request, &[]).expect("sent");
     client.await_received();
     other.list();
 }
 
 /// Checks that `client` has not been answered.
 #[track_caller]
-fn still_waits(client: &Client, other: &Client) {
+pub fn still_waits(client: &Client, other: &Client) {
     other.list();
     assert!(!client.is_answered());
 }

@@ -7,6 +7,7 @@ use crate::common::*;
 use crate::support::asleep;
 use crate::support::peers::*;
 use crate::support::played::*;
+use crate::wait::{begin, still_waits};
 use nix::sys::signal::Signal;
 use std::os::fd::AsFd;
 
@@ -16,17 +17,9 @@ fn change(milliseconds: u32, name: &str, id: u32) -> Vec<u8> {
 }
 
 /// Sends a WAIT for a change without a limit. The agent has received it when this returns.
-fn begin(client: &Client, name: &str, id: u32, other: &Client) {
-    client.list();
-    client.send(&packet(WAIT, CHANGE, 7, &change(0, name, id)), &[]).expect("sent");
-    other.list();
-    other.list();
-}
-
 #[track_caller]
-fn still_waits(client: &Client, other: &Client) {
-    other.list();
-    assert!(!client.is_answered());
+fn begin_wait(client: &Client, name: &str, id: u32, other: &Client) {
+    begin(client, &packet(WAIT, CHANGE, 7, &change(0, name, id)), other);
 }
 
 #[test]
@@ -54,7 +47,7 @@ fn wait_ends_when_the_name_is_replaced_or_removed() {
     let (client, other) = (Client::connect(&path), Client::connect(&path));
     let (old, new) = (new_map("hits"), new_map("hits"));
     done(other.put("hits", old.as_fd()));
-    begin(&client, "hits", id_of(&old), &other);
+    begin_wait(&client, "hits", id_of(&old), &other);
     // None of these changes what the name refers to.
     done(other.put("other", new.as_fd()));
     other.remove(&["other"]);
@@ -62,7 +55,7 @@ fn wait_ends_when_the_name_is_replaced_or_removed() {
     still_waits(&client, &other);
     other.put_with(REPLACE, "hits", "", &new);
     assert_eq!(done(client.answer(7, false))[0].id, id_of(&new));
-    begin(&client, "hits", id_of(&new), &other);
+    begin_wait(&client, "hits", id_of(&new), &other);
     still_waits(&client, &other);
     other.remove(&["hits"]);
     let removed = (3, "nothing is stored as \"hits\"".into());
@@ -77,7 +70,7 @@ fn all_clients_that_wait_for_a_change_are_answered() {
     let (old, new) = (new_map("hits"), new_map("hits"));
     done(other.put("hits", old.as_fd()));
     let waiting: Vec<Client> = (0..50).map(|_| Client::connect(&path)).collect();
-    waiting.iter().for_each(|client| begin(client, "hits", id_of(&old), &other));
+    waiting.iter().for_each(|client| begin_wait(client, "hits", id_of(&old), &other));
     other.put_with(REPLACE, "hits", "", &new);
     for client in &waiting {
         assert_eq!(done(client.answer(7, false))[0].id, id_of(&new));
@@ -103,7 +96,7 @@ fn wait_for_a_change_reveals_no_hidden_name() {
         }
     }
     // When the name becomes hidden, the client does not learn of later changes.
-    begin(&user, "seen", id, &root);
+    begin_wait(&user, "seen", id, &root);
     still_waits(&user, &root);
     std::fs::write(lab.path("rules"), "*:uid=1001:read\n").unwrap();
     agent.signal(Signal::SIGHUP);
@@ -123,7 +116,7 @@ fn rules_that_still_permit_do_not_end_the_wait() {
     let (root, user) = (Client::connect(&path), Client::connect_as(&path, &User::new(1001)));
     let (old, new) = (new_map("hits"), new_map("hits"));
     done(root.put("hits", old.as_fd()));
-    begin(&user, "hits", id_of(&old), &root);
+    begin_wait(&user, "hits", id_of(&old), &root);
     agent.signal(Signal::SIGHUP);
     agent.line("rules reloaded");
     still_waits(&user, &root);
