@@ -26,7 +26,6 @@ pub fn arguments(command: Command) -> Command {
     metrics::arguments(command)
         .mut_arg("MAP", |map| map.num_args(1..).action(ArgAction::Append))
         .args([
-            arguments::flag("reverse", "Reverse the order").requires("order"),
             fields::argument(
                 "Print these fields of the value only; with --prometheus, FIELD[=NAME]",
             ),

@@ -40,7 +40,6 @@ pub fn arguments(command: Command) -> Command {
                 .action(ArgAction::Append)
                 .num_args(0..)
                 .value_parser(value_parser!(OsString)),
-            arguments::flag("reverse", "Sort the other way round").requires("order"),
             fields::argument("Print and reset these fields of the value only"),
             arguments::per_cpu("Of a per-CPU map, print every CPU's value instead of the sum"),
             arguments::cpu("Of a per-CPU map, print and reset this CPU's value"),

@@ -25,6 +25,7 @@ pub fn arguments(command: Command) -> Command {
                 .value_names(["N", "FIELD"])
                 .num_args(2)
                 .help("Print the N entries with the highest FIELD, highest first"),
+            arguments::flag("reverse", "Reverse the order").requires("order"),
         ])
         .group(ArgGroup::new("order").args(["sort", "top"]))
 }
