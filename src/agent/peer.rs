@@ -45,7 +45,7 @@ impl Peer {
         self.is_trusted || !self.rules.is_empty()
     }
 
-    /// What the peer may do to a name.
+    /// The permissions of the peer for a name.
     pub fn granted(&self, name: &[u8]) -> Granted<'_> {
         if self.is_trusted { Granted::all() } else { Granted::by(&self.rules, name) }
     }

@@ -101,7 +101,7 @@ impl Quota {
         old: Option<&Charge>,
     ) -> Result<Charge, Exceeded> {
         let uid = (!peer.is_trusted).then_some(peer.uid);
-        // What the user has already may stay, whatever other users have. Trusted users may take it.
+        // A user keeps the amount that it has, however much other users have. Trusted users may take it.
         let is_own = |old: &Charge| uid.is_none() || old.uid == uid;
         let has = old.is_some_and(|old| is_own(old) && old.amount >= amount);
         if has || amount <= self.room_without(peer, old) {

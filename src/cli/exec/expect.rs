@@ -81,7 +81,7 @@ pub fn check(expectations: &[Expectation], objects: &[HandedObject]) -> Result<V
     Ok(checked.collect::<Result<Vec<_>, _>>()?.concat())
 }
 
-/// That only sizes are compared.
+/// The warning that only the sizes of a map are compared.
 fn unknown(source: LayoutSource) -> String {
     let why = match source {
         LayoutSource::Guess => "its BTF cannot be read",
